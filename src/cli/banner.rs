@@ -1,0 +1,74 @@
+//! What the program says on standard output: where it serves, and that it ends.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::net::{IpAddr, SocketAddr};
+
+use signal_hook::consts::SIGINT;
+
+use super::Failure;
+
+/// http.server's line for every address, then the addresses at which another device reaches the server.
+pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
+    let mut text = String::new();
+    for address in addresses {
+        let (host, port) = (address.ip(), address.port());
+        // Writing to memory cannot fail.
+        let _ = writeln!(
+            text,
+            "Serving HTTP on {host} port {port} (http://{address}/) ..."
+        );
+    }
+    for address in reachable(addresses) {
+        let _ = writeln!(text, "  http://{address}/");
+    }
+    text
+}
+
+/// The addresses of this machine that a socket for all interfaces answers on. Link-local IPv6 is left out: no browser
+/// takes it with its zone.
+fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
+    // Without the list the server serves all the same.
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let answers = |listening: &SocketAddr, ip: &IpAddr| match listening.ip() {
+        IpAddr::V6(any) => any.is_unspecified(),
+        IpAddr::V4(any) => any.is_unspecified() && ip.is_ipv4(),
+    };
+    let mut reachable = Vec::new();
+    for listening in addresses {
+        for ip in interfaces.iter().map(if_addrs::Interface::ip) {
+            let local = match ip {
+                IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+                IpAddr::V6(ip) => ip.is_loopback() || ip.is_unicast_link_local(),
+            };
+            let address = SocketAddr::new(ip, listening.port());
+            if !local && answers(listening, &ip) && !reachable.contains(&address) {
+                reachable.push(address);
+            }
+        }
+    }
+    reachable
+}
+
+/// Says goodbye as http.server does.
+pub(crate) fn farewell(signal: i32) {
+    if signal == SIGINT {
+        // Nobody may be listening any more.
+        let _ = print("\nKeyboard interrupt received, exiting.\n");
+    }
+}
+
+/// Prints at once, also into a pipe.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush())
+    {
+        // A reader that has gone is no reason not to serve.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Run(format!(
+            "cannot write to standard output: {error}"
+        ))),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,368 @@
+//! The command line: what can be typed, and what it means for the server.
+
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::thread::available_parallelism;
+
+use httpoll::{LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub(crate) mod banner;
+mod typed;
+
+use typed::Typed;
+
+const DEFAULT_PORT: u16 = 8000;
+const VERSION: &str = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
+const USAGE: &str = "\
+Serve a directory over HTTP.
+
+Usage: httpoll [OPTIONS] [PORT]
+
+  PORT                        8000; 0 takes a free one
+  -b, --bind ADDRESS          where to listen: a name, IPv4, IPv6 or host:port;
+                              all interfaces unless given; may be repeated
+  -d, --directory DIR         what to serve, a directory or one file (.)
+  -p, --protocol VERSION      HTTP/1.1 or HTTP/1.0 (HTTP/1.1)
+  -n, --loops N               loops to spread the load on; 0: one per processor (1)
+  -H, --header 'NAME: VALUE'  add a field to every reply; may be repeated
+      --content-type TYPE     for suffixes nobody knows (application/octet-stream)
+      --no-listing            answer 403 instead of listing a directory
+      --follow-symlinks       also those that lead out of the directory
+      --dotfiles              serve and list names that begin with a dot
+      --log-format FORMAT     common, combined or json (common)
+  -q, --quiet                 no access log
+  -c, --config FILE           options, one per line, # comments; the command line wins
+  -h, --help                  show this
+  -V, --version               show the version
+";
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Print a text and end.
+    Show(String),
+    Serve(Box<Options>),
+}
+
+/// Why the program ends before its time.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The command line is wrong: exit 2.
+    Usage(String),
+    /// What it asks for cannot be done: exit 1.
+    Run(String),
+}
+
+impl Failure {
+    /// Says it in one line on standard error.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (message, code) = match self {
+            Self::Usage(message) => (message, 2),
+            Self::Run(message) => (message, 1),
+        };
+        eprintln!("httpoll: {message}");
+        ExitCode::from(code)
+    }
+}
+
+/// What the command line and the configuration file mean.
+#[derive(Debug)]
+pub(crate) struct Options {
+    port: u16,
+    bind: Vec<String>,
+    directory: PathBuf,
+    content_type: Option<String>,
+    no_listing: bool,
+    follow_symlinks: bool,
+    dotfiles: bool,
+    pub(crate) loops: NonZeroUsize,
+    pub(crate) config: ServerConfig,
+}
+
+/// Understands the arguments after the program's name.
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, Failure> {
+    let typed = Typed::parse(arguments)?;
+    if typed.help {
+        Ok(Command::Show(USAGE.to_owned()))
+    } else if typed.version {
+        Ok(Command::Show(VERSION.to_owned()))
+    } else {
+        Options::new(typed.with_config_file()?).map(|options| Command::Serve(Box::new(options)))
+    }
+}
+
+impl Options {
+    fn new(typed: Typed) -> Result<Self, Failure> {
+        let defaults = ServerConfig::default();
+        let config = ServerConfig {
+            protocol_version: typed
+                .protocol
+                .as_deref()
+                .map_or(Ok(defaults.protocol_version), protocol)?,
+            log_format: match typed.log_format.as_deref() {
+                _ if typed.quiet => LogFormat::None,
+                None => defaults.log_format,
+                Some(format) => log_format(format)?,
+            },
+            extra_response_headers: typed
+                .headers
+                .iter()
+                .map(|text| header(text))
+                .collect::<Result<_, _>>()?,
+            ..defaults
+        };
+        if let Some(content_type) = &typed.content_type {
+            header(&format!("Content-Type: {content_type}")).map_err(|_| {
+                wanted(
+                    "--content-type",
+                    "a media type such as text/plain",
+                    content_type,
+                )
+            })?;
+        }
+        Ok(Self {
+            port: typed.port.as_deref().map_or(Ok(DEFAULT_PORT), port)?,
+            bind: typed.bind,
+            directory: typed.directory.unwrap_or_else(|| ".".into()),
+            content_type: typed.content_type,
+            no_listing: typed.no_listing,
+            follow_symlinks: typed.follow_symlinks,
+            dotfiles: typed.dotfiles,
+            loops: typed
+                .loops
+                .as_deref()
+                .map_or(Ok(NonZeroUsize::MIN), loops)?,
+            config,
+        })
+    }
+
+    /// Opens the directory that is to be served.
+    pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, Failure> {
+        let open = if self.follow_symlinks {
+            SimpleHttpRequestHandler::following_symlinks
+        } else {
+            SimpleHttpRequestHandler::new
+        };
+        let mut handler = open(&self.directory).map_err(|error| {
+            let directory = self.directory.display();
+            Failure::Run(match error.kind() {
+                io::ErrorKind::NotFound => format!("no such directory: {directory}"),
+                io::ErrorKind::PermissionDenied => {
+                    format!("no permission to read directory: {directory}")
+                }
+                _ => format!("cannot serve {directory}: {error}"),
+            })
+        })?;
+        if let Some(content_type) = &self.content_type {
+            handler.default_content_type.clone_from(content_type);
+        }
+        handler.list_directories = !self.no_listing;
+        handler.dotfiles = self.dotfiles;
+        Ok(handler)
+    }
+
+    /// Finds the addresses to listen on; every address that a name has.
+    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+        if self.bind.is_empty() {
+            // On one socket for both families, or IPv4 alone where there is no IPv6.
+            return Ok(vec![SocketAddr::from(([0_u16; 8], self.port))]);
+        }
+        let mut addresses = Vec::new();
+        for bind in &self.bind {
+            let (host, port) = host_and_port(bind, self.port)?;
+            let found = (host, port).to_socket_addrs().map_err(|_| {
+                Failure::Run(format!("cannot find the address of '{host}' (--bind)"))
+            })?;
+            for address in found {
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        Ok(addresses)
+    }
+}
+
+/// Splits what `--bind` was given; an IPv6 address may stand in brackets, and must where a port follows.
+fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), Failure> {
+    let wrong = || wanted("--bind", "a name, an address or host:port", bind);
+    let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
+        match rest.strip_prefix(':') {
+            Some(digits) => (host, digits.parse().map_err(|_| wrong())?),
+            None if rest.is_empty() => (host, default),
+            None => return Err(wrong()),
+        }
+    } else {
+        match bind.split_once(':') {
+            Some((host, digits)) if !digits.contains(':') => {
+                (host, digits.parse().map_err(|_| wrong())?)
+            }
+            _ => (bind, default),
+        }
+    };
+    if parsed.0.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(parsed)
+    }
+}
+
+fn port(text: &str) -> Result<u16, Failure> {
+    text.parse()
+        .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
+}
+
+fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
+    match text.parse() {
+        Ok(0) => Ok(available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        Ok(loops @ 1..=1024) => Ok(NonZeroUsize::new(loops).unwrap_or(NonZeroUsize::MIN)),
+        _ => Err(wanted("--loops", "a number from 0 to 1024", text)),
+    }
+}
+
+fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
+    match text {
+        "HTTP/1.0" => Ok(ProtocolVersion::Http10),
+        "HTTP/1.1" => Ok(ProtocolVersion::Http11),
+        _ => Err(wanted("--protocol", "HTTP/1.1 or HTTP/1.0", text)),
+    }
+}
+
+fn log_format(text: &str) -> Result<LogFormat, Failure> {
+    match text {
+        "common" => Ok(LogFormat::Common),
+        "combined" => Ok(LogFormat::Combined),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(wanted("--log-format", "common, combined or json", text)),
+    }
+}
+
+/// Splits a field line; those that frame a reply are the server's own.
+fn header(text: &str) -> Result<(String, String), Failure> {
+    let wrong = || wanted("--header", "'NAME: VALUE'", text);
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let value = value.trim();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty()
+        || !name.bytes().all(is_token)
+        || value.bytes().any(|byte| byte.is_ascii_control())
+    {
+        return Err(wrong());
+    }
+    let framing = ["connection", "content-length", "transfer-encoding"];
+    if framing
+        .iter()
+        .any(|framing| name.eq_ignore_ascii_case(framing))
+    {
+        return Err(wanted(
+            "--header",
+            "a field that is not the server's own",
+            name,
+        ));
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn wanted(option: &str, what: &str, given: &str) -> Failure {
+    Failure::Usage(format!(
+        "{option} wants {what}, not '{}' (see httpoll --help)",
+        given.escape_debug()
+    ))
+}
+
+/// Lets the process open as many descriptors as it may at all: every connection is one.
+pub(crate) fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // Without it there are fewer connections, no more.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(arguments: &[&str]) -> Result<Box<Options>, String> {
+        match parse(arguments.iter().map(OsString::from).collect()) {
+            Ok(Command::Serve(options)) => Ok(options),
+            Ok(Command::Show(text)) => Err(text),
+            Err(Failure::Usage(message) | Failure::Run(message)) => Err(message),
+        }
+    }
+
+    #[test]
+    fn nothing_typed_means_what_http_server_does() {
+        let options = options(&[]).unwrap();
+        assert_eq!(options.addresses().unwrap(), ["[::]:8000".parse().unwrap()]);
+        assert_eq!(options.directory, PathBuf::from("."));
+        assert_eq!(options.config.log_format, LogFormat::Common);
+    }
+
+    #[test]
+    fn an_address_may_bring_its_port() {
+        let table = [
+            ("127.0.0.1", "127.0.0.1:9"),
+            ("127.0.0.1:80", "127.0.0.1:80"),
+            ("::1", "[::1]:9"),
+            ("[::1]", "[::1]:9"),
+            ("[::1]:80", "[::1]:80"),
+        ];
+        for (bind, address) in table {
+            let options = options(&["-b", bind, "9"]).unwrap();
+            assert_eq!(
+                options.addresses().unwrap(),
+                [address.parse().unwrap()],
+                "{bind}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_usage_names_the_option_and_what_it_wanted() {
+        let table: [(&[&str], &str); 12] = [
+            (&["x"], "PORT wants a number"),
+            (&["65536"], "PORT wants a number"),
+            (&["1", "2"], "unexpected argument '2'"),
+            (&["--nope"], "unknown option '--nope'"),
+            (&["-d"], "--directory wants a value"),
+            (&["-p", "HTTP/2"], "--protocol wants HTTP/1.1 or HTTP/1.0"),
+            (&["-n", "-1"], "--loops wants a number"),
+            (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
+            (
+                &["-H", "Content-Length: 5"],
+                "--header wants a field that is not the server's own",
+            ),
+            (&["-H", "A: b\nC: d"], "--header wants 'NAME: VALUE'"),
+            (
+                &["--log-format", "xml"],
+                "--log-format wants common, combined or json",
+            ),
+            (&["-b", "[::1"], "--bind wants a name"),
+        ];
+        for (arguments, message) in table {
+            let failure = options(arguments).unwrap_err();
+            assert!(failure.contains(message), "{arguments:?}: {failure}");
+        }
+    }
+
+    #[test]
+    fn headers_are_kept_in_order() {
+        let options = options(&["-H", "A: 1", "--header", "B:2"]).unwrap();
+        let expected = [
+            ("A".to_owned(), "1".to_owned()),
+            ("B".to_owned(), "2".to_owned()),
+        ];
+        assert_eq!(options.config.extra_response_headers, expected);
+    }
+}

@@ -1,0 +1,209 @@
+//! What was typed, word for word, on the command line or in the configuration file; [`super::Options`] is what it means.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::PathBuf;
+
+use pico_args::Arguments;
+
+use super::Failure;
+
+/// Every option as it was typed.
+#[derive(Debug, Default)]
+pub(crate) struct Typed {
+    pub(crate) help: bool,
+    pub(crate) version: bool,
+    pub(crate) port: Option<String>,
+    pub(crate) bind: Vec<String>,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) protocol: Option<String>,
+    pub(crate) loops: Option<String>,
+    pub(crate) headers: Vec<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) no_listing: bool,
+    pub(crate) follow_symlinks: bool,
+    pub(crate) dotfiles: bool,
+    pub(crate) log_format: Option<String>,
+    pub(crate) quiet: bool,
+    config: Option<PathBuf>,
+}
+
+impl Typed {
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, Failure> {
+        let mut arguments = Arguments::from_vec(arguments);
+        let mut typed = Self {
+            help: arguments.contains(["-h", "--help"]),
+            version: arguments.contains(["-V", "--version"]),
+            bind: texts(&mut arguments, "-b", "--bind")?,
+            directory: last(values(&mut arguments, "-d", "--directory")?).map(PathBuf::from),
+            protocol: last(texts(&mut arguments, "-p", "--protocol")?),
+            loops: last(texts(&mut arguments, "-n", "--loops")?),
+            headers: texts(&mut arguments, "-H", "--header")?,
+            content_type: last(texts(&mut arguments, "", "--content-type")?),
+            no_listing: arguments.contains("--no-listing"),
+            follow_symlinks: arguments.contains("--follow-symlinks"),
+            dotfiles: arguments.contains("--dotfiles"),
+            log_format: last(texts(&mut arguments, "", "--log-format")?),
+            quiet: arguments.contains(["-q", "--quiet"]),
+            config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
+            port: None,
+        };
+        for argument in arguments.finish() {
+            let text = argument.to_string_lossy().into_owned();
+            if text.starts_with('-') && text.len() > 1 {
+                return Err(usage(format!("unknown option '{}'", text.escape_debug())));
+            } else if typed.port.is_some() {
+                return Err(usage(format!(
+                    "unexpected argument '{}'",
+                    text.escape_debug()
+                )));
+            }
+            typed.port = Some(text);
+        }
+        Ok(typed)
+    }
+
+    /// Adds what the configuration file says and the command line does not.
+    pub(crate) fn with_config_file(self) -> Result<Self, Failure> {
+        let Some(path) = &self.config else {
+            return Ok(self);
+        };
+        let name = path.display();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Failure::Run(format!(
+                "cannot read the configuration file {name}: {error}"
+            ))
+        })?;
+        let in_file = |failure| match failure {
+            Failure::Usage(message) | Failure::Run(message) => {
+                Failure::Usage(format!("{name}: {message}"))
+            }
+        };
+        let file = Self::parse(text.lines().flat_map(words).collect()).map_err(in_file)?;
+        if file.config.is_some() {
+            return Err(in_file(usage(
+                "--config cannot stand in a configuration file".to_owned(),
+            )));
+        }
+        Ok(self.or(file))
+    }
+
+    fn or(self, other: Self) -> Self {
+        let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
+        Self {
+            help: self.help,
+            version: self.version,
+            port: self.port.or(other.port),
+            bind: either(self.bind, other.bind),
+            directory: self.directory.or(other.directory),
+            protocol: self.protocol.or(other.protocol),
+            loops: self.loops.or(other.loops),
+            headers: either(self.headers, other.headers),
+            content_type: self.content_type.or(other.content_type),
+            no_listing: self.no_listing || other.no_listing,
+            follow_symlinks: self.follow_symlinks || other.follow_symlinks,
+            dotfiles: self.dotfiles || other.dotfiles,
+            quiet: self.quiet || other.quiet && self.log_format.is_none(),
+            log_format: self.log_format.or(other.log_format),
+            config: self.config,
+        }
+    }
+}
+
+/// Splits a line of a configuration file into an option, whose dashes may be left out, and its value: the rest of the line.
+fn words(line: &str) -> Vec<OsString> {
+    let line = line.trim();
+    if line.is_empty() || line.starts_with('#') {
+        return Vec::new();
+    }
+    let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+    let value =
+        value.trim_start_matches(|character: char| character.is_whitespace() || character == '=');
+    if option == "port" {
+        return vec![value.into()];
+    }
+    let is_bare_name = !option.starts_with('-') && option.parse::<u64>().is_err();
+    let option = if is_bare_name {
+        format!("--{option}")
+    } else {
+        option.to_owned()
+    };
+    let value = (!value.is_empty()).then(|| value.into());
+    [Some(option.into()), value].into_iter().flatten().collect()
+}
+
+/// All values of an option, in the order in which they were typed.
+fn values(
+    arguments: &mut Arguments,
+    short: &'static str,
+    long: &'static str,
+) -> Result<Vec<OsString>, Failure> {
+    let mut values = Vec::new();
+    let take = |value: &OsStr| Ok::<_, std::convert::Infallible>(value.to_owned());
+    loop {
+        let value = if short.is_empty() {
+            arguments.opt_value_from_os_str(long, take)
+        } else {
+            arguments.opt_value_from_os_str([short, long], take)
+        };
+        match value {
+            Ok(Some(value)) => values.push(value),
+            Ok(None) => return Ok(values),
+            Err(_) => return Err(usage(format!("{long} wants a value"))),
+        }
+    }
+}
+
+fn texts(
+    arguments: &mut Arguments,
+    short: &'static str,
+    long: &'static str,
+) -> Result<Vec<String>, Failure> {
+    let text = |value: OsString| {
+        value
+            .into_string()
+            .map_err(|value| usage(format!("{long} wants text, not {value:?}")))
+    };
+    values(arguments, short, long)?
+        .into_iter()
+        .map(text)
+        .collect()
+}
+
+/// The last of several counts, as everywhere on Unix.
+fn last<T>(mut values: Vec<T>) -> Option<T> {
+    values.pop()
+}
+
+fn usage(message: String) -> Failure {
+    Failure::Usage(format!("{message} (see httpoll --help)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_a_configuration_file_are_options() {
+        let table: [(&str, &[&str]); 8] = [
+            ("--bind 127.0.0.1", &["--bind", "127.0.0.1"]),
+            ("  -d  /srv/my files  ", &["-d", "/srv/my files"]),
+            ("header X-A: b c", &["--header", "X-A: b c"]),
+            ("log-format = json", &["--log-format", "json"]),
+            ("quiet", &["--quiet"]),
+            ("8080", &["8080"]),
+            ("port 8080", &["8080"]),
+            ("# a comment", &[]),
+        ];
+        for (line, expected) in table {
+            assert_eq!(words(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_several_values_counts() {
+        let typed =
+            Typed::parse(["-d", "a", "--directory=b"].map(OsString::from).to_vec()).unwrap();
+        assert_eq!(typed.directory, Some("b".into()));
+    }
+}

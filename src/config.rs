@@ -1,0 +1,98 @@
+//! Limits, timeouts and choices of a server: plain data, read by the loop and never changed by it.
+
+use std::time::Duration;
+
+/// Everything that can be set on a server; the defaults fit a small machine.
+///
+/// ```
+/// use httpoll::ServerConfig;
+///
+/// let config = ServerConfig { max_request_line: 4096, ..ServerConfig::default() };
+/// assert_eq!(config.request_queue_size, 4096);
+/// ```
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The version that replies announce; under HTTP/1.0 every connection closes after one reply.
+    pub protocol_version: ProtocolVersion,
+    /// Whether a request line without a version is answered as HTTP/0.9: the body alone, then the close.
+    pub http09: bool,
+    /// Bytes of a request line before it is refused with 414.
+    pub max_request_line: usize,
+    /// Bytes of a request head, request line included, before it is refused with 431. A head of more than 100 fields
+    /// is refused alike.
+    pub max_head: usize,
+    /// Bytes of a request body that are read and thrown away for a handler that does not want it, so that the next
+    /// request on the connection stays in step. Beyond that the reply is sent at once and the connection closes.
+    pub max_discard: u64,
+    /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
+    pub head_timeout: Duration,
+    /// Time without any progress in a request body. Then 408.
+    pub body_timeout: Duration,
+    /// Time without any progress while sending a reply. Then the connection closes.
+    #[doc(alias = "timeout")]
+    pub send_timeout: Duration,
+    /// Time that a connection may stay open without a request. Then it closes silently.
+    pub keep_alive_timeout: Duration,
+    /// Time that a closing connection waits for the peer to read the last reply and to close its side.
+    pub linger_timeout: Duration,
+    /// Time that replies in flight have to finish after a shutdown was asked for.
+    pub drain_timeout: Duration,
+    /// Connections that the kernel holds ready for `accept`.
+    pub request_queue_size: u32,
+    /// Whether several servers may listen on the same port (SO_REUSEPORT) and share its connections.
+    pub allow_reuse_port: bool,
+    /// Bytes that all replies of one turn of the loop may take from one connection before others have their turn.
+    pub turn_bytes: usize,
+    /// Requests that one connection may have answered in one turn of the loop.
+    pub turn_requests: usize,
+    /// Fields added to every reply, as pairs of name and value.
+    pub extra_response_headers: Vec<(String, String)>,
+    /// How a request is logged once its last byte has left.
+    pub log_format: LogFormat,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            protocol_version: ProtocolVersion::Http11,
+            http09: true,
+            max_request_line: 8 * 1024,
+            max_head: 32 * 1024,
+            max_discard: 1024 * 1024,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            send_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(60),
+            linger_timeout: Duration::from_secs(2),
+            drain_timeout: Duration::from_secs(30),
+            request_queue_size: 4096,
+            allow_reuse_port: false,
+            turn_bytes: 1024 * 1024,
+            turn_requests: 64,
+            extra_response_headers: Vec::new(),
+            log_format: LogFormat::Common,
+        }
+    }
+}
+
+/// The HTTP version that a server speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolVersion {
+    /// One request per connection, no chunked bodies.
+    Http10,
+    /// Persistent connections, pipelining and chunked bodies.
+    Http11,
+}
+
+/// The shape of an access log line on standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// No access log.
+    None,
+    /// NCSA Common Log Format, in UTC.
+    Common,
+    /// The common format with `Referer` and `User-Agent`.
+    Combined,
+    /// One JSON object a line, with the duration in microseconds.
+    Json,
+}

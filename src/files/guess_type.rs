@@ -1,0 +1,76 @@
+//! The media type of a file, from the last suffix of its name.
+
+use std::collections::HashMap;
+
+/// Returns the last suffix of the name at the end of `path`, without its dot; a name that only begins with a dot has none.
+fn suffix(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next()?;
+    let (stem, suffix) = name.rsplit_once('.')?;
+    (!stem.trim_start_matches('.').is_empty()).then_some(suffix)
+}
+
+/// Returns the media type of `path`: by `extensions_map` (keys with their dot; as written, then in lower case), then by the
+/// registry of mime_guess, else `default`.
+pub(crate) fn guess_type<'a>(
+    path: &str,
+    extensions_map: &'a HashMap<String, String>,
+    default: &'a str,
+) -> &'a str {
+    let Some(suffix) = suffix(path) else {
+        return default;
+    };
+    if !extensions_map.is_empty() {
+        let key = format!(".{suffix}");
+        let mapped = extensions_map
+            .get(&key)
+            .or_else(|| extensions_map.get(&key.to_lowercase()));
+        if let Some(media_type) = mapped {
+            return media_type;
+        }
+    }
+    mime_guess::from_ext(suffix).first_raw().unwrap_or(default)
+}
+
+/// Whether a browser needs to be told the encoding of `media_type`.
+pub(crate) fn wants_charset(media_type: &str) -> bool {
+    media_type.starts_with("text/") && !media_type.contains("charset")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_suffix_decides() {
+        let map = HashMap::from([(".foo".to_owned(), "text/x-foo".to_owned())]);
+        let table = [
+            ("index.html", "text/html"),
+            ("a/b.HTML", "text/html"),
+            ("a.tar.gz", "application/gzip"),
+            ("a.js", "text/javascript"),
+            ("a.json", "application/json"),
+            ("clip.mp4", "video/mp4"),
+            ("a.foo", "text/x-foo"),
+            ("a.FOO", "text/x-foo"),
+            ("a.nobody-knows", "application/octet-stream"),
+            ("README", "application/octet-stream"),
+            (".html", "application/octet-stream"),
+            ("dir.html/README", "application/octet-stream"),
+            ("ends.", "application/octet-stream"),
+        ];
+        for (path, expected) in table {
+            assert_eq!(
+                guess_type(path, &map, "application/octet-stream"),
+                expected,
+                "{path}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_text_without_a_charset_gets_one() {
+        assert!(wants_charset("text/html"));
+        assert!(!wants_charset("text/plain; charset=latin-1"));
+        assert!(!wants_charset("image/png"));
+    }
+}

@@ -1,0 +1,77 @@
+//! For whom a listing is written, and how a client says so.
+//!
+//! Invariant: who does not ask for JSON, in the query or by wanting it more than HTML (RFC 9110 §12.5.1), gets the page.
+
+use crate::http::accept;
+use crate::http::headers::Headers;
+
+/// For whom a listing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// People: a page.
+    Html,
+    /// Programs: an array of objects.
+    Json,
+}
+
+impl Format {
+    /// Reads `format=json|html` in the query, which goes before Accept: a link cannot set a field.
+    pub(crate) fn negotiate(query: &str, headers: Headers<'_>) -> Self {
+        let asked = query.split('&').rev().find_map(|pair| match pair {
+            "format=html" => Some(Self::Html),
+            "format=json" => Some(Self::Json),
+            _ => None,
+        });
+        let wanted = |media_type| accept::quality(headers.get_all("accept"), media_type);
+        asked.unwrap_or_else(|| {
+            if wanted("application/json") > wanted("text/html") {
+                Self::Json
+            } else {
+                Self::Html
+            }
+        })
+    }
+
+    /// Returns the value of Content-Type.
+    pub(crate) fn media_type(self) -> &'static str {
+        match self {
+            Self::Html => "text/html; charset=utf-8",
+            // RFC 8259 §11: JSON is UTF-8 and its media type has no charset.
+            Self::Json => "application/json",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::request::Field;
+
+    #[test]
+    fn json_is_for_who_asks() {
+        let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
+        let cases = [
+            ("", "", Format::Html),
+            ("", "*/*", Format::Html),
+            ("", browser, Format::Html),
+            ("", "application/json", Format::Json),
+            ("", "application/json, */*;q=0.5", Format::Json),
+            ("", "application/json;q=0.5, text/html", Format::Html),
+            ("", "text/plain", Format::Html),
+            ("format=json", browser, Format::Json),
+            ("sort=size&format=json&order=desc", browser, Format::Json),
+            ("format=html", "application/json", Format::Html),
+            ("format=json&format=html", "", Format::Html),
+            ("format=xml", "application/json", Format::Json),
+            ("xformat=json&format=json2", "", Format::Html),
+        ];
+        for (query, accept, expected) in cases {
+            let fields = [Field {
+                name: "Accept",
+                value: accept.as_bytes(),
+            }];
+            let format = Format::negotiate(query, Headers::new(&fields));
+            assert_eq!(format, expected, "{query} {accept}");
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! A listing for people: one page without scripts.
+//!
+//! Invariant: a name reaches the page in two forms only, percent-encoded in a link (every byte but the unreserved ones
+//! of RFC 3986 §2.3) and as visible text, where nothing acts as markup, moves the line or turns its direction.
+
+use super::entries::{Entry, Kind, Sorted};
+use super::order::{Order, SortKey};
+use super::percent_encode;
+use super::text::{put_date, put_size, put_visible};
+use crate::handler::page::{self, put};
+
+/// Writes everything above the first entry; `path` has no slash at its ends.
+pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, entries: &Sorted) {
+    let mut title = b"Directory listing for /".to_vec();
+    if !path.is_empty() {
+        put_visible(&mut title, path);
+        title.push(b'/');
+    }
+    page::begin(out, String::from_utf8_lossy(&title));
+    put_breadcrumb(out, path);
+    put_counts(out, entries.directories, entries.files);
+    put(out, "<table>\n");
+    if entries.len() > 0 {
+        put(out, "<thead><tr>");
+        put_heading(out, order, SortKey::Name, "Name");
+        put_heading(out, order, SortKey::Size, "Size");
+        put_heading(out, order, SortKey::Date, "Modified (UTC)");
+        put(out, "</tr></thead>\n");
+    }
+    put(out, "<tbody>\n");
+    if !path.is_empty() {
+        let parent = "<a href=\"../\" title=\"Parent directory\">../</a>";
+        put(
+            out,
+            format_args!("<tr><td>{parent}</td><td></td><td></td></tr>\n"),
+        );
+    }
+}
+
+/// Writes the row of one entry.
+pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>) {
+    put(out, "<tr><td><a href=\"");
+    put(out, percent_encode(entry.name));
+    put(out, if entry.is_directory() { "/\"" } else { "\"" });
+    put(out, nature(entry));
+    put(out, "><bdi>");
+    put_visible(out, entry.name);
+    put(out, "</bdi>");
+    if entry.is_directory() {
+        put(out, "/");
+    }
+    if entry.is_link {
+        put(out, "<i>@</i>");
+    }
+    put(out, "</a></td>");
+    match entry.size {
+        Some(bytes) => put_size(out, bytes),
+        None => put(out, "<td></td>"),
+    }
+    match entry.mtime.and_then(|mtime| u64::try_from(mtime).ok()) {
+        Some(unix) => put_date(out, unix),
+        None => put(out, "<td></td>"),
+    }
+    put(out, "</tr>\n");
+}
+
+/// Writes everything below the last entry.
+pub(super) fn end(out: &mut Vec<u8>) {
+    put(out, "</tbody>\n</table>\n");
+    page::end(out);
+}
+
+/// Writes the path; every directory above this one is a link, relative so that it works behind a proxy, too.
+fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
+    put(out, "<h1><small>Directory listing for</small>\n");
+    let mut above = path
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .count();
+    put_crumb(out, above, b"/");
+    for name in path
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+    {
+        above -= 1;
+        put_crumb(out, above, name);
+        put(out, "<i>/</i>");
+    }
+    put(out, "</h1>\n");
+}
+
+fn put_crumb(out: &mut Vec<u8>, above: usize, name: &[u8]) {
+    if above > 0 {
+        put(out, format_args!("<a href=\"{}\">", "../".repeat(above)));
+    }
+    put(out, "<bdi>");
+    put_visible(out, name);
+    put(out, if above > 0 { "</bdi></a>" } else { "</bdi>" });
+}
+
+fn put_counts(out: &mut Vec<u8>, directories: usize, files: usize) {
+    let directories = match directories {
+        0 => String::new(),
+        1 => "1 directory".to_owned(),
+        many => format!("{many} directories"),
+    };
+    let files = match files {
+        0 => String::new(),
+        1 => "1 file".to_owned(),
+        many => format!("{many} files"),
+    };
+    let counts = match (directories.as_str(), files.as_str()) {
+        ("", "") => "This directory is empty.".to_owned(),
+        (one, "") | ("", one) => one.to_owned(),
+        (directories, files) => format!("{directories}, {files}"),
+    };
+    put(out, format_args!("<p class=\"n\">{counts}</p>\n"));
+}
+
+/// Writes a column's head: a link that sorts by it, or the other way round where it is already sorted so.
+fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
+    let (sorted, descending) = match (order.by == key, order.descending) {
+        (true, false) => (" aria-sort=\"ascending\"", true),
+        (true, true) => (" aria-sort=\"descending\"", false),
+        // Who asks for sizes or dates looks for the largest or the latest.
+        (false, _) => ("", key != SortKey::Name),
+    };
+    let (word, direction) = (key.word(), if descending { "desc" } else { "asc" });
+    let href = format_args!("?sort={word}&amp;order={direction}");
+    put(
+        out,
+        format_args!("<th scope=\"col\"{sorted}><a href=\"{href}\">{title}</a></th>"),
+    );
+}
+
+/// Returns the attributes of an entry's link that say what its name does not.
+fn nature(entry: &Entry<'_>) -> &'static str {
+    match (entry.is_link, entry.kind) {
+        (true, Kind::Other) => " class=\"x\" title=\"Symbolic link that leads nowhere or outside\"",
+        (true, Kind::Directory | Kind::File) => " title=\"Symbolic link\"",
+        (false, Kind::Other) => " class=\"x\" title=\"Not a regular file\"",
+        (false, Kind::Directory | Kind::File) => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::list_directory::entries::Run;
+
+    const FILE: Entry<'_> = Entry {
+        name: b"n",
+        kind: Kind::File,
+        is_link: false,
+        size: Some(0),
+        mtime: None,
+    };
+
+    fn page(path: &[u8], query: &str, entries: &[Entry<'_>]) -> String {
+        let (mut out, order) = (Vec::new(), Order::from_query(query));
+        let mut run = Run::new(order);
+        entries.iter().for_each(|&entry| run.push(entry));
+        let mut sorted = Sorted::default();
+        sorted.push(run);
+        begin(&mut out, path, order, &sorted);
+        while sorted.pop(|entry| row(&mut out, &entry)) {}
+        end(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn written(entry: &Entry<'_>) -> String {
+        let mut out = Vec::new();
+        row(&mut out, entry);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn link(name: &[u8]) -> String {
+        let row = written(&Entry { name, ..FILE });
+        row.split_once("<td>")
+            .unwrap()
+            .1
+            .split_once("</td>")
+            .unwrap()
+            .0
+            .to_owned()
+    }
+
+    /// Checks that every element is closed in its turn and that no line of markup was broken by a name.
+    fn assert_balanced(page: &str) {
+        let mut open = Vec::new();
+        for tag in page.split('<').skip(1) {
+            let (tag, _) = tag.split_once('>').unwrap();
+            let name = tag.split(' ').next().unwrap();
+            match name.strip_prefix('/') {
+                Some(closed) => assert_eq!(open.pop(), Some(closed), "{tag}"),
+                None if ["!DOCTYPE", "meta", "link"].contains(&name) => {}
+                None => open.push(name),
+            }
+            assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        }
+        assert!(open.is_empty(), "{open:?}");
+    }
+
+    #[test]
+    fn every_name_has_a_link_and_a_text() {
+        let cases: [(&[u8], &str, &str); 12] = [
+            (b"plain-_.~0", "plain-_.~0", "plain-_.~0"),
+            (b"say \"hi\"", "say%20%22hi%22", "say &quot;hi&quot;"),
+            (b"it's", "it%27s", "it&#39;s"),
+            (b"<script>", "%3Cscript%3E", "&lt;script&gt;"),
+            (b"a&amp;b", "a%26amp%3Bb", "a&amp;amp;b"),
+            (b"100%25#x?y", "100%2525%23x%3Fy", "100%25#x?y"),
+            (b"javascript:x", "javascript%3Ax", "javascript:x"),
+            (b"back\\slash", "back%5Cslash", "back\\slash"),
+            (b"a\n\tb\x7f", "a%0A%09b%7F", "a\u{240a}\u{2409}b\u{2421}"),
+            ("🎉é".as_bytes(), "%F0%9F%8E%89%C3%A9", "🎉é"),
+            (b"caf\xe9", "caf%E9", "caf\u{fffd}"),
+            (
+                "a\u{202e}b\u{85}".as_bytes(),
+                "a%E2%80%AEb%C2%85",
+                "a\u{fffd}b\u{fffd}",
+            ),
+        ];
+        for (name, href, text) in cases {
+            assert_eq!(
+                link(name),
+                format!("<a href=\"{href}\"><bdi>{text}</bdi></a>")
+            );
+        }
+    }
+
+    #[test]
+    fn directories_end_with_a_slash_and_links_with_a_sign() {
+        let entry = |kind, is_link| {
+            written(&Entry {
+                kind,
+                is_link,
+                size: None,
+                ..FILE
+            })
+        };
+        let directory = "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td></td></tr>\n";
+        assert_eq!(entry(Kind::Directory, false), directory);
+        let title = "title=\"Symbolic link\"";
+        assert!(
+            entry(Kind::Directory, true).contains(&format!("\"n/\" {title}><bdi>n</bdi>/<i>@</i>"))
+        );
+        assert!(entry(Kind::File, true).contains(&format!("\"n\" {title}><bdi>n</bdi><i>@</i>")));
+        assert!(entry(Kind::Other, true).contains("\"n\" class=\"x\" title=\"Symbolic link that"));
+        assert!(entry(Kind::Other, false).contains("<bdi>n</bdi></a>"));
+    }
+
+    #[test]
+    fn a_time_before_1970_is_not_shown() {
+        for mtime in [None, Some(-1), Some(i64::MIN)] {
+            assert!(written(&Entry { mtime, ..FILE }).ends_with("<td></td></tr>\n"));
+        }
+        assert!(
+            written(&Entry {
+                mtime: Some(0),
+                ..FILE
+            })
+            .contains("01 Jan 1970")
+        );
+    }
+
+    #[test]
+    fn the_path_is_a_title_and_a_trail_of_links() {
+        let root = page(b"", "", &[FILE]);
+        assert!(root.contains("<title>Directory listing for /</title>"));
+        assert!(root.contains("<bdi>/</bdi></h1>"));
+        assert!(!root.contains("../"), "there is nothing above the root");
+        let deep = page(b"a<b/c\xff\n/d", "", &[]);
+        assert!(deep.contains("<title>Directory listing for /a&lt;b/c\u{fffd}\u{240a}/d/</title>"));
+        let trail = "<a href=\"../../../\"><bdi>/</bdi></a><a href=\"../../\"><bdi>a&lt;b</bdi></a><i>/</i>\
+                     <a href=\"../\"><bdi>c\u{fffd}\u{240a}</bdi></a><i>/</i><bdi>d</bdi><i>/</i></h1>";
+        assert!(deep.contains(trail), "{deep}");
+        assert!(deep.contains("<td><a href=\"../\" title=\"Parent directory\">../</a></td>"));
+    }
+
+    #[test]
+    fn headings_sort_and_turn() {
+        let heading = |query| page(b"a'\"b", query, &[FILE]);
+        let default = heading("");
+        assert!(default.contains(
+            "<th scope=\"col\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">"
+        ));
+        assert!(default.contains("<th scope=\"col\"><a href=\"?sort=size&amp;order=desc\">"));
+        let turned = heading("sort=size&order=desc");
+        assert!(turned.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">"));
+        assert!(turned.contains("<th scope=\"col\"><a href=\"?sort=name&amp;order=asc\">"));
+        assert_eq!(turned.matches("aria-sort=\"").count(), 1);
+    }
+
+    #[test]
+    fn counts_are_words() {
+        let directory = Entry {
+            kind: Kind::Directory,
+            ..FILE
+        };
+        let cases: [(&[Entry<'_>], &str); 4] = [
+            (&[], "This directory is empty."),
+            (&[FILE], "1 file"),
+            (&[directory], "1 directory"),
+            (
+                &[directory, directory, FILE, FILE],
+                "2 directories, 2 files",
+            ),
+        ];
+        for (entries, counts) in cases {
+            let page = page(b"", "", entries);
+            assert!(
+                page.contains(&format!("<p class=\"n\">{counts}</p>")),
+                "{page}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_page_of_hostile_names_is_balanced() {
+        let names: [&[u8]; 6] = [b"<b>", b"\"><i>", b"'</td>", b"<!--", b"&lt;", b"\xff<\n>"];
+        let entries = names.map(|name| Entry { name, ..FILE });
+        for path in names.iter().chain([&b"".as_slice()]) {
+            assert_balanced(&page(path, "", &entries));
+        }
+    }
+}

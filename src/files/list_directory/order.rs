@@ -1,0 +1,201 @@
+//! In which order a listing shows its entries, and how a query asks for one.
+//!
+//! Invariant: `Order::compare` is total on the names of one directory, so slices sorted apart merge into one order.
+
+use std::cmp::Ordering;
+
+use super::entries::Entry;
+
+/// What a listing is sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SortKey {
+    /// Lower-cased name, then bytes.
+    Name,
+    /// Size; an unknown one counts as smaller than all others.
+    Size,
+    /// Time of the last change; an unknown one counts as earlier than all others.
+    Date,
+}
+
+impl SortKey {
+    /// Returns the word for it in a query.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Size => "size",
+            Self::Date => "date",
+        }
+    }
+}
+
+/// The order of the entries of a listing: directories first, whatever it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) by: SortKey,
+    pub(crate) descending: bool,
+}
+
+impl Order {
+    /// Reads `sort=name|size|date` and `order=asc|desc`; everything else is as if it were not there.
+    pub(crate) fn from_query(query: &str) -> Self {
+        let mut order = Self {
+            by: SortKey::Name,
+            descending: false,
+        };
+        for pair in query.split('&') {
+            match pair {
+                "sort=name" => order.by = SortKey::Name,
+                "sort=size" => order.by = SortKey::Size,
+                "sort=date" => order.by = SortKey::Date,
+                "order=asc" => order.descending = false,
+                "order=desc" => order.descending = true,
+                _ => {}
+            }
+        }
+        order
+    }
+
+    /// Compares two entries; those that are equal by size or date follow in the order of their names, never reversed.
+    pub(super) fn compare(self, a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
+        let name = || compare_names(a.name, b.name);
+        let directed = |ordering: Ordering| {
+            if self.descending {
+                ordering.reverse()
+            } else {
+                ordering
+            }
+        };
+        let directories_first = b.is_directory().cmp(&a.is_directory());
+        directories_first.then_with(|| match self.by {
+            SortKey::Name => directed(name()),
+            SortKey::Size => directed(a.size.cmp(&b.size)).then_with(name),
+            SortKey::Date => directed(a.mtime.cmp(&b.mtime)).then_with(name),
+        })
+    }
+}
+
+fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let lower = if a.is_ascii() && b.is_ascii() {
+        let (a, b) = (a.iter(), b.iter());
+        a.map(u8::to_ascii_lowercase)
+            .cmp(b.map(u8::to_ascii_lowercase))
+    } else {
+        lower_case(a).cmp(lower_case(b))
+    };
+    lower.then_with(|| a.cmp(b))
+}
+
+fn lower_case(name: &[u8]) -> impl Iterator<Item = char> {
+    name.utf8_chunks()
+        .flat_map(|chunk| {
+            let broken = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
+            chunk.valid().chars().chain(broken)
+        })
+        .flat_map(char::to_lowercase)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::list_directory::entries::Kind;
+
+    const ENTRY: Entry<'_> = Entry {
+        name: b"",
+        kind: Kind::File,
+        is_link: false,
+        size: None,
+        mtime: None,
+    };
+
+    fn sorted(query: &str, mut entries: Vec<Entry<'_>>) -> Vec<String> {
+        let order = Order::from_query(query);
+        entries.sort_by(|a, b| order.compare(a, b));
+        let name = |entry: &Entry<'_>| String::from_utf8_lossy(entry.name).into_owned();
+        entries.iter().map(name).collect()
+    }
+
+    #[test]
+    fn a_query_asks_for_an_order() {
+        let cases = [
+            ("", SortKey::Name, false),
+            ("sort=size", SortKey::Size, false),
+            ("sort=size&order=desc", SortKey::Size, true),
+            ("order=desc&format=json&sort=date", SortKey::Date, true),
+            ("sort=name&order=asc", SortKey::Name, false),
+            ("order=desc", SortKey::Name, true),
+            ("sort=colour&order=up", SortKey::Name, false),
+            ("Sort=size&sort=size2&sort", SortKey::Name, false),
+            ("&&=&%00", SortKey::Name, false),
+            ("sort=date&sort=size", SortKey::Size, false),
+        ];
+        for (query, by, descending) in cases {
+            assert_eq!(
+                Order::from_query(query),
+                Order { by, descending },
+                "{query}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_lower_cased_then_bytes() {
+        let names: [&[u8]; 10] = [
+            b"b",
+            b"B",
+            b"a",
+            b"",
+            b"_",
+            b"Z",
+            b"\xff",
+            "Ä".as_bytes(),
+            "ä".as_bytes(),
+            b"a0",
+        ];
+        let entries = names.map(|name| Entry { name, ..ENTRY }).to_vec();
+        let expected = ["", "_", "a", "a0", "B", "b", "Z", "Ä", "ä", "\u{fffd}"];
+        assert_eq!(sorted("", entries.clone()), expected);
+        let reversed: Vec<_> = expected.into_iter().rev().collect();
+        assert_eq!(sorted("order=desc", entries), reversed);
+    }
+
+    #[test]
+    fn directories_come_first_in_both_directions() {
+        let directory = Entry {
+            name: b"z",
+            kind: Kind::Directory,
+            ..ENTRY
+        };
+        let fifo = Entry {
+            name: b"b",
+            kind: Kind::Other,
+            ..ENTRY
+        };
+        let entries = vec![
+            fifo,
+            Entry {
+                name: b"a",
+                ..ENTRY
+            },
+            directory,
+        ];
+        assert_eq!(sorted("", entries.clone()), ["z", "a", "b"]);
+        assert_eq!(sorted("order=desc", entries), ["z", "b", "a"]);
+    }
+
+    #[test]
+    fn what_is_unknown_counts_as_least_and_equals_go_by_name() {
+        let entry = |name: &'static str, value: Option<u8>| Entry {
+            name: name.as_bytes(),
+            size: value.map(u64::from),
+            mtime: value.map(i64::from),
+            ..ENTRY
+        };
+        let values = [("d", Some(9)), ("c", None), ("b", Some(0)), ("a", Some(9))];
+        let entries = values.map(|(name, value)| entry(name, value)).to_vec();
+        for key in ["size", "date"] {
+            let (up, down) = (format!("sort={key}"), format!("sort={key}&order=desc"));
+            assert_eq!(sorted(&up, entries.clone()), ["c", "b", "a", "d"]);
+            assert_eq!(sorted(&down, entries.clone()), ["a", "d", "b", "c"]);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! How a name, a size and a date read on the page.
+//!
+//! Invariant: whatever a name contains, it stays one line of text: nothing in it acts as markup, breaks the line or turns
+//! the direction of what follows.
+
+use crate::handler::page::{escape_html, put};
+use crate::http::date::short_date;
+
+/// Writes a name as one line of text.
+pub(super) fn put_visible(out: &mut Vec<u8>, name: &[u8]) {
+    for piece in String::from_utf8_lossy(name).split_inclusive(acts_on_text) {
+        let text = piece.strip_suffix(acts_on_text);
+        put(out, escape_html(text.unwrap_or(piece)));
+        if let (Some(_), Some(last)) = (text, piece.chars().next_back()) {
+            put(out, picture(last));
+        }
+    }
+}
+
+/// Control characters, line separators, and what turns the direction of the text that follows.
+fn acts_on_text(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn picture(c: char) -> char {
+    match c {
+        '\0'..='\x1f' => {
+            char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER)
+        }
+        '\x7f' => '\u{2421}',
+        _ => char::REPLACEMENT_CHARACTER,
+    }
+}
+
+/// Writes the cell of a size for people, with the exact one as its title where that is rounded.
+pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
+    let mut scale = 1_u128;
+    for unit in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+        if bytes < 1024 {
+            break;
+        }
+        scale *= 1024;
+        let tenths = (u128::from(bytes) * 10 + scale / 2) / scale;
+        if tenths < 10_240 {
+            let (whole, tenth) = (tenths / 10, tenths % 10);
+            return put(
+                out,
+                format_args!("<td title=\"{bytes} bytes\">{whole}.{tenth} {unit}</td>"),
+            );
+        }
+    }
+    put(out, format_args!("<td>{bytes} B</td>"));
+}
+
+/// Writes the cell of a date, in UTC.
+pub(super) fn put_date(out: &mut Vec<u8>, unix: u64) {
+    let date = short_date(unix);
+    put(out, "<td><time datetime=\"");
+    out.extend_from_slice(&iso_date(&date));
+    put(out, "\">");
+    out.extend_from_slice(&date);
+    put(out, "</time></td>");
+}
+
+/// Rearranges `21 Nov 2026 02:51` into `2026-11-21T02:51Z`, a global date of HTML.
+fn iso_date(date: &[u8; 17]) -> [u8; 17] {
+    let [
+        d1,
+        d2,
+        _,
+        m1,
+        m2,
+        m3,
+        _,
+        y1,
+        y2,
+        y3,
+        y4,
+        _,
+        h1,
+        h2,
+        _,
+        n1,
+        n2,
+    ] = *date;
+    let [m1, m2] = match &[m1, m2, m3] {
+        b"Jan" => *b"01",
+        b"Feb" => *b"02",
+        b"Mar" => *b"03",
+        b"Apr" => *b"04",
+        b"May" => *b"05",
+        b"Jun" => *b"06",
+        b"Jul" => *b"07",
+        b"Aug" => *b"08",
+        b"Sep" => *b"09",
+        b"Oct" => *b"10",
+        b"Nov" => *b"11",
+        _ => *b"12",
+    };
+    [
+        y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b'Z',
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        write(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_name_stays_one_line_of_text() {
+        let cases: [(&[u8], &str); 8] = [
+            (b"", ""),
+            (b"two  words", "two  words"),
+            (
+                b"<a href=\"x\">&'",
+                "&lt;a href=&quot;x&quot;&gt;&amp;&#39;",
+            ),
+            (
+                b"\na\r\tb\0\x7f",
+                "\u{240a}a\u{240d}\u{2409}b\u{2400}\u{2421}",
+            ),
+            (b"\xff<\xfe", "\u{fffd}&lt;\u{fffd}"),
+            ("gnp.\u{202e}exe".as_bytes(), "gnp.\u{fffd}exe"),
+            (
+                "\u{85}\u{2028}\u{2066}".as_bytes(),
+                "\u{fffd}\u{fffd}\u{fffd}",
+            ),
+            ("עברית 🎉".as_bytes(), "עברית 🎉"),
+        ];
+        for (name, text) in cases {
+            assert_eq!(written(|out| put_visible(out, name)), text);
+        }
+    }
+
+    #[test]
+    fn sizes_are_readable_and_exact() {
+        let cases = [
+            (0, "<td>0 B</td>"),
+            (1023, "<td>1023 B</td>"),
+            (1024, "<td title=\"1024 bytes\">1.0 KiB</td>"),
+            (1536, "<td title=\"1536 bytes\">1.5 KiB</td>"),
+            (1_048_524, "<td title=\"1048524 bytes\">1023.9 KiB</td>"),
+            (1_048_525, "<td title=\"1048525 bytes\">1.0 MiB</td>"),
+            (5 << 30, "<td title=\"5368709120 bytes\">5.0 GiB</td>"),
+            (
+                u64::MAX,
+                "<td title=\"18446744073709551615 bytes\">16.0 EiB</td>",
+            ),
+        ];
+        for (bytes, cell) in cases {
+            assert_eq!(written(|out| put_size(out, bytes)), cell);
+        }
+    }
+
+    #[test]
+    fn dates_are_those_of_the_clock_in_utc() {
+        let date = |unix| written(|out| put_date(out, unix));
+        assert_eq!(
+            date(1_795_229_464),
+            "<td><time datetime=\"2026-11-21T02:51Z\">21 Nov 2026 02:51</time></td>"
+        );
+        assert!(date(0).contains("\"1970-01-01T00:00Z\">01 Jan 1970 00:00<"));
+        assert!(date(u64::MAX).contains("\"9999-12-31T23:59Z\""));
+        for month in 0..12 {
+            let cell = date(86_400 * (15 + month * 30));
+            assert!(
+                cell.contains(&format!("\"1970-{:02}-", month + 1)),
+                "{cell}"
+            );
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What an opened descriptor turned out to be, and what identifies its present content.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{FileType, fstat};
+
+/// What can be served of a descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    /// A FIFO, a socket, a device: never served.
+    Other,
+}
+
+/// An open file with the facts that were true when it was asked.
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) file: File,
+    pub(crate) kind: Kind,
+    pub(crate) size: u64,
+    modified: i64,
+    nanoseconds: u64,
+}
+
+impl Resource {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let stat = fstat(&fd)?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => Kind::File,
+            FileType::Directory => Kind::Directory,
+            _ => Kind::Other,
+        };
+        Ok(Self {
+            file: fd.into(),
+            kind,
+            size: stat.st_size.try_into().unwrap_or(0),
+            modified: stat.st_mtime,
+            nanoseconds: stat.st_mtime_nsec,
+        })
+    }
+
+    /// Seconds since 1970 of the last change, never later than `now` (RFC 9110 §8.8.2.1).
+    pub(crate) fn last_modified(&self, now: u64) -> u64 {
+        u64::try_from(self.modified).unwrap_or(0).min(now)
+    }
+
+    /// A strong entity tag: the nanosecond of the last change, and the size.
+    pub(crate) fn etag(&self) -> EntityTag {
+        let changed = (self.modified as u64)
+            .wrapping_mul(1_000_000_000)
+            .wrapping_add(self.nanoseconds);
+        let mut tag = EntityTag {
+            bytes: [0; EntityTag::ROOM],
+            length: 0,
+        };
+        let mut rest = tag.bytes.as_mut_slice();
+        // Two numbers of 64 bits in hexadecimal always fit.
+        let _ = write!(rest, "\"{changed:x}-{:x}\"", self.size);
+        tag.length = EntityTag::ROOM - rest.len();
+        tag
+    }
+}
+
+/// An entity tag with its quotes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntityTag {
+    bytes: [u8; Self::ROOM],
+    length: usize,
+}
+
+impl EntityTag {
+    const ROOM: usize = 35;
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}

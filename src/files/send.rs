@@ -1,0 +1,146 @@
+//! A file as a reply: conditionals, then ranges, then headers and content (RFC 9110 §13.2.2 and §14).
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io;
+use std::ops::Range;
+
+use super::guess_type::wants_charset;
+use super::resource::Resource;
+use crate::handler::exchange::Exchange;
+use crate::http::conditional::{Precondition, Validators, evaluate, if_range_holds};
+use crate::http::date::imf_fixdate;
+use crate::http::range::{RangeSet, parse_range};
+use crate::http::status::HttpStatus;
+use crate::wire::body::Part;
+
+/// Answers a GET or HEAD of `resource`, which is a regular file.
+pub(crate) fn send_file(
+    exchange: &mut Exchange<'_>,
+    resource: Resource,
+    media_type: &str,
+) -> io::Result<()> {
+    let tag = resource.etag();
+    let last_modified = resource.last_modified(exchange.unix_time());
+    let validators = Validators {
+        etag: tag.as_bytes(),
+        last_modified,
+    };
+    match evaluate(&exchange.headers(), true, Some(&validators)) {
+        Precondition::Proceed => {}
+        Precondition::NotModified => return not_modified(exchange, &validators),
+        Precondition::Failed => {
+            exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None);
+            return Ok(());
+        }
+    }
+    match requested_ranges(exchange, &validators, resource.size) {
+        RangeSet::Whole => {
+            begin(exchange, HttpStatus::OK, &validators);
+            content_type(exchange, media_type);
+            exchange.end_headers();
+            let size = resource.size;
+            exchange.copyfile(resource.file, 0..size);
+            Ok(())
+        }
+        RangeSet::Single(range) => {
+            begin(exchange, HttpStatus::PARTIAL_CONTENT, &validators);
+            content_type(exchange, media_type);
+            exchange.send_header("Content-Range", content_range(&range, resource.size));
+            exchange.end_headers();
+            exchange.copyfile(resource.file, range);
+            Ok(())
+        }
+        RangeSet::Multiple(ranges) => {
+            send_multipart(exchange, resource, media_type, &ranges, &validators)
+        }
+        RangeSet::Unsatisfiable => {
+            exchange.send_error(HttpStatus::RANGE_NOT_SATISFIABLE, None, None);
+            exchange.send_header("Content-Range", format!("bytes */{}", resource.size));
+            Ok(())
+        }
+    }
+}
+
+/// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
+fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: u64) -> RangeSet {
+    if exchange.command() != "GET" {
+        return RangeSet::Whole;
+    }
+    let headers = exchange.headers();
+    let Some(range) = headers.get("range") else {
+        return RangeSet::Whole;
+    };
+    let holds = |value| if_range_holds(value, validators, exchange.unix_time());
+    if headers.get_all("range").count() > 1 || !headers.get_all("if-range").all(holds) {
+        return RangeSet::Whole;
+    }
+    parse_range(range, size)
+}
+
+fn not_modified(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -> io::Result<()> {
+    exchange.send_response(HttpStatus::NOT_MODIFIED);
+    validator_fields(exchange, validators);
+    exchange.end_headers();
+    Ok(())
+}
+
+fn begin(exchange: &mut Exchange<'_>, status: HttpStatus, validators: &Validators<'_>) {
+    exchange.send_response(status);
+    validator_fields(exchange, validators);
+    exchange.send_header("Accept-Ranges", "bytes");
+}
+
+fn validator_fields(exchange: &mut Exchange<'_>, validators: &Validators<'_>) {
+    exchange.send_header("Last-Modified", imf_fixdate(validators.last_modified));
+    exchange.send_header("ETag", validators.etag);
+}
+
+fn content_type(exchange: &mut Exchange<'_>, media_type: &str) {
+    if wants_charset(media_type) {
+        exchange.send_header_parts("Content-Type", &[media_type.as_bytes(), b"; charset=utf-8"]);
+    } else {
+        exchange.send_header("Content-Type", media_type);
+    }
+}
+
+fn content_range(range: &Range<u64>, size: u64) -> String {
+    format!("bytes {}-{}/{size}", range.start, range.end - 1)
+}
+
+/// Sends several ranges as `multipart/byteranges` (RFC 9110 §14.6), each part straight from the file.
+fn send_multipart(
+    exchange: &mut Exchange<'_>,
+    resource: Resource,
+    media_type: &str,
+    ranges: &[Range<u64>],
+    validators: &Validators<'_>,
+) -> io::Result<()> {
+    let boundary = format!("{:016x}", RandomState::new().hash_one(validators.etag));
+    let charset = if wants_charset(media_type) {
+        "; charset=utf-8"
+    } else {
+        ""
+    };
+    let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
+    for range in ranges {
+        let content_range = content_range(range, resource.size);
+        parts.push_back(text(format!(
+            "\r\n--{boundary}\r\nContent-Type: {media_type}{charset}\r\nContent-Range: {content_range}\r\n\r\n"
+        )));
+        parts.push_back(Part::Range(range.clone()));
+    }
+    parts.push_back(text(format!("\r\n--{boundary}--\r\n")));
+    begin(exchange, HttpStatus::PARTIAL_CONTENT, validators);
+    exchange.send_header(
+        "Content-Type",
+        format!("multipart/byteranges; boundary={boundary}"),
+    );
+    exchange.end_headers();
+    exchange.copy_parts(resource.file, parts);
+    Ok(())
+}
+
+fn text(text: String) -> Part {
+    Part::Text(text.into_bytes().into())
+}

@@ -1,0 +1,133 @@
+//! From the target of a request to a path below the served directory.
+//!
+//! Invariant: the result has no empty, `.` or `..` segment, no NUL and no leading slash, so that opened below a directory it
+//! cannot climb out of it by its spelling. Symbolic links are [`super::open`]'s matter. RFC 3986 §2.1 and §5.2.4.
+
+use percent_encoding::percent_decode;
+
+/// A target as a relative path.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Translated {
+    /// Whether it ended with a slash, `%2f` included: a directory was meant.
+    pub(crate) trailing_slash: bool,
+    /// Whether a segment begins with a dot, other than `.well-known` (RFC 8615).
+    pub(crate) hidden: bool,
+}
+
+/// Appends the path that `target` means to `path`, as raw bytes: query and fragment are dropped, percent-encoding is
+/// decoded (a bad `%zz` stays as it is), `..` stops at the root. `None` where a NUL is in it.
+pub(crate) fn translate_path(target: &str, path: &mut Vec<u8>) -> Option<Translated> {
+    let end = target.find(['?', '#']).unwrap_or(target.len());
+    let encoded = target.get(..end).unwrap_or_default().as_bytes();
+    path.clear();
+    path.extend(percent_decode(encoded));
+    if path.contains(&0) {
+        return None;
+    }
+    let trailing_slash = path.last() == Some(&b'/');
+    let length = remove_dot_segments(path);
+    path.truncate(length);
+    let hidden = path.split(|byte| *byte == b'/').any(is_hidden);
+    Some(Translated {
+        trailing_slash,
+        hidden,
+    })
+}
+
+/// Whether a name is one that is neither served nor listed without being asked to.
+pub(crate) fn is_hidden(name: &[u8]) -> bool {
+    name.first() == Some(&b'.') && name != b".well-known"
+}
+
+/// Moves the segments that count to the front of `path`, and returns how long they are.
+fn remove_dot_segments(path: &mut [u8]) -> usize {
+    let mut written = 0;
+    let mut read = 0;
+    while read < path.len() {
+        let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |length| read + length);
+        match &path[read..end] {
+            b"" | b"." => {}
+            b".." => written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0),
+            _ => {
+                if written > 0 {
+                    path[written] = b'/';
+                    written += 1;
+                }
+                path.copy_within(read..end, written);
+                written += end - read;
+            }
+        }
+        read = end + 1;
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn translated(target: &str) -> Option<(String, bool, bool)> {
+        let mut path = Vec::new();
+        let Translated {
+            trailing_slash,
+            hidden,
+        } = translate_path(target, &mut path)?;
+        Some((
+            String::from_utf8_lossy(&path).into_owned(),
+            trailing_slash,
+            hidden,
+        ))
+    }
+
+    #[test]
+    fn targets_become_relative_paths() {
+        let table = [
+            ("/", "", true, false),
+            ("/a", "a", false, false),
+            ("/a/", "a/", true, false),
+            ("/a/b?x=/../y#z", "a/b", false, false),
+            ("/a#b?c", "a", false, false),
+            ("/a//b/./c/", "a/b/c/", true, false),
+            ("/../../etc/passwd", "etc/passwd", false, false),
+            ("/a/b/../c", "a/c", false, false),
+            ("/a/../..", "", false, false),
+            ("/%2e%2e/%2E/x", "x", false, false),
+            ("/a%2fb%2F", "a/b/", true, false),
+            ("/%41%zz%4", "A%zz%4", false, false),
+            ("/%252e%252e/x", "%2e%2e/x", false, false),
+            ("/a\\..\\b", "a\\..\\b", false, false),
+            ("/.git/config", ".git/config", false, true),
+            ("/a/.b/c", "a/.b/c", false, true),
+            ("/.git/../x", "x", false, false),
+            ("/.well-known/acme", ".well-known/acme", false, false),
+            ("/...", "...", false, true),
+            ("*", "*", false, false),
+        ];
+        for (target, path, slash, hidden) in table {
+            let path = path.trim_end_matches('/').to_owned();
+            assert_eq!(translated(target), Some((path, slash, hidden)), "{target}");
+        }
+    }
+
+    #[test]
+    fn a_nul_is_refused() {
+        assert_eq!(translated("/a%00b"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_climbs_out(target in "[/.%2eEfF\\\\a]{0,40}") {
+            let (path, ..) = translated(&target).unwrap();
+            prop_assert!(!path.starts_with('/'));
+            let bad = |segment: &str| matches!(segment, "" | "." | "..");
+            prop_assert!(path.is_empty() || !path.split('/').any(bad), "{path}");
+        }
+
+        #[test]
+        fn the_result_means_itself(target in "/[a-z./]{0,40}") {
+            let (path, ..) = translated(&target).unwrap();
+            prop_assert_eq!(translated(&format!("/{path}")).unwrap().0, path);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The body of an error: `http.server`'s three facts (code, message, explanation) as a small page or as plain text.
+//!
+//! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
+
+use crate::handler::page::{self, escape_html, put};
+use crate::http::status::HttpStatus;
+
+/// Writes the page for a browser.
+pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+    let (code, message) = (status.code(), escape_html(message));
+    page::begin(out, format_args!("{code} {message}"));
+    put(
+        out,
+        format_args!("<h1><small>Error code: {code}</small>{message}</h1>\n"),
+    );
+    if !explain.is_empty() {
+        let (explain, stop) = (escape_html(explain), full_stop(explain));
+        put(out, format_args!("<p>{explain}{stop}</p>\n"));
+    }
+    page::end(out);
+}
+
+/// Writes plain text, for clients that accept no HTML.
+pub(crate) fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+    let code = status.code();
+    put(out, format_args!("Error code: {code}\n"));
+    put(
+        out,
+        format_args!("Message: {message}{}\n", full_stop(message)),
+    );
+    if !explain.is_empty() {
+        let stop = full_stop(explain);
+        put(
+            out,
+            format_args!("Error code explanation: {code} - {explain}{stop}\n"),
+        );
+    }
+}
+
+/// Returns what a sentence lacks at its end: Python's texts have no full stop, but for the teapot's.
+fn full_stop(sentence: &str) -> &'static str {
+    if sentence.ends_with(['.', '!', '?']) {
+        ""
+    } else {
+        "."
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Writer = fn(&mut Vec<u8>, HttpStatus, &str, &str);
+
+    fn written(writer: Writer, status: HttpStatus, message: &str, explain: &str) -> String {
+        let mut out = Vec::new();
+        writer(&mut out, status, message, explain);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_page_names_code_message_and_explanation() {
+        let status = HttpStatus::NOT_FOUND;
+        let page = written(html, status, "File not found", status.description());
+        assert!(page.contains("<title>404 File not found</title>"));
+        assert!(page.contains("<h1><small>Error code: 404</small>File not found</h1>"));
+        assert!(page.contains("<p>Nothing matches the given URI.</p>"));
+    }
+
+    #[test]
+    fn the_text_is_that_of_http_server() {
+        let status = HttpStatus::NOT_FOUND;
+        assert_eq!(
+            written(text, status, "File not found", status.description()),
+            "Error code: 404\nMessage: File not found.\n\
+             Error code explanation: 404 - Nothing matches the given URI.\n"
+        );
+    }
+
+    #[test]
+    fn what_a_client_sent_is_escaped() {
+        let hostile = "Bad request syntax ('GET /<script>alert(\"1\")&')";
+        let page = written(html, HttpStatus::BAD_REQUEST, hostile, hostile);
+        assert!(!page.contains("<script"));
+        assert_eq!(
+            page.matches("&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;")
+                .count(),
+            3
+        );
+    }
+
+    #[test]
+    fn an_explanation_may_be_missing_or_end_by_itself() {
+        let page = written(html, HttpStatus::LOCKED, "Locked", "");
+        assert!(!page.contains("<p>"));
+        let plain = written(text, HttpStatus::LOCKED, "Locked", "");
+        assert_eq!(plain, "Error code: 423\nMessage: Locked.\n");
+        let teapot = HttpStatus::IM_A_TEAPOT;
+        assert!(written(html, teapot, "Teapot", teapot.description()).contains("a teapot.</p>"));
+    }
+}

@@ -1,0 +1,246 @@
+//! One request and its one response, as a handler sees them: what http.server keeps on `self`.
+//!
+//! Invariant: nothing is sent before the handler has returned. Misuse (a field after the head, CR or LF in a value, two
+//! replies) is remembered and becomes a clean 500.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use super::clock::Clock;
+use super::error_page;
+use super::reply::{Framed, Reply};
+use super::server_info::ServerInfo;
+use crate::http::accept;
+use crate::http::headers::Headers;
+use crate::http::request::Request;
+use crate::http::status::HttpStatus;
+use crate::wire::body::Part;
+use crate::wire::source::Source;
+
+/// One request and its response.
+///
+/// Names are http.server's: `send_response`, `send_header`, `end_headers`, then the body by [`wfile`](Self::wfile),
+/// [`copyfile`](Self::copyfile) or [`stream`](Self::stream); or [`send_error`](Self::send_error) for all at once. The server adds
+/// the framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and leaves out the body where HTTP knows none.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    request: &'a Request<'a>,
+    client_address: SocketAddr,
+    server: &'a ServerInfo,
+    clock: &'a Clock,
+    close: bool,
+    reply: Reply<'a>,
+}
+
+impl<'a> Exchange<'a> {
+    pub(crate) fn new(
+        request: &'a Request<'a>,
+        client_address: SocketAddr,
+        server: &'a ServerInfo,
+        clock: &'a Clock,
+        reply: Reply<'a>,
+    ) -> Self {
+        Self {
+            request,
+            client_address,
+            server,
+            clock,
+            close: !request.keep_alive,
+            reply,
+        }
+    }
+
+    /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Returns the IP address of the peer as text.
+    pub fn address_string(&self) -> String {
+        self.client_address.ip().to_string()
+    }
+
+    /// Returns the server's configuration and addresses.
+    pub fn server(&self) -> &'a ServerInfo {
+        self.server
+    }
+
+    /// Returns the request line as it came, without its end.
+    #[doc(alias = "raw_requestline")]
+    pub fn requestline(&self) -> &'a [u8] {
+        self.request.requestline
+    }
+
+    /// Returns the method, as it was spelled.
+    pub fn command(&self) -> &'a str {
+        self.request.command
+    }
+
+    /// Returns the target with its query, percent-encoded as it came; leading slashes are one, and of an absolute target the
+    /// path remains.
+    pub fn path(&self) -> &'a str {
+        &self.request.path
+    }
+
+    /// Returns `HTTP/0.9`, `HTTP/1.0` or `HTTP/1.1`.
+    pub fn request_version(&self) -> &'static str {
+        self.request.version.name()
+    }
+
+    /// Returns the header fields of the request.
+    pub fn headers(&self) -> Headers<'a> {
+        self.request.headers
+    }
+
+    /// Tells whether the connection will close after this reply.
+    pub fn close_connection(&self) -> bool {
+        self.close
+    }
+
+    /// Closes the connection after this reply; `false` cannot hold one open that the peer means to close.
+    pub fn set_close_connection(&mut self, close: bool) {
+        self.close = close || !self.request.keep_alive;
+    }
+
+    /// Begins the reply with a status line, `Server` and `Date`.
+    pub fn send_response(&mut self, status: HttpStatus) {
+        self.send_response_only(status);
+        self.reply.server_and_date(self.server, self.clock);
+    }
+
+    /// Begins the reply with the status line alone.
+    pub fn send_response_only(&mut self, status: HttpStatus) {
+        self.reply.status_line(status, self.server);
+    }
+
+    /// Adds a header field to the open head.
+    ///
+    /// `Connection: close` closes the connection after the reply; `Content-Length` must be the length of the body.
+    /// A name that is no token, CR, LF or NUL in a value, and `Transfer-Encoding` (the server's own) are misuse: 500.
+    pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
+        let value = value.as_ref();
+        if !is_field(name, value) {
+            self.reply
+                .refuse("a header field with bytes that HTTP forbids");
+        } else if name.eq_ignore_ascii_case("content-length") {
+            match str::from_utf8(value)
+                .ok()
+                .and_then(|digits| digits.parse().ok())
+            {
+                Some(length) => self.reply.announce(length),
+                None => self.reply.refuse("a Content-Length that is no number"),
+            }
+        } else if name.eq_ignore_ascii_case("transfer-encoding") {
+            self.reply.refuse("a Transfer-Encoding of its own");
+        } else if name.eq_ignore_ascii_case("connection") {
+            self.close |= value.eq_ignore_ascii_case(b"close");
+        } else {
+            self.reply.field(name, &[value]);
+        }
+    }
+
+    /// Adds a field whose value stands in pieces, all of them known to be harmless.
+    pub(crate) fn send_header_parts(&mut self, name: &str, value: &[&[u8]]) {
+        self.reply.field(name, value);
+    }
+
+    /// Ends the head; what the framing needs is added by the server.
+    #[doc(alias = "flush_headers")]
+    pub fn end_headers(&mut self) {
+        self.reply.end_headers();
+    }
+
+    /// Returns the body to write to, after [`end_headers`](Self::end_headers): in memory, never blocking, never short.
+    pub fn wfile(&mut self) -> impl io::Write {
+        Wfile {
+            reply: &mut self.reply,
+        }
+    }
+
+    /// Sends `range` of `file` as the body: exactly these bytes, by sendfile where they are many.
+    ///
+    /// A file that shrinks meanwhile ends the connection; it never breaks the framing.
+    pub fn copyfile(&mut self, file: File, range: Range<u64>) {
+        self.reply.file(file, range);
+    }
+
+    /// Sends what `source` produces as the body, pulled as fast as the peer reads.
+    pub fn stream(&mut self, source: Box<dyn Source>) {
+        self.reply.source(source);
+    }
+
+    /// Sends several stretches of `file` with text between.
+    pub(crate) fn copy_parts(&mut self, file: File, parts: VecDeque<Part>) {
+        self.reply.parts(file, parts);
+    }
+
+    /// Replies with an error page of `status`; it replaces what was begun of a reply.
+    ///
+    /// `message` stands for the status's phrase on the page, `explain` for its description. The page is HTML, or plain text
+    /// for a client that accepts no HTML. Fields may be added with [`send_header`](Self::send_header) afterwards.
+    pub fn send_error(&mut self, status: HttpStatus, message: Option<&str>, explain: Option<&str>) {
+        self.reply.reset();
+        self.send_response(status);
+        if !status.allows_body() {
+            return;
+        }
+        let message = message.unwrap_or_else(|| status.phrase());
+        let explain = explain.unwrap_or_else(|| status.description());
+        let html = accept::quality(self.request.headers.get_all("accept"), "text/html") > 0;
+        self.reply.field("Vary", &[b"Accept"]);
+        if html {
+            self.reply
+                .field("Content-Type", &[b"text/html; charset=utf-8"]);
+            error_page::html(self.reply.page(), status, message, explain);
+        } else {
+            self.reply
+                .field("Content-Type", &[b"text/plain; charset=utf-8"]);
+            error_page::text(self.reply.page(), status, message, explain);
+        }
+    }
+
+    /// Seconds since 1970, as the loop last read them.
+    pub(crate) fn unix_time(&self) -> u64 {
+        self.clock.unix
+    }
+
+    /// The misuse of this exchange by its handler, if any.
+    pub(crate) fn misuse(&self) -> Option<&'static str> {
+        self.reply.misuse()
+    }
+
+    pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
+        self.reply
+            .finish(self.request, self.server, close || self.close)
+    }
+}
+
+struct Wfile<'e, 'a> {
+    reply: &'e mut Reply<'a>,
+}
+
+impl io::Write for Wfile<'_, '_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.reply.body() {
+            Ok(body) => {
+                body.extend_from_slice(bytes);
+                Ok(bytes.len())
+            }
+            Err(misuse) => Err(io::Error::other(misuse)),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn is_field(name: &str, value: &[u8]) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty()
+        && name.bytes().all(token)
+        && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}

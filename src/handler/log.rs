@@ -1,0 +1,304 @@
+//! The access log: one line a request, written when its last byte has left, gathered and written once a turn.
+//!
+//! Invariant: everything a client controls is escaped, and no line is ever waited for: what standard error does not take is
+//! dropped once the buffer is full, counted, and confessed in the next line that gets through.
+
+use std::fmt::Display;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::clock::Clock;
+use crate::config::LogFormat;
+use crate::http::request::Request;
+use crate::http::status::HttpStatus;
+use crate::wire::stderr::Stderr;
+
+/// Lines that wait for standard error beyond this many bytes are dropped.
+const MAX_WAITING: usize = 256 * 1024;
+
+/// What is known of a request before its reply has left; its texts stand in the arena of the reply.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) status: HttpStatus,
+    requestline: Range<usize>,
+    referer: Option<Range<usize>>,
+    agent: Option<Range<usize>>,
+    started: Instant,
+}
+
+impl Record {
+    /// Notes what the log will want to say of `request`, its texts in `arena`.
+    pub(crate) fn new(
+        request: &Request<'_>,
+        status: HttpStatus,
+        started: Instant,
+        arena: &mut Vec<u8>,
+    ) -> Self {
+        let mut note = |text: &[u8]| {
+            let start = arena.len();
+            arena.extend_from_slice(text);
+            start..arena.len()
+        };
+        Self {
+            status,
+            requestline: note(request.requestline),
+            referer: request.headers.get("referer").map(&mut note),
+            agent: request.headers.get("user-agent").map(&mut note),
+            started,
+        }
+    }
+}
+
+/// The lines of one loop on their way to standard error.
+#[derive(Debug)]
+pub(crate) struct Log {
+    format: LogFormat,
+    waiting: Vec<u8>,
+    lost: u64,
+    stderr: Stderr,
+}
+
+impl Log {
+    pub(crate) fn new(format: LogFormat) -> Self {
+        Self {
+            format,
+            waiting: Vec::new(),
+            lost: 0,
+            stderr: Stderr::open(),
+        }
+    }
+
+    /// Whether requests are logged at all.
+    pub(crate) fn is_on(&self) -> bool {
+        self.format != LogFormat::None
+    }
+
+    /// When a request began: read for the one format that says how long it took, else the time of the turn.
+    pub(crate) fn start(&self, clock: &Clock) -> Instant {
+        if self.format == LogFormat::Json {
+            Instant::now()
+        } else {
+            clock.instant
+        }
+    }
+
+    /// Logs a request whose reply has left, or broke off, after `sent` bytes of its body.
+    pub(crate) fn request(
+        &mut self,
+        client: SocketAddr,
+        record: &Record,
+        arena: &[u8],
+        sent: u64,
+        clock: &Clock,
+    ) {
+        let format = self.format;
+        self.line(|line| {
+            let entry = Entry {
+                client,
+                record,
+                arena,
+                sent,
+                clock,
+            };
+            match format {
+                LogFormat::None => Ok(()),
+                LogFormat::Common => entry.common(line),
+                LogFormat::Combined => entry.combined(line),
+                LogFormat::Json => entry.json(line),
+            }
+        });
+    }
+
+    /// Logs a message about a client, in http.server's form.
+    #[doc(alias = "log_message")]
+    pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: impl Display) {
+        self.line(|line| {
+            write!(line, "{} - - [{}] ", client.ip(), text(&clock.log_date))?;
+            escape(line, message.to_string().as_bytes());
+            line.push(b'\n');
+            Ok(())
+        });
+    }
+
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+        if self.waiting.len() > MAX_WAITING {
+            self.lost += 1;
+            return;
+        }
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            // Writing to memory cannot fail.
+            let _ = writeln!(
+                self.waiting,
+                "httpoll: {lost} log lines were lost before this one"
+            );
+        }
+        let _ = write(&mut self.waiting);
+    }
+
+    /// Whether lines wait that standard error did not take.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Writes what standard error takes now; without it the lines are lost, but counted.
+    pub(crate) fn flush(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match self.stderr.write(&self.waiting) {
+            Ok(length) if length == self.waiting.len() => self.waiting.clear(),
+            Ok(length) => drop(self.waiting.drain(..length)),
+            Err(_) => {
+                self.lost += memchr::memchr_iter(b'\n', &self.waiting).count() as u64;
+                self.waiting.clear();
+            }
+        }
+    }
+}
+
+/// One access log line to be.
+struct Entry<'a> {
+    client: SocketAddr,
+    record: &'a Record,
+    arena: &'a [u8],
+    sent: u64,
+    clock: &'a Clock,
+}
+
+impl Entry<'_> {
+    fn text(&self, range: &Range<usize>) -> &[u8] {
+        self.arena.get(range.clone()).unwrap_or_default()
+    }
+
+    fn common(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        self.common_fields(line)?;
+        line.push(b'\n');
+        Ok(())
+    }
+
+    fn combined(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        self.common_fields(line)?;
+        for field in [&self.record.referer, &self.record.agent] {
+            line.extend_from_slice(b" \"");
+            escape(line, field.as_ref().map_or(b"-", |range| self.text(range)));
+            line.push(b'"');
+        }
+        line.push(b'\n');
+        Ok(())
+    }
+
+    fn common_fields(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        write!(
+            line,
+            "{} - - [{}] \"",
+            self.client.ip(),
+            text(&self.clock.log_date)
+        )?;
+        escape(line, self.text(&self.record.requestline));
+        write!(line, "\" {} {}", self.record.status.code(), self.sent)
+    }
+
+    fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        write!(
+            line,
+            r#"{{"time":{},"client":"{}","request":"#,
+            self.clock.unix,
+            self.client.ip()
+        )?;
+        json_string(line, self.text(&self.record.requestline))?;
+        write!(
+            line,
+            r#","status":{},"bytes":{}"#,
+            self.record.status.code(),
+            self.sent
+        )?;
+        for (name, field) in [
+            ("referer", &self.record.referer),
+            ("agent", &self.record.agent),
+        ] {
+            write!(line, r#","{name}":"#)?;
+            match field {
+                Some(range) => json_string(line, self.text(range))?,
+                None => line.extend_from_slice(b"null"),
+            }
+        }
+        writeln!(
+            line,
+            r#","duration_us":{}}}"#,
+            self.record.started.elapsed().as_micros()
+        )
+    }
+}
+
+/// Appends `text` with quotes, backslashes, controls and all that is not ASCII escaped: safe for logs and terminals.
+fn escape(line: &mut Vec<u8>, text: &[u8]) {
+    for &byte in text {
+        match byte {
+            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
+            0x20..=0x7e => line.push(byte),
+            _ => line.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]),
+        }
+    }
+}
+
+/// Appends `text` as a JSON string; bytes that are no UTF-8 become U+FFFD.
+fn json_string(line: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
+    line.push(b'"');
+    for character in String::from_utf8_lossy(text).chars() {
+        match character {
+            '"' | '\\' => write!(line, "\\{character}")?,
+            _ if character.is_control() => write!(line, "\\u{:04x}", character as u32)?,
+            _ => write!(line, "{character}")?,
+        }
+    }
+    line.push(b'"');
+    Ok(())
+}
+
+fn hex(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + nibble - 10,
+    }
+}
+
+fn text(ascii: &[u8]) -> &str {
+    str::from_utf8(ascii).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn escaped(text: &[u8]) -> String {
+        let mut line = Vec::new();
+        escape(&mut line, text);
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn what_a_client_controls_cannot_leave_its_quotes_or_reach_a_terminal() {
+        let table: [(&[u8], &str); 4] = [
+            (b"GET / HTTP/1.1", "GET / HTTP/1.1"),
+            (b"\"\\", r#"\"\\"#),
+            (b"\x1b[2J\r\n\x7f\0", r"\x1b[2J\x0d\x0a\x7f\x00"),
+            ("é".as_bytes(), r"\xc3\xa9"),
+        ];
+        for (raw, expected) in table {
+            assert_eq!(escaped(raw), expected);
+        }
+    }
+
+    #[test]
+    fn json_strings_stay_json() {
+        let mut line = Vec::new();
+        json_string(&mut line, b"a\"b\\c\n\xff\xc3\xa9").unwrap();
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "\"a\\\"b\\\\c\\u000a\u{fffd}é\""
+        );
+    }
+}

@@ -1,0 +1,150 @@
+//! The look that the error page and the directory listing share.
+//!
+//! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
+//! behind any proxy, and under a Content-Security-Policy that allows nothing but inline styles.
+
+use std::fmt::{self, Display, Formatter};
+use std::io::Write as _;
+
+/// The stylesheet of every page, for light and dark, from a phone to a desk.
+///
+/// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3). Directories are told by the slash at the end of their
+/// link, which costs no byte per row, and the fixed layout lets a browser show a long table while it still arrives.
+pub(crate) const STYLE: &str = "
+:root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570;--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
+@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af;--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
+*{box-sizing:border-box}
+body{max-width:62rem;margin:0 auto;padding:clamp(1.25rem,5vw,3.5rem) clamp(1rem,4vw,2rem);background:var(--bg);color:var(--fg);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere;-webkit-text-size-adjust:100%;text-size-adjust:100%}
+a{color:var(--link);text-decoration:none;border-radius:3px}
+a:hover{text-decoration:underline}
+a:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+h1{margin:0 0 .5rem;font-size:1.5rem;font-weight:600;line-height:1.35}
+h1 small{display:block;margin-bottom:.25rem;color:var(--dim);font-size:.875rem;font-weight:400}
+h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
+h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
+p{margin:0}
+.n{color:var(--dim);font-size:.875rem}
+table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
+th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
+th{position:sticky;top:0;width:11rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
+th:nth-child(2){width:7.5rem}
+th:first-child,td:first-child{width:auto;text-align:left;white-space:pre-wrap}
+th a{color:var(--dim)}
+th[aria-sort] a{color:var(--fg);font-weight:600}
+th[aria-sort=ascending] a::after{content:' \\2191'}
+th[aria-sort=descending] a::after{content:' \\2193'}
+td{border-bottom:1px solid var(--line);color:var(--dim)}
+td a{display:block;padding-left:1.75rem;background:linear-gradient(225deg,transparent .22rem,var(--file) 0) .15rem .28rem/.78rem .96rem no-repeat}
+td a[href$='/']{font-weight:600;background:linear-gradient(var(--dir) 0 0) 0 .35rem/.5rem .5rem no-repeat,linear-gradient(var(--dir) 0 0) 0 .5rem/1.05rem .7rem no-repeat}
+td .x{color:var(--dim)}
+tbody tr:hover{background:var(--tint)}
+@media(max-width:40rem){
+table{width:100%;margin:1.5rem 0 0}
+tr{display:flex;flex-wrap:wrap;column-gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
+th,td,th:nth-child(2){width:auto;padding:0;border:0;box-shadow:none;text-align:left}
+th a{display:block;padding:.25rem 0}
+td{font-size:.8125rem}
+tbody tr{padding-left:1.75rem}
+td:first-child{flex:0 0 100%;font-size:1rem}
+td a{margin-left:-1.75rem}
+td:empty{display:none}
+}
+";
+
+/// Writes everything before the content; `title` is markup already.
+pub(crate) fn begin(out: &mut Vec<u8>, title: impl Display) {
+    put(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+    );
+    put(
+        out,
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
+    );
+    // Without this a browser asks for /favicon.ico, and each listing puts a 404 into the log.
+    put(out, "<link rel=\"icon\" href=\"data:,\">\n");
+    put(
+        out,
+        format_args!("<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"),
+    );
+}
+
+/// Writes everything after the content.
+pub(crate) fn end(out: &mut Vec<u8>) {
+    put(out, "</main>\n</body>\n</html>\n");
+}
+
+/// Appends `text` as it is.
+pub(crate) fn put(out: &mut Vec<u8>, text: impl Display) {
+    let written = write!(out, "{text}");
+    debug_assert!(written.is_ok(), "a Vec takes whatever is written to it");
+}
+
+/// Shows `text` such that it can stand in the content of an element and in a quoted attribute.
+pub(crate) fn escape_html(text: &str) -> impl Display {
+    Escaped(text)
+}
+
+struct Escaped<'a>(&'a str);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for piece in self.0.split_inclusive(['&', '<', '>', '"', '\'']) {
+            let mut rest = piece.chars();
+            let entity = match rest.next_back() {
+                Some('&') => "&amp;",
+                Some('<') => "&lt;",
+                Some('>') => "&gt;",
+                Some('"') => "&quot;",
+                Some('\'') => "&#39;",
+                _ => {
+                    f.write_str(piece)?;
+                    continue;
+                }
+            };
+            f.write_str(rest.as_str())?;
+            f.write_str(entity)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_html_could_misread_is_escaped() {
+        let cases = [
+            ("", ""),
+            ("plain.txt", "plain.txt"),
+            ("<b>&amp;</b>", "&lt;b&gt;&amp;amp;&lt;/b&gt;"),
+            ("\"'", "&quot;&#39;"),
+            ("é<🎉", "é&lt;🎉"),
+        ];
+        for (text, html) in cases {
+            assert_eq!(escape_html(text).to_string(), html, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_page_needs_nothing_else() {
+        let mut page = Vec::new();
+        begin(&mut page, "title");
+        end(&mut page);
+        let page = String::from_utf8(page).unwrap();
+        for foreign in ["<script", "http:", "https:", "@import", "url(", "src="] {
+            assert!(!page.contains(foreign), "{foreign}");
+        }
+        assert!(page.starts_with("<!DOCTYPE html>"));
+        assert!(page.contains("<title>title</title>"));
+        assert!(page.ends_with("</html>\n"));
+    }
+
+    #[test]
+    fn the_stylesheet_knows_both_schemes_and_is_balanced() {
+        assert!(STYLE.contains("prefers-color-scheme:dark"));
+        assert_eq!(STYLE.matches('{').count(), STYLE.matches('}').count());
+        assert!(!STYLE.contains('<'), "it stands inside a style element");
+    }
+}

@@ -1,0 +1,340 @@
+//! One reply while it is being made: head and body in memory, framed by the server when the handler has returned.
+//!
+//! Invariant: `out` holds nothing of this reply but a head that is still open; so any failure before [`Reply::finish`] ends
+//! in a clean error reply, and a handler cannot break the framing (RFC 9112 §6).
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use super::clock::Clock;
+use super::server_info::ServerInfo;
+use crate::config::ProtocolVersion;
+use crate::http::chunked;
+use crate::http::request::{Request, Version};
+use crate::http::status::HttpStatus;
+use crate::wire::body::{Body, Part, SourceBody};
+use crate::wire::source::{Fill, Source};
+
+/// Files up to this size leave in one write with their head; the copy costs less than a second system call.
+const INLINE_FILE: usize = 32 * 1024;
+
+/// How far the handler came with its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Start,
+    Fields,
+    Body,
+}
+
+/// What the body consists of, beside what was written to `wfile`.
+#[derive(Debug)]
+enum Content {
+    Written,
+    File { file: File, range: Range<u64> },
+    Parts { file: File, parts: VecDeque<Part> },
+    Source(Box<dyn Source>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    out: &'a mut Vec<u8>,
+    start: usize,
+    written: &'a mut Vec<u8>,
+    content: Content,
+    stage: Stage,
+    status: HttpStatus,
+    announced: Option<u64>,
+    misuse: Option<&'static str>,
+}
+
+/// A reply that is ready to leave.
+#[derive(Debug)]
+pub(crate) struct Framed {
+    pub(crate) status: HttpStatus,
+    /// Bytes of the reply in memory that are not content: head and chunk framing.
+    pub(crate) overhead: u64,
+    pub(crate) rest: Body,
+    pub(crate) keep_alive: bool,
+}
+
+impl<'a> Reply<'a> {
+    /// Begins a reply at the end of `out`; `written` is scratch for the body.
+    pub(crate) fn new(out: &'a mut Vec<u8>, written: &'a mut Vec<u8>) -> Self {
+        written.clear();
+        Self {
+            start: out.len(),
+            out,
+            written,
+            content: Content::Written,
+            stage: Stage::Start,
+            status: HttpStatus::OK,
+            announced: None,
+            misuse: None,
+        }
+    }
+
+    /// Forgets everything, so that another reply can take its place.
+    pub(crate) fn reset(&mut self) {
+        self.out.truncate(self.start);
+        self.written.clear();
+        self.content = Content::Written;
+        self.stage = Stage::Start;
+        self.announced = None;
+        self.misuse = None;
+    }
+
+    pub(crate) fn misuse(&self) -> Option<&'static str> {
+        match self.stage {
+            Stage::Start => Some(self.misuse.unwrap_or("the handler made no reply")),
+            _ => self.misuse,
+        }
+    }
+
+    /// Keeps the first misuse: what follows is its consequence.
+    pub(crate) fn refuse(&mut self, misuse: &'static str) {
+        self.misuse.get_or_insert(misuse);
+    }
+
+    pub(crate) fn status_line(&mut self, status: HttpStatus, server: &ServerInfo) {
+        if self.stage != Stage::Start {
+            return self.refuse("a second status line");
+        }
+        self.stage = Stage::Fields;
+        self.status = status;
+        let version = match server.config().protocol_version {
+            ProtocolVersion::Http10 => "HTTP/1.0",
+            ProtocolVersion::Http11 => "HTTP/1.1",
+        };
+        self.put(&[
+            version.as_bytes(),
+            b" ",
+            &decimal3(status.code()),
+            b" ",
+            status.phrase().as_bytes(),
+            b"\r\n",
+        ]);
+    }
+
+    /// Adds a field as it stands; the caller has checked it.
+    pub(crate) fn field(&mut self, name: &str, value: &[&[u8]]) {
+        if self.stage != Stage::Fields {
+            return self.refuse("a header field outside of the head");
+        }
+        self.put(&[name.as_bytes(), b": "]);
+        self.put(value);
+        self.put(&[b"\r\n"]);
+    }
+
+    pub(crate) fn announce(&mut self, length: u64) {
+        self.announced = Some(length);
+    }
+
+    pub(crate) fn end_headers(&mut self) {
+        match self.stage {
+            Stage::Fields => self.stage = Stage::Body,
+            _ => self.refuse("end_headers without a head"),
+        }
+    }
+
+    /// Gives the body in memory to write to, or says why it cannot be written now.
+    pub(crate) fn body(&mut self) -> Result<&mut Vec<u8>, &'static str> {
+        match (self.stage, &self.content) {
+            (Stage::Body, Content::Written) => Ok(self.written),
+            (Stage::Body, _) => Err("a write after the body was handed over"),
+            _ => Err("a write before end_headers"),
+        }
+    }
+
+    /// Writes a body while the head is still open, for pages whose head may yet be added to.
+    pub(crate) fn page(&mut self) -> &mut Vec<u8> {
+        self.written
+    }
+
+    pub(crate) fn file(&mut self, file: File, range: Range<u64>) {
+        let range = range.start..range.end.max(range.start);
+        self.hand_over(Content::File { file, range });
+    }
+
+    pub(crate) fn parts(&mut self, file: File, parts: VecDeque<Part>) {
+        self.hand_over(Content::Parts { file, parts });
+    }
+
+    pub(crate) fn source(&mut self, source: Box<dyn Source>) {
+        self.hand_over(Content::Source(source));
+    }
+
+    fn hand_over(&mut self, content: Content) {
+        match self.body() {
+            Ok(written) if written.is_empty() => self.content = content,
+            Ok(_) => self.refuse("a second body"),
+            Err(misuse) => self.refuse(misuse),
+        }
+    }
+
+    fn put(&mut self, pieces: &[&[u8]]) {
+        for piece in pieces {
+            self.out.extend_from_slice(piece);
+        }
+    }
+
+    /// Frames the reply: `Content-Length` where the length is known, else chunked, else the end of the connection
+    /// (RFC 9112 §6.3), and appends what fits beside the head.
+    ///
+    /// # Errors
+    /// A body that cannot be read or is not what was announced; the reply is then to be reset and replaced.
+    pub(crate) fn finish(
+        &mut self,
+        request: &Request<'_>,
+        server: &ServerInfo,
+        close: bool,
+    ) -> io::Result<Framed> {
+        let mut framed = Framed {
+            status: self.status,
+            overhead: 0,
+            rest: Body::Empty,
+            keep_alive: request.keep_alive
+                && !close
+                && server.config().protocol_version == ProtocolVersion::Http11,
+        };
+        let silent = request.command == "HEAD" || !self.status.allows_body();
+        match std::mem::replace(&mut self.content, Content::Written) {
+            Content::Written => {
+                let length = self.written.len() as u64;
+                self.length_field(length, silent)?;
+                self.end_head(request, server, &mut framed);
+                self.append_written(silent);
+            }
+            Content::File { file, range } => {
+                self.length_field(range.end - range.start, silent)?;
+                self.end_head(request, server, &mut framed);
+                if !silent {
+                    framed.rest = self.inline_file(file, range)?;
+                }
+            }
+            Content::Parts { file, parts } => {
+                self.length_field(parts.iter().map(Part::length).sum(), silent)?;
+                self.end_head(request, server, &mut framed);
+                if !silent {
+                    framed.rest = Body::Parts { file, parts };
+                }
+            }
+            Content::Source(source) => {
+                self.finish_source(source, silent, request, server, &mut framed)?
+            }
+        }
+        Ok(framed)
+    }
+
+    /// Appends the file where it is small; else it stays to be streamed.
+    fn inline_file(&mut self, file: File, range: Range<u64>) -> io::Result<Body> {
+        match usize::try_from(range.end - range.start) {
+            Ok(length) if length <= INLINE_FILE => {
+                let start = self.out.len();
+                self.out.resize(start + length, 0);
+                let room = self.out.get_mut(start..).unwrap_or_default();
+                file.read_exact_at(room, range.start)?;
+                Ok(Body::Empty)
+            }
+            _ => Ok(Body::File { file, range }),
+        }
+    }
+
+    /// Asks for the first piece at once: what is complete by then leaves as a body of known length. HEAD asks as well, so
+    /// that it answers what GET would.
+    fn finish_source(
+        &mut self,
+        mut source: Box<dyn Source>,
+        silent: bool,
+        request: &Request<'_>,
+        server: &ServerInfo,
+        framed: &mut Framed,
+    ) -> io::Result<()> {
+        let fill = source.fill(self.written)?;
+        if fill == Fill::Done {
+            self.length_field(self.written.len() as u64, silent)?;
+            self.end_head(request, server, framed);
+            self.append_written(silent);
+            return Ok(());
+        }
+        if self.announced.is_some() {
+            return Err(io::Error::other("a stream with an announced length"));
+        }
+        let chunked = request.version == Version::Http11
+            && server.config().protocol_version == ProtocolVersion::Http11;
+        framed.keep_alive &= chunked;
+        if chunked {
+            self.put(&[b"Transfer-Encoding: chunked\r\n"]);
+        }
+        self.end_head(request, server, framed);
+        if !silent {
+            let before = self.out.len();
+            if chunked {
+                chunked::write_chunk(self.out, self.written);
+            } else {
+                self.out.extend_from_slice(self.written);
+            }
+            framed.overhead += (self.out.len() - before - self.written.len()) as u64;
+            framed.rest = Body::Source(SourceBody::new(source, chunked));
+        }
+        Ok(())
+    }
+
+    fn append_written(&mut self, silent: bool) {
+        if !silent {
+            self.out.extend_from_slice(self.written);
+        }
+    }
+
+    /// Announces the length of the body. A reply without a body may announce what GET would have sent (RFC 9110 §8.6).
+    fn length_field(&mut self, length: u64, silent: bool) -> io::Result<()> {
+        let length = match self.announced {
+            Some(announced) if announced != length && !silent => {
+                return Err(io::Error::other("a body of another length than announced"));
+            }
+            Some(announced) => announced,
+            None if self.status == HttpStatus::RESET_CONTENT => 0,
+            None if !self.status.allows_body() => return Ok(()),
+            None => length,
+        };
+        if self.status == HttpStatus::NO_CONTENT || self.status.code() < 200 {
+            return Ok(());
+        }
+        // Writing to memory cannot fail.
+        write!(self.out, "Content-Length: {length}\r\n")
+    }
+
+    /// Closes the head: persistence, the fields of every reply, the empty line. HTTP/0.9 knows no head at all.
+    fn end_head(&mut self, request: &Request<'_>, server: &ServerInfo, framed: &mut Framed) {
+        if request.version == Version::Http09 {
+            self.out.truncate(self.start);
+            return;
+        }
+        if !framed.keep_alive {
+            self.put(&[b"Connection: close\r\n"]);
+        } else if request.version == Version::Http10 {
+            self.put(&[b"Connection: keep-alive\r\n"]);
+        }
+        for (name, value) in &server.config().extra_response_headers {
+            self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+        }
+        self.put(&[b"\r\n"]);
+        framed.overhead = (self.out.len() - self.start) as u64;
+    }
+
+    pub(crate) fn server_and_date(&mut self, server: &ServerInfo, clock: &Clock) {
+        self.put(&[
+            b"Server: ",
+            server.version_string().as_bytes(),
+            b"\r\nDate: ",
+            &clock.imf_fixdate,
+            b"\r\n",
+        ]);
+    }
+}
+
+fn decimal3(code: u16) -> [u8; 3] {
+    [code / 100 % 10, code / 10 % 10, code % 10].map(|digit| b'0' + digit as u8)
+}

@@ -1,0 +1,230 @@
+//! Accept: how much a client wants a media type (RFC 9110 §12.4.2, §12.5.1).
+//!
+//! Invariant: a member that is not well formed counts for nothing, and where none counts the client has no preference.
+
+/// The quality of what is wanted most, in thousandths.
+const MAX_QUALITY: u16 = 1000;
+
+/// Returns how much the Accept fields want `media_type`, from 0, not at all, to 1000.
+///
+/// The most specific media range decides; its parameters do not count, `media_type` has none.
+pub(crate) fn quality<'a>(accept: impl Iterator<Item = &'a [u8]>, media_type: &str) -> u16 {
+    let mut any = false;
+    let mut best = None;
+    for range in accept
+        .flat_map(|value| split_unquoted(value, b','))
+        .filter_map(MediaRange::parse)
+    {
+        any = true;
+        // The tuple orders by specificity first; of equals the higher quality wins.
+        best = range
+            .specificity(media_type)
+            .map(|specificity| (specificity, range.quality))
+            .max(best);
+    }
+    match best {
+        Some((_, quality)) => quality,
+        None if any => 0,
+        None => MAX_QUALITY,
+    }
+}
+
+/// How closely a media range describes a media type.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Specificity {
+    Anything,
+    Type,
+    Subtype,
+}
+
+/// One member of Accept, its parameters reduced to the quality.
+struct MediaRange<'a> {
+    main: &'a [u8],
+    subtype: &'a [u8],
+    quality: u16,
+}
+
+impl<'a> MediaRange<'a> {
+    fn parse(member: &'a [u8]) -> Option<Self> {
+        let mut parts = split_unquoted(member, b';').map(<[u8]>::trim_ascii);
+        let range = parts.next()?;
+        let slash = memchr::memchr(b'/', range)?;
+        let (main, subtype) = (range.get(..slash)?, range.get(slash + 1..)?);
+        if !is_token(main) || !is_token(subtype) || (main == b"*" && subtype != b"*") {
+            return None;
+        }
+        let weight = parts.find_map(|parameter| match parameter {
+            [b'q' | b'Q', b'=', weight @ ..] => Some(weight),
+            _ => None,
+        });
+        let quality = weight.map_or(Some(MAX_QUALITY), qvalue)?;
+        Some(Self {
+            main,
+            subtype,
+            quality,
+        })
+    }
+
+    /// Returns `None` unless this is a range that `media_type` falls into.
+    fn specificity(&self, media_type: &str) -> Option<Specificity> {
+        let (main, subtype) = media_type.split_once('/')?;
+        if self.main == b"*" {
+            Some(Specificity::Anything)
+        } else if !self.main.eq_ignore_ascii_case(main.as_bytes()) {
+            None
+        } else if self.subtype == b"*" {
+            Some(Specificity::Type)
+        } else {
+            self.subtype
+                .eq_ignore_ascii_case(subtype.as_bytes())
+                .then_some(Specificity::Subtype)
+        }
+    }
+}
+
+/// Reads a weight of at most three decimals, in thousandths.
+fn qvalue(weight: &[u8]) -> Option<u16> {
+    let (whole, decimals) = match weight {
+        [whole] => (whole, &[][..]),
+        [whole, b'.', decimals @ ..] => (whole, decimals),
+        _ => return None,
+    };
+    if decimals.len() > 3 || !decimals.iter().chain([whole]).all(u8::is_ascii_digit) {
+        return None;
+    }
+    let thousandths = decimals.iter().chain(b"000").take(3);
+    let value = [whole]
+        .into_iter()
+        .chain(thousandths)
+        .fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
+    (value <= MAX_QUALITY).then_some(value)
+}
+
+/// RFC 9110 §5.6.2.
+fn is_token(text: &[u8]) -> bool {
+    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    !text.is_empty() && text.iter().all(is_tchar)
+}
+
+/// Splits at every `separator` that stands in no quoted-string (RFC 9110 §5.6.4).
+fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |&byte| {
+        let ends = byte == separator && !quoted;
+        quoted ^= byte == b'"' && !escaped;
+        escaped = quoted && byte == b'\\' && !escaped;
+        ends
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn html(accept: &[&str]) -> u16 {
+        quality(accept.iter().map(|value| value.as_bytes()), "text/html")
+    }
+
+    #[test]
+    fn the_most_specific_range_decides() {
+        for (value, expected) in [
+            ("text/html", 1000),
+            ("TEXT/Html", 1000),
+            ("text/*", 1000),
+            ("*/*", 1000),
+            ("text/plain", 0),
+            ("application/*", 0),
+            ("text/html;q=0.5, */*", 500),
+            ("*/*, text/*;q=0.2, text/html;q=0.1", 100),
+            ("text/*;q=0.2, */*;q=0.9", 200),
+            ("text/html;q=0, */*", 0),
+            ("text/plain, */*;q=0.1", 100),
+            ("text/html;q=0.3, text/html;level=1;q=0.7", 700),
+            (
+                "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+                1000,
+            ),
+        ] {
+            assert_eq!(html(&[value]), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn weights() {
+        for (weight, expected) in [
+            ("0", 0),
+            ("0.", 0),
+            ("0.5", 500),
+            ("0.05", 50),
+            ("0.001", 1),
+            ("0.999", 999),
+            ("1", 1000),
+            ("1.", 1000),
+            ("1.000", 1000),
+        ] {
+            for member in [
+                format!("text/html;q={weight}"),
+                format!("text/html ; Q={weight}"),
+                format!("text/html;charset=\"utf-8;q=1,\\\"\";\tq={weight}; extension"),
+            ] {
+                assert_eq!(html(&[&member]), expected, "{member}");
+            }
+        }
+    }
+
+    #[test]
+    fn junk_is_ignored() {
+        for junk in [
+            "text/html;q=",
+            "text/html;q=1.001",
+            "text/html;q=2",
+            "text/html;q=0.1234",
+            "text/html;q=.5",
+            "text/html;q=-1",
+            "text/html;q=high",
+            "text/html;q=\"1\"",
+            "text",
+            "/",
+            "text/",
+            "/html",
+            "*",
+            "*/html",
+            "text/html/x",
+            "te xt/html",
+            "text/ht\u{e9}ml",
+            ";q=1",
+            "",
+            ",",
+        ] {
+            assert_eq!(html(&[junk, "*/*;q=0.1"]), 100, "{junk}");
+            assert_eq!(html(&[&format!("*/*;q=0.1,{junk}")]), 100, "{junk}");
+        }
+    }
+
+    #[test]
+    fn several_fields_are_one_list() {
+        assert_eq!(html(&["text/plain", "text/html;q=0.4"]), 400);
+        assert_eq!(html(&["*/*", "text/html;q=0.4"]), 400);
+    }
+
+    #[test]
+    fn where_nothing_counts_there_is_no_preference() {
+        for accept in [&[][..], &[""], &["junk", ", ,"], &["text/html;q=7"]] {
+            assert_eq!(html(accept), 1000, "{accept:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(value in prop::collection::vec(any::<u8>(), 0..64)) {
+            prop_assert!(quality([value.as_slice()].into_iter(), "text/html") <= 1000);
+        }
+
+        #[test]
+        fn anything_that_looks_like_accept_is_survived(value in "(text|html|[*/;q=0-9.,\"\\\\ ]){0,24}") {
+            prop_assert!(html(&[&value]) <= 1000);
+        }
+    }
+}

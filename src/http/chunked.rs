@@ -1,0 +1,434 @@
+//! The chunked transfer coding, both ways (RFC 9112 §7.1).
+//!
+//! Invariant: any split of the input decodes to the same bytes and ends at the same place. The decoder is strict, for
+//! whatever two readers understand differently is a way to smuggle a request past one of them: lines end with CRLF, never
+//! with LF alone, and blanks stand only where the grammar has them.
+
+/// What a call of [`ChunkedDecoder::decode`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Decoded {
+    /// All of the input is consumed, and the body goes on.
+    More,
+    /// The body ended; what follows the first `consumed` bytes belongs to the next request.
+    Done {
+        /// How many bytes of this call's input were part of the body.
+        consumed: usize,
+    },
+}
+
+/// Why a chunked body cannot be read on; where the next request begins is unknown from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChunkedError {
+    /// The bytes are not those of a chunked body.
+    Malformed,
+    /// A size beyond 64 bits, or more extensions or trailers than anybody needs.
+    TooLarge,
+}
+
+/// A chunked body on its way in.
+#[derive(Clone, Debug)]
+pub(crate) struct ChunkedDecoder {
+    state: State,
+    /// Bytes that may yet go to extensions, of all chunks together.
+    extension_budget: usize,
+    /// Bytes that may yet go to the trailer section.
+    trailer_budget: usize,
+}
+
+/// What is awaited next.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// The first digit of a chunk-size, or another one.
+    Size { size: u64, digits: u8 },
+    /// The `;` after blanks that followed the size.
+    Semicolon { size: u64 },
+    /// The rest of the extensions up to CR.
+    Extensions { size: u64 },
+    /// The LF of the line that bore the size.
+    SizeLf { size: u64 },
+    /// Chunk data; `left` is never zero.
+    Data { left: u64 },
+    /// The CR after chunk data.
+    DataCr,
+    /// The LF after chunk data.
+    DataLf,
+    /// A trailer field, or the CR of the empty line that ends the body.
+    Trailer,
+    /// The rest of a field name up to its colon.
+    TrailerName,
+    /// The rest of a field value up to CR.
+    TrailerValue,
+    /// The LF of a trailer field.
+    TrailerLf,
+    /// The LF that ends the body.
+    LastLf,
+    /// Nothing: the body is complete.
+    Done,
+}
+
+const FIRST_SIZE: State = State::Size { size: 0, digits: 0 };
+
+/// As many hexadecimal digits as 64 bits have, leading zeros included.
+const MAX_DIGITS: u8 = 16;
+
+const MAX_EXTENSIONS: usize = 16 * 1024;
+
+const MAX_TRAILERS: usize = 16 * 1024;
+
+impl Default for ChunkedDecoder {
+    fn default() -> Self {
+        Self {
+            state: FIRST_SIZE,
+            extension_budget: MAX_EXTENSIONS,
+            trailer_budget: MAX_TRAILERS,
+        }
+    }
+}
+
+impl ChunkedDecoder {
+    /// Decodes more of the body and hands its data to `sink`, as slices of `input` that are never empty.
+    ///
+    /// Call it no more after an error. Extensions and trailer fields are checked and thrown away.
+    pub(crate) fn decode(
+        &mut self,
+        input: &[u8],
+        sink: &mut impl FnMut(&[u8]),
+    ) -> Result<Decoded, ChunkedError> {
+        let mut rest = input;
+        loop {
+            if let State::Done = self.state {
+                let consumed = input.len() - rest.len();
+                return Ok(Decoded::Done { consumed });
+            }
+            let Some((&byte, after)) = rest.split_first() else {
+                return Ok(Decoded::More);
+            };
+            if let State::Data { left } = self.state {
+                let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
+                let (data, after) = rest.split_at(length);
+                sink(data);
+                rest = after;
+                self.state = match left - length as u64 {
+                    0 => State::DataCr,
+                    left => State::Data { left },
+                };
+            } else {
+                self.state = self.state.after(byte).ok_or(ChunkedError::Malformed)?;
+                self.charge()?;
+                rest = after;
+            }
+        }
+    }
+
+    /// Takes the byte that led to the present state from the budget it belongs to.
+    fn charge(&mut self) -> Result<(), ChunkedError> {
+        let budget = match self.state {
+            State::Size { digits, .. } if digits > MAX_DIGITS => {
+                return Err(ChunkedError::TooLarge);
+            }
+            State::Semicolon { .. } | State::Extensions { .. } => &mut self.extension_budget,
+            State::TrailerName | State::TrailerValue | State::TrailerLf => &mut self.trailer_budget,
+            _ => return Ok(()),
+        };
+        *budget = budget.checked_sub(1).ok_or(ChunkedError::TooLarge)?;
+        Ok(())
+    }
+}
+
+impl State {
+    /// Returns what is awaited after `byte`, which is no chunk data; `None` if it cannot stand here.
+    fn after(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
+                let digit = char::from(byte).to_digit(16)?;
+                Self::Size {
+                    size: size << 4 | u64::from(digit),
+                    digits: digits.saturating_add(1),
+                }
+            }
+            (Self::Size { digits: 0, .. }, _) => return None,
+            (Self::Size { size, .. } | Self::Semicolon { size }, b' ' | b'\t') => {
+                Self::Semicolon { size }
+            }
+            (Self::Size { size, .. } | Self::Semicolon { size }, b';') => Self::Extensions { size },
+            (Self::Size { size, .. } | Self::Extensions { size }, b'\r') => Self::SizeLf { size },
+            (Self::Extensions { size }, _) if is_text(byte) => Self::Extensions { size },
+            (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer,
+            (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
+            (Self::DataCr, b'\r') => Self::DataLf,
+            (Self::DataLf, b'\n') => FIRST_SIZE,
+            (Self::Trailer, b'\r') => Self::LastLf,
+            (Self::Trailer | Self::TrailerName, _) if is_tchar(byte) => Self::TrailerName,
+            (Self::TrailerName, b':') => Self::TrailerValue,
+            (Self::TrailerValue, b'\r') => Self::TrailerLf,
+            (Self::TrailerValue, _) if is_text(byte) => Self::TrailerValue,
+            (Self::TrailerLf, b'\n') => Self::Trailer,
+            (Self::LastLf, b'\n') => Self::Done,
+            _ => return None,
+        })
+    }
+}
+
+/// What may stand in a field value or an extension: anything but control characters (RFC 9110 §5.5).
+fn is_text(byte: u8) -> bool {
+    byte == b'\t' || !byte.is_ascii_control()
+}
+
+/// RFC 9110 §5.6.2.
+fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// What ends a chunked body that has no trailer fields.
+pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+/// The length of what [`chunk_head`] returns.
+pub(crate) const CHUNK_HEAD_LEN: usize = 10;
+
+/// Returns the line before `length` bytes of data. Its width is fixed, so that it can be written after the data.
+pub(crate) fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
+    let mut head = *b"00000000\r\n";
+    for (at, digit) in head.iter_mut().take(8).enumerate() {
+        let nibble = length >> (28 - 4 * at) & 0xf;
+        *digit = char::from_digit(nibble, 16).map_or(b'0', |digit| digit as u8);
+    }
+    head
+}
+
+/// Appends `data` as one chunk; nothing if it is empty, for an empty chunk would end the body.
+pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
+    let start = open_chunk(out);
+    out.extend_from_slice(data);
+    close_chunk(out, start);
+}
+
+/// Makes room for a chunk head and returns where the data starts: append it to `out`, then call [`close_chunk`].
+pub(crate) fn open_chunk(out: &mut Vec<u8>) -> usize {
+    out.extend_from_slice(&chunk_head(0));
+    out.len()
+}
+
+/// Makes one chunk of the data from `start` on; if there is none, not even the head remains.
+pub(crate) fn close_chunk(out: &mut Vec<u8>, start: usize) {
+    let head = start.saturating_sub(CHUNK_HEAD_LEN)..start;
+    match out.len().saturating_sub(start) {
+        0 => out.truncate(head.start),
+        length => {
+            match u32::try_from(length) {
+                Ok(length) => out[head].copy_from_slice(&chunk_head(length)),
+                Err(_) => drop(out.splice(head, format!("{length:x}\r\n").into_bytes())),
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::ChunkedError::{Malformed, TooLarge};
+    use super::*;
+
+    /// Decodes `input` in pieces that end at `cuts`: what came out, and where the body ended or what was wrong.
+    fn decode(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Result<Option<usize>, ChunkedError>) {
+        let mut decoder = ChunkedDecoder::default();
+        let mut body = Vec::new();
+        let mut start = 0;
+        for &end in cuts.iter().chain([&input.len()]) {
+            let end = end.clamp(start, input.len());
+            let mut sink = |data: &[u8]| {
+                assert!(!data.is_empty());
+                body.extend_from_slice(data);
+            };
+            match decoder.decode(&input[start..end], &mut sink) {
+                Ok(Decoded::More) => start = end,
+                Ok(Decoded::Done { consumed }) => return (body, Ok(Some(start + consumed))),
+                Err(error) => return (body, Err(error)),
+            }
+        }
+        (body, Ok(None))
+    }
+
+    /// Decodes `input` at once and byte by byte, which must come to the same.
+    fn decode_both_ways(input: &[u8]) -> (Vec<u8>, Result<Option<usize>, ChunkedError>) {
+        let at_once = decode(input, &[]);
+        let every_byte: Vec<usize> = (0..input.len()).collect();
+        assert_eq!(decode(input, &every_byte), at_once);
+        at_once
+    }
+
+    #[test]
+    fn whole_bodies() {
+        let cases: [(&[u8], &[u8]); 12] = [
+            (b"0\r\n\r\n", b""),
+            (b"0000000000000000\r\n\r\n", b""),
+            (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+            (b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", b"hello world"),
+            (b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+            (b"A\r\n0123456789\r\n00\r\n\r\n", b"0123456789"),
+            (
+                b"000000000000000a\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n",
+                b"\r\n\r\n\r\n\r\n\r\n",
+            ),
+            (
+                b"2;name=value;b=\"quoted; \xff\"\r\nok\r\n0;last\r\n\r\n",
+                b"ok",
+            ),
+            (b"2 \t;name\r\nok\r\n0\t;\r\n\r\n", b"ok"),
+            (b"2;\r\nok\r\n0\r\nExpires: never\r\n\r\n", b"ok"),
+            (b"0\r\nA:\r\nb: \t\xe9 x:y \r\n\r\n", b""),
+            (b"2\r\n\n\r\r\n0\r\n\r\n", b"\n\r"),
+        ];
+        for (input, body) in cases {
+            let followed = [input, b"GET / HTTP/1.1\r\n"].concat();
+            let expected = (body.to_vec(), Ok(Some(input.len())));
+            let shown = input.escape_ascii();
+            assert_eq!(decode_both_ways(&followed), expected, "{shown}");
+            for end in 0..input.len() {
+                assert_eq!(decode(&input[..end], &[]).1, Ok(None), "{shown} to {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_chunked_is_refused() {
+        let cases: [&[u8]; 31] = [
+            b"\r\n",
+            b"\n",
+            b" 5\r\n",
+            b";a\r\n",
+            b"x\r\n",
+            b"0x5\r\n",
+            b"+5\r\n",
+            b"-5\r\n",
+            b"5_0\r\n",
+            b"5\n",
+            b"5\r\r\n",
+            b"5\rh",
+            b"5 \r\n",
+            b"5\t\r\n",
+            b"5 5\r\n",
+            b"5;a\n",
+            b"5;a\rb\r\n",
+            b"5;a\0\r\n",
+            b"5;a\x7f\r\n",
+            b"2\r\nok\n",
+            b"2\r\nok\rx",
+            b"2\r\nokay\r\n",
+            b"0\r\n\n",
+            b"0\r\n\rx",
+            b"0\r\n: value\r\n",
+            b"0\r\n folded\r\n",
+            b"0\r\nname : value\r\n",
+            b"0\r\nname\r\n",
+            b"0\r\nname: value\n",
+            b"0\r\nname: v\0\r\n",
+            b"0\r\nna\xefme: v\r\n",
+        ];
+        for input in cases {
+            let shown = input.escape_ascii();
+            assert_eq!(decode_both_ways(input).1, Err(Malformed), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_size_has_sixteen_digits_at_most() {
+        assert_eq!(
+            decode(b"ffffffffffffffff\r\ndata", &[]),
+            (b"data".to_vec(), Ok(None))
+        );
+        assert_eq!(decode(b"10000000000000000\r\n", &[]).1, Err(TooLarge));
+        assert_eq!(decode(b"00000000000000000\r\n", &[]).1, Err(TooLarge));
+    }
+
+    #[test]
+    fn extensions_are_bounded_over_all_chunks() {
+        let line = |length: usize| format!("1;{}\r\nx\r\n", "e".repeat(length - 1));
+        let half = line(MAX_EXTENSIONS / 2);
+        let body = format!("{half}{half}0\r\n\r\n");
+        assert_eq!(
+            decode(body.as_bytes(), &[]),
+            (b"xx".to_vec(), Ok(Some(body.len())))
+        );
+        let body = format!("{half}{half}0;\r\n\r\n");
+        assert_eq!(decode(body.as_bytes(), &[]).1, Err(TooLarge));
+        let blanks = format!("1{};\r\n", " ".repeat(MAX_EXTENSIONS));
+        assert_eq!(decode(blanks.as_bytes(), &[]).1, Err(TooLarge));
+    }
+
+    #[test]
+    fn trailers_are_bounded() {
+        let body = |length: usize| format!("0\r\nA:{}\r\n\r\n", "v".repeat(length - 3));
+        let largest = body(MAX_TRAILERS);
+        assert_eq!(decode(largest.as_bytes(), &[]).1, Ok(Some(largest.len())));
+        let larger = body(MAX_TRAILERS + 1);
+        assert_eq!(decode(larger.as_bytes(), &[]).1, Err(TooLarge));
+        let many = "0\r\n".to_owned() + &"A:\r\n".repeat(MAX_TRAILERS);
+        assert_eq!(decode(many.as_bytes(), &[]).1, Err(TooLarge));
+    }
+
+    #[test]
+    fn a_complete_body_takes_nothing_more() {
+        let mut decoder = ChunkedDecoder::default();
+        let mut sink = |_: &[u8]| panic!("there is no data");
+        for consumed in [5, 0] {
+            let decoded = decoder.decode(LAST_CHUNK, &mut sink);
+            assert_eq!(decoded, Ok(Decoded::Done { consumed }));
+        }
+    }
+
+    #[test]
+    fn heads_have_a_fixed_width() {
+        for (length, head) in [
+            (0, b"00000000\r\n"),
+            (1, b"00000001\r\n"),
+            (0xab_cdef, b"00abcdef\r\n"),
+            (u32::MAX, b"ffffffff\r\n"),
+        ] {
+            assert_eq!(&chunk_head(length), head);
+        }
+    }
+
+    #[test]
+    fn an_empty_chunk_is_not_written() {
+        let mut out = b"head".to_vec();
+        write_chunk(&mut out, b"");
+        assert_eq!(out, b"head");
+        write_chunk(&mut out, b"data");
+        assert_eq!(out, b"head00000004\r\ndata\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_decoded(
+            chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8),
+            cuts in prop::collection::vec(0usize..2500, 0..8),
+        ) {
+            let mut coded = Vec::new();
+            for chunk in &chunks {
+                write_chunk(&mut coded, chunk);
+            }
+            coded.extend_from_slice(LAST_CHUNK);
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            prop_assert_eq!(decode(&coded, &cuts), (chunks.concat(), Ok(Some(coded.len()))));
+        }
+
+        #[test]
+        fn any_split_gives_the_same(
+            input in "(([0-9a-f]{1,2}|[0-3])[ ]{0,1}(;[a-z \"]{0,3})?\r?\n[a-z]{0,3}\r\n){0,5}0\r\n(A: b\r\n)?\r\n.{0,3}",
+            cuts in prop::collection::vec(0usize..80, 0..8),
+        ) {
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            prop_assert_eq!(decode(input.as_bytes(), &cuts), decode_both_ways(input.as_bytes()));
+        }
+
+        #[test]
+        fn any_bytes_are_survived(input in prop::collection::vec(any::<u8>(), 0..64)) {
+            let (body, _) = decode_both_ways(&input);
+            prop_assert!(body.len() <= input.len());
+        }
+    }
+}

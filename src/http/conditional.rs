@@ -1,0 +1,436 @@
+//! Conditional requests: whether to send what was asked for, to say that the client has it, or to refuse
+//! (RFC 9110 §13).
+//!
+//! Invariant: doubt never costs correctness. A validator that is malformed matches nothing, and a date that is none is
+//! ignored, so the worst reply to a strange request is a complete one, or 412 where the client wanted to be sure.
+
+use super::date::parse_http_date;
+use super::headers::Headers;
+
+/// What identifies the selected representation (RFC 9110 §8.8).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Validators<'a> {
+    /// A strong entity tag, with its quotes.
+    pub(crate) etag: &'a [u8],
+    /// In seconds since 1970.
+    pub(crate) last_modified: u64,
+}
+
+/// What the preconditions of a request come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Precondition {
+    /// Answer as if there were no preconditions.
+    Proceed,
+    /// Answer 304.
+    NotModified,
+    /// Answer 412.
+    Failed,
+}
+
+/// Evaluates the preconditions in the order of RFC 9110 §13.2.2, all but If-Range.
+///
+/// `safe` says that the method is GET or HEAD; `current` is `None` where there is no such representation.
+pub(crate) fn evaluate(
+    headers: &Headers<'_>,
+    safe: bool,
+    current: Option<&Validators<'_>>,
+) -> Precondition {
+    let Some(asked) = Conditions::find(headers) else {
+        return Precondition::Proceed;
+    };
+    let modified_after = |date| Some(current?.last_modified > parse_http_date(date)?);
+
+    // Steps 1 and 2.
+    let failed = if asked.if_match {
+        !any_listed(headers, "if-match", current, strong_comparison)
+    } else {
+        asked.if_unmodified_since.and_then(modified_after) == Some(true)
+    };
+    if failed {
+        return Precondition::Failed;
+    }
+
+    // Steps 3 and 4.
+    let matches = if asked.if_none_match {
+        any_listed(headers, "if-none-match", current, weak_comparison)
+    } else {
+        safe && asked.if_modified_since.and_then(modified_after) == Some(false)
+    };
+    match (matches, safe) {
+        (false, _) => Precondition::Proceed,
+        (true, true) => Precondition::NotModified,
+        (true, false) => Precondition::Failed,
+    }
+}
+
+/// Returns whether a Range counts (RFC 9110 §13.1.5): `value`, that of If-Range, is the current entity tag or the current
+/// date, and the date is a strong validator at the time `now`.
+pub(crate) fn if_range_holds(value: &[u8], current: &Validators<'_>, now: u64) -> bool {
+    match value {
+        [b'"', ..] => value == current.etag,
+        // A file can change twice within one second, so a date is strong only when its second is over (§8.8.2.2).
+        date => current.last_modified < now && parse_http_date(date) == Some(current.last_modified),
+    }
+}
+
+/// Which preconditions a request has.
+#[derive(Default)]
+struct Conditions<'a> {
+    if_match: bool,
+    if_none_match: bool,
+    if_modified_since: Option<&'a [u8]>,
+    if_unmodified_since: Option<&'a [u8]>,
+}
+
+impl<'a> Conditions<'a> {
+    /// Returns `None` if there are none at all, which is how most requests are.
+    fn find(headers: &Headers<'a>) -> Option<Self> {
+        let mut found = None;
+        for (name, value) in headers.iter() {
+            if !name
+                .get(..3)
+                .is_some_and(|start| start.eq_ignore_ascii_case("if-"))
+            {
+                continue;
+            }
+            let conditions: &mut Self = found.get_or_insert_default();
+            if name.eq_ignore_ascii_case("if-match") {
+                conditions.if_match = true;
+            } else if name.eq_ignore_ascii_case("if-none-match") {
+                conditions.if_none_match = true;
+            } else if name.eq_ignore_ascii_case("if-modified-since") {
+                set_date(&mut conditions.if_modified_since, value);
+            } else if name.eq_ignore_ascii_case("if-unmodified-since") {
+                set_date(&mut conditions.if_unmodified_since, value);
+            }
+        }
+        found
+    }
+}
+
+/// A second date makes the field a list of two, which is no date at all (RFC 9110 §13.1.3, §13.1.4).
+fn set_date<'a>(date: &mut Option<&'a [u8]>, value: &'a [u8]) {
+    *date = Some(if date.is_none() { value } else { b"" });
+}
+
+/// Returns whether there is a representation and the fields called `name` list it, by `*` or by its entity tag.
+fn any_listed(
+    headers: &Headers<'_>,
+    name: &str,
+    current: Option<&Validators<'_>>,
+    matches: fn(&EntityTag<'_>, &[u8]) -> bool,
+) -> bool {
+    let Some(current) = current else {
+        return false;
+    };
+    headers.get_all(name).any(|value| {
+        value == b"*" || EntityTags { rest: value }.any(|tag| matches(&tag, current.etag))
+    })
+}
+
+/// An entity tag as a client sends it (RFC 9110 §8.8.3).
+struct EntityTag<'a> {
+    weak: bool,
+    /// With its quotes.
+    opaque: &'a [u8],
+}
+
+impl<'a> EntityTag<'a> {
+    /// Splits an entity tag off the start of `text`.
+    fn split_from(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (weak, quoted) = match text.strip_prefix(b"W/") {
+            Some(quoted) => (true, quoted),
+            None => (false, text),
+        };
+        let inner = quoted.strip_prefix(b"\"")?;
+        let length = inner.iter().position(|&byte| !is_etagc(byte))?;
+        if inner.get(length) != Some(&b'"') {
+            return None;
+        }
+        let (opaque, rest) = quoted.split_at_checked(length + 2)?;
+        Some((Self { weak, opaque }, rest))
+    }
+}
+
+fn strong_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
+    !tag.weak && tag.opaque == current
+}
+
+fn weak_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
+    tag.opaque == current
+}
+
+fn is_etagc(byte: u8) -> bool {
+    matches!(byte, 0x21 | 0x23..=0x7e | 0x80..)
+}
+
+/// The well-formed members of a list of entity tags; what is not one is skipped up to the next comma.
+struct EntityTags<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for EntityTags<'a> {
+    type Item = EntityTag<'a>;
+
+    fn next(&mut self) -> Option<EntityTag<'a>> {
+        while !self.rest.is_empty() {
+            // A comma may stand within the quotes, so the tag must be read before the list is split.
+            let member = self.rest.trim_ascii_start();
+            let (tag, after) = match EntityTag::split_from(member) {
+                Some((tag, after)) => (Some(tag), after),
+                None => (None, member),
+            };
+            let end = memchr::memchr(b',', after).unwrap_or(after.len());
+            let (junk, rest) = after.split_at(end);
+            self.rest = rest.get(1..).unwrap_or_default();
+            if tag.is_some() && junk.trim_ascii().is_empty() {
+                return tag;
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use httparse::Header;
+    use proptest::prelude::*;
+
+    use super::Precondition::{Failed, NotModified, Proceed};
+    use super::*;
+
+    const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
+    const MTIME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+    const CURRENT: Validators<'static> = Validators {
+        etag: b"\"a,1\"",
+        last_modified: 784_111_777,
+    };
+
+    fn evaluated(
+        fields: &[(&str, &str)],
+        safe: bool,
+        current: Option<&Validators<'_>>,
+    ) -> Precondition {
+        let fields: Vec<Header<'_>> = fields
+            .iter()
+            .map(|(name, value)| Header {
+                name,
+                value: value.as_bytes(),
+            })
+            .collect();
+        evaluate(&Headers::new(&fields), safe, current)
+    }
+
+    #[test]
+    fn if_match() {
+        for (value, expected) in [
+            ("\"a,1\"", Proceed),
+            ("*", Proceed),
+            ("\"b\", \"a,1\"", Proceed),
+            (",,\t\"b\" ,\"a,1\" ,", Proceed),
+            ("junk, \"un closed, \"a,1\"", Proceed),
+            ("\"b\"", Failed),
+            ("W/\"a,1\"", Failed),
+            ("w/\"a,1\"", Failed),
+            ("\"A,1\"", Failed),
+            ("a,1", Failed),
+            ("\"a,1", Failed),
+            ("\"a,1\"x", Failed),
+            ("x\"a,1\"", Failed),
+            ("\"a,1\" \"b\"", Failed),
+            ("*, \"b\"", Failed),
+            ("", Failed),
+        ] {
+            for safe in [true, false] {
+                assert_eq!(
+                    evaluated(&[("If-Match", value)], safe, Some(&CURRENT)),
+                    expected,
+                    "{value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn if_none_match() {
+        for (value, matches) in [
+            ("\"a,1\"", true),
+            ("W/\"a,1\"", true),
+            ("*", true),
+            ("\"b\",W/\"c\",\"a,1\"", true),
+            ("junk, \"a,1\"", true),
+            ("\"b\", \"c\"", false),
+            ("w/\"a,1\"", false),
+            ("W/ \"a,1\"", false),
+            ("\"x\", *", false),
+            ("\"a\", \"1\"", false),
+            ("a,1", false),
+            ("", false),
+        ] {
+            let fields = [("IF-NONE-MATCH", value)];
+            let (safe, other) = if matches {
+                (NotModified, Failed)
+            } else {
+                (Proceed, Proceed)
+            };
+            assert_eq!(evaluated(&fields, true, Some(&CURRENT)), safe, "{value}");
+            assert_eq!(evaluated(&fields, false, Some(&CURRENT)), other, "{value}");
+        }
+    }
+
+    #[test]
+    fn if_modified_since() {
+        for (value, expected) in [
+            (BEFORE, Proceed),
+            (MTIME, NotModified),
+            (AFTER, NotModified),
+            ("Sunday, 06-Nov-94 08:49:37 GMT", NotModified),
+            ("Sun Nov  6 08:49:37 1994", NotModified),
+            ("784111777", Proceed),
+            ("tomorrow", Proceed),
+            ("", Proceed),
+        ] {
+            let fields = [("If-Modified-Since", value)];
+            assert_eq!(
+                evaluated(&fields, true, Some(&CURRENT)),
+                expected,
+                "{value}"
+            );
+            assert_eq!(
+                evaluated(&fields, false, Some(&CURRENT)),
+                Proceed,
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn if_unmodified_since() {
+        for (value, expected) in [
+            (BEFORE, Failed),
+            (MTIME, Proceed),
+            (AFTER, Proceed),
+            ("yesterday", Proceed),
+            ("", Proceed),
+        ] {
+            for safe in [true, false] {
+                let fields = [("If-Unmodified-Since", value)];
+                assert_eq!(
+                    evaluated(&fields, safe, Some(&CURRENT)),
+                    expected,
+                    "{value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_the_steps() {
+        let (good, bad) = ("\"a,1\"", "\"b\"");
+        let cases: [(&[(&str, &str)], Precondition); 10] = [
+            (&[], Proceed),
+            (&[("Host", "if"), ("If-Range", good), ("If", good)], Proceed),
+            (
+                &[("If-Match", good), ("If-Unmodified-Since", BEFORE)],
+                Proceed,
+            ),
+            (&[("If-Match", bad), ("If-None-Match", good)], Failed),
+            (&[("If-None-Match", good), ("If-Match", good)], NotModified),
+            (
+                &[("If-Unmodified-Since", BEFORE), ("If-None-Match", good)],
+                Failed,
+            ),
+            (
+                &[("If-None-Match", bad), ("If-Modified-Since", AFTER)],
+                Proceed,
+            ),
+            (
+                &[("If-None-Match", good), ("If-Modified-Since", BEFORE)],
+                NotModified,
+            ),
+            (
+                &[("If-None-Match", bad), ("if-none-match", good)],
+                NotModified,
+            ),
+            (
+                &[("If-Modified-Since", AFTER), ("If-Modified-Since", AFTER)],
+                Proceed,
+            ),
+        ];
+        for (fields, expected) in cases {
+            assert_eq!(
+                evaluated(fields, true, Some(&CURRENT)),
+                expected,
+                "{fields:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_matches_what_does_not_exist() {
+        for (name, value, expected) in [
+            ("If-Match", "*", Failed),
+            ("If-Match", "\"a,1\"", Failed),
+            ("If-None-Match", "*", Proceed),
+            ("If-None-Match", "\"a,1\"", Proceed),
+            ("If-Modified-Since", AFTER, Proceed),
+            ("If-Unmodified-Since", BEFORE, Proceed),
+        ] {
+            for safe in [true, false] {
+                assert_eq!(
+                    evaluated(&[(name, value)], safe, None),
+                    expected,
+                    "{name}: {value}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn if_range() {
+        let later = CURRENT.last_modified + 1;
+        for (value, now, expected) in [
+            ("\"a,1\"", CURRENT.last_modified, true),
+            ("W/\"a,1\"", later, false),
+            ("\"a,1\", \"b\"", later, false),
+            ("\"b\"", later, false),
+            ("*", later, false),
+            (MTIME, later, true),
+            ("Sun Nov  6 08:49:37 1994", later, true),
+            (MTIME, CURRENT.last_modified, false),
+            (MTIME, 0, false),
+            (BEFORE, later, false),
+            (AFTER, later, false),
+            ("", later, false),
+        ] {
+            assert_eq!(
+                if_range_holds(value.as_bytes(), &CURRENT, now),
+                expected,
+                "{value} at {now}"
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_survived(value in "(W/|[\"*, ab\\PC]){0,24}", name in "If-(None-)?Match", safe: bool) {
+            evaluated(&[(&name, &value)], safe, Some(&CURRENT));
+            if_range_holds(value.as_bytes(), &CURRENT, u64::MAX);
+        }
+
+        #[test]
+        fn a_tag_is_found_wherever_it_stands(
+            others in prop::collection::vec("(W/)?\"[!a-z,]{0,5}\"|[a-z]{0,5}", 0..6),
+            at in 0usize..6,
+        ) {
+            let mut members = others;
+            members.retain(|member| !member.contains("a,1"));
+            let without = members.join(", ");
+            prop_assert_eq!(evaluated(&[("If-None-Match", &without)], true, Some(&CURRENT)), Proceed);
+            members.insert(at.min(members.len()), "\"a,1\"".to_owned());
+            let with = members.join(", ");
+            prop_assert_eq!(evaluated(&[("If-None-Match", &with)], true, Some(&CURRENT)), NotModified);
+        }
+    }
+}

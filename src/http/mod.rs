@@ -1,0 +1,13 @@
+//! What the bytes mean: RFC 9110 and RFC 9112 as functions from values to values.
+//!
+//! Invariant: nothing here knows a socket, a file or a clock, so every rule is tested by a table.
+
+pub(crate) mod accept;
+pub(crate) mod body;
+pub(crate) mod chunked;
+pub(crate) mod conditional;
+pub(crate) mod date;
+pub(crate) mod headers;
+pub(crate) mod range;
+pub(crate) mod request;
+pub(crate) mod status;

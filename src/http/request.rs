@@ -1,0 +1,500 @@
+//! One request head: where it ends, what it says, and every reason to refuse it.
+//!
+//! Invariant: a head whose framing is not certain never becomes a [`Request`] (RFC 9112 §6, §11.2: smuggling), and `Err` is
+//! always the peer's fault; "need more bytes" is `Ok(None)`. RFC 9112 §2 to §6 and §9; RFC 9110 §7.2 and §10.1.1.
+
+use std::borrow::Cow;
+
+use memchr::memchr;
+
+use super::headers::Headers;
+use super::status::HttpStatus;
+use crate::config::ServerConfig;
+
+/// A field line, as httparse leaves it: name and value without the blanks around it.
+pub(crate) type Field<'a> = httparse::Header<'a>;
+
+/// More field lines than this are refused with 431.
+pub(crate) const MAX_FIELDS: usize = 100;
+/// Empty lines before a request line that are forgiven (RFC 9112 §2.2).
+const MAX_EMPTY_LINES: u8 = 4;
+
+/// Why a request is refused. Framing is lost or in doubt after each of them, so the connection closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RequestError {
+    RequestLine,
+    Target,
+    Version,
+    VersionNotSupported,
+    RequestLineTooLong,
+    HeadTooLarge,
+    TooManyFields,
+    FieldLine,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    UnknownCoding,
+    Expectation,
+    ChunkedBody,
+    Timeout,
+}
+
+impl RequestError {
+    pub(crate) fn status(self) -> HttpStatus {
+        match self {
+            Self::VersionNotSupported => HttpStatus::HTTP_VERSION_NOT_SUPPORTED,
+            Self::RequestLineTooLong => HttpStatus::URI_TOO_LONG,
+            Self::HeadTooLarge | Self::TooManyFields => HttpStatus::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::UnknownCoding => HttpStatus::NOT_IMPLEMENTED,
+            Self::Expectation => HttpStatus::EXPECTATION_FAILED,
+            Self::Timeout => HttpStatus::REQUEST_TIMEOUT,
+            _ => HttpStatus::BAD_REQUEST,
+        }
+    }
+
+    /// What was wrong, in words for the error page.
+    pub(crate) fn message(self) -> &'static str {
+        match self {
+            Self::RequestLine => "Bad request syntax",
+            Self::Target => "Bad request target",
+            Self::Version => "Bad request version",
+            Self::VersionNotSupported => "Invalid HTTP version",
+            Self::RequestLineTooLong => "Request line too long",
+            Self::HeadTooLarge => "Header fields too large",
+            Self::TooManyFields => "Too many header fields",
+            Self::FieldLine => "Bad header field",
+            Self::Host => "Missing, repeated or bad Host",
+            Self::ContentLength => "Bad Content-Length",
+            Self::TransferEncoding => "Bad Transfer-Encoding",
+            Self::UnknownCoding => "Unknown transfer coding",
+            Self::Expectation => "Unknown expectation",
+            Self::ChunkedBody => "Bad chunked body",
+            Self::Timeout => "Request timed out",
+        }
+    }
+}
+
+/// Where a complete head stands in the bytes that were searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadSpan {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) fields: usize,
+}
+
+/// The search for the end of a head, which remembers how far it came: a slow sender cannot make it quadratic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeadSearch {
+    start: usize,
+    line: usize,
+    lines: usize,
+    empty_lines: u8,
+}
+
+impl HeadSearch {
+    /// Looks on in `bytes`, which begin where they began at the last call and may have grown.
+    pub(crate) fn search(
+        &mut self,
+        bytes: &[u8],
+        config: &ServerConfig,
+    ) -> Result<Option<HeadSpan>, RequestError> {
+        while let Some(length) = memchr(b'\n', &bytes[self.line..]) {
+            let line = without_cr(&bytes[self.line..self.line + length]);
+            let next = self.line + length + 1;
+            if line.is_empty() && self.lines > 0 {
+                return Ok(Some(self.span(next)));
+            } else if line.is_empty() {
+                self.start = next;
+                self.empty_lines += 1;
+                if self.empty_lines > MAX_EMPTY_LINES {
+                    return Err(RequestError::RequestLine);
+                }
+            } else {
+                self.check_limits(next, config)?;
+                self.lines += 1;
+                if self.lines > MAX_FIELDS + 1 {
+                    return Err(RequestError::TooManyFields);
+                }
+                if self.lines == 1 && words(line).count() == 2 {
+                    return Ok(Some(self.span(next)));
+                }
+            }
+            self.line = next;
+        }
+        match bytes.get(self.start) {
+            Some(first) if !is_token_byte(*first) && *first != b'\r' => {
+                Err(RequestError::RequestLine)
+            }
+            _ => self.check_limits(bytes.len(), config).map(|()| None),
+        }
+    }
+
+    fn span(&self, end: usize) -> HeadSpan {
+        HeadSpan {
+            start: self.start,
+            end,
+            fields: self.lines - 1,
+        }
+    }
+
+    fn check_limits(&self, end: usize, config: &ServerConfig) -> Result<(), RequestError> {
+        if self.lines == 0 && end - self.start > config.max_request_line {
+            Err(RequestError::RequestLineTooLong)
+        } else if end - self.start > config.max_head {
+            Err(RequestError::HeadTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Returns the request line at the start of `head`, without its end: for the log, also of a head that is refused.
+pub(crate) fn request_line(head: &[u8]) -> &[u8] {
+    let start = head
+        .iter()
+        .position(|byte| !matches!(byte, b'\r' | b'\n'))
+        .unwrap_or(head.len());
+    let line = &head[start..];
+    without_cr(&line[..memchr(b'\n', line).unwrap_or(line.len())])
+}
+
+/// The HTTP version of a request; 1.2 and the like count as 1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    Http09,
+    Http10,
+    Http11,
+}
+
+impl Version {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Http09 => "HTTP/0.9",
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// How the end of a request body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// One request head that was understood, borrowed from the bytes it arrived in.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) requestline: &'a [u8],
+    pub(crate) command: &'a str,
+    /// Origin-form, `*`, or the authority of a CONNECT; leading slashes are collapsed to one (CVE-2021-28861).
+    pub(crate) path: Cow<'a, str>,
+    pub(crate) version: Version,
+    pub(crate) headers: Headers<'a>,
+    pub(crate) framing: Framing,
+    /// Whether the peer means to go on after this request (RFC 9112 §9.3).
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Stands for a head that is refused: what can be known of it, for the reply and the log.
+    pub(crate) fn refused(head: &'a [u8]) -> Self {
+        let requestline = request_line(head);
+        let is_head = words(requestline).next() == Some(b"HEAD");
+        Self {
+            requestline,
+            command: if is_head { "HEAD" } else { "" },
+            path: Cow::Borrowed(""),
+            version: Version::Http11,
+            headers: Headers::default(),
+            framing: Framing::Length(0),
+            keep_alive: false,
+            expects_continue: false,
+        }
+    }
+
+    /// Reads a complete head, as [`HeadSearch`] found it; `storage` has room for its fields.
+    pub(crate) fn parse<'h: 'a>(
+        head: &'h [u8],
+        storage: &'a mut [Field<'h>],
+        config: &ServerConfig,
+    ) -> Result<Self, RequestError> {
+        let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
+        let (line, block) = head.split_at(end);
+        let requestline = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
+        let RequestLine {
+            command,
+            target,
+            version,
+        } = parse_request_line(requestline, config)?;
+        let fields = parse_fields(block, storage)?;
+        let facts = Facts::gather(fields, version)?;
+        Ok(Self {
+            requestline,
+            command,
+            path: origin_form(target, command)?,
+            version,
+            headers: Headers::new(fields),
+            framing: facts.framing(version)?,
+            keep_alive: facts.keep_alive(version),
+            expects_continue: facts.expects_continue,
+        })
+    }
+}
+
+struct RequestLine<'a> {
+    command: &'a str,
+    target: &'a str,
+    version: Version,
+}
+
+fn parse_request_line<'a>(
+    line: &'a [u8],
+    config: &ServerConfig,
+) -> Result<RequestLine<'a>, RequestError> {
+    let mut words = words(line);
+    let (Some(command), Some(target)) = (words.next(), words.next()) else {
+        return Err(RequestError::RequestLine);
+    };
+    let version = words.next();
+    if words.next().is_some() || !line.first().is_some_and(|first| is_token_byte(*first)) {
+        return Err(RequestError::RequestLine);
+    }
+    if !command.iter().all(|byte| is_token_byte(*byte)) {
+        return Err(RequestError::RequestLine);
+    }
+    if target.iter().any(u8::is_ascii_control) {
+        return Err(RequestError::Target);
+    }
+    let command = str::from_utf8(command).map_err(|_| RequestError::RequestLine)?;
+    let target = str::from_utf8(target).map_err(|_| RequestError::Target)?;
+    let version = version.map_or(Ok(Version::Http09), parse_version)?;
+    if version == Version::Http09 && (command != "GET" || !config.http09) {
+        return Err(RequestError::RequestLine);
+    }
+    Ok(RequestLine {
+        command,
+        target,
+        version,
+    })
+}
+
+fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
+    let numbers = word.strip_prefix(b"HTTP/").and_then(|numbers| {
+        let dot = memchr(b'.', numbers)?;
+        Some((
+            parse_digits(&numbers[..dot])?,
+            parse_digits(&numbers[dot + 1..])?,
+        ))
+    });
+    match numbers {
+        Some((0, 9)) => Ok(Version::Http09),
+        Some((1, 0)) => Ok(Version::Http10),
+        Some((1, _)) => Ok(Version::Http11),
+        Some((2.., _)) => Err(RequestError::VersionNotSupported),
+        _ => Err(RequestError::Version),
+    }
+}
+
+/// Reduces the target to origin-form (RFC 9112 §3.2); the authority of an absolute-form is checked by nobody, for one
+/// server has one site.
+fn origin_form<'a>(target: &'a str, command: &str) -> Result<Cow<'a, str>, RequestError> {
+    if target.starts_with('/') {
+        let slashes = target.bytes().take_while(|byte| *byte == b'/').count();
+        return Ok(Cow::Borrowed(&target[slashes - 1..]));
+    }
+    if (target == "*" && command == "OPTIONS") || command == "CONNECT" {
+        return Ok(Cow::Borrowed(target));
+    }
+    let rest = ["http://", "https://"]
+        .iter()
+        .find(|scheme| {
+            target
+                .get(..scheme.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        })
+        .and_then(|scheme| target.get(scheme.len()..))
+        .ok_or(RequestError::Target)?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    if !is_host(authority.as_bytes()) || authority.is_empty() {
+        Err(RequestError::Target)
+    } else if path.starts_with('/') {
+        origin_form(path, command)
+    } else if path.is_empty() {
+        Ok(Cow::Borrowed(if command == "OPTIONS" { "*" } else { "/" }))
+    } else {
+        Ok(Cow::Owned(format!("/{path}")))
+    }
+}
+
+fn parse_fields<'a, 'h: 'a>(
+    block: &'h [u8],
+    storage: &'a mut [Field<'h>],
+) -> Result<&'a [Field<'a>], RequestError> {
+    if block.is_empty() {
+        return Ok(&[]);
+    }
+    match httparse::parse_headers(block, storage) {
+        Ok(httparse::Status::Complete((length, fields))) if length == block.len() => Ok(fields),
+        Err(httparse::Error::TooManyHeaders) => Err(RequestError::TooManyFields),
+        _ => Err(RequestError::FieldLine),
+    }
+}
+
+/// What the fields say about framing and persistence, gathered in one pass.
+#[derive(Default)]
+struct Facts {
+    hosts: usize,
+    content_length: Option<u64>,
+    codings: usize,
+    chunked_last: bool,
+    unknown_coding: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+impl Facts {
+    fn gather(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
+        let mut facts = Self::default();
+        for field in fields {
+            match field.name.len() {
+                4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
+                6 if field.name.eq_ignore_ascii_case("expect") => {
+                    facts.expect(field.value, version)?
+                }
+                10 if field.name.eq_ignore_ascii_case("connection") => {
+                    facts.connection(field.value)
+                }
+                14 if field.name.eq_ignore_ascii_case("content-length") => {
+                    facts.length(field.value)?
+                }
+                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    facts.coding(field.value)?
+                }
+                _ => {}
+            }
+        }
+        if facts.hosts == 0 && version == Version::Http11 {
+            return Err(RequestError::Host);
+        }
+        Ok(facts)
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        self.hosts += 1;
+        if self.hosts == 1 && is_host(value) {
+            Ok(())
+        } else {
+            Err(RequestError::Host)
+        }
+    }
+
+    fn expect(&mut self, value: &[u8], version: Version) -> Result<(), RequestError> {
+        if version < Version::Http11 {
+            return Ok(());
+        }
+        self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        if self.expects_continue {
+            Ok(())
+        } else {
+            Err(RequestError::Expectation)
+        }
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for token in list(value) {
+            self.close |= token.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// Equal lengths may repeat as field lines; a list in one line, a sign or a blank is refused.
+    fn length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        let length = parse_digits(value).ok_or(RequestError::ContentLength)?;
+        match self.content_length.replace(length) {
+            Some(other) if other != length => Err(RequestError::ContentLength),
+            _ => Ok(()),
+        }
+    }
+
+    fn coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        for coding in list(value).filter(|coding| !coding.is_empty()) {
+            if self.chunked_last {
+                return Err(RequestError::TransferEncoding);
+            }
+            self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
+            self.unknown_coding |= !self.chunked_last;
+        }
+        self.codings += 1;
+        Ok(())
+    }
+
+    fn framing(&self, version: Version) -> Result<Framing, RequestError> {
+        if self.codings == 0 {
+            return Ok(Framing::Length(self.content_length.unwrap_or(0)));
+        }
+        if self.content_length.is_some() || version < Version::Http11 {
+            Err(RequestError::TransferEncoding)
+        } else if self.unknown_coding {
+            Err(RequestError::UnknownCoding)
+        } else if self.chunked_last {
+            Ok(Framing::Chunked)
+        } else {
+            Err(RequestError::TransferEncoding)
+        }
+    }
+
+    fn keep_alive(&self, version: Version) -> bool {
+        match version {
+            Version::Http09 => false,
+            Version::Http10 => self.keep_alive && !self.close,
+            Version::Http11 => !self.close,
+        }
+    }
+}
+
+fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    line.split(|byte| matches!(byte, b' ' | b'\t'))
+        .filter(|word| !word.is_empty())
+}
+
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
+}
+
+/// A number of any length: what exceeds 64 bits exceeds every limit, so it saturates.
+fn parse_digits(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0_u64, |number, digit| {
+        digit.is_ascii_digit().then(|| {
+            number
+                .saturating_mul(10)
+                .saturating_add(u64::from(digit - b'0'))
+        })
+    })
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// The bytes that may stand in `uri-host [":" port]` (RFC 9110 §7.2); an empty Host is allowed.
+fn is_host(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+}
+
+#[cfg(test)]
+mod tests;

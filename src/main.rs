@@ -1,0 +1,45 @@
+//! `httpoll`: serves a directory over HTTP, as `python -m http.server` does.
+
+use std::io;
+use std::process::ExitCode;
+
+use httpoll::ThreadingHttpServer;
+
+mod cli;
+
+use cli::{Command, Failure, Options};
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os().skip(1).collect()).and_then(run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Show(text) => cli::banner::print(&text),
+        Command::Serve(options) => serve(&options),
+    }
+}
+
+fn serve(options: &Options) -> Result<(), Failure> {
+    let handler = options.handler()?;
+    let addresses = options.addresses()?;
+    cli::raise_descriptor_limit();
+    let mut server = ThreadingHttpServer::bind_with(
+        addresses.as_slice(),
+        handler,
+        options.config.clone(),
+        options.loops,
+    )?;
+    server.shutdown_on_signals(cli::banner::farewell);
+    cli::banner::print(&cli::banner::greeting(server.server_addresses()))?;
+    Ok(server.serve_forever()?)
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Run(error.to_string())
+    }
+}

@@ -1,0 +1,401 @@
+//! The state machine of one connection; every transition is in this file (RFC 9112 §9).
+//!
+//! Invariant: a call to [`Connection::advance`] ends only by *wait* (the kernel said WouldBlock), *yield* (the budget of this
+//! turn is spent) or *close*. The data of a state lives in its variant, so leaving the state is the reset.
+
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+
+use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
+use super::desk::Desk;
+use super::outgoing::Outgoing;
+use super::timers::Timeout;
+use crate::handler::BaseHttpRequestHandler;
+use crate::http::request::{HeadSearch, RequestError, request_line};
+use crate::wire::buffer::Sent;
+use crate::wire::transport::Transport;
+
+/// Bytes that are discarded of a peer that goes on sending after its last reply.
+const MAX_LINGER: usize = 4 * 1024 * 1024;
+/// One client, generic over its transport so that tests can script every split and every short write.
+#[derive(Debug)]
+pub(crate) struct Connection<T> {
+    transport: T,
+    client: SocketAddr,
+    state: State,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// No complete head yet; waits for the socket.
+    Reading(Option<Box<Unparsed>>),
+    /// Bytes on hand, whose turn comes.
+    Parsing(Box<Unparsed>),
+    /// A head whose body is still arriving.
+    ReadingBody(Box<UnfinishedRequest>),
+    /// Heads, and small bodies with them, that the socket has not taken.
+    WritingHeaders(Box<Unsent>),
+    /// The heads have left; a body drains.
+    Streaming(Box<Unsent>),
+    /// Our side is shut; up to so many bytes are discarded until the peer has seen the reply (RFC 9112 §9.6).
+    Lingering(usize),
+    #[default]
+    Closed,
+}
+
+#[derive(Debug)]
+struct Unparsed {
+    bytes: Vec<u8>,
+    search: HeadSearch,
+}
+
+#[derive(Debug)]
+struct Unsent {
+    outgoing: Outgoing,
+    then: Then,
+    unparsed: Vec<u8>,
+}
+
+/// How a call to [`Connection::advance`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The next event of the socket is waited for; `progress` says whether anything moved.
+    Wait {
+        progress: bool,
+    },
+    /// There is more to do, in the next turn.
+    Yield,
+    Close,
+}
+
+/// How one step of the machine ended.
+enum Step {
+    Next,
+    Wait,
+    Yield,
+    Close,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(crate) fn new(transport: T, client: SocketAddr) -> Self {
+        Self {
+            transport,
+            client,
+            state: State::Reading(None),
+        }
+    }
+
+    /// What the connection is waiting for, and so which deadline it has.
+    pub(crate) fn awaits(&self) -> Timeout {
+        match self.state {
+            State::Reading(None) | State::Closed => Timeout::KeepAlive,
+            State::Reading(Some(_)) | State::Parsing(_) => Timeout::Head,
+            State::ReadingBody(_) => Timeout::Body,
+            State::WritingHeaders(_) | State::Streaming(_) => Timeout::Send,
+            State::Lingering(_) => Timeout::Linger,
+        }
+    }
+
+    /// Whether the connection is between two requests.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Reading(None))
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// Goes as far as the socket and the budget of this turn allow; `scratch` is where bytes are read to.
+    pub(crate) fn advance<H: BaseHttpRequestHandler>(
+        &mut self,
+        readable: Readable,
+        scratch: &mut [u8],
+        desk: &mut Desk<H>,
+    ) -> Outcome {
+        let config = desk.server.config();
+        let (bytes, requests) = (config.turn_bytes, config.turn_requests);
+        let readable = match self.state {
+            State::Reading(_) | State::ReadingBody(_) => readable,
+            // Edges that came while we wrote were not acted upon.
+            _ => Readable::ToEnd,
+        };
+        let mut turn = Turn {
+            desk,
+            client: self.client,
+            readable,
+            bytes,
+            requests,
+            progress: false,
+        };
+        self.run(scratch, &mut turn).unwrap_or_else(|_| {
+            // The peer or the network is gone: a matter of counters, not of messages.
+            self.abandon(turn.desk);
+            Outcome::Close
+        })
+    }
+
+    /// The deadline of what the connection was waiting for has passed.
+    pub(crate) fn expire<H: BaseHttpRequestHandler>(
+        &mut self,
+        scratch: &mut [u8],
+        desk: &mut Desk<H>,
+    ) -> Outcome {
+        let head = match &mut self.state {
+            State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
+            State::ReadingBody(request) => mem::take(&mut request.head),
+            _ => Vec::new(),
+        };
+        if request_line(&head).is_empty() {
+            self.abandon(desk);
+            return Outcome::Close;
+        }
+        desk.refuse(RequestError::Timeout, &head, self.client);
+        self.suspend(Then::Linger, &[], desk);
+        self.advance(Readable::No, scratch, desk)
+    }
+
+    /// Ends the connection; replies that had begun to leave are logged with what has left of them.
+    pub(crate) fn abandon<H>(&mut self, desk: &mut Desk<H>) {
+        if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
+            mem::take(&mut self.state)
+        {
+            unsent
+                .outgoing
+                .log(self.client, &mut desk.log, &desk.clock, true);
+        }
+        desk.outgoing
+            .log(self.client, &mut desk.log, &desk.clock, true);
+        desk.outgoing.clear();
+    }
+
+    fn run<H: BaseHttpRequestHandler>(
+        &mut self,
+        scratch: &mut [u8],
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Outcome> {
+        loop {
+            let step = match mem::take(&mut self.state) {
+                State::Reading(unparsed) => self.reading(unparsed, scratch, turn)?,
+                State::Parsing(unparsed) => {
+                    self.serve(&unparsed.bytes, unparsed.search, None, turn)?
+                }
+                State::ReadingBody(request) => self.reading_body(request, scratch, turn)?,
+                State::WritingHeaders(unsent) | State::Streaming(unsent) => {
+                    self.sending(unsent, turn)?
+                }
+                State::Lingering(left) => self.lingering(left, scratch)?,
+                State::Closed => Step::Close,
+            };
+            match step {
+                Step::Next => {}
+                Step::Wait => {
+                    return Ok(Outcome::Wait {
+                        progress: turn.progress,
+                    });
+                }
+                Step::Yield => return Ok(Outcome::Yield),
+                Step::Close => return Ok(Outcome::Close),
+            }
+        }
+    }
+
+    fn reading<H: BaseHttpRequestHandler>(
+        &mut self,
+        unparsed: Option<Box<Unparsed>>,
+        scratch: &mut [u8],
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        let Some(bytes) = self.read(scratch, turn)? else {
+            self.state = State::Reading(unparsed);
+            return Ok(Step::Wait);
+        };
+        match unparsed {
+            _ if bytes.is_empty() => Ok(Step::Close),
+            None => self.serve(bytes, HeadSearch::default(), None, turn),
+            Some(mut unparsed) => {
+                unparsed.bytes.extend_from_slice(bytes);
+                self.serve(&unparsed.bytes, unparsed.search, None, turn)
+            }
+        }
+    }
+
+    fn reading_body<H: BaseHttpRequestHandler>(
+        &mut self,
+        request: Box<UnfinishedRequest>,
+        scratch: &mut [u8],
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        let Some(mut bytes) = self.read(scratch, turn)? else {
+            self.state = State::ReadingBody(request);
+            return Ok(Step::Wait);
+        };
+        if bytes.is_empty() {
+            return Ok(Step::Close);
+        }
+        turn.progress = true;
+        let stop = turn.take_body(request, &mut bytes);
+        self.serve(bytes, HeadSearch::default(), stop, turn)
+    }
+
+    /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
+    fn read<'s, H>(
+        &mut self,
+        scratch: &'s mut [u8],
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Option<&'s [u8]>> {
+        if turn.readable == Readable::No {
+            return Ok(None);
+        }
+        match self.transport.read(scratch) {
+            Ok(length) => {
+                // A read that does not fill the room has drained the socket: no second one is needed to be told so.
+                if length < scratch.len() && turn.readable == Readable::Bytes {
+                    turn.readable = Readable::No;
+                }
+                Ok(scratch.get(..length))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                turn.readable = Readable::No;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Answers the requests in `bytes` in order, sends the answers, and leaves the connection in the state that follows.
+    /// `stop` is what is already known to follow from the bytes before.
+    fn serve<H: BaseHttpRequestHandler>(
+        &mut self,
+        mut bytes: &[u8],
+        mut search: HeadSearch,
+        mut stop: Option<Stop>,
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        loop {
+            let stop = stop
+                .take()
+                .unwrap_or_else(|| turn.answer(&mut bytes, mem::take(&mut search)));
+            let outgoing = &mut turn.desk.outgoing;
+            let sent = outgoing.send(&mut self.transport, &mut turn.bytes)?;
+            outgoing.log(self.client, &mut turn.desk.log, &turn.desk.clock, false);
+            if sent != Sent::All {
+                self.suspend(stop.into(), bytes, turn.desk);
+                return Ok(sent.into());
+            }
+            outgoing.clear();
+            match stop {
+                Stop::Send if turn.requests == 0 => {
+                    self.state = State::Parsing(Unparsed::boxed(bytes, HeadSearch::default()));
+                    return Ok(Step::Yield);
+                }
+                Stop::Send => {}
+                Stop::Incomplete(search) if !bytes.is_empty() => {
+                    self.state = State::Reading(Some(Unparsed::boxed(bytes, search)));
+                    return Ok(Step::Next);
+                }
+                stop => {
+                    self.follow(stop.into(), bytes)?;
+                    return Ok(Step::Next);
+                }
+            }
+        }
+    }
+
+    /// Keeps what the socket did not take; the loop's scratch begins anew.
+    fn suspend<H>(&mut self, then: Then, unparsed: &[u8], desk: &mut Desk<H>) {
+        let outgoing = mem::take(&mut desk.outgoing);
+        let is_streaming = outgoing.is_streaming();
+        let unsent = Box::new(Unsent {
+            outgoing,
+            then,
+            unparsed: unparsed.to_vec(),
+        });
+        self.state = if is_streaming {
+            State::Streaming(unsent)
+        } else {
+            State::WritingHeaders(unsent)
+        };
+    }
+
+    fn sending<H>(&mut self, mut unsent: Box<Unsent>, turn: &mut Turn<'_, H>) -> io::Result<Step> {
+        let outgoing = &mut unsent.outgoing;
+        let before = outgoing.sent();
+        let sent = outgoing.send(&mut self.transport, &mut turn.bytes);
+        turn.progress |= outgoing.sent() > before;
+        outgoing.log(
+            self.client,
+            &mut turn.desk.log,
+            &turn.desk.clock,
+            sent.is_err(),
+        );
+        match sent? {
+            Sent::All => self
+                .follow(unsent.then, &unsent.unparsed)
+                .map(|()| Step::Next),
+            sent => {
+                let is_streaming = outgoing.is_streaming();
+                self.state = if is_streaming {
+                    State::Streaming(unsent)
+                } else {
+                    State::WritingHeaders(unsent)
+                };
+                Ok(sent.into())
+            }
+        }
+    }
+
+    /// Everything that was made has left.
+    fn follow(&mut self, then: Then, unparsed: &[u8]) -> io::Result<()> {
+        self.state = match then {
+            Then::Parse if unparsed.is_empty() => State::Reading(None),
+            Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
+            Then::ReadBody(request) => State::ReadingBody(request),
+            Then::Close => State::Closed,
+            Then::Linger => {
+                self.transport.shutdown()?;
+                State::Lingering(MAX_LINGER)
+            }
+        };
+        Ok(())
+    }
+
+    /// Discards what still comes, until the peer closes too: a close before that could reset the connection and take the
+    /// reply from the peer's hands.
+    fn lingering(&mut self, mut left: usize, scratch: &mut [u8]) -> io::Result<Step> {
+        loop {
+            match self.transport.read(scratch) {
+                Ok(0) => return Ok(Step::Close),
+                Ok(length) if length >= left => return Ok(Step::Close),
+                Ok(length) => left -= length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.state = State::Lingering(left);
+                    return Ok(Step::Wait);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Unparsed {
+    fn boxed(bytes: &[u8], search: HeadSearch) -> Box<Self> {
+        Box::new(Self {
+            bytes: bytes.to_vec(),
+            search,
+        })
+    }
+}
+
+impl From<Sent> for Step {
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::All => Self::Next,
+            Sent::Wait => Self::Wait,
+            Sent::Yield => Self::Yield,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

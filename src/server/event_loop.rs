@@ -1,0 +1,352 @@
+//! The loop: one poll, a slab of connections, and what happens in which order in a turn.
+//!
+//! Invariant: a slot is freed only after all events of its batch were seen, so no token ever means another connection than
+//! the one its event was for.
+
+use std::io;
+use std::mem;
+use std::time::{Duration, Instant};
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
+
+use super::answering::Readable;
+use super::connection::{Connection, Outcome};
+use super::desk::Desk;
+use super::handle::ServerHandle;
+use super::listener::{Accepting, Listener, PAUSE};
+use super::signals::{Action, ShutdownSignals};
+use super::timers::Timers;
+use crate::handler::BaseHttpRequestHandler;
+
+pub(crate) const WAKER: Token = Token(usize::MAX);
+pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
+/// Listeners count down from here, connections up from 0.
+const LAST_LISTENER: usize = usize::MAX - 2;
+
+const EVENTS: usize = 1024;
+/// One read takes at most so many bytes of a connection.
+const SCRATCH: usize = 64 * 1024;
+/// Connections accepted in one turn, so that a flood of them does not starve those that are there.
+const ACCEPTS: usize = 256;
+
+/// A poll with its listeners: what can be made before the thread that will run it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) poll: Poll,
+    listeners: Vec<Listener>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut registered = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let mut socket = mio::net::TcpListener::from_std(listener);
+            poll.registry().register(
+                &mut socket,
+                Token(LAST_LISTENER - index),
+                Interest::READABLE,
+            )?;
+            registered.push(Listener::new(socket));
+        }
+        Ok(Self {
+            poll,
+            listeners: registered,
+        })
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct EventLoop<H> {
+    poll: Poll,
+    events: Events,
+    listeners: Vec<Listener>,
+    connections: Slab<Connection<TcpStream>>,
+    timers: Timers,
+    /// Connections with more to do than their last turn allowed.
+    yielded: Vec<usize>,
+    /// Those of the turn before, whose turn it is now.
+    resuming: Vec<usize>,
+    closed: Vec<usize>,
+    scratch: Box<[u8]>,
+    desk: Desk<H>,
+    handle: ServerHandle,
+    index: usize,
+    signals: Option<ShutdownSignals>,
+    /// Since a shutdown was asked for: when even replies in flight are given up.
+    drain_deadline: Option<Instant>,
+}
+
+impl<H: BaseHttpRequestHandler> EventLoop<H> {
+    /// Makes the loop that is number `index` of the server behind `handle`.
+    pub(crate) fn new(
+        endpoint: Endpoint,
+        desk: Desk<H>,
+        handle: ServerHandle,
+        index: usize,
+    ) -> Self {
+        Self {
+            poll: endpoint.poll,
+            events: Events::with_capacity(EVENTS),
+            listeners: endpoint.listeners,
+            connections: Slab::new(),
+            timers: Timers::new(desk.server.config()),
+            yielded: Vec::new(),
+            resuming: Vec::new(),
+            closed: Vec::new(),
+            scratch: vec![0; SCRATCH].into(),
+            desk,
+            handle,
+            index,
+            signals: None,
+            drain_deadline: None,
+        }
+    }
+
+    pub(crate) fn poll(&self) -> &Poll {
+        &self.poll
+    }
+
+    pub(crate) fn shutdown_on_signals(&mut self, action: Action) -> io::Result<()> {
+        self.signals = Some(ShutdownSignals::register(self.poll.registry(), action)?);
+        Ok(())
+    }
+
+    /// One turn. It waits at most `timeout`, and no longer than the next deadline.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = self.wait(timeout);
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            polled => polled?,
+        }
+        self.desk.clock.read();
+        mem::swap(&mut self.yielded, &mut self.resuming);
+        self.take_events()?;
+        self.resume_yielded();
+        self.expire_deadlines();
+        self.free_closed();
+        self.retry_accepts()?;
+        self.desk.log.flush();
+        Ok(())
+    }
+
+    /// Runs until a shutdown has been asked for and done.
+    pub(crate) fn serve_forever(&mut self) -> io::Result<()> {
+        while !self.is_finished() {
+            self.turn(None)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_finished(&self) -> bool {
+        self.drain_deadline.is_some() && self.connections.is_empty()
+    }
+
+    /// When a turn is due even if no event comes; the present or the past where there is work at hand.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let now = self.desk.clock.instant;
+        let soon = |condition: bool, delay| condition.then(|| now + delay);
+        let accepting = |state| {
+            self.listeners
+                .iter()
+                .any(|listener| listener.accepting == state)
+        };
+        [
+            soon(
+                !self.yielded.is_empty() || accepting(Accepting::More),
+                Duration::ZERO,
+            ),
+            soon(
+                accepting(Accepting::Paused) || self.desk.log.is_waiting(),
+                PAUSE,
+            ),
+            self.timers.next_deadline(),
+            self.drain_deadline,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn wait(&self, timeout: Option<Duration>) -> Option<Duration> {
+        let now = self.desk.clock.instant;
+        let due = self.next_deadline().map(|deadline| {
+            // The clock stands where the last turn read it; only a deadline that is not due needs the real time.
+            if deadline <= now {
+                Duration::ZERO
+            } else {
+                deadline.saturating_duration_since(Instant::now())
+            }
+        });
+        [timeout, due].into_iter().flatten().min()
+    }
+
+    fn take_events(&mut self) -> io::Result<()> {
+        let events = mem::replace(&mut self.events, Events::with_capacity(0));
+        let taken = events.iter().try_for_each(|event| self.take_event(event));
+        self.events = events;
+        taken
+    }
+
+    fn take_event(&mut self, event: &Event) -> io::Result<()> {
+        match event.token() {
+            WAKER if self.handle.is_asked(self.index) => self.drain(),
+            WAKER => {}
+            SIGNALS => {
+                if self.signals.as_mut().is_some_and(ShutdownSignals::take) {
+                    self.handle.shutdown();
+                    self.drain();
+                }
+            }
+            Token(token) if token > LAST_LISTENER - self.listeners.len() => {
+                self.accept(LAST_LISTENER - token)?
+            }
+            Token(key) => {
+                let readable = match (
+                    event.is_read_closed() || event.is_error(),
+                    event.is_readable(),
+                ) {
+                    (true, _) => Readable::ToEnd,
+                    (false, true) => Readable::Bytes,
+                    (false, false) => Readable::No,
+                };
+                self.advance(key, readable);
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, key: usize, readable: Readable) {
+        let Some(connection) = self
+            .connections
+            .get_mut(key)
+            .filter(|connection| !connection.is_closed())
+        else {
+            return;
+        };
+        let outcome = connection.advance(readable, &mut self.scratch, &mut self.desk);
+        self.settle(key, outcome);
+    }
+
+    /// Notes what a connection is waiting for now.
+    fn settle(&mut self, key: usize, outcome: Outcome) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let kind = connection.awaits();
+        let fresh = match outcome {
+            Outcome::Close => return self.close(key),
+            Outcome::Wait { .. } if self.desk.draining && connection.is_idle() => {
+                return self.close(key);
+            }
+            Outcome::Wait { progress } => progress || self.timers.kind(key) != Some(kind),
+            Outcome::Yield => {
+                self.yielded.push(key);
+                true
+            }
+        };
+        if fresh {
+            self.timers.arm(key, kind, self.desk.clock.instant);
+        }
+    }
+
+    fn close(&mut self, key: usize) {
+        if let Some(connection) = self.connections.get_mut(key) {
+            connection.abandon(&mut self.desk);
+            self.timers.disarm(key);
+            self.closed.push(key);
+        }
+    }
+
+    fn resume_yielded(&mut self) {
+        while let Some(key) = self.resuming.pop() {
+            self.advance(key, Readable::No);
+        }
+    }
+
+    fn expire_deadlines(&mut self) {
+        let now = self.desk.clock.instant;
+        while let Some((key, _)) = self.timers.expired(now) {
+            if let Some(connection) = self.connections.get_mut(key) {
+                let outcome = connection.expire(&mut self.scratch, &mut self.desk);
+                self.settle(key, outcome);
+            }
+        }
+        if self.drain_deadline.is_some_and(|deadline| deadline <= now) {
+            for key in self.keys() {
+                self.close(key);
+            }
+        }
+    }
+
+    fn free_closed(&mut self) {
+        for key in self.closed.drain(..) {
+            drop(self.connections.try_remove(key));
+        }
+    }
+
+    fn retry_accepts(&mut self) -> io::Result<()> {
+        for index in 0..self.listeners.len() {
+            if self
+                .listeners
+                .get(index)
+                .is_some_and(|listener| listener.accepting != Accepting::Idle)
+            {
+                self.accept(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self, index: usize) -> io::Result<()> {
+        let Some(listener) = self.listeners.get_mut(index) else {
+            return Ok(());
+        };
+        for _ in 0..ACCEPTS {
+            let Some((mut stream, client)) = listener.accept()? else {
+                return Ok(());
+            };
+            let entry = self.connections.vacant_entry();
+            let key = entry.key();
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            let registered = self
+                .poll
+                .registry()
+                .register(&mut stream, Token(key), interest);
+            // A failure means that the peer is gone already, or that the kernel has no room for this one.
+            if stream.set_nodelay(true).and(registered).is_err() {
+                continue;
+            }
+            let connection = entry.insert(Connection::new(stream, client));
+            self.timers
+                .arm(key, connection.awaits(), self.desk.clock.instant);
+        }
+        listener.accepting = Accepting::More;
+        Ok(())
+    }
+
+    /// Stops accepting, closes what is idle, and lets the rest finish.
+    fn drain(&mut self) {
+        if self.drain_deadline.is_some() {
+            return;
+        }
+        let timeout = self.desk.server.config().drain_timeout;
+        self.drain_deadline = Some(self.desk.clock.instant + timeout);
+        self.desk.draining = true;
+        self.listeners.clear();
+        for key in self.keys() {
+            // A request that is here already still gets its answer.
+            if self.connections.get(key).is_some_and(Connection::is_idle) {
+                self.advance(key, Readable::ToEnd);
+            }
+        }
+    }
+
+    fn keys(&self) -> Vec<usize> {
+        self.connections.iter().map(|(key, _)| key).collect()
+    }
+}

@@ -1,0 +1,204 @@
+//! Listening sockets: how they are opened, and how they accept.
+//!
+//! Invariant: an accept that failed for want of descriptors is retried in every later turn, for its edge will not come again.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use mio::net::{TcpListener, TcpStream};
+use rustix::io::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::ServerConfig;
+
+/// How long a listener without descriptors waits before it tries by itself.
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// A listening socket of one loop.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) accepting: Accepting,
+}
+
+/// What is known about connections that wait to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Accepting {
+    /// None: the next edge tells.
+    Idle,
+    /// There may be more; this turn has taken enough.
+    More,
+    /// There are some, but no descriptors for them.
+    Paused,
+}
+
+impl Listener {
+    pub(crate) fn new(socket: TcpListener) -> Self {
+        Self {
+            socket,
+            accepting: Accepting::Idle,
+        }
+    }
+
+    /// Takes one connection from the queue; `None` where there is none, or none can be taken now.
+    ///
+    /// # Errors
+    /// The socket itself is of no use any more.
+    pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        loop {
+            match self.socket.accept() {
+                Ok((stream, address)) => return Ok(Some((stream, canonical(address)))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.accepting = Accepting::Idle;
+                    return Ok(None);
+                }
+                Err(error) => match Errno::from_io_error(&error) {
+                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        self.accepting = Accepting::Paused;
+                        return Ok(None);
+                    }
+                    Some(
+                        Errno::BADF
+                        | Errno::INVAL
+                        | Errno::NOTSOCK
+                        | Errno::OPNOTSUPP
+                        | Errno::FAULT,
+                    ) => {
+                        return Err(error);
+                    }
+                    // The connection died in the queue; accept(2) passes its network errors on.
+                    _ => {}
+                },
+            }
+        }
+    }
+}
+
+/// Opens a listening socket for every address; a port 0 is the same free port for all of them.
+pub(crate) fn listen_all(
+    addresses: &[SocketAddr],
+    config: &ServerConfig,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let mut free_port = 0;
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let mut address = *address;
+        if address.port() == 0 {
+            address.set_port(free_port);
+        }
+        let v6_only = address.is_ipv6()
+            && addresses
+                .iter()
+                .any(|other| other.is_ipv4() && other.ip().is_unspecified());
+        let listener =
+            listen(address, v6_only, config).map_err(|error| in_words(address, error))?;
+        free_port = listener.local_addr()?.port();
+        listeners.push(listener);
+    }
+    if listeners.is_empty() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "no address to listen on",
+        ));
+    }
+    Ok(listeners)
+}
+
+/// Opens one listening socket. The unspecified IPv6 address takes IPv4 as well, and stands for IPv4 alone where the kernel
+/// has no IPv6.
+fn listen(
+    address: SocketAddr,
+    v6_only: bool,
+    config: &ServerConfig,
+) -> io::Result<std::net::TcpListener> {
+    let socket = match Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    ) {
+        Err(error)
+            if address.is_ipv6() && address.ip().is_unspecified() && has_no_family(&error) =>
+        {
+            return listen(
+                (Ipv4Addr::UNSPECIFIED, address.port()).into(),
+                false,
+                config,
+            );
+        }
+        socket => socket?,
+    };
+    socket.set_reuse_address(true)?;
+    if config.allow_reuse_port {
+        socket.set_reuse_port(true)?;
+    }
+    if address.is_ipv6() {
+        socket.set_only_v6(v6_only || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(config.request_queue_size.try_into().unwrap_or(i32::MAX))?;
+    Ok(socket.into())
+}
+
+/// Says what stands in the way, for whoever started the server.
+fn in_words(address: SocketAddr, error: io::Error) -> io::Error {
+    let reason = match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is already in use".to_owned(),
+        io::ErrorKind::PermissionDenied => "no permission to use this port".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "it is no address of this machine".to_owned(),
+        _ => error.to_string(),
+    };
+    io::Error::new(
+        error.kind(),
+        format!("cannot listen on {address}: {reason}"),
+    )
+}
+
+fn has_no_family(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
+}
+
+/// Shows an IPv4 peer of a socket for both families as IPv4.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_free_port_is_shared_by_all_addresses() {
+        let any = [
+            SocketAddr::from(([127, 0, 0, 1], 0)),
+            SocketAddr::from(([127, 0, 0, 2], 0)),
+        ];
+        let listeners = listen_all(&any, &ServerConfig::default()).unwrap();
+        let ports: Vec<_> = listeners
+            .iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect();
+        assert_eq!(ports[0], ports[1]);
+        assert_ne!(ports[0], 0);
+    }
+
+    #[test]
+    fn a_mapped_address_is_shown_as_ipv4() {
+        let mapped: SocketAddr = "[::ffff:10.1.2.3]:80".parse().unwrap();
+        assert_eq!(canonical(mapped), "10.1.2.3:80".parse().unwrap());
+    }
+
+    #[test]
+    fn two_servers_share_a_port_only_when_they_are_told_to() {
+        let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        let shared = ServerConfig {
+            allow_reuse_port: true,
+            ..ServerConfig::default()
+        };
+        let first = listen_all(&any, &shared).unwrap();
+        let same = [first[0].local_addr().unwrap()];
+        assert!(listen_all(&same, &shared).is_ok());
+        let error = listen_all(&same, &ServerConfig::default()).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+}

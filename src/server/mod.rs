@@ -1,0 +1,146 @@
+//! When to run: the server, its loop, its connections and their deadlines.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::{Duration, Instant};
+
+mod answering;
+mod connection;
+mod desk;
+mod event_loop;
+mod handle;
+mod listener;
+mod outgoing;
+mod signals;
+pub(crate) mod threading;
+mod timers;
+
+pub use handle::ServerHandle;
+
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::server_info::ServerInfo;
+use desk::Desk;
+use event_loop::{Endpoint, EventLoop};
+
+/// A server of one loop: any number of connections, no thread.
+///
+/// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside of another loop, turn by turn ([`turn`](Self::turn)).
+#[derive(Debug)]
+#[doc(alias = "HTTPServer")]
+#[doc(alias = "TCPServer")]
+#[doc(alias = "BaseServer")]
+pub struct HttpServer<H> {
+    event_loop: EventLoop<H>,
+    handle: ServerHandle,
+    addresses: Vec<SocketAddr>,
+}
+
+impl<H: BaseHttpRequestHandler> HttpServer<H> {
+    /// Listens on all of `addresses` with the default configuration; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// A name that means no address, or an address that cannot be listened on.
+    #[doc(alias = "server_bind")]
+    #[doc(alias = "server_activate")]
+    pub fn bind(addresses: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
+        Self::bind_with(addresses, handler, ServerConfig::default())
+    }
+
+    /// Listens on all of `addresses`; port 0 takes a free one, the same for all.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    pub fn bind_with(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        config: ServerConfig,
+    ) -> io::Result<Self> {
+        let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
+        Self::from_listeners(listener::listen_all(&addresses, &config)?, handler, config)
+    }
+
+    /// Serves on sockets that listen already, as inherited from a service manager.
+    ///
+    /// # Errors
+    /// A socket that cannot be polled.
+    pub fn from_listeners(
+        listeners: Vec<TcpListener>,
+        handler: H,
+        config: ServerConfig,
+    ) -> io::Result<Self> {
+        let addresses = local_addresses(&listeners)?;
+        let endpoint = Endpoint::new(listeners)?;
+        let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
+        let desk = new_desk(handler, config, &addresses);
+        let event_loop = EventLoop::new(endpoint, desk, handle.clone(), 0);
+        Ok(Self {
+            event_loop,
+            handle,
+            addresses,
+        })
+    }
+
+    /// Returns the addresses that the server listens on.
+    #[doc(alias = "server_address")]
+    pub fn server_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns what ends this server from anywhere.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is told the signal's number first.
+    /// A second signal ends the process at once, with exit code 128 + its number.
+    ///
+    /// # Errors
+    /// The signals cannot be taken over.
+    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) -> io::Result<()> {
+        self.event_loop.shutdown_on_signals(Box::new(action))
+    }
+
+    /// Waits for events, at most `timeout` and no longer than the next deadline, and does all there is to do.
+    ///
+    /// # Errors
+    /// The poll or a listener is of no use any more.
+    pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.event_loop.turn(timeout)
+    }
+
+    /// Returns when [`turn`](Self::turn) is due even if no event comes.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.event_loop.next_deadline()
+    }
+
+    /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn serve_forever(&mut self) -> io::Result<()> {
+        self.event_loop.serve_forever()
+    }
+}
+
+impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
+    /// The poll's own descriptor: readable when a [`turn`](HttpServer::turn) has work.
+    #[doc(alias = "fileno")]
+    fn as_raw_fd(&self) -> RawFd {
+        self.event_loop.poll().as_raw_fd()
+    }
+}
+
+fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+fn new_desk<H: BaseHttpRequestHandler>(
+    handler: H,
+    config: ServerConfig,
+    addresses: &[SocketAddr],
+) -> Desk<H> {
+    let server = ServerInfo::new(config, handler.version_string(), addresses.to_vec());
+    Desk::new(handler, server)
+}

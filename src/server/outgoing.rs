@@ -1,0 +1,112 @@
+//! What one connection has to send: the replies made in one go, the body that streams after the last of them, and what
+//! comes when all has left.
+//!
+//! Invariant: the loop owns one as scratch and clears it after use; only one that the socket did not take at once is kept,
+//! by the connection it belongs to.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::handler::clock::Clock;
+use crate::handler::log::{Log, Record};
+use crate::handler::reply::Framed;
+use crate::http::request::Request;
+use crate::wire::body::Body;
+use crate::wire::buffer::{Buffer, Sent};
+use crate::wire::transport::Transport;
+
+#[derive(Debug, Default)]
+pub(crate) struct Outgoing {
+    pub(crate) buffer: Buffer,
+    pub(crate) body: Body,
+    body_sent: u64,
+    replies: Vec<LoggedReply>,
+    logged: usize,
+    arena: Vec<u8>,
+}
+
+/// One reply that will be logged when it has left.
+#[derive(Debug)]
+struct LoggedReply {
+    record: Record,
+    start: usize,
+    end: usize,
+    /// Bytes between start and end that are no content.
+    overhead: u64,
+}
+
+impl Outgoing {
+    /// Takes in a reply that was appended to the buffer from `start` on.
+    pub(crate) fn push(
+        &mut self,
+        framed: Framed,
+        start: usize,
+        request: &Request<'_>,
+        started: Instant,
+        log: &Log,
+    ) {
+        self.body = framed.rest;
+        if log.is_on() {
+            let record = Record::new(request, framed.status, started, &mut self.arena);
+            let end = self.buffer.bytes.len();
+            self.replies.push(LoggedReply {
+                record,
+                start,
+                end,
+                overhead: framed.overhead,
+            });
+        }
+    }
+
+    /// Sends on, until all has left, the socket takes no more or `budget` is spent.
+    pub(crate) fn send(
+        &mut self,
+        transport: &mut impl Transport,
+        budget: &mut usize,
+    ) -> io::Result<Sent> {
+        match self.buffer.send(transport, !self.body.is_empty())? {
+            Sent::All => self.body.send(transport, budget, &mut self.body_sent),
+            sent => Ok(sent),
+        }
+    }
+
+    /// Whether the heads have left, and only a body streams on.
+    pub(crate) fn is_streaming(&self) -> bool {
+        self.buffer.sent() == self.buffer.bytes.len()
+    }
+
+    /// A figure that grows with everything that leaves: no growth is no progress.
+    pub(crate) fn sent(&self) -> u64 {
+        self.buffer.sent() as u64 + self.body_sent
+    }
+
+    /// Logs the replies that have left; all that remain where the connection ends (`last`).
+    pub(crate) fn log(&mut self, client: SocketAddr, log: &mut Log, clock: &Clock, last: bool) {
+        let sent = self.buffer.sent();
+        while let Some(reply) = self.replies.get(self.logged) {
+            let streams = self.logged + 1 == self.replies.len() && !self.body.is_empty();
+            if !last && (sent < reply.end || streams) {
+                return;
+            }
+            let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
+            let mut content = in_memory.saturating_sub(reply.overhead);
+            if self.logged + 1 == self.replies.len() {
+                content += self.body_sent;
+            }
+            log.request(client, &reply.record, &self.arena, content, clock);
+            self.logged += 1;
+        }
+    }
+
+    /// Makes it ready for the next use, keeping its memory within bounds.
+    pub(crate) fn clear(&mut self) {
+        self.buffer.clear();
+        self.buffer.bytes.shrink_to(super::answering::MAX_BATCH);
+        self.body = Body::Empty;
+        self.body_sent = 0;
+        self.replies.clear();
+        self.logged = 0;
+        self.arena.clear();
+    }
+}

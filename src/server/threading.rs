@@ -1,0 +1,132 @@
+//! N independent loops on one port: they share nothing but it, and the kernel spreads the connections (SO_REUSEPORT).
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::num::NonZeroUsize;
+use std::thread;
+
+use super::event_loop::{Endpoint, EventLoop};
+use super::handle::ServerHandle;
+use super::listener::listen_all;
+use super::signals::Action;
+use super::{local_addresses, new_desk};
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+
+/// A server of several loops, each in a thread of its own and with a clone of the handler.
+#[doc(alias = "ThreadingHTTPServer")]
+#[doc(alias = "ThreadingMixIn")]
+pub struct ThreadingHttpServer<H> {
+    endpoints: Vec<Endpoint>,
+    handler: H,
+    config: ServerConfig,
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+    action: Option<Action>,
+}
+
+impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
+    /// Listens on all of `addresses` with `loops` loops; port 0 takes a free one, the same for all.
+    ///
+    /// # Errors
+    /// A name that means no address, or an address that cannot be listened on.
+    pub fn bind_with(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        config: ServerConfig,
+        loops: NonZeroUsize,
+    ) -> io::Result<Self> {
+        let allow_reuse_port = config.allow_reuse_port || loops.get() > 1;
+        let config = ServerConfig {
+            allow_reuse_port,
+            ..config
+        };
+        let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
+        let first = listen_all(&asked, &config)?;
+        let addresses = local_addresses(&first)?;
+        let mut endpoints = vec![Endpoint::new(first)?];
+        for _ in 1..loops.get() {
+            endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
+        }
+        let handle = ServerHandle::new(endpoints.iter().map(|endpoint| endpoint.poll.registry()))?;
+        Ok(Self {
+            endpoints,
+            handler,
+            config,
+            addresses,
+            handle,
+            action: None,
+        })
+    }
+
+    /// Returns the addresses that the server listens on.
+    pub fn server_addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns what ends all loops from anywhere.
+    pub fn handle(&self) -> ServerHandle {
+        self.handle.clone()
+    }
+
+    /// Ends the server on SIGINT and SIGTERM; see [`HttpServer::shutdown_on_signals`](super::HttpServer::shutdown_on_signals).
+    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) {
+        self.action = Some(Box::new(action));
+    }
+
+    /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
+    ///
+    /// # Errors
+    /// The first error of a loop, which ends the others too.
+    pub fn serve_forever(self) -> io::Result<()> {
+        let Self {
+            endpoints,
+            handler,
+            config,
+            addresses,
+            handle,
+            action,
+        } = self;
+        let run = |(index, endpoint), handler: H, action: Option<Action>| {
+            let desk = new_desk(handler, config.clone(), &addresses);
+            let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
+            let served = action
+                .map_or(Ok(()), |action| event_loop.shutdown_on_signals(action))
+                .and_then(|()| event_loop.serve_forever());
+            // Whichever loop ends first, the others follow.
+            handle.shutdown();
+            served
+        };
+        thread::scope(|scope| {
+            let mut numbered = endpoints.into_iter().enumerate();
+            let Some(first) = numbered.next() else {
+                return Ok(());
+            };
+            let threads: Vec<_> = numbered
+                .map(|endpoint| {
+                    let handler = handler.clone();
+                    let run = &run;
+                    scope.spawn(move || run(endpoint, handler, None))
+                })
+                .collect();
+            let mut served = run(first, handler, action);
+            for thread in threads {
+                let ended = thread
+                    .join()
+                    .unwrap_or_else(|_| Err(io::Error::other("a loop panicked")));
+                served = served.and(ended);
+            }
+            served
+        })
+    }
+}
+
+impl<H> fmt::Debug for ThreadingHttpServer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ThreadingHttpServer")
+            .field("addresses", &self.addresses)
+            .field("loops", &self.endpoints.len())
+            .finish_non_exhaustive()
+    }
+}

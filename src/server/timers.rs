@@ -1,0 +1,216 @@
+//! Deadlines of connections, kept sorted for free: all deadlines of one kind are "now plus the same constant", so
+//! appending keeps the list in order.
+//!
+//! Invariant: a slab key is in at most one list. Arming, touching and disarming are O(1); so is finding the next deadline.
+
+use std::time::{Duration, Instant};
+
+use crate::config::ServerConfig;
+
+/// What a connection is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timeout {
+    KeepAlive,
+    Head,
+    Body,
+    Send,
+    Linger,
+}
+
+const KINDS: [Timeout; 5] = [
+    Timeout::KeepAlive,
+    Timeout::Head,
+    Timeout::Body,
+    Timeout::Send,
+    Timeout::Linger,
+];
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct List {
+    timeout: Duration,
+    first: u32,
+    last: u32,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    deadline: Option<Instant>,
+    kind: Timeout,
+    previous: u32,
+    next: u32,
+}
+
+const UNARMED: Node = Node {
+    deadline: None,
+    kind: Timeout::KeepAlive,
+    previous: NONE,
+    next: NONE,
+};
+
+/// The deadlines of one loop, by slab key.
+#[derive(Debug)]
+pub(crate) struct Timers {
+    lists: [List; KINDS.len()],
+    nodes: Vec<Node>,
+}
+
+impl Timers {
+    pub(crate) fn new(config: &ServerConfig) -> Self {
+        let timeouts = KINDS.map(|kind| match kind {
+            Timeout::KeepAlive => config.keep_alive_timeout,
+            Timeout::Head => config.head_timeout,
+            Timeout::Body => config.body_timeout,
+            Timeout::Send => config.send_timeout,
+            Timeout::Linger => config.linger_timeout,
+        });
+        Self {
+            lists: timeouts.map(|timeout| List {
+                timeout,
+                first: NONE,
+                last: NONE,
+            }),
+            nodes: Vec::new(),
+        }
+    }
+
+    /// What `key` is waited for now.
+    pub(crate) fn kind(&self, key: usize) -> Option<Timeout> {
+        self.nodes
+            .get(key)
+            .filter(|node| node.deadline.is_some())
+            .map(|node| node.kind)
+    }
+
+    /// Gives `key` a fresh deadline of `kind` in place of the one it had; one beyond the clock's range never comes.
+    pub(crate) fn arm(&mut self, key: usize, kind: Timeout, now: Instant) {
+        self.disarm(key);
+        let list = &mut self.lists[kind as usize];
+        let Some(deadline) = now.checked_add(list.timeout) else {
+            return;
+        };
+        if self.nodes.len() <= key {
+            self.nodes.resize(key + 1, UNARMED);
+        }
+        let previous = list.last;
+        list.last = key as u32;
+        if previous == NONE {
+            list.first = key as u32;
+        }
+        self.nodes[key] = Node {
+            deadline: Some(deadline),
+            kind,
+            previous,
+            next: NONE,
+        };
+        if let Some(node) = self.nodes.get_mut(previous as usize) {
+            node.next = key as u32;
+        }
+    }
+
+    pub(crate) fn disarm(&mut self, key: usize) {
+        let Some(node) = self
+            .nodes
+            .get_mut(key)
+            .filter(|node| node.deadline.is_some())
+        else {
+            return;
+        };
+        let Node {
+            kind,
+            previous,
+            next,
+            ..
+        } = std::mem::replace(node, UNARMED);
+        match self.nodes.get_mut(previous as usize) {
+            Some(node) => node.next = next,
+            None => self.lists[kind as usize].first = next,
+        }
+        match self.nodes.get_mut(next as usize) {
+            Some(node) => node.previous = previous,
+            None => self.lists[kind as usize].last = previous,
+        }
+    }
+
+    /// The deadline that comes first.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.lists
+            .iter()
+            .filter_map(|list| self.nodes.get(list.first as usize)?.deadline)
+            .min()
+    }
+
+    /// Takes out one key whose deadline has come, with what it was waited for.
+    pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
+        let (key, kind) = self.lists.iter().find_map(|list| {
+            let node = self.nodes.get(list.first as usize)?;
+            node.deadline
+                .is_some_and(|deadline| deadline <= now)
+                .then_some((list.first as usize, node.kind))
+        })?;
+        self.disarm(key);
+        Some((key, kind))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    fn timers() -> (Timers, Instant) {
+        let config = ServerConfig {
+            keep_alive_timeout: seconds(60),
+            head_timeout: seconds(10),
+            ..ServerConfig::default()
+        };
+        (Timers::new(&config), Instant::now())
+    }
+
+    #[test]
+    fn deadlines_come_in_order_whatever_their_kind() {
+        let (mut timers, now) = timers();
+        timers.arm(3, Timeout::KeepAlive, now);
+        timers.arm(1, Timeout::Head, now + seconds(1));
+        timers.arm(0, Timeout::Head, now + seconds(2));
+        assert_eq!(timers.next_deadline(), Some(now + seconds(11)));
+        assert_eq!(timers.expired(now + seconds(10)), None);
+        assert_eq!(timers.expired(now + seconds(12)), Some((1, Timeout::Head)));
+        assert_eq!(timers.expired(now + seconds(12)), Some((0, Timeout::Head)));
+        assert_eq!(timers.expired(now + seconds(12)), None);
+        assert_eq!(timers.next_deadline(), Some(now + seconds(60)));
+    }
+
+    #[test]
+    fn touching_moves_a_deadline_to_the_end_and_disarming_takes_it_out() {
+        let (mut timers, now) = timers();
+        for key in 0..4 {
+            timers.arm(key, Timeout::KeepAlive, now);
+        }
+        timers.arm(0, Timeout::KeepAlive, now + seconds(5));
+        timers.arm(2, Timeout::Head, now + seconds(59));
+        timers.disarm(3);
+        timers.disarm(7);
+        assert_eq!(timers.kind(3), None);
+        let mut expired = Vec::new();
+        while let Some((key, _)) = timers.expired(now + seconds(99)) {
+            expired.push(key);
+        }
+        assert_eq!(expired, [1, 0, 2]);
+        assert_eq!(timers.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_timeout_beyond_the_clock_never_comes() {
+        let config = ServerConfig {
+            keep_alive_timeout: Duration::MAX,
+            ..ServerConfig::default()
+        };
+        let mut timers = Timers::new(&config);
+        timers.arm(0, Timeout::KeepAlive, Instant::now());
+        assert_eq!(timers.next_deadline(), None);
+    }
+}

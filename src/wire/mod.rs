@@ -1,0 +1,8 @@
+//! How bytes move: one socket, one file, no protocol decisions.
+
+pub(crate) mod body;
+pub(crate) mod buffer;
+pub(crate) mod send_file;
+pub(crate) mod source;
+pub(crate) mod stderr;
+pub(crate) mod transport;

@@ -1,0 +1,108 @@
+//! Standard error as a sink that never blocks.
+//!
+//! Invariant: the descriptor that other programs share is left as it is (O_NONBLOCK belongs to the open file, so setting it
+//! would reach into the shell); a pipe or terminal is opened anew for ourselves instead.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::net::SendFlags;
+
+/// A pipe takes a write of at most this size whole or not at all (PIPE_BUF), so lines of several loops never mix.
+const ATOMIC: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Stderr {
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A regular file: it never says "not now".
+    File,
+    /// A pipe or terminal, opened anew so that it does not block.
+    Reopened(File),
+    /// A socket, as under a service manager.
+    Socket,
+    /// Neither: asked before every write.
+    Polled,
+}
+
+impl Stderr {
+    pub(crate) fn open() -> Self {
+        let stderr = io::stderr();
+        let kind =
+            match rustix::fs::fstat(&stderr).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+                Ok(FileType::RegularFile) => Kind::File,
+                Ok(FileType::Socket) => Kind::Socket,
+                _ => reopen().map_or(Kind::Polled, Kind::Reopened),
+            };
+        Self { kind }
+    }
+
+    /// Writes as many whole lines as are taken without waiting; returns the number of bytes.
+    pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < lines.len() {
+            let rest = lines.get(written..).unwrap_or_default();
+            match self.write_some(rest) {
+                Ok(length) => written += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
+
+    fn write_some(&mut self, lines: &[u8]) -> io::Result<usize> {
+        match &mut self.kind {
+            Kind::File => io::stderr().write(lines),
+            Kind::Reopened(file) => file.write(whole_lines(lines)),
+            Kind::Socket => {
+                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+                Ok(rustix::net::send(io::stderr().as_fd(), lines, flags)?)
+            }
+            Kind::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
+            Kind::Polled => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+}
+
+/// The lines at the start of `lines` that fit into one atomic write; of a single longer line, what does.
+fn whole_lines(lines: &[u8]) -> &[u8] {
+    let (front, rest) = lines.split_at(lines.len().min(ATOMIC));
+    match memchr::memrchr(b'\n', front) {
+        Some(end) if !rest.is_empty() => lines.get(..=end).unwrap_or(front),
+        _ => front,
+    }
+}
+
+fn is_writable() -> io::Result<bool> {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
+}
+
+fn reopen() -> io::Result<File> {
+    let flags =
+        OFlags::WRONLY | OFlags::APPEND | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open("/proc/self/fd/2", flags, Mode::empty())?.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_ends_with_a_line_and_fits_a_pipe() {
+        let line = [[b'x'; 99].as_slice(), b"\n"].concat();
+        let lines = line.repeat(100);
+        assert_eq!(whole_lines(&lines).len(), 4000);
+        assert_eq!(whole_lines(b"short\n"), b"short\n");
+        assert_eq!(whole_lines(&[b'x'; 9000]).len(), ATOMIC);
+    }
+}
