@@ -22,6 +22,7 @@ use crate::http::status::HttpStatus;
 use list_directory::{Listing, ListingOptions, Order};
 use open::{Root, Symlinks};
 use resource::{Kind, Resource};
+use translate_path::{Translated, translate_path};
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -119,13 +120,13 @@ impl SimpleHttpRequestHandler {
 
     fn send_path(&self, exchange: &mut Exchange<'_>, path: &mut Vec<u8>) -> io::Result<()> {
         // 1. What is meant.
-        let Some(translated) = translate_path::translate_path(exchange.path(), path) else {
+        let Some(translated) = translate_path(exchange.path(), path) else {
             exchange.send_error(HttpStatus::BAD_REQUEST, Some("Bad request target"), None);
             return Ok(());
         };
-        if translated.hidden && !self.dotfiles || !self.is_served(path) {
+        let Some(as_directory) = self.locate(&translated, path) else {
             return not_found(exchange);
-        }
+        };
         // 2. What is there: opened first, then asked.
         let resource = match self.resource(path) {
             Ok(resource) => resource,
@@ -133,25 +134,24 @@ impl SimpleHttpRequestHandler {
         };
         // 3. What belongs to it.
         match resource.kind {
-            Kind::File if translated.trailing_slash && self.single_file.is_none() => {
-                not_found(exchange)
-            }
+            Kind::File if as_directory => not_found(exchange),
             Kind::File => self.send_file(exchange, path, resource),
-            Kind::Directory if !translated.trailing_slash => redirect(exchange, path),
+            Kind::Directory if !as_directory => redirect(exchange, path),
             Kind::Directory => self.send_directory(exchange, path, resource),
             Kind::Other => not_found(exchange),
         }
     }
 
-    /// Whether `path` is one that a handler of a single file serves; that file stands for `/`, too.
-    fn is_served(&self, path: &mut Vec<u8>) -> bool {
+    /// Says whether `path` means a directory; `None` where it is not to be served. The single file stands for `/`, too.
+    fn locate(&self, translated: &Translated, path: &mut Vec<u8>) -> Option<bool> {
         match &self.single_file {
             Some(name) if path.is_empty() => {
                 path.extend_from_slice(name);
-                true
+                Some(false)
             }
-            Some(name) => path == name,
-            None => true,
+            Some(name) => (path == name && !translated.trailing_slash).then_some(false),
+            None if translated.hidden && !self.dotfiles => None,
+            None => Some(translated.trailing_slash),
         }
     }
 

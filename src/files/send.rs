@@ -123,12 +123,14 @@ fn send_multipart(
         ""
     };
     let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
+    let mut delimiter = "--";
     for range in ranges {
         let content_range = content_range(range, resource.size);
         parts.push_back(text(format!(
-            "\r\n--{boundary}\r\nContent-Type: {media_type}{charset}\r\nContent-Range: {content_range}\r\n\r\n"
+            "{delimiter}{boundary}\r\nContent-Type: {media_type}{charset}\r\nContent-Range: {content_range}\r\n\r\n"
         )));
         parts.push_back(Part::Range(range.clone()));
+        delimiter = "\r\n--";
     }
     parts.push_back(text(format!("\r\n--{boundary}--\r\n")));
     begin(exchange, HttpStatus::PARTIAL_CONTENT, validators);

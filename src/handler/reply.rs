@@ -222,7 +222,7 @@ impl<'a> Reply<'a> {
                 }
             }
             Content::Source(source) => {
-                self.finish_source(source, silent, request, server, &mut framed)?
+                self.finish_source(source, silent, request, server, &mut framed)?;
             }
         }
         Ok(framed)

@@ -364,16 +364,16 @@ impl Facts {
             match field.name.len() {
                 4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
                 6 if field.name.eq_ignore_ascii_case("expect") => {
-                    facts.expect(field.value, version)?
+                    facts.expect(field.value, version)?;
                 }
                 10 if field.name.eq_ignore_ascii_case("connection") => {
-                    facts.connection(field.value)
+                    facts.connection(field.value);
                 }
                 14 if field.name.eq_ignore_ascii_case("content-length") => {
-                    facts.length(field.value)?
+                    facts.length(field.value)?;
                 }
                 17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    facts.coding(field.value)?
+                    facts.coding(field.value)?;
                 }
                 _ => {}
             }

@@ -114,7 +114,7 @@ impl<T: Transport> Connection<T> {
         desk: &mut Desk<H>,
     ) -> Outcome {
         let config = desk.server.config();
-        let (bytes, requests) = (config.turn_bytes, config.turn_requests);
+        let (bytes, requests) = (config.turn_bytes, config.turn_requests.max(1));
         let readable = match self.state {
             State::Reading(_) | State::ReadingBody(_) => readable,
             // Edges that came while we wrote were not acted upon.

@@ -31,6 +31,8 @@ const EVENTS: usize = 1024;
 const SCRATCH: usize = 64 * 1024;
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
+/// "For ever", in what the clock can count.
+const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A poll with its listeners: what can be made before the thread that will run it.
 #[derive(Debug)]
@@ -203,7 +205,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 }
             }
             Token(token) if token > LAST_LISTENER - self.listeners.len() => {
-                self.accept(LAST_LISTENER - token)?
+                self.accept(LAST_LISTENER - token)?;
             }
             Token(key) => {
                 let readable = match (
@@ -334,7 +336,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.drain_deadline.is_some() {
             return;
         }
-        let timeout = self.desk.server.config().drain_timeout;
+        let timeout = self.desk.server.config().drain_timeout.min(LONGEST_DRAIN);
         self.drain_deadline = Some(self.desk.clock.instant + timeout);
         self.desk.draining = true;
         self.listeners.clear();

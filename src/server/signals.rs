@@ -23,10 +23,10 @@ pub(crate) struct ShutdownSignals {
 impl ShutdownSignals {
     /// Takes over both signals. A second one ends the process at once, even if the loop cannot.
     pub(crate) fn register(registry: &Registry, action: Action) -> io::Result<Self> {
+        let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
-            let asked = Arc::new(AtomicBool::new(false));
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
-            flag::register(signal, asked)?;
+            flag::register(signal, Arc::clone(&asked))?;
         }
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;

@@ -11,6 +11,9 @@ use super::source::{Fill, Source};
 use super::transport::Transport;
 use crate::http::chunked;
 
+/// A source costs time for every byte, not only room in the socket: more than this waits for the next turn.
+const SOURCE_TURN: usize = 64 * 1024;
+
 /// What still has to be streamed after the bytes in memory have left.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
@@ -145,6 +148,7 @@ impl SourceBody {
         budget: &mut usize,
         counted: &mut u64,
     ) -> io::Result<Sent> {
+        let budget = &mut SOURCE_TURN.min(*budget);
         loop {
             let sent = send_buffer(&mut self.buffer, false, transport, budget, counted)?;
             if sent != Sent::All {

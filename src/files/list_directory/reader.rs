@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use super::ListingOptions;
 use super::entries::{Entry, Kind, Run, Sorted};
 use super::order::Order;
+use crate::files::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
 /// How many entries one call reads and sorts: about a millisecond of work.
@@ -85,8 +86,7 @@ impl Reader {
 
     fn keep(&self, found: &DirEntry, run: &mut Run) -> io::Result<()> {
         let name = found.file_name();
-        let hidden = name.to_bytes().starts_with(b".") && name.to_bytes() != b".well-known";
-        if hidden && !self.options.dotfiles {
+        if is_hidden(name.to_bytes()) && !self.options.dotfiles {
             return Ok(());
         }
         match statat(self.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
