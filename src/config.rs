@@ -21,6 +21,8 @@ pub struct ServerConfig {
     /// Bytes of a request head, request line included, before it is refused with 431. A head of more than 100 fields
     /// is refused alike.
     pub max_head: usize,
+    /// Bytes of a request body that a handler may be given; beyond that 413.
+    pub max_body: u64,
     /// Bytes of a request body that are read and thrown away for a handler that does not want it, so that the next
     /// request on the connection stays in step. Beyond that the reply is sent at once and the connection closes.
     pub max_discard: u64,
@@ -58,6 +60,7 @@ impl Default for ServerConfig {
             http09: true,
             max_request_line: 8 * 1024,
             max_head: 32 * 1024,
+            max_body: 1024 * 1024 * 1024,
             max_discard: 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),

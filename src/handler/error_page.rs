@@ -2,6 +2,8 @@
 //!
 //! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
 
+use std::fmt::Display;
+
 use crate::handler::page::{self, escape_html, put};
 use crate::http::status::HttpStatus;
 
@@ -18,6 +20,41 @@ pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain
         put(out, format_args!("<p>{explain}{stop}</p>\n"));
     }
     page::end(out);
+}
+
+/// Writes a page of the handler's own, its three places filled in; `%%` is a percent sign.
+pub(crate) fn filled(
+    out: &mut Vec<u8>,
+    format: &str,
+    status: HttpStatus,
+    message: &str,
+    explain: &str,
+) {
+    let places: [(&str, &dyn Display); 4] = [
+        ("%(code)d", &status.code()),
+        ("%(message)s", &escape_html(message)),
+        ("%(explain)s", &escape_html(explain)),
+        ("%%", &'%'),
+    ];
+    let mut rest = format;
+    while let Some(position) = rest.find('%') {
+        let (text, place) = rest.split_at(position);
+        put(out, text);
+        let found = places
+            .iter()
+            .find_map(|(name, value)| Some((value, place.strip_prefix(name)?)));
+        rest = match found {
+            Some((value, rest)) => {
+                put(out, value);
+                rest
+            }
+            None => {
+                put(out, '%');
+                place.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    put(out, rest);
 }
 
 /// Writes plain text, for clients that accept no HTML.
@@ -65,6 +102,17 @@ mod tests {
         assert!(page.contains("<title>404 File not found</title>"));
         assert!(page.contains("<h1><small>Error code: 404</small>File not found</h1>"));
         assert!(page.contains("<p>Nothing matches the given URI.</p>"));
+    }
+
+    #[test]
+    fn a_page_of_ones_own_is_filled_in_and_nothing_in_it_is_taken_for_a_place_twice() {
+        let mut out = Vec::new();
+        let format = "%(code)d|%(message)s|%(explain)s|100%%|%s|%";
+        filled(&mut out, format, HttpStatus::NOT_FOUND, "<%(code)d>", "why");
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "404|&lt;%(code)d&gt;|why|100%|%s|%"
+        );
     }
 
     #[test]

@@ -8,9 +8,14 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::sync::Arc;
+use std::task::Waker;
 
 use super::clock::Clock;
+use super::deferred::{Deferred, Promise};
 use super::error_page;
+use super::log::Log;
+use super::mailbox::{Mailbox, SourceWaker};
 use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
 use crate::http::accept;
@@ -19,6 +24,7 @@ use crate::http::request::Request;
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
 use crate::wire::source::Source;
+use crate::wire::spool::Spool;
 
 /// One request and its response.
 ///
@@ -28,44 +34,66 @@ use crate::wire::source::Source;
 #[derive(Debug)]
 pub struct Exchange<'a> {
     request: &'a Request<'a>,
-    client_address: SocketAddr,
-    server: &'a ServerInfo,
-    clock: &'a Clock,
+    body: &'a mut Spool,
+    scene: Scene<'a>,
     close: bool,
     reply: Reply<'a>,
+    ending: Ending,
+}
+
+/// Where an exchange takes place.
+#[derive(Debug)]
+pub(crate) struct Scene<'a> {
+    pub(crate) client_address: SocketAddr,
+    /// The connection's key in its loop.
+    pub(crate) key: usize,
+    pub(crate) server: &'a ServerInfo,
+    pub(crate) clock: &'a Clock,
+    pub(crate) mailbox: &'a Arc<Mailbox>,
+    pub(crate) log: &'a mut Log,
+}
+
+/// What the handler leaves behind when it returns.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    Reply,
+    /// The reply is promised for later.
+    Deferred(Promise),
+    /// The connection is reset, without a reply.
+    Aborted,
 }
 
 impl<'a> Exchange<'a> {
     pub(crate) fn new(
         request: &'a Request<'a>,
-        client_address: SocketAddr,
-        server: &'a ServerInfo,
-        clock: &'a Clock,
+        body: &'a mut Spool,
+        scene: Scene<'a>,
         reply: Reply<'a>,
     ) -> Self {
+        let close = !request.keep_alive;
         Self {
             request,
-            client_address,
-            server,
-            clock,
-            close: !request.keep_alive,
+            body,
+            scene,
+            close,
             reply,
+            ending: Ending::Reply,
         }
     }
 
     /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4.
     pub fn client_address(&self) -> SocketAddr {
-        self.client_address
+        self.scene.client_address
     }
 
     /// Returns the IP address of the peer as text.
     pub fn address_string(&self) -> String {
-        self.client_address.ip().to_string()
+        self.client_address().ip().to_string()
     }
 
     /// Returns the server's configuration and addresses.
     pub fn server(&self) -> &'a ServerInfo {
-        self.server
+        self.scene.server
     }
 
     /// Returns the request line as it came, without its end.
@@ -108,12 +136,13 @@ impl<'a> Exchange<'a> {
     /// Begins the reply with a status line, `Server` and `Date`.
     pub fn send_response(&mut self, status: HttpStatus) {
         self.send_response_only(status);
-        self.reply.server_and_date(self.server, self.clock);
+        self.reply
+            .server_and_date(self.scene.server, self.scene.clock);
     }
 
     /// Begins the reply with the status line alone.
     pub fn send_response_only(&mut self, status: HttpStatus) {
-        self.reply.status_line(status, self.server);
+        self.reply.status_line(status, self.scene.server);
     }
 
     /// Adds a header field to the open head.
@@ -153,6 +182,18 @@ impl<'a> Exchange<'a> {
         self.reply.end_headers();
     }
 
+    /// Returns the request body to read from: all of it has arrived, however it was framed.
+    ///
+    /// A handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body) finds nothing.
+    pub fn rfile(&mut self) -> impl io::Read {
+        &mut *self.body
+    }
+
+    /// Returns the number of bytes of the request body.
+    pub fn body_length(&self) -> u64 {
+        self.body.length()
+    }
+
     /// Returns the body to write to, after [`end_headers`](Self::end_headers): in memory, never blocking, never short.
     pub fn wfile(&mut self) -> impl io::Write {
         Wfile {
@@ -189,6 +230,11 @@ impl<'a> Exchange<'a> {
         }
         let message = message.unwrap_or_else(|| status.phrase());
         let explain = explain.unwrap_or_else(|| status.description());
+        if let Some(page) = self.scene.server.error_page() {
+            self.send_header("Content-Type", &page.content_type);
+            error_page::filled(self.reply.page(), &page.format, status, message, explain);
+            return;
+        }
         let html = accept::quality(self.request.headers.get_all("accept"), "text/html") > 0;
         self.reply.field("Vary", &[b"Accept"]);
         if html {
@@ -202,19 +248,75 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Seconds since 1970, as the loop last read them.
-    pub(crate) fn unix_time(&self) -> u64 {
-        self.clock.unix
+    /// Promises the reply for later: the value that is returned gives it, from whichever thread.
+    ///
+    /// The handler then returns without having begun a reply. The request stays as it is, body included.
+    pub fn defer(&mut self) -> Deferred {
+        let (deferred, promise) = Deferred::new(self.scene.mailbox, self.scene.key);
+        self.ending = Ending::Deferred(promise);
+        deferred
     }
 
-    /// The misuse of this exchange by its handler, if any.
-    pub(crate) fn misuse(&self) -> Option<&'static str> {
-        self.reply.misuse()
+    /// Resets the connection instead of replying.
+    pub fn abort(&mut self) {
+        self.ending = Ending::Aborted;
+    }
+
+    /// Returns what wakes the [stream](Self::stream) of this reply after it said
+    /// [`Fill::NotNow`](crate::Fill::NotNow): from any thread, as often as one likes.
+    pub fn waker(&self) -> Waker {
+        let mailbox = Arc::clone(self.scene.mailbox);
+        Arc::new(SourceWaker {
+            mailbox,
+            key: self.scene.key,
+        })
+        .into()
+    }
+
+    /// Writes a line to the server's log, in http.server's form.
+    #[doc(alias = "log_error")]
+    pub fn log_message(&mut self, message: &str) {
+        self.scene
+            .log
+            .error(self.scene.client_address, self.scene.clock, message);
+    }
+
+    /// Returns the present as an IMF-fixdate (RFC 9110 §5.6.7).
+    pub fn date_time_string(&self) -> &'a str {
+        str::from_utf8(&self.scene.clock.imf_fixdate).unwrap_or_default()
+    }
+
+    /// Returns the present as the access log writes it.
+    pub fn log_date_time_string(&self) -> &'a str {
+        str::from_utf8(&self.scene.clock.log_date).unwrap_or_default()
+    }
+
+    /// Seconds since 1970, as the loop last read them.
+    pub(crate) fn unix_time(&self) -> u64 {
+        self.scene.clock.unix
+    }
+
+    pub(crate) fn is_begun(&self) -> bool {
+        self.reply.is_begun()
+    }
+
+    /// Forgets the reply that was begun.
+    pub(crate) fn discard(&mut self) {
+        self.reply.reset();
+    }
+
+    /// Takes what the handler left; a reply that was begun beside a promise is misuse.
+    pub(crate) fn take_ending(&mut self) -> Result<Ending, &'static str> {
+        match std::mem::replace(&mut self.ending, Ending::Reply) {
+            Ending::Reply => self.reply.misuse().map_or(Ok(Ending::Reply), Err),
+            Ending::Deferred(_) if self.reply.is_begun() => Err("a reply beside a promised one"),
+            ending => Ok(ending),
+        }
     }
 
     pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
         self.reply
-            .finish(self.request, self.server, close || self.close)
+            .finish(self.request, self.scene.server, close || self.close)
     }
 }
 

@@ -3,11 +3,10 @@
 //! Invariant: everything a client controls is escaped, and no line is ever waited for: what standard error does not take is
 //! dropped once the buffer is full, counted, and confessed in the next line that gets through.
 
-use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use crate::config::LogFormat;
@@ -84,58 +83,50 @@ impl Log {
         }
     }
 
-    /// Logs a request whose reply has left, or broke off, after `sent` bytes of its body.
+    /// Logs a request whose reply has left, or broke off, after `sent` bytes of its body; `write` appends the line.
     pub(crate) fn request(
         &mut self,
-        client: SocketAddr,
-        record: &Record,
-        arena: &[u8],
+        client_address: SocketAddr,
+        (record, arena): (&Record, &[u8]),
         sent: u64,
         clock: &Clock,
+        write: impl FnOnce(&LogEntry<'_>, &mut Vec<u8>),
     ) {
         let format = self.format;
-        self.line(|line| {
-            let entry = Entry {
-                client,
-                record,
-                arena,
-                sent,
-                clock,
-            };
-            match format {
-                LogFormat::None => Ok(()),
-                LogFormat::Common => entry.common(line),
-                LogFormat::Combined => entry.combined(line),
-                LogFormat::Json => entry.json(line),
-            }
-        });
+        let entry = LogEntry {
+            client_address,
+            record,
+            arena,
+            sent,
+            clock,
+            format,
+        };
+        self.line(|line| write(&entry, line));
     }
 
     /// Logs a message about a client, in http.server's form.
-    #[doc(alias = "log_message")]
-    pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: impl Display) {
+    pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: &str) {
         self.line(|line| {
-            write!(line, "{} - - [{}] ", client.ip(), text(&clock.log_date))?;
-            escape(line, message.to_string().as_bytes());
+            // Writing to memory cannot fail, here and below.
+            let _ = write!(line, "{} - - [{}] ", client.ip(), text(&clock.log_date));
+            escape(line, message.as_bytes());
             line.push(b'\n');
-            Ok(())
         });
     }
 
-    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>) -> io::Result<()>) {
+    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.waiting.len() > MAX_WAITING {
             self.lost += 1;
             return;
         }
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
-            // Writing to memory cannot fail.
             let _ = writeln!(
                 self.waiting,
                 "httpoll: {lost} log lines were lost before this one"
             );
         }
-        let _ = write(&mut self.waiting);
+        write(&mut self.waiting);
     }
 
     /// Whether lines wait that standard error did not take.
@@ -159,16 +150,60 @@ impl Log {
     }
 }
 
-/// One access log line to be.
-struct Entry<'a> {
-    client: SocketAddr,
+/// One request that was answered, for the access log.
+#[derive(Debug)]
+pub struct LogEntry<'a> {
+    client_address: SocketAddr,
     record: &'a Record,
     arena: &'a [u8],
     sent: u64,
     clock: &'a Clock,
+    format: LogFormat,
 }
 
-impl Entry<'_> {
+impl LogEntry<'_> {
+    /// Returns the address of the peer.
+    pub fn client_address(&self) -> SocketAddr {
+        self.client_address
+    }
+
+    /// Returns the request line as it came: a client may have put anything into it.
+    pub fn requestline(&self) -> &[u8] {
+        self.text(&self.record.requestline)
+    }
+
+    /// Returns the status of the reply.
+    pub fn status(&self) -> HttpStatus {
+        self.record.status
+    }
+
+    /// Returns the number of bytes of the body that have left.
+    pub fn bytes_sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// Returns the time since the request was complete; to the microsecond where the format is JSON, else to the turn.
+    pub fn duration(&self) -> Duration {
+        match self.format {
+            LogFormat::Json => self.record.started.elapsed(),
+            _ => self
+                .clock
+                .instant
+                .saturating_duration_since(self.record.started),
+        }
+    }
+
+    /// Appends the line that the server's [`LogFormat`] asks for, its end included; what the client controls is escaped.
+    pub fn write(&self, line: &mut Vec<u8>) {
+        // Writing to memory cannot fail.
+        let _ = match self.format {
+            LogFormat::None => Ok(()),
+            LogFormat::Common => self.common(line),
+            LogFormat::Combined => self.combined(line),
+            LogFormat::Json => self.json(line),
+        };
+    }
+
     fn text(&self, range: &Range<usize>) -> &[u8] {
         self.arena.get(range.clone()).unwrap_or_default()
     }
@@ -194,27 +229,23 @@ impl Entry<'_> {
         write!(
             line,
             "{} - - [{}] \"",
-            self.client.ip(),
+            self.client_address.ip(),
             text(&self.clock.log_date)
         )?;
-        escape(line, self.text(&self.record.requestline));
+        escape(line, self.requestline());
         write!(line, "\" {} {}", self.record.status.code(), self.sent)
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
+        let client = self.client_address.ip();
         write!(
             line,
-            r#"{{"time":{},"client":"{}","request":"#,
-            self.clock.unix,
-            self.client.ip()
+            r#"{{"time":{},"client":"{client}","request":"#,
+            self.clock.unix
         )?;
-        json_string(line, self.text(&self.record.requestline))?;
-        write!(
-            line,
-            r#","status":{},"bytes":{}"#,
-            self.record.status.code(),
-            self.sent
-        )?;
+        json_string(line, self.requestline())?;
+        let status = self.record.status.code();
+        write!(line, r#","status":{status},"bytes":{}"#, self.sent)?;
         for (name, field) in [
             ("referer", &self.record.referer),
             ("agent", &self.record.agent),
@@ -225,11 +256,7 @@ impl Entry<'_> {
                 None => line.extend_from_slice(b"null"),
             }
         }
-        writeln!(
-            line,
-            r#","duration_us":{}}}"#,
-            self.record.started.elapsed().as_micros()
-        )
+        writeln!(line, r#","duration_us":{}}}"#, self.duration().as_micros())
     }
 }
 

@@ -1,17 +1,21 @@
 //! What to answer: the public handler API. No poll, no slab, no file system.
 
 use std::io;
+use std::net::SocketAddr;
 
 pub(crate) mod clock;
+pub(crate) mod deferred;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod log;
+pub(crate) mod mailbox;
 pub(crate) mod page;
 pub(crate) mod reply;
 pub(crate) mod server_info;
 
 use crate::http::status::HttpStatus;
 use exchange::Exchange;
+use log::LogEntry;
 
 /// Answers requests, one at a time, from the one thread of its loop: plain fields need no lock.
 ///
@@ -88,11 +92,66 @@ pub trait BaseHttpRequestHandler {
         }
     }
 
+    /// Says whether the body of a request is to be read for [`Exchange::rfile`]; else it is thrown away.
+    ///
+    /// A body that is not wanted costs neither memory nor disk, and a large one is answered at once.
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    /// Decides about a request that asks, before it sends its body, whether it may: `Expect: 100-continue`.
+    ///
+    /// `true` sends `100 Continue`. For `false` the exchange is to be given the final reply, such as 417 or 413; the
+    /// connection closes after it. It is not asked where the body has begun to arrive already.
+    fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Appends the access log line of a reply that has left, or broke off, to `line`.
+    fn log_request(&mut self, entry: &LogEntry<'_>, line: &mut Vec<u8>) {
+        entry.write(line);
+    }
+
+    /// Is told of a request whose handling failed: the error, the panic or the misuse in words. The client gets a 500; the
+    /// default writes a line to the log.
+    fn handle_error(&mut self, exchange: &mut Exchange<'_>, failure: &str) {
+        let request = String::from_utf8_lossy(exchange.requestline());
+        exchange.log_message(&format!("{request}: {failure}"));
+    }
+
+    /// Says whether a connection is accepted at all; else it is closed without a word.
+    fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
+        true
+    }
+
+    /// Is told of every connection that begins.
+    fn setup(&mut self, _client_address: SocketAddr) {}
+
+    /// Is told of every connection that has ended.
+    fn finish(&mut self, _client_address: SocketAddr) {}
+
+    /// Is called in every turn of the loop, after its events.
+    fn service_actions(&mut self) {}
+
+    /// Is told that [`HttpServer::handle_request`](crate::HttpServer::handle_request) waited in vain.
+    fn handle_timeout(&mut self) {}
+
     /// Returns what the `Server` field says; asked once, when the server starts.
     #[doc(alias = "server_version")]
     #[doc(alias = "sys_version")]
     fn version_string(&self) -> String {
         concat!("httpoll/", env!("CARGO_PKG_VERSION")).to_owned()
+    }
+
+    /// Returns an error page of its own: `%(code)d`, `%(message)s` and `%(explain)s` are filled in, HTML-escaped. Asked
+    /// once, when the server starts; `None` is the page of this crate.
+    fn error_message_format(&self) -> Option<String> {
+        None
+    }
+
+    /// Returns the media type of [`error_message_format`](Self::error_message_format).
+    fn error_content_type(&self) -> String {
+        "text/html; charset=utf-8".to_owned()
     }
 }
 

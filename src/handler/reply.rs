@@ -93,6 +93,10 @@ impl<'a> Reply<'a> {
         }
     }
 
+    pub(crate) fn is_begun(&self) -> bool {
+        self.stage != Stage::Start
+    }
+
     /// Keeps the first misuse: what follows is its consequence.
     pub(crate) fn refuse(&mut self, misuse: &'static str) {
         self.misuse.get_or_insert(misuse);

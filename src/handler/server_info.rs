@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::BaseHttpRequestHandler;
 use crate::config::ServerConfig;
 
 /// A read-only view of the server: its configuration and where it listens.
@@ -10,20 +11,38 @@ use crate::config::ServerConfig;
 pub struct ServerInfo {
     config: ServerConfig,
     version_string: String,
+    error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
 }
 
+/// An error page that the handler brought along.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorPage {
+    pub(crate) format: String,
+    pub(crate) content_type: String,
+}
+
 impl ServerInfo {
+    /// Asks `handler` once for all that stays the same while the server runs.
     pub(crate) fn new(
+        handler: &impl BaseHttpRequestHandler,
         config: ServerConfig,
-        version_string: String,
-        addresses: Vec<SocketAddr>,
+        addresses: &[SocketAddr],
     ) -> Self {
+        let error_page = |format| ErrorPage {
+            format,
+            content_type: handler.error_content_type(),
+        };
         Self {
             config,
-            version_string,
-            addresses,
+            version_string: handler.version_string(),
+            error_page: handler.error_message_format().map(error_page),
+            addresses: addresses.to_vec(),
         }
+    }
+
+    pub(crate) fn error_page(&self) -> Option<&ErrorPage> {
+        self.error_page.as_ref()
     }
 
     /// Returns the limits and choices that the server was started with.
@@ -40,5 +59,17 @@ impl ServerInfo {
     #[doc(alias = "server_address")]
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// Returns the port of the first address.
+    pub fn server_port(&self) -> u16 {
+        self.addresses.first().map_or(0, SocketAddr::port)
+    }
+
+    /// Returns the host of the first address as text; no name is ever looked up.
+    pub fn server_name(&self) -> String {
+        self.addresses
+            .first()
+            .map_or_else(String::new, |address| address.ip().to_string())
     }
 }

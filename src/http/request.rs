@@ -36,6 +36,8 @@ pub(crate) enum RequestError {
     UnknownCoding,
     Expectation,
     ChunkedBody,
+    BodyTooLarge,
+    Storage,
     Timeout,
 }
 
@@ -48,6 +50,8 @@ impl RequestError {
             Self::UnknownCoding => HttpStatus::NOT_IMPLEMENTED,
             Self::Expectation => HttpStatus::EXPECTATION_FAILED,
             Self::Timeout => HttpStatus::REQUEST_TIMEOUT,
+            Self::BodyTooLarge => HttpStatus::CONTENT_TOO_LARGE,
+            Self::Storage => HttpStatus::INSUFFICIENT_STORAGE,
             _ => HttpStatus::BAD_REQUEST,
         }
     }
@@ -69,6 +73,8 @@ impl RequestError {
             Self::UnknownCoding => "Unknown transfer coding",
             Self::Expectation => "Unknown expectation",
             Self::ChunkedBody => "Bad chunked body",
+            Self::BodyTooLarge => "Request body too large",
+            Self::Storage => "No room for the request body",
             Self::Timeout => "Request timed out",
         }
     }

@@ -3,12 +3,13 @@
 //!
 //! Invariant: nothing here touches the socket; what must happen next is said by a [`Stop`].
 
-use std::net::SocketAddr;
-
-use super::desk::Desk;
+use super::desk::{Answered, Client, Desk};
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::deferred::Promise;
+use crate::handler::mailbox::Answer;
 use crate::http::body::BodyDecoder;
 use crate::http::request::{Field, Framing, HeadSearch, MAX_FIELDS, Request, RequestError};
+use crate::wire::spool::Spool;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 64 * 1024;
@@ -19,7 +20,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// One turn of a connection: what it may use, and what is left of its budget.
 pub(crate) struct Turn<'t, H> {
     pub(crate) desk: &'t mut Desk<H>,
-    pub(crate) client: SocketAddr,
+    pub(crate) client: Client,
     pub(crate) readable: Readable,
     pub(crate) bytes: usize,
     pub(crate) requests: usize,
@@ -53,10 +54,14 @@ pub(crate) enum Then {
     /// The next request: from the bytes on hand, else from the socket.
     Parse,
     ReadBody(Box<UnfinishedRequest>),
+    /// The reply that the handler promised.
+    Await(Box<PromisedReply>),
     /// The peer asked for the close and has sent all it will: nothing can be lost.
     Close,
     /// The peer may still be sending, and a close would reset what it has not read.
     Linger,
+    /// The handler wants no reply to arrive.
+    Reset,
 }
 
 impl From<Stop> for Then {
@@ -68,13 +73,33 @@ impl From<Stop> for Then {
     }
 }
 
+/// A complete head, where it stands.
+#[derive(Clone, Copy)]
+struct Head<'h> {
+    bytes: &'h [u8],
+    fields: usize,
+}
+
 /// A head that was understood, while its body arrives.
 #[derive(Debug)]
 pub(crate) struct UnfinishedRequest {
     pub(crate) head: Vec<u8>,
     fields: usize,
-    body: BodyDecoder,
-    discarded: u64,
+    decoder: BodyDecoder,
+    /// `None` where the handler does not want the body.
+    body: Option<Spool>,
+    length: u64,
+}
+
+/// A complete request whose reply was promised.
+#[derive(Debug)]
+pub(crate) struct PromisedReply {
+    pub(crate) promise: Promise,
+    head: Vec<u8>,
+    fields: usize,
+    body: Spool,
+    /// What the promise came to; `Some(None)` where it was dropped.
+    pub(crate) answer: Option<Option<Answer>>,
 }
 
 impl<H: BaseHttpRequestHandler> Turn<'_, H> {
@@ -94,81 +119,188 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             search = HeadSearch::default();
             let (head, rest) = bytes.split_at(span.end);
             *bytes = rest;
-            if let Some(stop) = self.take_head(
-                head.get(span.start..).unwrap_or_default(),
-                span.fields,
-                bytes,
-            ) {
+            let head = Head {
+                bytes: head.get(span.start..).unwrap_or_default(),
+                fields: span.fields,
+            };
+            if let Some(stop) = self.take_head(head, bytes) {
                 return stop;
             }
         }
     }
 
-    /// Answers the request of a complete `head`, once its body is complete too.
-    fn take_head(&mut self, head: &[u8], fields: usize, bytes: &mut &[u8]) -> Option<Stop> {
-        with_storage(fields, |storage| {
-            match Request::parse(head, storage, self.desk.server.config()) {
-                Err(error) => Some(self.refuse(error, head)),
-                Ok(request) if request.framing == Framing::Length(0) => {
-                    self.respond(&request, false)
-                }
-                Ok(request) => {
-                    let unfinished = UnfinishedRequest {
-                        head: head.to_vec(),
-                        fields,
-                        body: BodyDecoder::new(request.framing),
-                        discarded: 0,
-                    };
-                    if unfinished
-                        .body
-                        .announces_more_than(self.desk.server.config().max_discard)
-                    {
-                        return self.respond(&request, true);
-                    }
-                    if request.expects_continue && bytes.is_empty() {
-                        self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE);
-                    }
-                    self.take_body(Box::new(unfinished), bytes)
-                }
+    /// Answers the request of a complete head, once its body is complete too.
+    fn take_head(&mut self, head: Head<'_>, bytes: &mut &[u8]) -> Option<Stop> {
+        self.with_request(head, |turn, request| {
+            if request.framing == Framing::Length(0) {
+                turn.respond(request, head, Spool::default(), false)
+            } else {
+                turn.begin_body(request, head, bytes)
             }
         })
     }
 
-    /// Takes what has come of a body and throws it away, so that the next request stays in step; then answers the request.
+    /// Decides what is to become of the body of a request before it is read.
+    fn begin_body(
+        &mut self,
+        request: &Request<'_>,
+        head: Head<'_>,
+        bytes: &mut &[u8],
+    ) -> Option<Stop> {
+        let wanted = self.desk.handler.reads_body(request.command, &request.path);
+        let unfinished = UnfinishedRequest {
+            head: head.bytes.to_vec(),
+            fields: head.fields,
+            decoder: BodyDecoder::new(request.framing),
+            body: wanted.then(Spool::default),
+            length: 0,
+        };
+        let too_much = unfinished
+            .decoder
+            .announces_more_than(self.body_limit(wanted));
+        if too_much && wanted {
+            return Some(self.refuse(RequestError::BodyTooLarge, head.bytes));
+        } else if too_much {
+            return self.respond(request, head, Spool::default(), true);
+        }
+        if request.expects_continue && bytes.is_empty() {
+            match self.desk.expect_100(request, self.client) {
+                None => self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE),
+                Some(Answered::Aborted) => return Some(Stop::Then(Then::Reset)),
+                Some(_) => return Some(Stop::Then(Then::Linger)),
+            }
+        }
+        self.take_body(Box::new(unfinished), bytes)
+    }
+
+    fn body_limit(&self, wanted: bool) -> u64 {
+        let config = self.desk.server.config();
+        if wanted {
+            config.max_body
+        } else {
+            config.max_discard
+        }
+    }
+
+    /// Takes what has come of a body, for the handler or for nobody, so that the next request stays in step; then answers
+    /// the request.
     pub(crate) fn take_body(
         &mut self,
         mut request: Box<UnfinishedRequest>,
         bytes: &mut &[u8],
     ) -> Option<Stop> {
-        let discarded = &mut request.discarded;
-        let done = match request
-            .body
-            .decode(bytes, |content| *discarded += content.len() as u64)
-        {
-            Ok(done) => done,
-            Err(error) => return Some(self.refuse(error, &request.head)),
-        };
-        let too_much = request.discarded > self.desk.server.config().max_discard;
-        if !done && !too_much {
-            return Some(Stop::Then(Then::ReadBody(request)));
-        }
-        with_storage(request.fields, |storage| {
-            match Request::parse(&request.head, storage, self.desk.server.config()) {
-                Err(error) => Some(self.refuse(error, &request.head)),
-                Ok(request) => self.respond(&request, too_much),
+        let UnfinishedRequest {
+            decoder,
+            body,
+            length,
+            ..
+        } = request.as_mut();
+        let limit = self.body_limit(body.is_some());
+        let mut stored = Ok(());
+        let decoded = decoder.decode(bytes, |content| {
+            *length += content.len() as u64;
+            if let Some(spool) = body.as_mut().filter(|_| *length <= limit && stored.is_ok()) {
+                stored = spool.push(content);
             }
+        });
+        let too_much = *length > limit;
+        let refusal = match (decoded, stored) {
+            (Err(error), _) => Some(error),
+            (Ok(_), Err(_)) => Some(RequestError::Storage),
+            _ if too_much && body.is_some() => Some(RequestError::BodyTooLarge),
+            (Ok(false), Ok(())) if !too_much => return Some(Stop::Then(Then::ReadBody(request))),
+            _ => None,
+        };
+        if let Some(error) = refusal {
+            return Some(self.refuse(error, &request.head));
+        }
+        let UnfinishedRequest {
+            head, fields, body, ..
+        } = *request;
+        let mut body = body.unwrap_or_default();
+        if body.rewind().is_err() {
+            return Some(self.refuse(RequestError::Storage, &head));
+        }
+        let head = Head {
+            bytes: &head,
+            fields,
+        };
+        self.with_request(head, |turn, request| {
+            turn.respond(request, head, body, too_much)
+        })
+    }
+
+    /// Makes the reply that was promised, now that it is known.
+    pub(crate) fn fulfil(&mut self, promised: PromisedReply) -> Option<Stop> {
+        let PromisedReply {
+            head,
+            fields,
+            mut body,
+            answer,
+            ..
+        } = promised;
+        let head = Head {
+            bytes: &head,
+            fields,
+        };
+        self.progress = true;
+        self.with_request(head, |turn, request| {
+            let answered = turn
+                .desk
+                .fulfil(request, &mut body, turn.client, answer.flatten());
+            turn.follow(answered, request, head, body, false)
         })
     }
 
     /// Has the handler answer; `close` where the rest of the request is not going to be read.
-    fn respond(&mut self, request: &Request<'_>, close: bool) -> Option<Stop> {
-        if self.desk.answer(request, self.client, close) {
-            (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send)
-        } else if request.keep_alive || close || self.readable != Readable::No {
-            Some(Stop::Then(Then::Linger))
-        } else {
-            Some(Stop::Then(Then::Close))
+    fn respond(
+        &mut self,
+        request: &Request<'_>,
+        head: Head<'_>,
+        mut body: Spool,
+        close: bool,
+    ) -> Option<Stop> {
+        let answered = self.desk.answer(request, &mut body, self.client, close);
+        self.follow(answered, request, head, body, close)
+    }
+
+    fn follow(
+        &mut self,
+        answered: Answered,
+        request: &Request<'_>,
+        head: Head<'_>,
+        body: Spool,
+        close: bool,
+    ) -> Option<Stop> {
+        match answered {
+            Answered::KeepAlive => (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send),
+            Answered::Close if request.keep_alive || close || self.readable != Readable::No => {
+                Some(Stop::Then(Then::Linger))
+            }
+            Answered::Close => Some(Stop::Then(Then::Close)),
+            Answered::Aborted => Some(Stop::Then(Then::Reset)),
+            Answered::Deferred(promise) => Some(Stop::Then(Then::Await(Box::new(PromisedReply {
+                promise,
+                head: head.bytes.to_vec(),
+                fields: head.fields,
+                body,
+                answer: None,
+            })))),
         }
+    }
+
+    /// Reads a head and gives the request to `then`, or refuses it.
+    fn with_request(
+        &mut self,
+        head: Head<'_>,
+        then: impl FnOnce(&mut Self, &Request<'_>) -> Option<Stop>,
+    ) -> Option<Stop> {
+        with_storage(head.fields, |storage| {
+            match Request::parse(head.bytes, storage, self.desk.server.config()) {
+                Ok(request) => then(self, &request),
+                Err(error) => Some(self.refuse(error, head.bytes)),
+            }
+        })
     }
 
     fn refuse(&mut self, error: RequestError, head: &[u8]) -> Stop {

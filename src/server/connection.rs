@@ -6,12 +6,14 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
+use std::sync::atomic::Ordering;
 
-use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
-use super::desk::Desk;
+use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
+use super::desk::{Client, Desk};
 use super::outgoing::Outgoing;
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::mailbox::Answer;
 use crate::http::request::{HeadSearch, RequestError, request_line};
 use crate::wire::buffer::Sent;
 use crate::wire::transport::Transport;
@@ -22,7 +24,7 @@ const MAX_LINGER: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
     transport: T,
-    client: SocketAddr,
+    client: Client,
     state: State,
 }
 
@@ -38,6 +40,8 @@ enum State {
     WritingHeaders(Box<Unsent>),
     /// The heads have left; a body drains.
     Streaming(Box<Unsent>),
+    /// The handler has promised a reply; another thread will give it.
+    Awaiting(Box<Awaiting>),
     /// Our side is shut; up to so many bytes are discarded until the peer has seen the reply (RFC 9112 §9.6).
     Lingering(usize),
     #[default]
@@ -54,6 +58,12 @@ struct Unparsed {
 struct Unsent {
     outgoing: Outgoing,
     then: Then,
+    unparsed: Vec<u8>,
+}
+
+#[derive(Debug)]
+struct Awaiting {
+    promised: PromisedReply,
     unparsed: Vec<u8>,
 }
 
@@ -78,7 +88,7 @@ enum Step {
 }
 
 impl<T: Transport> Connection<T> {
-    pub(crate) fn new(transport: T, client: SocketAddr) -> Self {
+    pub(crate) fn new(transport: T, client: Client) -> Self {
         Self {
             transport,
             client,
@@ -86,15 +96,56 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// What the connection is waiting for, and so which deadline it has.
-    pub(crate) fn awaits(&self) -> Timeout {
-        match self.state {
-            State::Reading(None) | State::Closed => Timeout::KeepAlive,
-            State::Reading(Some(_)) | State::Parsing(_) => Timeout::Head,
-            State::ReadingBody(_) => Timeout::Body,
-            State::WritingHeaders(_) | State::Streaming(_) => Timeout::Send,
-            State::Lingering(_) => Timeout::Linger,
+    pub(crate) fn client(&self) -> SocketAddr {
+        self.client.address
+    }
+
+    /// What the connection is waiting for, and so which deadline it has; none while the next move is the handler's.
+    pub(crate) fn awaits(&self) -> Option<Timeout> {
+        match &self.state {
+            State::Reading(None) => Some(Timeout::KeepAlive),
+            State::Reading(Some(_)) | State::Parsing(_) => Some(Timeout::Head),
+            State::ReadingBody(_) => Some(Timeout::Body),
+            State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
+            State::WritingHeaders(_) | State::Streaming(_) => Some(Timeout::Send),
+            State::Lingering(_) => Some(Timeout::Linger),
+            State::Awaiting(_) | State::Closed => None,
         }
+    }
+
+    /// The promised reply that is still to come on this connection.
+    fn promised(&mut self) -> Option<&mut PromisedReply> {
+        match &mut self.state {
+            State::Awaiting(awaiting) => Some(&mut awaiting.promised),
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => match &mut unsent.then {
+                Then::Await(promised) => Some(promised),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Takes what a promise came to; a promise of another request, or of another connection that had this key, is void.
+    pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
+        if let Some(promised) = self
+            .promised()
+            .filter(|promised| promised.promise.serial == serial)
+        {
+            promised.answer = Some(answer);
+        }
+    }
+
+    /// The peer has closed its side. Says whether there is nothing left but the handler's patience: a stream that is silent.
+    pub(crate) fn peer_left(&mut self) -> bool {
+        if let Some(promised) = self.promised() {
+            promised.promise.client_left.store(true, Ordering::Relaxed);
+        }
+        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
+    }
+
+    /// Whether the connection waits for a promised reply.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        matches!(self.state, State::Awaiting(_))
     }
 
     /// Whether the connection is between two requests.
@@ -156,17 +207,14 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
-    pub(crate) fn abandon<H>(&mut self, desk: &mut Desk<H>) {
+    pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, desk: &mut Desk<H>) {
+        desk.log_scratch(self.client, true);
+        desk.outgoing.clear();
         if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
             mem::take(&mut self.state)
         {
-            unsent
-                .outgoing
-                .log(self.client, &mut desk.log, &desk.clock, true);
+            desk.log(&mut unsent.outgoing, self.client, true);
         }
-        desk.outgoing
-            .log(self.client, &mut desk.log, &desk.clock, true);
-        desk.outgoing.clear();
     }
 
     fn run<H: BaseHttpRequestHandler>(
@@ -184,6 +232,7 @@ impl<T: Transport> Connection<T> {
                 State::WritingHeaders(unsent) | State::Streaming(unsent) => {
                     self.sending(unsent, turn)?
                 }
+                State::Awaiting(awaiting) => self.awaiting(awaiting, turn)?,
                 State::Lingering(left) => self.lingering(left, scratch)?,
                 State::Closed => Step::Close,
             };
@@ -276,14 +325,16 @@ impl<T: Transport> Connection<T> {
             let stop = stop
                 .take()
                 .unwrap_or_else(|| turn.answer(&mut bytes, mem::take(&mut search)));
-            let outgoing = &mut turn.desk.outgoing;
-            let sent = outgoing.send(&mut self.transport, &mut turn.bytes)?;
-            outgoing.log(self.client, &mut turn.desk.log, &turn.desk.clock, false);
+            let sent = turn
+                .desk
+                .outgoing
+                .send(&mut self.transport, &mut turn.bytes)?;
+            turn.desk.log_scratch(self.client, false);
             if sent != Sent::All {
                 self.suspend(stop.into(), bytes, turn.desk);
                 return Ok(sent.into());
             }
-            outgoing.clear();
+            turn.desk.outgoing.clear();
             match stop {
                 Stop::Send if turn.requests == 0 => {
                     self.state = State::Parsing(Unparsed::boxed(bytes, HeadSearch::default()));
@@ -318,17 +369,16 @@ impl<T: Transport> Connection<T> {
         };
     }
 
-    fn sending<H>(&mut self, mut unsent: Box<Unsent>, turn: &mut Turn<'_, H>) -> io::Result<Step> {
+    fn sending<H: BaseHttpRequestHandler>(
+        &mut self,
+        mut unsent: Box<Unsent>,
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
         let outgoing = &mut unsent.outgoing;
         let before = outgoing.sent();
         let sent = outgoing.send(&mut self.transport, &mut turn.bytes);
         turn.progress |= outgoing.sent() > before;
-        outgoing.log(
-            self.client,
-            &mut turn.desk.log,
-            &turn.desk.clock,
-            sent.is_err(),
-        );
+        turn.desk.log(outgoing, self.client, sent.is_err());
         match sent? {
             Sent::All => self
                 .follow(unsent.then, &unsent.unparsed)
@@ -351,13 +401,35 @@ impl<T: Transport> Connection<T> {
             Then::Parse if unparsed.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
             Then::ReadBody(request) => State::ReadingBody(request),
+            Then::Await(promised) => {
+                let (promised, unparsed) = (*promised, unparsed.to_vec());
+                State::Awaiting(Box::new(Awaiting { promised, unparsed }))
+            }
             Then::Close => State::Closed,
             Then::Linger => {
                 self.transport.shutdown()?;
                 State::Lingering(MAX_LINGER)
             }
+            Then::Reset => {
+                self.transport.reset()?;
+                State::Closed
+            }
         };
         Ok(())
+    }
+
+    fn awaiting<H: BaseHttpRequestHandler>(
+        &mut self,
+        awaiting: Box<Awaiting>,
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        if awaiting.promised.answer.is_none() {
+            self.state = State::Awaiting(awaiting);
+            return Ok(Step::Wait);
+        }
+        let Awaiting { promised, unparsed } = *awaiting;
+        let stop = turn.fulfil(promised);
+        self.serve(&unparsed, HeadSearch::default(), stop, turn)
     }
 
     /// Discards what still comes, until the peer closes too: a close before that could reset the connection and take the
@@ -391,7 +463,7 @@ impl From<Sent> for Step {
     fn from(sent: Sent) -> Self {
         match sent {
             Sent::All => Self::Next,
-            Sent::Wait => Self::Wait,
+            Sent::Wait | Sent::Idle => Self::Wait,
             Sent::Yield => Self::Yield,
         }
     }

@@ -1,18 +1,25 @@
 //! What the loop lends to a connection while it has its turn: the handler, the clock, the log, and scratch memory.
 
+use std::io;
+use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use super::outgoing::Outgoing;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
-use crate::handler::exchange::Exchange;
-use crate::handler::log::Log;
-use crate::handler::reply::Reply;
+use crate::handler::deferred::Promise;
+use crate::handler::exchange::{Ending, Exchange, Scene};
+use crate::handler::log::{Log, LogEntry};
+use crate::handler::mailbox::{Answer, Mailbox};
+use crate::handler::reply::{Framed, Reply};
 use crate::handler::server_info::ServerInfo;
 use crate::http::request::{Request, RequestError};
 use crate::http::status::HttpStatus;
+use crate::wire::spool::Spool;
 
 #[derive(Debug)]
 pub(crate) struct Desk<H> {
@@ -21,101 +28,235 @@ pub(crate) struct Desk<H> {
     pub(crate) clock: Clock,
     pub(crate) log: Log,
     pub(crate) outgoing: Outgoing,
+    pub(crate) mailbox: Arc<Mailbox>,
     written: Vec<u8>,
+    /// Replies made so far.
+    pub(crate) answered: u64,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
 }
 
+/// For whom a reply is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Client {
+    pub(crate) address: SocketAddr,
+    /// The connection's key in its loop.
+    pub(crate) key: usize,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) enum Answered {
+    /// The reply is made, and the connection may go on.
+    KeepAlive,
+    /// The reply is made, and is the last one.
+    Close,
+    /// The reply comes later.
+    Deferred(Promise),
+    /// There is no reply: the connection is to be reset.
+    Aborted,
+}
+
 impl<H: BaseHttpRequestHandler> Desk<H> {
-    pub(crate) fn new(handler: H, server: ServerInfo) -> Self {
+    pub(crate) fn new(handler: H, server: ServerInfo, mailbox: Arc<Mailbox>) -> Self {
         Self {
             handler,
             clock: Clock::new(),
             log: Log::new(server.config().log_format),
             server,
             outgoing: Outgoing::default(),
+            mailbox,
             written: Vec::new(),
+            answered: 0,
             draining: false,
         }
     }
 
-    /// Has the handler answer `request` into the outgoing bytes; `close` makes it the last reply. Returns whether the
-    /// connection may go on.
+    /// Has the handler answer `request` into the outgoing bytes; `close` makes it the last reply.
     pub(crate) fn answer(
         &mut self,
         request: &Request<'_>,
-        client: SocketAddr,
+        body: &mut Spool,
+        client: Client,
         close: bool,
-    ) -> bool {
-        let started = self.log.start(&self.clock);
-        self.reply(
+    ) -> Answered {
+        self.reply(request, body, client, close, H::handle_one_request)
+    }
+
+    /// Makes the reply that was promised for `request`; without an answer it is a 500.
+    pub(crate) fn fulfil(
+        &mut self,
+        request: &Request<'_>,
+        body: &mut Spool,
+        client: Client,
+        answer: Option<Answer>,
+    ) -> Answered {
+        self.reply(request, body, client, false, |_, exchange| match answer {
+            Some(Answer(make)) => make(exchange),
+            None => Err(io::Error::other("the promised reply was dropped")),
+        })
+    }
+
+    /// Asks the handler whether a body may come; `None` where it may, else what became of the request.
+    pub(crate) fn expect_100(&mut self, request: &Request<'_>, client: Client) -> Option<Answered> {
+        let start = self.outgoing.buffer.bytes.len();
+        let concluded = self.with_exchange(
             request,
+            &mut Spool::default(),
             client,
-            close,
-            started,
-            |handler, exchange| match catch_unwind(AssertUnwindSafe(|| {
-                handler.handle_one_request(exchange)
-            })) {
-                Ok(Ok(())) => exchange.misuse().map(str::to_owned),
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("the handler panicked".to_owned()),
+            |handler, exchange| {
+                let decided =
+                    catch_unwind(AssertUnwindSafe(|| handler.handle_expect_100(exchange)));
+                match &decided {
+                    Ok(Ok(true)) => {
+                        exchange.discard();
+                        return None;
+                    }
+                    Ok(Ok(false)) if !exchange.is_begun() => {
+                        exchange.send_error(HttpStatus::EXPECTATION_FAILED, None, None);
+                    }
+                    _ => {}
+                }
+                Some(conclude(
+                    handler,
+                    exchange,
+                    decided.map(|decided| decided.map(|_| ())),
+                    true,
+                ))
             },
-        )
+        );
+        let started = self.log.start(&self.clock);
+        Some(self.take_in(concluded?, start, request, started))
     }
 
     /// Answers what cannot be understood as a request, for the last time on this connection.
-    pub(crate) fn refuse(&mut self, error: RequestError, head: &[u8], client: SocketAddr) {
-        let started = self.log.start(&self.clock);
+    pub(crate) fn refuse(&mut self, error: RequestError, head: &[u8], client: Client) {
+        let request = Request::refused(head);
         self.reply(
-            &Request::refused(head),
+            &request,
+            &mut Spool::default(),
             client,
             true,
-            started,
             |_, exchange| {
                 exchange.send_error(error.status(), Some(error.message()), None);
-                None
+                Ok(())
             },
         );
     }
 
+    /// Runs `respond` and frames what it made; `close` makes it the last reply.
     fn reply(
         &mut self,
         request: &Request<'_>,
-        client: SocketAddr,
+        body: &mut Spool,
+        client: Client,
         close: bool,
-        started: Instant,
-        respond: impl FnOnce(&mut H, &mut Exchange<'_>) -> Option<String>,
-    ) -> bool {
+        respond: impl FnOnce(&mut H, &mut Exchange<'_>) -> io::Result<()>,
+    ) -> Answered {
         let start = self.outgoing.buffer.bytes.len();
+        let started = self.log.start(&self.clock);
         let close = close || self.draining;
-        let reply = Reply::new(&mut self.outgoing.buffer.bytes, &mut self.written);
-        let mut exchange = Exchange::new(request, client, &self.server, &self.clock, reply);
-        let mut failure = respond(&mut self.handler, &mut exchange);
-        let mut framed = None;
-        if failure.is_none() {
-            match exchange.finish(close) {
-                Ok(ready) => framed = Some(ready),
-                Err(error) => failure = Some(error.to_string()),
-            }
-        }
-        if let Some(failure) = failure {
-            self.log.error(
-                client,
-                &self.clock,
-                format_args!(
-                    "{}: {failure}",
-                    String::from_utf8_lossy(request.requestline)
-                ),
-            );
-            exchange.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
-            framed = exchange.finish(close).ok();
-        }
-        let Some(framed) = framed else {
-            return false;
-        };
-        let keep_alive = framed.keep_alive;
-        self.outgoing
-            .push(framed, start, request, started, &self.log);
-        keep_alive
+        let concluded = self.with_exchange(request, body, client, |handler, exchange| {
+            let responded = catch_unwind(AssertUnwindSafe(|| respond(handler, exchange)));
+            conclude(handler, exchange, responded, close)
+        });
+        self.take_in(concluded, start, request, started)
     }
+
+    fn with_exchange<R>(
+        &mut self,
+        request: &Request<'_>,
+        body: &mut Spool,
+        client: Client,
+        run: impl FnOnce(&mut H, &mut Exchange<'_>) -> R,
+    ) -> R {
+        let scene = Scene {
+            client_address: client.address,
+            key: client.key,
+            server: &self.server,
+            clock: &self.clock,
+            mailbox: &self.mailbox,
+            log: &mut self.log,
+        };
+        let reply = Reply::new(&mut self.outgoing.buffer.bytes, &mut self.written);
+        run(
+            &mut self.handler,
+            &mut Exchange::new(request, body, scene, reply),
+        )
+    }
+
+    /// Notes what an exchange came to, whose reply stands in the outgoing bytes from `start` on.
+    fn take_in(
+        &mut self,
+        concluded: Concluded,
+        start: usize,
+        request: &Request<'_>,
+        started: Instant,
+    ) -> Answered {
+        match concluded {
+            Concluded::Reply(framed) => {
+                self.answered += 1;
+                let keep_alive = framed.keep_alive;
+                self.outgoing
+                    .push(framed, start, request, started, &self.log);
+                if keep_alive {
+                    Answered::KeepAlive
+                } else {
+                    Answered::Close
+                }
+            }
+            Concluded::Deferred(promise) => Answered::Deferred(promise),
+            Concluded::Aborted => Answered::Aborted,
+        }
+    }
+
+    /// Logs the replies of the scratch that have left; all that remain where the connection ends (`last`).
+    pub(crate) fn log_scratch(&mut self, client: Client, last: bool) {
+        let mut outgoing = mem::take(&mut self.outgoing);
+        self.log(&mut outgoing, client, last);
+        self.outgoing = outgoing;
+    }
+
+    /// Logs the replies of `outgoing` that have left; all that remain where the connection ends (`last`).
+    pub(crate) fn log(&mut self, outgoing: &mut Outgoing, client: Client, last: bool) {
+        let (handler, clock) = (&mut self.handler, &self.clock);
+        outgoing.log(last, |record, arena, sent| {
+            let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| handler.log_request(entry, line);
+            self.log
+                .request(client.address, (record, arena), sent, clock, write);
+        });
+    }
+}
+
+/// What an exchange came to.
+enum Concluded {
+    Reply(Framed),
+    Deferred(Promise),
+    Aborted,
+}
+
+/// Frames what the handler made; its failure, panic or misuse is a clean 500.
+fn conclude<H: BaseHttpRequestHandler>(
+    handler: &mut H,
+    exchange: &mut Exchange<'_>,
+    responded: thread::Result<io::Result<()>>,
+    close: bool,
+) -> Concluded {
+    let framed = match (responded, exchange.take_ending()) {
+        (Ok(Ok(())), Ok(Ending::Deferred(promise))) => return Concluded::Deferred(promise),
+        (Ok(Ok(())), Ok(Ending::Aborted)) => return Concluded::Aborted,
+        (Ok(Ok(())), Ok(Ending::Reply)) => {
+            exchange.finish(close).map_err(|error| error.to_string())
+        }
+        (Ok(Ok(())), Err(misuse)) => Err(misuse.to_owned()),
+        (Ok(Err(error)), _) => Err(error.to_string()),
+        (Err(_), _) => Err("the handler panicked".to_owned()),
+    };
+    let framed = framed.or_else(|failure| {
+        handler.handle_error(exchange, &failure);
+        exchange.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
+        exchange.finish(close)
+    });
+    // The page of a 500 stands in memory, so there is nothing that could fail about it.
+    framed.map_or(Concluded::Aborted, Concluded::Reply)
 }

@@ -14,12 +14,13 @@ use slab::Slab;
 
 use super::answering::Readable;
 use super::connection::{Connection, Outcome};
-use super::desk::Desk;
+use super::desk::{Client, Desk};
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Listener, PAUSE};
 use super::signals::{Action, ShutdownSignals};
-use super::timers::Timers;
+use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::mailbox::{Content, Letter};
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
@@ -132,8 +133,37 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.expire_deadlines();
         self.free_closed();
         self.retry_accepts()?;
+        self.desk.handler.service_actions();
         self.desk.log.flush();
         Ok(())
+    }
+
+    /// Serves until one more request is answered or a shutdown is done, but at most `timeout`; says whether one was.
+    pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let answered = self.desk.answered;
+        while self.desk.answered == answered && !self.is_finished() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            self.turn(left)?;
+            if left == Some(Duration::ZERO) && self.desk.answered == answered {
+                self.desk.handler.handle_timeout();
+                return Ok(false);
+            }
+        }
+        Ok(self.desk.answered > answered)
+    }
+
+    /// Stops listening; what is connected stays.
+    pub(crate) fn close_listeners(&mut self) {
+        self.listeners.clear();
+    }
+
+    pub(crate) fn desk(&self) -> &Desk<H> {
+        &self.desk
+    }
+
+    pub(crate) fn handler_mut(&mut self) -> &mut H {
+        &mut self.desk.handler
     }
 
     /// Runs until a shutdown has been asked for and done.
@@ -196,8 +226,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn take_event(&mut self, event: &Event) -> io::Result<()> {
         match event.token() {
-            WAKER if self.handle.is_asked(self.index) => self.drain(),
-            WAKER => {}
+            WAKER => {
+                if self.handle.is_asked(self.index) {
+                    self.drain();
+                }
+                self.take_letters();
+            }
             SIGNALS => {
                 if self.signals.as_mut().is_some_and(ShutdownSignals::take) {
                     self.handle.shutdown();
@@ -217,9 +251,38 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                     (false, false) => Readable::No,
                 };
                 self.advance(key, readable);
+                if readable == Readable::ToEnd {
+                    self.peer_left(key, event.is_error() || event.is_write_closed());
+                }
             }
         }
         Ok(())
+    }
+
+    /// What other threads have sent to connections.
+    fn take_letters(&mut self) {
+        for Letter { key, content } in self.desk.mailbox.take() {
+            if let Content::Answer(serial, answer) = content
+                && let Some(connection) = self.connections.get_mut(key)
+            {
+                connection.deliver(serial, answer);
+            }
+            self.advance(key, Readable::No);
+        }
+    }
+
+    /// The peer has closed its side (`gone`: both). It still gets its reply, but a promise is told, and a stream that is
+    /// silent has only so long as a send may take.
+    fn peer_left(&mut self, key: usize, gone: bool) {
+        let Some(connection) = self.connections.get_mut(key) else {
+            return;
+        };
+        let is_silent = connection.peer_left();
+        if gone && (is_silent || connection.is_awaiting()) {
+            self.close(key);
+        } else if is_silent {
+            self.timers.arm(key, Timeout::Send, self.desk.clock.instant);
+        }
     }
 
     fn advance(&mut self, key: usize, readable: Readable) {
@@ -240,19 +303,23 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             return;
         };
         let kind = connection.awaits();
-        let fresh = match outcome {
+        let progress = match outcome {
             Outcome::Close => return self.close(key),
             Outcome::Wait { .. } if self.desk.draining && connection.is_idle() => {
                 return self.close(key);
             }
-            Outcome::Wait { progress } => progress || self.timers.kind(key) != Some(kind),
+            Outcome::Wait { progress } => progress,
             Outcome::Yield => {
                 self.yielded.push(key);
                 true
             }
         };
-        if fresh {
-            self.timers.arm(key, kind, self.desk.clock.instant);
+        match kind {
+            Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
+                self.timers.arm(key, kind, self.desk.clock.instant);
+            }
+            Some(_) => {}
+            None => self.timers.disarm(key),
         }
     }
 
@@ -287,7 +354,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn free_closed(&mut self) {
         for key in self.closed.drain(..) {
-            drop(self.connections.try_remove(key));
+            if let Some(connection) = self.connections.try_remove(key) {
+                self.desk.handler.finish(connection.client());
+            }
         }
     }
 
@@ -309,9 +378,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             return Ok(());
         };
         for _ in 0..ACCEPTS {
-            let Some((mut stream, client)) = listener.accept()? else {
+            let Some((mut stream, address)) = listener.accept()? else {
                 return Ok(());
             };
+            if !self.desk.handler.verify_request(address) {
+                continue;
+            }
             let entry = self.connections.vacant_entry();
             let key = entry.key();
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -323,9 +395,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             if stream.set_nodelay(true).and(registered).is_err() {
                 continue;
             }
-            let connection = entry.insert(Connection::new(stream, client));
+            entry.insert(Connection::new(stream, Client { address, key }));
             self.timers
-                .arm(key, connection.awaits(), self.desk.clock.instant);
+                .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
+            self.desk.handler.setup(address);
         }
         listener.accepting = Accepting::More;
         Ok(())

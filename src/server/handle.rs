@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use mio::{Registry, Waker};
 
 use super::event_loop::WAKER;
+use crate::handler::mailbox::Mailbox;
 
 /// Ends a server, all of its loops, from any thread; it never blocks.
 #[derive(Clone, Debug)]
@@ -17,7 +18,7 @@ pub struct ServerHandle {
 #[derive(Debug)]
 struct Control {
     stop: AtomicBool,
-    waker: Waker,
+    waker: Arc<Waker>,
 }
 
 impl ServerHandle {
@@ -25,7 +26,7 @@ impl ServerHandle {
         let control = |registry| {
             Ok(Control {
                 stop: AtomicBool::new(false),
-                waker: Waker::new(registry, WAKER)?,
+                waker: Arc::new(Waker::new(registry, WAKER)?),
             })
         };
         Ok(Self {
@@ -41,6 +42,18 @@ impl ServerHandle {
             // Waking fails only where the loop is gone already.
             let _ = control.waker.wake();
         }
+    }
+
+    /// Makes the mailbox of loop number `index`.
+    pub(crate) fn mailbox(&self, index: usize) -> Arc<Mailbox> {
+        let waker = self
+            .loops
+            .get(index)
+            .map(|control| Arc::clone(&control.waker));
+        Mailbox::new(move || {
+            // Waking fails only where the loop is gone already.
+            let _ = waker.as_ref().map(|waker| waker.wake());
+        })
     }
 
     pub(crate) fn is_asked(&self, index: usize) -> bool {

@@ -34,7 +34,6 @@ use event_loop::{Endpoint, EventLoop};
 pub struct HttpServer<H> {
     event_loop: EventLoop<H>,
     handle: ServerHandle,
-    addresses: Vec<SocketAddr>,
 }
 
 impl<H: BaseHttpRequestHandler> HttpServer<H> {
@@ -73,19 +72,28 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let addresses = local_addresses(&listeners)?;
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
-        let desk = new_desk(handler, config, &addresses);
+        let desk = new_desk(handler, config, &addresses, &handle, 0);
         let event_loop = EventLoop::new(endpoint, desk, handle.clone(), 0);
-        Ok(Self {
-            event_loop,
-            handle,
-            addresses,
-        })
+        Ok(Self { event_loop, handle })
     }
 
-    /// Returns the addresses that the server listens on.
+    /// Returns the server's configuration and the addresses that it listens on.
     #[doc(alias = "server_address")]
-    pub fn server_addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+    #[doc(alias = "server_port")]
+    #[doc(alias = "server_name")]
+    pub fn info(&self) -> &ServerInfo {
+        &self.event_loop.desk().server
+    }
+
+    /// Returns the handler.
+    #[doc(alias = "RequestHandlerClass")]
+    pub fn handler(&self) -> &H {
+        &self.event_loop.desk().handler
+    }
+
+    /// Returns the handler, to be changed between two turns.
+    pub fn handler_mut(&mut self) -> &mut H {
+        self.event_loop.handler_mut()
     }
 
     /// Returns what ends this server from anywhere.
@@ -115,6 +123,25 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.next_deadline()
     }
 
+    /// Serves until one request is answered, but at most `timeout`; then says whether one was. Where none came, the
+    /// handler's [`handle_timeout`](BaseHttpRequestHandler::handle_timeout) is called.
+    ///
+    /// # Errors
+    /// As for [`turn`](Self::turn).
+    pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
+        self.event_loop.handle_request(timeout)
+    }
+
+    /// Stops listening at once; connections that are there are served on in further turns, and closed with the server.
+    pub fn server_close(&mut self) {
+        self.event_loop.close_listeners();
+    }
+
+    /// Tells whether a shutdown was asked for and is done: what a loop of one's own around [`turn`](Self::turn) asks.
+    pub fn is_finished(&self) -> bool {
+        self.event_loop.is_finished()
+    }
+
     /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
     ///
     /// # Errors
@@ -136,11 +163,14 @@ fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
+/// Makes the desk of loop number `index` of the server behind `handle`.
 fn new_desk<H: BaseHttpRequestHandler>(
     handler: H,
     config: ServerConfig,
     addresses: &[SocketAddr],
+    handle: &ServerHandle,
+    index: usize,
 ) -> Desk<H> {
-    let server = ServerInfo::new(config, handler.version_string(), addresses.to_vec());
-    Desk::new(handler, server)
+    let server = ServerInfo::new(&handler, config, addresses);
+    Desk::new(handler, server, handle.mailbox(index))
 }

@@ -5,10 +5,8 @@
 //! by the connection it belongs to.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::handler::clock::Clock;
 use crate::handler::log::{Log, Record};
 use crate::handler::reply::Framed;
 use crate::http::request::Request;
@@ -73,7 +71,7 @@ impl Outgoing {
 
     /// Whether the heads have left, and only a body streams on.
     pub(crate) fn is_streaming(&self) -> bool {
-        self.buffer.sent() == self.buffer.bytes.len()
+        self.buffer.is_sent()
     }
 
     /// A figure that grows with everything that leaves: no growth is no progress.
@@ -81,20 +79,22 @@ impl Outgoing {
         self.buffer.sent() as u64 + self.body_sent
     }
 
-    /// Logs the replies that have left; all that remain where the connection ends (`last`).
-    pub(crate) fn log(&mut self, client: SocketAddr, log: &mut Log, clock: &Clock, last: bool) {
+    /// Gives the replies that have left to `log`, with the content bytes that did; all that remain where the connection
+    /// ends (`last`).
+    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&Record, &[u8], u64)) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
-            let streams = self.logged + 1 == self.replies.len() && !self.body.is_empty();
-            if !last && (sent < reply.end || streams) {
+            let is_newest = self.logged + 1 == self.replies.len();
+            if !last && (sent < reply.end || is_newest && !self.body.is_empty()) {
                 return;
             }
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
-            let mut content = in_memory.saturating_sub(reply.overhead);
-            if self.logged + 1 == self.replies.len() {
-                content += self.body_sent;
-            }
-            log.request(client, &reply.record, &self.arena, content, clock);
+            let streamed = if is_newest { self.body_sent } else { 0 };
+            log(
+                &reply.record,
+                &self.arena,
+                in_memory.saturating_sub(reply.overhead) + streamed,
+            );
             self.logged += 1;
         }
     }

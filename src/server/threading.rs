@@ -89,7 +89,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             action,
         } = self;
         let run = |(index, endpoint), handler: H, action: Option<Action>| {
-            let desk = new_desk(handler, config.clone(), &addresses);
+            let desk = new_desk(handler, config.clone(), &addresses, &handle, index);
             let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
             let served = action
                 .map_or(Ok(()), |action| event_loop.shutdown_on_signals(action))

@@ -42,7 +42,8 @@ pub(crate) enum Part {
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
     chunked: bool,
-    done: bool,
+    /// What the source said last.
+    fill: Fill,
     buffer: Buffer,
     /// Bytes of the buffer that are chunk framing, not content.
     framing: u64,
@@ -51,6 +52,14 @@ pub(crate) struct SourceBody {
 impl Body {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
+    }
+
+    /// Whether nothing can be sent before the source is woken.
+    pub(crate) fn is_idle(&self) -> bool {
+        match self {
+            Self::Source(body) => body.fill == Fill::NotNow && body.buffer.is_sent(),
+            _ => false,
+        }
     }
 
     /// Streams until all has left, the socket takes no more or `budget` is spent; adds the content that left to `counted`.
@@ -136,7 +145,7 @@ impl SourceBody {
         Self {
             source,
             chunked,
-            done: false,
+            fill: Fill::More,
             buffer: Buffer::default(),
             framing: 0,
         }
@@ -149,6 +158,7 @@ impl SourceBody {
         counted: &mut u64,
     ) -> io::Result<Sent> {
         let budget = &mut SOURCE_TURN.min(*budget);
+        let mut asked = false;
         loop {
             let sent = send_buffer(&mut self.buffer, false, transport, budget, counted)?;
             if sent != Sent::All {
@@ -156,15 +166,16 @@ impl SourceBody {
             }
             *counted -= std::mem::take(&mut self.framing);
             self.buffer.clear();
-            if self.done {
-                return Ok(Sent::All);
-            }
-            if *budget == 0 {
-                return Ok(Sent::Yield);
+            match self.fill {
+                Fill::Done => return Ok(Sent::All),
+                Fill::NotNow if asked => return Ok(Sent::Idle),
+                _ if *budget == 0 => return Ok(Sent::Yield),
+                _ => {}
             }
             self.refill()?;
-            if self.buffer.bytes.is_empty() {
-                return Ok(if self.done { Sent::All } else { Sent::Yield });
+            asked = true;
+            if self.buffer.bytes.is_empty() && self.fill == Fill::More {
+                return Ok(Sent::Yield);
             }
         }
     }
@@ -173,14 +184,14 @@ impl SourceBody {
     fn refill(&mut self) -> io::Result<()> {
         let bytes = &mut self.buffer.bytes;
         if !self.chunked {
-            self.done = self.source.fill(bytes)? == Fill::Done;
+            self.fill = self.source.fill(bytes)?;
             return Ok(());
         }
         let start = chunked::open_chunk(bytes);
-        self.done = self.source.fill(bytes)? == Fill::Done;
+        self.fill = self.source.fill(bytes)?;
         let content = bytes.len() - start;
         chunked::close_chunk(bytes, start);
-        if self.done {
+        if self.fill == Fill::Done {
             bytes.extend_from_slice(chunked::LAST_CHUNK);
         }
         self.framing = (bytes.len() - content) as u64;

@@ -13,6 +13,8 @@ pub(crate) enum Sent {
     Wait,
     /// The budget of this turn is spent.
     Yield,
+    /// There is nothing to send before the source is woken.
+    Idle,
 }
 
 /// A growing run of bytes that leaves from its front.
@@ -31,6 +33,10 @@ impl From<Vec<u8>> for Buffer {
 impl Buffer {
     pub(crate) fn sent(&self) -> usize {
         self.sent
+    }
+
+    pub(crate) fn is_sent(&self) -> bool {
+        self.sent == self.bytes.len()
     }
 
     pub(crate) fn clear(&mut self) {

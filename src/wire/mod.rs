@@ -4,5 +4,6 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod send_file;
 pub(crate) mod source;
+pub(crate) mod spool;
 pub(crate) mod stderr;
 pub(crate) mod transport;

@@ -21,6 +21,8 @@ pub trait Source: fmt::Debug {
 pub enum Fill {
     /// There is more; having appended nothing means "I am still working, ask again in the next turn".
     More,
+    /// There may be more later: the source is asked again when its connection's waker was called.
+    NotNow,
     /// That was all.
     Done,
 }

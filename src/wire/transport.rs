@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use rustix::io::retry_on_intr;
@@ -21,6 +22,8 @@ pub(crate) trait Transport {
     fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize>;
     /// Closes our side, after what was written.
     fn shutdown(&mut self) -> io::Result<()>;
+    /// Makes the close that follows a reset: what was written and has not left is thrown away.
+    fn reset(&mut self) -> io::Result<()>;
 }
 
 impl Transport for TcpStream {
@@ -48,5 +51,12 @@ impl Transport for TcpStream {
 
     fn shutdown(&mut self) -> io::Result<()> {
         Self::shutdown(self, Shutdown::Write)
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        Ok(rustix::net::sockopt::set_socket_linger(
+            &*self,
+            Some(Duration::ZERO),
+        )?)
     }
 }

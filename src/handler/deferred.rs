@@ -1,0 +1,73 @@
+//! A reply that another thread gives later, while the loop serves everybody else.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::exchange::Exchange;
+use super::mailbox::{Answer, Content, Mailbox};
+
+/// The promise of a reply: it can be sent to any thread and kept there for as long as the work takes.
+///
+/// Requests that the client sent after this one wait for it. Dropped without an answer, it becomes a 500.
+#[derive(Debug)]
+#[must_use = "the client waits for the answer; dropping the promise is a 500"]
+pub struct Deferred {
+    mailbox: Arc<Mailbox>,
+    key: usize,
+    serial: u64,
+    client_left: Arc<AtomicBool>,
+    answered: bool,
+}
+
+/// The loop's end of a promise.
+#[derive(Clone, Debug)]
+pub(crate) struct Promise {
+    pub(crate) serial: u64,
+    pub(crate) client_left: Arc<AtomicBool>,
+}
+
+impl Deferred {
+    pub(crate) fn new(mailbox: &Arc<Mailbox>, key: usize) -> (Self, Promise) {
+        let promise = Promise {
+            serial: mailbox.next_serial(),
+            client_left: Arc::new(AtomicBool::new(false)),
+        };
+        let deferred = Self {
+            mailbox: Arc::clone(mailbox),
+            key,
+            serial: promise.serial,
+            client_left: Arc::clone(&promise.client_left),
+            answered: false,
+        };
+        (deferred, promise)
+    }
+
+    /// Gives the reply: `make` is run on the loop's thread, with the exchange of the request, and should only write down
+    /// what is known by then.
+    pub fn answer(
+        mut self,
+        make: impl FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send + 'static,
+    ) {
+        self.answered = true;
+        self.post(Some(Answer(Box::new(make))));
+    }
+
+    /// Tells whether the client has closed its side meanwhile: most likely nobody will read the answer.
+    pub fn client_left(&self) -> bool {
+        self.client_left.load(Ordering::Relaxed)
+    }
+
+    fn post(&self, answer: Option<Answer>) {
+        self.mailbox
+            .post(self.key, Content::Answer(self.serial, answer));
+    }
+}
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.post(None);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Letters from other threads to a loop: "ask your source again", and "here is the reply that was promised".
+//!
+//! Invariant: posting never blocks longer than another post takes, and wakes the loop once for any number of letters.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Wake;
+
+use super::exchange::Exchange;
+
+/// Makes the reply that was promised; run on the loop's own thread.
+pub(crate) struct Answer(pub(crate) Box<MakeReply>);
+
+type MakeReply = dyn FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send;
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").finish_non_exhaustive()
+    }
+}
+
+/// What a letter says to its connection.
+pub(crate) enum Content {
+    /// The source may have something now.
+    Wake,
+    /// The reply that was promised under this number; `None` where it will never come.
+    Answer(u64, Option<Answer>),
+}
+
+/// A letter to the connection with this key.
+pub(crate) struct Letter {
+    pub(crate) key: usize,
+    pub(crate) content: Content,
+}
+
+pub(crate) struct Mailbox {
+    letters: Mutex<Vec<Letter>>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    serial: AtomicU64,
+}
+
+impl Mailbox {
+    /// Makes a box whose first letter calls `wake`.
+    pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            letters: Mutex::default(),
+            wake: Box::new(wake),
+            serial: AtomicU64::new(0),
+        })
+    }
+
+    /// A number for a promise that no other promise of this loop has.
+    pub(crate) fn next_serial(&self) -> u64 {
+        self.serial.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn post(&self, key: usize, content: Content) {
+        let mut letters = self.lock();
+        letters.push(Letter { key, content });
+        let is_first = letters.len() == 1;
+        drop(letters);
+        if is_first {
+            (self.wake)();
+        }
+    }
+
+    pub(crate) fn take(&self) -> Vec<Letter> {
+        mem::take(&mut *self.lock())
+    }
+
+    /// A letter is pushed or it is not: a panic elsewhere cannot leave the list half changed.
+    fn lock(&self) -> MutexGuard<'_, Vec<Letter>> {
+        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").finish_non_exhaustive()
+    }
+}
+
+/// Wakes the source of one connection.
+#[derive(Debug)]
+pub(crate) struct SourceWaker {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) key: usize,
+}
+
+impl Wake for SourceWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.mailbox.post(self.key, Content::Wake);
+    }
+}
