@@ -1,28 +1,25 @@
-//! The static handler: GET and HEAD on the files of one directory, step by step in [`SimpleHttpRequestHandler::send_head`].
-//!
-//! Invariant: a file is opened first, then asked what it is, then served: name and content cannot fall apart.
+//! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
-
-use rustix::io::Errno;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 mod guess_type;
 mod list_directory;
 mod open;
+mod overrides;
 mod resource;
-mod send;
+mod send_file;
+mod send_head;
 mod translate_path;
 
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
 use crate::http::status::HttpStatus;
-use list_directory::{Listing, ListingOptions, Order};
 use open::{Root, Symlinks};
-use resource::{Kind, Resource};
-use translate_path::{Translated, translate_path};
+use overrides::Overrides;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -51,6 +48,7 @@ pub struct SimpleHttpRequestHandler {
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
+    overrides: Overrides,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
@@ -102,138 +100,42 @@ impl SimpleHttpRequestHandler {
             default_content_type: "application/octet-stream".to_owned(),
             list_directories: true,
             dotfiles: false,
+            overrides: Overrides::default(),
             path: Vec::new(),
         })
     }
 
-    /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page.
-    ///
-    /// # Errors
-    /// The directory cannot be read: a 500.
-    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        // The path is scratch that must not be borrowed from the handler while it answers.
-        let mut path = std::mem::take(&mut self.path);
-        let answered = self.send_path(exchange, &mut path);
-        self.path = path;
-        answered
+    /// Puts `translate_path` in place of the usual mapping from target to path below the directory. Segments `.` and `..` of
+    /// its result lead no further than the directory; `None` is a 404.
+    pub fn set_translate_path(
+        &mut self,
+        translate_path: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
+    ) {
+        self.overrides.translate_path = Some(Arc::new(translate_path));
     }
 
-    fn send_path(&self, exchange: &mut Exchange<'_>, path: &mut Vec<u8>) -> io::Result<()> {
-        // 1. What is meant.
-        let Some(translated) = translate_path(exchange.path(), path) else {
-            exchange.send_error(HttpStatus::BAD_REQUEST, Some("Bad request target"), None);
-            return Ok(());
-        };
-        let Some(as_directory) = self.locate(&translated, path) else {
-            return not_found(exchange);
-        };
-        // 2. What is there: opened first, then asked.
-        let resource = match self.resource(path) {
-            Ok(resource) => resource,
-            Err(error) => return send_open_error(exchange, &error),
-        };
-        // 3. What belongs to it.
-        match resource.kind {
-            Kind::File if as_directory => not_found(exchange),
-            Kind::File => self.send_file(exchange, path, resource),
-            Kind::Directory if !as_directory => redirect(exchange, path),
-            Kind::Directory => self.send_directory(exchange, path, resource),
-            Kind::Other => not_found(exchange),
-        }
+    /// Asks `guess_type` for the media type of a path first; where it says `None`, the usual one is used.
+    pub fn set_guess_type(
+        &mut self,
+        guess_type: impl Fn(&Path) -> Option<String> + Send + Sync + 'static,
+    ) {
+        self.overrides.guess_type = Some(Arc::new(guess_type));
     }
 
-    /// Says whether `path` means a directory; `None` where it is not to be served. The single file stands for `/`, too.
-    fn locate(&self, translated: &Translated, path: &mut Vec<u8>) -> Option<bool> {
-        match &self.single_file {
-            Some(name) if path.is_empty() => {
-                path.extend_from_slice(name);
-                Some(false)
-            }
-            Some(name) => (path == name && !translated.trailing_slash).then_some(false),
-            None if translated.hidden && !self.dotfiles => None,
-            None => Some(translated.trailing_slash),
-        }
-    }
-
-    fn resource(&self, path: &[u8]) -> io::Result<Resource> {
-        Resource::new(self.root.file(path)?)
-    }
-
-    fn send_file(
-        &self,
-        exchange: &mut Exchange<'_>,
-        path: &[u8],
-        resource: Resource,
-    ) -> io::Result<()> {
-        let path = String::from_utf8_lossy(path);
-        let media_type =
-            guess_type::guess_type(&path, &self.extensions_map, &self.default_content_type);
-        send::send_file(exchange, resource, media_type)
-    }
-
-    fn send_directory(
-        &self,
-        exchange: &mut Exchange<'_>,
-        path: &mut Vec<u8>,
-        directory: Resource,
-    ) -> io::Result<()> {
-        let length = path.len();
-        for page in &self.index_pages {
-            path.truncate(length);
-            if length > 0 {
-                path.push(b'/');
-            }
-            path.extend_from_slice(page.as_bytes());
-            match self.resource(path) {
-                Ok(resource) if resource.kind == Kind::File => {
-                    return self.send_file(exchange, path, resource);
-                }
-                Ok(_) => {}
-                Err(error) if is_missing(&error) => {}
-                Err(error) => return send_open_error(exchange, &error),
-            }
-        }
-        path.truncate(length);
-        if self.list_directories {
-            self.list_directory(exchange, path, directory)
-        } else {
-            exchange.send_error(
-                HttpStatus::FORBIDDEN,
-                Some("No permission to list directory"),
-                None,
-            );
-            Ok(())
-        }
-    }
-
-    fn list_directory(
-        &self,
-        exchange: &mut Exchange<'_>,
-        path: &[u8],
-        directory: Resource,
-    ) -> io::Result<()> {
-        let query = exchange
-            .path()
-            .split_once('?')
-            .map_or("", |(_, query)| query);
-        let format = list_directory::Format::negotiate(query, exchange.headers());
-        let root = self.root.clone();
-        let options = ListingOptions {
-            dotfiles: self.dotfiles,
-        };
-        let follow = move |path: &[u8]| root.stat(path);
-        let order = Order::from_query(query);
-        let listing = Listing::new(directory.file.into(), path, order, format, options, follow)?;
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", format.media_type());
-        exchange.send_header("Vary", "Accept");
-        exchange.end_headers();
-        exchange.stream(Box::new(listing));
-        Ok(())
+    /// Has `list_directory` answer for directories without an index page; it is given the path below the directory.
+    pub fn set_list_directory(
+        &mut self,
+        list_directory: impl Fn(&mut Exchange<'_>, &Path) -> io::Result<()> + Send + Sync + 'static,
+    ) {
+        self.overrides.list_directory = Some(Arc::new(list_directory));
     }
 }
 
 impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        false
+    }
+
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.send_head(exchange)
     }
@@ -284,62 +186,5 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
 fn not_allowed(exchange: &mut Exchange<'_>) -> io::Result<()> {
     exchange.send_error(HttpStatus::METHOD_NOT_ALLOWED, None, None);
     exchange.send_header("Allow", ALLOW);
-    Ok(())
-}
-
-fn not_found(exchange: &mut Exchange<'_>) -> io::Result<()> {
-    exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
-    Ok(())
-}
-
-/// Sends the client to the name with a slash, so that relative links in the page mean what they say. The path is made
-/// anew from its segments: `//host` and `/\host` cannot become a Location that leads elsewhere.
-fn redirect(exchange: &mut Exchange<'_>, path: &[u8]) -> io::Result<()> {
-    let mut location = String::with_capacity(path.len() + 16);
-    for segment in path.split(|byte| *byte == b'/') {
-        location.push('/');
-        location.extend(list_directory::percent_encode(segment));
-    }
-    location.push('/');
-    if let Some((_, query)) = exchange.path().split_once('?') {
-        location.push('?');
-        location.push_str(query.split_once('#').map_or(query, |(query, _)| query));
-    }
-    exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
-    exchange.send_header("Location", location);
-    exchange.end_headers();
-    Ok(())
-}
-
-/// Whether nothing that could be served has this name, and not by a fault of ours.
-fn is_missing(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::NOENT
-                | Errno::NOTDIR
-                | Errno::LOOP
-                | Errno::XDEV
-                | Errno::NAMETOOLONG
-                | Errno::NXIO
-                | Errno::NODEV
-                | Errno::INVAL
-                | Errno::ILSEQ
-        )
-    )
-}
-
-fn send_open_error(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Result<()> {
-    if is_missing(error) {
-        return not_found(exchange);
-    }
-    let status = match Errno::from_io_error(error) {
-        Some(Errno::ACCESS | Errno::PERM) => HttpStatus::FORBIDDEN,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
-            HttpStatus::SERVICE_UNAVAILABLE
-        }
-        _ => return Err(io::Error::new(error.kind(), error.to_string())),
-    };
-    exchange.send_error(status, None, None);
     Ok(())
 }

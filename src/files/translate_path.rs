@@ -24,14 +24,19 @@ pub(crate) fn translate_path(target: &str, path: &mut Vec<u8>) -> Option<Transla
     if path.contains(&0) {
         return None;
     }
+    Some(clean(path))
+}
+
+/// Reduces `path` to the segments that count.
+pub(crate) fn clean(path: &mut Vec<u8>) -> Translated {
     let trailing_slash = path.last() == Some(&b'/');
     let length = remove_dot_segments(path);
     path.truncate(length);
     let hidden = path.split(|byte| *byte == b'/').any(is_hidden);
-    Some(Translated {
+    Translated {
         trailing_slash,
         hidden,
-    })
+    }
 }
 
 /// Whether a name is one that is neither served nor listed without being asked to.

@@ -18,7 +18,12 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        let unix = unix_now();
+        Self::at(SystemTime::now())
+    }
+
+    /// A clock that stands still until it is read.
+    pub(crate) fn at(time: SystemTime) -> Self {
+        let unix = unix_seconds(time);
         let imf_fixdate = date::imf_fixdate(unix);
         Self {
             instant: Instant::now(),
@@ -31,7 +36,7 @@ impl Clock {
     /// Reads both clocks of the machine: the steady one for deadlines, the other for dates.
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
-        let unix = unix_now();
+        let unix = unix_seconds(SystemTime::now());
         if unix != self.unix {
             self.unix = unix;
             self.imf_fixdate = date::imf_fixdate(unix);
@@ -40,9 +45,8 @@ impl Clock {
     }
 }
 
-fn unix_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
         .unwrap_or(Duration::ZERO)
         .as_secs()
 }

@@ -96,6 +96,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    pub(crate) fn into_transport(self) -> T {
+        self.transport
+    }
+
     pub(crate) fn client(&self) -> SocketAddr {
         self.client.address
     }

@@ -11,6 +11,7 @@ mod desk;
 mod event_loop;
 mod handle;
 mod listener;
+pub(crate) mod memory;
 mod outgoing;
 mod signals;
 pub(crate) mod threading;

@@ -1,0 +1,172 @@
+//! A server without sockets: raw request bytes in, raw response bytes out, for the tests of handlers.
+//!
+//! Invariant: it is the same machine that drives real connections, with another transport below it.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::FileExt as _;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::answering::Readable;
+use super::connection::{Connection, Outcome};
+use super::desk::{Client, Desk};
+use crate::config::{LogFormat, ServerConfig};
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::clock::Clock;
+use crate::handler::mailbox::{Content, Mailbox};
+use crate::handler::server_info::ServerInfo;
+use crate::wire::transport::Transport;
+
+/// How long a reply may take that another thread gives.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Runs a handler on bytes in memory, for tests: no socket, no log, and the time that it is told.
+///
+/// ```
+/// use std::io::{self, Write as _};
+///
+/// use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+///
+/// struct Hello;
+///
+/// impl BaseHttpRequestHandler for Hello {
+///     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+///         exchange.send_response(HttpStatus::OK);
+///         exchange.end_headers();
+///         exchange.wfile().write_all(b"hello")
+///     }
+/// }
+///
+/// let mut server = MemoryServer::new(Hello);
+/// let response = server.respond(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
+/// assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"));
+/// assert!(response.ends_with(b"Content-Length: 5\r\n\r\nhello"));
+/// ```
+#[derive(Debug)]
+pub struct MemoryServer<H> {
+    desk: Desk<H>,
+    scratch: Vec<u8>,
+}
+
+impl<H: BaseHttpRequestHandler> MemoryServer<H> {
+    /// Makes a server with the default configuration.
+    pub fn new(handler: H) -> Self {
+        Self::with_config(handler, ServerConfig::default())
+    }
+
+    /// Makes a server with a configuration of its own; its log goes nowhere.
+    pub fn with_config(handler: H, config: ServerConfig) -> Self {
+        let config = ServerConfig {
+            log_format: LogFormat::None,
+            ..config
+        };
+        let info = ServerInfo::new(&handler, config, &[]);
+        let waiting = thread::current();
+        let mailbox = Mailbox::new(move || waiting.unpark());
+        Self {
+            desk: Desk::new(handler, info, mailbox),
+            scratch: vec![0; 64 * 1024],
+        }
+    }
+
+    /// Stops the clock of the server at `time`.
+    #[must_use]
+    pub fn at(mut self, time: SystemTime) -> Self {
+        self.desk.clock = Clock::at(time);
+        self
+    }
+
+    /// Returns the handler.
+    pub fn handler(&self) -> &H {
+        &self.desk.handler
+    }
+
+    /// Lets a client connect, send `request` (or several, or less than one), close its side, and read all that comes until
+    /// the server closes too.
+    ///
+    /// A reply that is deferred, and a stream that has nothing now, are waited for, up to ten seconds of silence.
+    pub fn respond(&mut self, request: &[u8]) -> Vec<u8> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let pipe = Pipe {
+            input: request.to_vec(),
+            read: 0,
+            output: Vec::new(),
+        };
+        let mut connection = Connection::new(pipe, Client { address, key: 0 });
+        self.desk.handler.setup(address);
+        loop {
+            match connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk) {
+                Outcome::Close => break,
+                Outcome::Yield => {}
+                Outcome::Wait { .. } if self.wait(&mut connection) => {}
+                Outcome::Wait { .. } => break,
+            }
+        }
+        connection.abandon(&mut self.desk);
+        self.desk.handler.finish(address);
+        connection.into_transport().output
+    }
+
+    /// Waits for a letter from another thread; `false` where none comes.
+    fn wait(&mut self, connection: &mut Connection<Pipe>) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let letters = self.desk.mailbox.take();
+            let came = !letters.is_empty();
+            for letter in letters {
+                if let Content::Answer(serial, answer) = letter.content {
+                    connection.deliver(serial, answer);
+                }
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if came || left.is_zero() {
+                return came;
+            }
+            thread::park_timeout(left);
+        }
+    }
+}
+
+/// Two runs of bytes in place of a socket.
+#[derive(Debug)]
+struct Pipe {
+    input: Vec<u8>,
+    read: usize,
+    output: Vec<u8>,
+}
+
+impl Transport for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self
+            .input
+            .get(self.read..)
+            .unwrap_or_default()
+            .read(buffer)?;
+        self.read += length;
+        Ok(length)
+    }
+
+    fn write(&mut self, bytes: &[u8], _more: bool) -> io::Result<usize> {
+        self.output.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        let start = self.output.len();
+        self.output.resize(start + length, 0);
+        let read = file.read_at(self.output.get_mut(start..).unwrap_or_default(), offset)?;
+        self.output.truncate(start + read);
+        Ok(read)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        self.output.clear();
+        Ok(())
+    }
+}
