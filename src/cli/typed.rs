@@ -79,15 +79,27 @@ impl Typed {
                 Failure::Usage(format!("{name}: {message}"))
             }
         };
-        let file = Self::parse(text.lines().flat_map(words).collect()).map_err(in_file)?;
+        let mut file = Self::default();
+        for line in text.lines() {
+            // Line by line, so that an option without its value cannot take the next line for it.
+            file = Self::parse(words(line)).map_err(in_file)?.after(file);
+        }
         if file.config.is_some() {
-            return Err(in_file(usage(
-                "--config cannot stand in a configuration file".to_owned(),
-            )));
+            return Err(in_file(usage("--config cannot stand in a configuration file".to_owned())));
         }
         Ok(self.or(file))
     }
 
+    /// Adds what stood on earlier lines: all values of what may be repeated.
+    fn after(self, earlier: Self) -> Self {
+        Self {
+            bind: [earlier.bind.as_slice(), &self.bind].concat(),
+            headers: [earlier.headers.as_slice(), &self.headers].concat(),
+            ..self.or(earlier)
+        }
+    }
+
+    /// Takes from `other` what was not typed here.
     fn or(self, other: Self) -> Self {
         let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
         Self {
@@ -105,7 +117,7 @@ impl Typed {
             dotfiles: self.dotfiles || other.dotfiles,
             quiet: self.quiet || other.quiet && self.log_format.is_none(),
             log_format: self.log_format.or(other.log_format),
-            config: self.config,
+            config: self.config.or(other.config),
         }
     }
 }

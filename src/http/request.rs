@@ -102,6 +102,7 @@ impl HeadSearch {
             let line = without_cr(&bytes[self.line..self.line + length]);
             let next = self.line + length + 1;
             if line.is_empty() && self.lines > 0 {
+                self.check_limits(next, config)?;
                 return Ok(Some(self.span(next)));
             } else if line.is_empty() {
                 self.start = next;
