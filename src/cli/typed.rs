@@ -85,7 +85,9 @@ impl Typed {
             file = Self::parse(words(line)).map_err(in_file)?.after(file);
         }
         if file.config.is_some() {
-            return Err(in_file(usage("--config cannot stand in a configuration file".to_owned())));
+            return Err(in_file(usage(
+                "--config cannot stand in a configuration file".to_owned(),
+            )));
         }
         Ok(self.or(file))
     }

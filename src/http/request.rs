@@ -82,7 +82,7 @@ pub(crate) struct HeadSpan {
     pub(crate) fields: usize,
 }
 
-/// The search for the end of a head, which remembers how far it came: a slow sender cannot make it quadratic.
+/// The search for the end of a head, which remembers the lines that it has seen: a slow sender cannot make it quadratic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeadSearch {
     start: usize,

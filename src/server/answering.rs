@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::desk::Desk;
+use crate::config::ProtocolVersion;
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::body::BodyDecoder;
 use crate::http::request::{Field, Framing, HeadSearch, MAX_FIELDS, Request, RequestError};
@@ -125,7 +126,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
                     {
                         return self.respond(&request, true);
                     }
-                    if request.expects_continue && bytes.is_empty() {
+                    if self.expects_continue(&request) && bytes.is_empty() {
                         self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE);
                     }
                     self.take_body(Box::new(unfinished), bytes)
@@ -169,6 +170,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         } else {
             Some(Stop::Then(Then::Close))
         }
+    }
+
+    /// Whether the peer waits for a word before it sends the body; HTTP/1.0 has none for it (RFC 9110 §15.2).
+    fn expects_continue(&self, request: &Request<'_>) -> bool {
+        let protocol = self.desk.server.config().protocol_version;
+        request.expects_continue && protocol == ProtocolVersion::Http11
     }
 
     fn refuse(&mut self, error: RequestError, head: &[u8]) -> Stop {

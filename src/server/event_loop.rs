@@ -67,7 +67,7 @@ pub(crate) struct EventLoop<H> {
     poll: Poll,
     events: Events,
     listeners: Vec<Listener>,
-    connections: Slab<Connection<TcpStream>>,
+    connections: Slab<Slot>,
     timers: Timers,
     /// Connections with more to do than their last turn allowed.
     yielded: Vec<usize>,
@@ -81,6 +81,13 @@ pub(crate) struct EventLoop<H> {
     signals: Option<ShutdownSignals>,
     /// Since a shutdown was asked for: when even replies in flight are given up.
     drain_deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Connection<TcpStream>,
+    /// Whether it is among those that yielded and will have their turn without an event.
+    queued: bool,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -222,21 +229,23 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         Ok(())
     }
 
+    /// Gives a connection its turn; one that is queued has it anyway, and only once.
     fn advance(&mut self, key: usize, readable: Readable) {
-        let Some(connection) = self
-            .connections
-            .get_mut(key)
-            .filter(|connection| !connection.is_closed())
-        else {
+        let Some(slot) = self.connections.get_mut(key) else {
             return;
         };
-        let outcome = connection.advance(readable, &mut self.scratch, &mut self.desk);
+        if slot.queued || slot.connection.is_closed() {
+            return;
+        }
+        let outcome = slot
+            .connection
+            .advance(readable, &mut self.scratch, &mut self.desk);
         self.settle(key, outcome);
     }
 
     /// Notes what a connection is waiting for now.
     fn settle(&mut self, key: usize, outcome: Outcome) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(Slot { connection, queued }) = self.connections.get_mut(key) else {
             return;
         };
         let kind = connection.awaits();
@@ -247,6 +256,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
             Outcome::Wait { progress } => progress || self.timers.kind(key) != Some(kind),
             Outcome::Yield => {
+                *queued = true;
                 self.yielded.push(key);
                 true
             }
@@ -257,7 +267,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     fn close(&mut self, key: usize) {
-        if let Some(connection) = self.connections.get_mut(key) {
+        if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
             connection.abandon(&mut self.desk);
             self.timers.disarm(key);
             self.closed.push(key);
@@ -266,6 +276,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn resume_yielded(&mut self) {
         while let Some(key) = self.resuming.pop() {
+            if let Some(slot) = self.connections.get_mut(key) {
+                slot.queued = false;
+            }
             self.advance(key, Readable::No);
         }
     }
@@ -273,7 +286,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn expire_deadlines(&mut self) {
         let now = self.desk.clock.instant;
         while let Some((key, _)) = self.timers.expired(now) {
-            if let Some(connection) = self.connections.get_mut(key) {
+            if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
                 let outcome = connection.expire(&mut self.scratch, &mut self.desk);
                 self.settle(key, outcome);
             }
@@ -323,9 +336,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             if stream.set_nodelay(true).and(registered).is_err() {
                 continue;
             }
-            let connection = entry.insert(Connection::new(stream, client));
+            let connection = Connection::new(stream, client);
             self.timers
                 .arm(key, connection.awaits(), self.desk.clock.instant);
+            entry.insert(Slot {
+                connection,
+                queued: false,
+            });
         }
         listener.accepting = Accepting::More;
         Ok(())
@@ -342,7 +359,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.listeners.clear();
         for key in self.keys() {
             // A request that is here already still gets its answer.
-            if self.connections.get(key).is_some_and(Connection::is_idle) {
+            if self
+                .connections
+                .get(key)
+                .is_some_and(|slot| slot.connection.is_idle())
+            {
                 self.advance(key, Readable::ToEnd);
             }
         }
