@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use pico_args::Arguments;
@@ -30,6 +31,7 @@ pub(crate) struct Typed {
 
 impl Typed {
     pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, Failure> {
+        let arguments = arguments.into_iter().flat_map(split_at_equals).collect();
         let mut arguments = Arguments::from_vec(arguments);
         let mut typed = Self {
             help: arguments.contains(["-h", "--help"]),
@@ -121,6 +123,21 @@ impl Typed {
             log_format: self.log_format.or(other.log_format),
             config: self.config.or(other.config),
         }
+    }
+}
+
+/// Splits `--option=value`, for pico-args splits it in text alone and a path need not be text.
+fn split_at_equals(argument: OsString) -> Vec<OsString> {
+    let bytes = argument.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(equals) if bytes.starts_with(b"--") => {
+            let (option, value) = bytes.split_at(equals);
+            vec![
+                OsStr::from_bytes(option).into(),
+                OsStr::from_bytes(&value[1..]).into(),
+            ]
+        }
+        _ => vec![argument],
     }
 }
 

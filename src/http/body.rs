@@ -1,7 +1,8 @@
 //! Where a request body ends (RFC 9112 §6): by its announced length or by its last chunk.
 
 use super::chunked::{ChunkedDecoder, Decoded};
-use super::request::{Framing, RequestError};
+use super::framing::Framing;
+use super::request::RequestError;
 
 /// Follows one request body through the bytes of its connection.
 #[derive(Debug)]

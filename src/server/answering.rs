@@ -9,7 +9,9 @@ use super::desk::Desk;
 use crate::config::ProtocolVersion;
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::body::BodyDecoder;
-use crate::http::request::{Field, Framing, HeadSearch, MAX_FIELDS, Request, RequestError};
+use crate::http::framing::Framing;
+use crate::http::head::{HeadSearch, MAX_FIELDS};
+use crate::http::request::{Field, Request, RequestError};
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 64 * 1024;

@@ -12,7 +12,8 @@ use super::desk::Desk;
 use super::outgoing::Outgoing;
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
-use crate::http::request::{HeadSearch, RequestError, request_line};
+use crate::http::head::HeadSearch;
+use crate::http::request::{RequestError, request_line};
 use crate::wire::buffer::Sent;
 use crate::wire::transport::Transport;
 

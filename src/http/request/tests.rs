@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::head::{HeadSearch, HeadSpan, MAX_FIELDS};
 
 mod search;
 

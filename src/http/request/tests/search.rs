@@ -2,8 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::*;
-use super::{NO_FIELD, read_with};
+use super::*;
 
 /// The first result of a search to which `bytes` come in pieces that end at `ends`, and then whole.
 fn search_in_pieces(
