@@ -43,7 +43,8 @@ pub struct ServerConfig {
     pub request_queue_size: u32,
     /// Whether several servers may listen on the same port (SO_REUSEPORT) and share its connections.
     pub allow_reuse_port: bool,
-    /// Bytes that all replies of one turn of the loop may take from one connection before others have their turn.
+    /// Bytes of large bodies that one connection may send in one turn of the loop; heads and small bodies are bounded by
+    /// [`turn_requests`](Self::turn_requests).
     pub turn_bytes: usize,
     /// Requests that one connection may have answered in one turn of the loop.
     pub turn_requests: usize,

@@ -125,6 +125,9 @@ impl Options {
                 )
             })?;
         }
+        for bind in &typed.bind {
+            host_and_port(bind, DEFAULT_PORT)?;
+        }
         Ok(Self {
             port: typed.port.as_deref().map_or(Ok(DEFAULT_PORT), port)?,
             bind: typed.bind,

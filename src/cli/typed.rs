@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
 use pico_args::Arguments;
@@ -30,6 +31,7 @@ pub(crate) struct Typed {
 
 impl Typed {
     pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, Failure> {
+        let arguments = arguments.into_iter().flat_map(split_at_equals).collect();
         let mut arguments = Arguments::from_vec(arguments);
         let mut typed = Self {
             help: arguments.contains(["-h", "--help"]),
@@ -79,7 +81,11 @@ impl Typed {
                 Failure::Usage(format!("{name}: {message}"))
             }
         };
-        let file = Self::parse(text.lines().flat_map(words).collect()).map_err(in_file)?;
+        let mut file = Self::default();
+        for line in text.lines() {
+            // Line by line, so that an option without its value cannot take the next line for it.
+            file = Self::parse(words(line)).map_err(in_file)?.after(file);
+        }
         if file.config.is_some() {
             return Err(in_file(usage(
                 "--config cannot stand in a configuration file".to_owned(),
@@ -88,6 +94,16 @@ impl Typed {
         Ok(self.or(file))
     }
 
+    /// Adds what stood on earlier lines: all values of what may be repeated.
+    fn after(self, earlier: Self) -> Self {
+        Self {
+            bind: [earlier.bind.as_slice(), &self.bind].concat(),
+            headers: [earlier.headers.as_slice(), &self.headers].concat(),
+            ..self.or(earlier)
+        }
+    }
+
+    /// Takes from `other` what was not typed here.
     fn or(self, other: Self) -> Self {
         let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
         Self {
@@ -105,8 +121,23 @@ impl Typed {
             dotfiles: self.dotfiles || other.dotfiles,
             quiet: self.quiet || other.quiet && self.log_format.is_none(),
             log_format: self.log_format.or(other.log_format),
-            config: self.config,
+            config: self.config.or(other.config),
         }
+    }
+}
+
+/// Splits `--option=value`, for pico-args splits it in text alone and a path need not be text.
+fn split_at_equals(argument: OsString) -> Vec<OsString> {
+    let bytes = argument.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=') {
+        Some(equals) if bytes.starts_with(b"--") => {
+            let (option, value) = bytes.split_at(equals);
+            vec![
+                OsStr::from_bytes(option).into(),
+                OsStr::from_bytes(&value[1..]).into(),
+            ]
+        }
+        _ => vec![argument],
     }
 }
 

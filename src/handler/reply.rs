@@ -342,3 +342,6 @@ impl<'a> Reply<'a> {
 fn decimal3(code: u16) -> [u8; 3] {
     [code / 100 % 10, code / 10 % 10, code % 10].map(|digit| b'0' + digit as u8)
 }
+
+#[cfg(test)]
+mod tests;

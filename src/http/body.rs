@@ -1,7 +1,8 @@
 //! Where a request body ends (RFC 9112 §6): by its announced length or by its last chunk.
 
 use super::chunked::{ChunkedDecoder, Decoded};
-use super::request::{Framing, RequestError};
+use super::framing::Framing;
+use super::request::RequestError;
 
 /// Follows one request body through the bytes of its connection.
 #[derive(Debug)]
@@ -53,5 +54,63 @@ impl BodyDecoder {
                 Ok(decoded != Decoded::More)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Decodes `input` piece by piece: the content, whether it was complete, and what was left of the last piece.
+    fn decode(framing: Framing, input: &[&str]) -> Result<(String, bool, String), RequestError> {
+        let mut decoder = BodyDecoder::new(framing);
+        let (mut content, mut done, mut left) = (Vec::new(), false, "");
+        for piece in input {
+            let mut bytes = piece.as_bytes();
+            done = decoder.decode(&mut bytes, |part| content.extend_from_slice(part))?;
+            left = &piece[piece.len() - bytes.len()..];
+        }
+        let content = String::from_utf8(content).unwrap();
+        Ok((content, done, left.to_owned()))
+    }
+
+    #[test]
+    fn a_body_ends_where_its_framing_says() {
+        let length = Framing::Length;
+        let table: [(Framing, &[&str], &str, bool, &str); 7] = [
+            (length(0), &["GET"], "", true, "GET"),
+            (length(3), &["ab"], "ab", false, ""),
+            (length(3), &["a", "", "bcGET"], "abc", true, "GET"),
+            (length(u64::MAX), &["abc"], "abc", false, ""),
+            (Framing::Chunked, &["3\r\nabc\r\n"], "abc", false, ""),
+            (
+                Framing::Chunked,
+                &["3\r\na", "bc\r\n0\r\n\r\nGET"],
+                "abc",
+                true,
+                "GET",
+            ),
+            (Framing::Chunked, &["0\r\n\r\n"], "", true, ""),
+        ];
+        for (framing, input, content, done, left) in table {
+            let expected = (content.to_owned(), done, left.to_owned());
+            assert_eq!(
+                decode(framing, input),
+                Ok(expected),
+                "{framing:?}, {input:?}"
+            );
+        }
+        assert_eq!(
+            decode(Framing::Chunked, &["x"]),
+            Err(RequestError::ChunkedBody)
+        );
+    }
+
+    #[test]
+    fn only_a_length_announces_anything() {
+        let decoder = |framing| BodyDecoder::new(framing);
+        assert!(decoder(Framing::Length(6)).announces_more_than(5));
+        assert!(!decoder(Framing::Length(5)).announces_more_than(5));
+        assert!(!decoder(Framing::Chunked).announces_more_than(0));
     }
 }

@@ -193,7 +193,7 @@ impl<'a> Iterator for EntityTags<'a> {
 
 #[cfg(test)]
 mod tests {
-    use httparse::Header;
+    use crate::http::request::Field as Header;
     use proptest::prelude::*;
 
     use super::Precondition::{Failed, NotModified, Proceed};

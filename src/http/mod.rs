@@ -7,6 +7,8 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod conditional;
 pub(crate) mod date;
+pub(crate) mod framing;
+pub(crate) mod head;
 pub(crate) mod headers;
 pub(crate) mod range;
 pub(crate) mod request;

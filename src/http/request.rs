@@ -7,17 +7,13 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
+use super::framing::{Facts, Framing, is_host};
 use super::headers::Headers;
 use super::status::HttpStatus;
 use crate::config::ServerConfig;
 
 /// A field line, as httparse leaves it: name and value without the blanks around it.
 pub(crate) type Field<'a> = httparse::Header<'a>;
-
-/// More field lines than this are refused with 431.
-pub(crate) const MAX_FIELDS: usize = 100;
-/// Empty lines before a request line that are forgiven (RFC 9112 §2.2).
-const MAX_EMPTY_LINES: u8 = 4;
 
 /// Why a request is refused. Framing is lost or in doubt after each of them, so the connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,80 +76,6 @@ impl RequestError {
     }
 }
 
-/// Where a complete head stands in the bytes that were searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct HeadSpan {
-    pub(crate) start: usize,
-    pub(crate) end: usize,
-    pub(crate) fields: usize,
-}
-
-/// The search for the end of a head, which remembers how far it came: a slow sender cannot make it quadratic.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct HeadSearch {
-    start: usize,
-    line: usize,
-    lines: usize,
-    empty_lines: u8,
-}
-
-impl HeadSearch {
-    /// Looks on in `bytes`, which begin where they began at the last call and may have grown.
-    pub(crate) fn search(
-        &mut self,
-        bytes: &[u8],
-        config: &ServerConfig,
-    ) -> Result<Option<HeadSpan>, RequestError> {
-        while let Some(length) = memchr(b'\n', &bytes[self.line..]) {
-            let line = without_cr(&bytes[self.line..self.line + length]);
-            let next = self.line + length + 1;
-            if line.is_empty() && self.lines > 0 {
-                return Ok(Some(self.span(next)));
-            } else if line.is_empty() {
-                self.start = next;
-                self.empty_lines += 1;
-                if self.empty_lines > MAX_EMPTY_LINES {
-                    return Err(RequestError::RequestLine);
-                }
-            } else {
-                self.check_limits(next, config)?;
-                self.lines += 1;
-                if self.lines > MAX_FIELDS + 1 {
-                    return Err(RequestError::TooManyFields);
-                }
-                if self.lines == 1 && words(line).count() == 2 {
-                    return Ok(Some(self.span(next)));
-                }
-            }
-            self.line = next;
-        }
-        match bytes.get(self.start) {
-            Some(first) if !is_token_byte(*first) && *first != b'\r' => {
-                Err(RequestError::RequestLine)
-            }
-            _ => self.check_limits(bytes.len(), config).map(|()| None),
-        }
-    }
-
-    fn span(&self, end: usize) -> HeadSpan {
-        HeadSpan {
-            start: self.start,
-            end,
-            fields: self.lines - 1,
-        }
-    }
-
-    fn check_limits(&self, end: usize, config: &ServerConfig) -> Result<(), RequestError> {
-        if self.lines == 0 && end - self.start > config.max_request_line {
-            Err(RequestError::RequestLineTooLong)
-        } else if end - self.start > config.max_head {
-            Err(RequestError::HeadTooLarge)
-        } else {
-            Ok(())
-        }
-    }
-}
-
 /// Returns the request line at the start of `head`, without its end: for the log, also of a head that is refused.
 pub(crate) fn request_line(head: &[u8]) -> &[u8] {
     let start = head
@@ -180,13 +102,6 @@ impl Version {
             Self::Http11 => "HTTP/1.1",
         }
     }
-}
-
-/// How the end of a request body is known (RFC 9112 §6.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
-    Length(u64),
-    Chunked,
 }
 
 /// One request head that was understood, borrowed from the bytes it arrived in.
@@ -350,134 +265,17 @@ fn parse_fields<'a, 'h: 'a>(
     }
 }
 
-/// What the fields say about framing and persistence, gathered in one pass.
-#[derive(Default)]
-struct Facts {
-    hosts: usize,
-    content_length: Option<u64>,
-    codings: usize,
-    chunked_last: bool,
-    unknown_coding: bool,
-    close: bool,
-    keep_alive: bool,
-    expects_continue: bool,
-}
-
-impl Facts {
-    fn gather(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
-        let mut facts = Self::default();
-        for field in fields {
-            match field.name.len() {
-                4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
-                6 if field.name.eq_ignore_ascii_case("expect") => {
-                    facts.expect(field.value, version)?;
-                }
-                10 if field.name.eq_ignore_ascii_case("connection") => {
-                    facts.connection(field.value);
-                }
-                14 if field.name.eq_ignore_ascii_case("content-length") => {
-                    facts.length(field.value)?;
-                }
-                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
-                    facts.coding(field.value)?;
-                }
-                _ => {}
-            }
-        }
-        if facts.hosts == 0 && version == Version::Http11 {
-            return Err(RequestError::Host);
-        }
-        Ok(facts)
-    }
-
-    fn host(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        self.hosts += 1;
-        if self.hosts == 1 && is_host(value) {
-            Ok(())
-        } else {
-            Err(RequestError::Host)
-        }
-    }
-
-    fn expect(&mut self, value: &[u8], version: Version) -> Result<(), RequestError> {
-        if version < Version::Http11 {
-            return Ok(());
-        }
-        self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
-        if self.expects_continue {
-            Ok(())
-        } else {
-            Err(RequestError::Expectation)
-        }
-    }
-
-    fn connection(&mut self, value: &[u8]) {
-        for token in list(value) {
-            self.close |= token.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-
-    /// Equal lengths may repeat as field lines; a list in one line, a sign or a blank is refused.
-    fn length(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        let length = parse_digits(value).ok_or(RequestError::ContentLength)?;
-        match self.content_length.replace(length) {
-            Some(other) if other != length => Err(RequestError::ContentLength),
-            _ => Ok(()),
-        }
-    }
-
-    fn coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
-        for coding in list(value).filter(|coding| !coding.is_empty()) {
-            if self.chunked_last {
-                return Err(RequestError::TransferEncoding);
-            }
-            self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
-            self.unknown_coding |= !self.chunked_last;
-        }
-        self.codings += 1;
-        Ok(())
-    }
-
-    fn framing(&self, version: Version) -> Result<Framing, RequestError> {
-        if self.codings == 0 {
-            return Ok(Framing::Length(self.content_length.unwrap_or(0)));
-        }
-        if self.content_length.is_some() || version < Version::Http11 {
-            Err(RequestError::TransferEncoding)
-        } else if self.unknown_coding {
-            Err(RequestError::UnknownCoding)
-        } else if self.chunked_last {
-            Ok(Framing::Chunked)
-        } else {
-            Err(RequestError::TransferEncoding)
-        }
-    }
-
-    fn keep_alive(&self, version: Version) -> bool {
-        match version {
-            Version::Http09 => false,
-            Version::Http10 => self.keep_alive && !self.close,
-            Version::Http11 => !self.close,
-        }
-    }
-}
-
-fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     line.split(|byte| matches!(byte, b' ' | b'\t'))
         .filter(|word| !word.is_empty())
 }
 
-fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-fn without_cr(line: &[u8]) -> &[u8] {
+pub(super) fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// A number of any length: what exceeds 64 bits exceeds every limit, so it saturates.
-fn parse_digits(digits: &[u8]) -> Option<u64> {
+pub(super) fn parse_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
@@ -491,15 +289,8 @@ fn parse_digits(digits: &[u8]) -> Option<u64> {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-fn is_token_byte(byte: u8) -> bool {
+pub(super) fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
-/// The bytes that may stand in `uri-host [":" port]` (RFC 9110 §7.2); an empty Host is allowed.
-fn is_host(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 //! Invariant: nothing here touches the socket; what must happen next is said by a [`Stop`].
 
 use super::desk::{Answered, Client, Desk};
+use crate::config::ProtocolVersion;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::deferred::Promise;
 use crate::handler::mailbox::Answer;
 use crate::http::body::BodyDecoder;
-use crate::http::request::{Field, Framing, HeadSearch, MAX_FIELDS, Request, RequestError};
+use crate::http::framing::Framing;
+use crate::http::head::{HeadSearch, MAX_FIELDS};
+use crate::http::request::{Field, Request, RequestError};
 use crate::wire::spool::Spool;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
@@ -163,7 +166,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         } else if too_much {
             return self.respond(request, head, Spool::default(), true);
         }
-        if request.expects_continue && bytes.is_empty() {
+        if self.expects_continue(request) && bytes.is_empty() {
             match self.desk.expect_100(request, self.client) {
                 None => self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE),
                 Some(Answered::Aborted) => return Some(Stop::Then(Then::Reset)),
@@ -287,6 +290,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
                 answer: None,
             })))),
         }
+    }
+
+    /// Whether the peer waits for a word before it sends the body; HTTP/1.0 has none for it (RFC 9110 §15.2).
+    fn expects_continue(&self, request: &Request<'_>) -> bool {
+        let protocol = self.desk.server.config().protocol_version;
+        request.expects_continue && protocol == ProtocolVersion::Http11
     }
 
     /// Reads a head and gives the request to `then`, or refuses it.

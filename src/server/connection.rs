@@ -14,7 +14,8 @@ use super::outgoing::Outgoing;
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::Answer;
-use crate::http::request::{HeadSearch, RequestError, request_line};
+use crate::http::head::HeadSearch;
+use crate::http::request::{RequestError, request_line};
 use crate::wire::buffer::Sent;
 use crate::wire::transport::Transport;
 
@@ -268,6 +269,13 @@ impl<T: Transport> Connection<T> {
             None => self.serve(bytes, HeadSearch::default(), None, turn),
             Some(mut unparsed) => {
                 unparsed.bytes.extend_from_slice(bytes);
+                // A slow drip is neither searched nor copied again and again.
+                let mut search = unparsed.search;
+                if let Ok(None) = search.search(&unparsed.bytes, turn.desk.server.config()) {
+                    unparsed.search = search;
+                    self.state = State::Reading(Some(unparsed));
+                    return Ok(Step::Next);
+                }
                 self.serve(&unparsed.bytes, unparsed.search, None, turn)
             }
         }

@@ -68,7 +68,7 @@ pub(crate) struct EventLoop<H> {
     poll: Poll,
     events: Events,
     listeners: Vec<Listener>,
-    connections: Slab<Connection<TcpStream>>,
+    connections: Slab<Slot>,
     timers: Timers,
     /// Connections with more to do than their last turn allowed.
     yielded: Vec<usize>,
@@ -82,6 +82,13 @@ pub(crate) struct EventLoop<H> {
     signals: Option<ShutdownSignals>,
     /// Since a shutdown was asked for: when even replies in flight are given up.
     drain_deadline: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    connection: Connection<TcpStream>,
+    /// Whether it is among those that yielded and will have their turn without an event.
+    queued: bool,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -263,9 +270,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn take_letters(&mut self) {
         for Letter { key, content } in self.desk.mailbox.take() {
             if let Content::Answer(serial, answer) = content
-                && let Some(connection) = self.connections.get_mut(key)
+                && let Some(slot) = self.connections.get_mut(key)
             {
-                connection.deliver(serial, answer);
+                slot.connection.deliver(serial, answer);
             }
             self.advance(key, Readable::No);
         }
@@ -274,7 +281,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// The peer has closed its side (`gone`: both). It still gets its reply, but a promise is told, and a stream that is
     /// silent has only so long as a send may take.
     fn peer_left(&mut self, key: usize, gone: bool) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(Slot { connection, .. }) = self.connections.get_mut(key) else {
             return;
         };
         let is_silent = connection.peer_left();
@@ -285,21 +292,23 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
+    /// Gives a connection its turn; one that is queued has it anyway, and only once.
     fn advance(&mut self, key: usize, readable: Readable) {
-        let Some(connection) = self
-            .connections
-            .get_mut(key)
-            .filter(|connection| !connection.is_closed())
-        else {
+        let Some(slot) = self.connections.get_mut(key) else {
             return;
         };
-        let outcome = connection.advance(readable, &mut self.scratch, &mut self.desk);
+        if slot.queued || slot.connection.is_closed() {
+            return;
+        }
+        let outcome = slot
+            .connection
+            .advance(readable, &mut self.scratch, &mut self.desk);
         self.settle(key, outcome);
     }
 
     /// Notes what a connection is waiting for now.
     fn settle(&mut self, key: usize, outcome: Outcome) {
-        let Some(connection) = self.connections.get_mut(key) else {
+        let Some(Slot { connection, queued }) = self.connections.get_mut(key) else {
             return;
         };
         let kind = connection.awaits();
@@ -310,6 +319,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
             Outcome::Wait { progress } => progress,
             Outcome::Yield => {
+                *queued = true;
                 self.yielded.push(key);
                 true
             }
@@ -324,7 +334,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     fn close(&mut self, key: usize) {
-        if let Some(connection) = self.connections.get_mut(key) {
+        if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
             connection.abandon(&mut self.desk);
             self.timers.disarm(key);
             self.closed.push(key);
@@ -333,6 +343,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn resume_yielded(&mut self) {
         while let Some(key) = self.resuming.pop() {
+            if let Some(slot) = self.connections.get_mut(key) {
+                slot.queued = false;
+            }
             self.advance(key, Readable::No);
         }
     }
@@ -340,7 +353,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn expire_deadlines(&mut self) {
         let now = self.desk.clock.instant;
         while let Some((key, _)) = self.timers.expired(now) {
-            if let Some(connection) = self.connections.get_mut(key) {
+            if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
                 let outcome = connection.expire(&mut self.scratch, &mut self.desk);
                 self.settle(key, outcome);
             }
@@ -354,8 +367,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn free_closed(&mut self) {
         for key in self.closed.drain(..) {
-            if let Some(connection) = self.connections.try_remove(key) {
-                self.desk.handler.finish(connection.client());
+            if let Some(slot) = self.connections.try_remove(key) {
+                self.desk.handler.finish(slot.connection.client());
             }
         }
     }
@@ -395,7 +408,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             if stream.set_nodelay(true).and(registered).is_err() {
                 continue;
             }
-            entry.insert(Connection::new(stream, Client { address, key }));
+            let connection = Connection::new(stream, Client { address, key });
+            entry.insert(Slot {
+                connection,
+                queued: false,
+            });
             self.timers
                 .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
             self.desk.handler.setup(address);
@@ -415,7 +432,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.listeners.clear();
         for key in self.keys() {
             // A request that is here already still gets its answer.
-            if self.connections.get(key).is_some_and(Connection::is_idle) {
+            if self
+                .connections
+                .get(key)
+                .is_some_and(|slot| slot.connection.is_idle())
+            {
                 self.advance(key, Readable::ToEnd);
             }
         }

@@ -78,6 +78,11 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         Ok(Self { event_loop, handle })
     }
 
+    /// Returns the addresses that the server listens on, ports included.
+    pub fn server_addresses(&self) -> &[SocketAddr] {
+        self.info().addresses()
+    }
+
     /// Returns the server's configuration and the addresses that it listens on.
     #[doc(alias = "server_address")]
     #[doc(alias = "server_port")]

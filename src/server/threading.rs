@@ -37,14 +37,20 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<Self> {
-        let allow_reuse_port = config.allow_reuse_port || loops.get() > 1;
-        let config = ServerConfig {
-            allow_reuse_port,
-            ..config
-        };
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
         let first = listen_all(&asked, &config)?;
         let addresses = local_addresses(&first)?;
+        let (first, config) = if loops.get() == 1 || config.allow_reuse_port {
+            (first, config)
+        } else {
+            // Sharing the port is for our own loops: that it is free had to be seen without it.
+            drop(first);
+            let shared = ServerConfig {
+                allow_reuse_port: true,
+                ..config
+            };
+            (listen_all(&addresses, &shared)?, shared)
+        };
         let mut endpoints = vec![Endpoint::new(first)?];
         for _ in 1..loops.get() {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);

@@ -45,8 +45,8 @@ pub(crate) struct SourceBody {
     /// What the source said last.
     fill: Fill,
     buffer: Buffer,
-    /// Bytes of the buffer that are chunk framing, not content.
-    framing: u64,
+    /// Where the content stands in the buffer: what is around it is chunk framing.
+    content: Range<usize>,
 }
 
 impl Body {
@@ -147,7 +147,7 @@ impl SourceBody {
             chunked,
             fill: Fill::More,
             buffer: Buffer::default(),
-            framing: 0,
+            content: 0..0,
         }
     }
 
@@ -160,12 +160,15 @@ impl SourceBody {
         let budget = &mut SOURCE_TURN.min(*budget);
         let mut asked = false;
         loop {
-            let sent = send_buffer(&mut self.buffer, false, transport, budget, counted)?;
-            if sent != Sent::All {
-                return Ok(sent);
+            let before = self.content_sent();
+            let sent = send_buffer(&mut self.buffer, false, transport, budget, &mut 0);
+            *counted += self.content_sent() - before;
+            match sent? {
+                Sent::All => {}
+                sent => return Ok(sent),
             }
-            *counted -= std::mem::take(&mut self.framing);
             self.buffer.clear();
+            self.content = 0..0;
             match self.fill {
                 Fill::Done => return Ok(Sent::All),
                 Fill::NotNow if asked => return Ok(Sent::Idle),
@@ -180,21 +183,154 @@ impl SourceBody {
         }
     }
 
+    fn content_sent(&self) -> u64 {
+        let sent = self.buffer.sent().min(self.content.end);
+        sent.saturating_sub(self.content.start) as u64
+    }
+
     /// Asks the source for its next piece and frames it.
     fn refill(&mut self) -> io::Result<()> {
         let bytes = &mut self.buffer.bytes;
-        if !self.chunked {
-            self.fill = self.source.fill(bytes)?;
-            return Ok(());
-        }
-        let start = chunked::open_chunk(bytes);
+        let start = if self.chunked {
+            chunked::open_chunk(bytes)
+        } else {
+            0
+        };
         self.fill = self.source.fill(bytes)?;
-        let content = bytes.len() - start;
-        chunked::close_chunk(bytes, start);
-        if self.fill == Fill::Done {
-            bytes.extend_from_slice(chunked::LAST_CHUNK);
+        self.content = start..bytes.len();
+        if self.chunked {
+            chunked::close_chunk(bytes, start);
+            if self.fill == Fill::Done {
+                bytes.extend_from_slice(chunked::LAST_CHUNK);
+            }
         }
-        self.framing = (bytes.len() - content) as u64;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::FileExt as _;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+
+    /// Takes at most so many bytes at once, and says "not now" in between.
+    struct Slow {
+        most: usize,
+        full: bool,
+        output: Vec<u8>,
+        more: Vec<bool>,
+    }
+
+    impl Transport for Slow {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+            self.more.push(more);
+            let length = bytes.len().min(self.most);
+            self.output.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+            self.full = !self.full;
+            if !self.full {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
+            let mut bytes = vec![0; length.min(self.most)];
+            let length = file.read_at(&mut bytes, offset)?;
+            self.output.extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+
+        fn shutdown(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn reset(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn slow(most: usize) -> Slow {
+        Slow {
+            most,
+            full: false,
+            output: Vec::new(),
+            more: Vec::new(),
+        }
+    }
+
+    fn parts() -> Body {
+        let mut file = File::from(memfd_create("parts", MemfdFlags::CLOEXEC).unwrap());
+        file.write_all(b"0123456789").unwrap();
+        let text = |text: &str| Part::Text(text.as_bytes().to_vec().into());
+        let parts = [
+            text("<a>"),
+            Part::Range(1..4),
+            text("<b>"),
+            Part::Range(8..10),
+            text("<c>"),
+        ];
+        Body::Parts {
+            file,
+            parts: parts.into(),
+        }
+    }
+
+    #[test]
+    fn parts_leave_in_order_whatever_is_taken_at_once() {
+        for most in 1..=20 {
+            for share in [1, 2, 5, usize::MAX] {
+                let (mut body, mut transport, mut counted) = (parts(), slow(most), 0);
+                while body
+                    .send(&mut transport, &mut share.clone(), &mut counted)
+                    .unwrap()
+                    != Sent::All
+                {}
+                assert_eq!(
+                    transport.output, b"<a>123<b>89<c>",
+                    "{most} at once, {share} a turn"
+                );
+                assert_eq!(counted, 14);
+                assert!(body.is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn all_parts_but_the_last_say_that_more_follows() {
+        let (mut body, mut transport) = (parts(), slow(20));
+        while body.send(&mut transport, &mut 100, &mut 0).unwrap() != Sent::All {}
+        assert_eq!(transport.more, [true, true, false]);
+    }
+
+    #[test]
+    fn parts_know_their_length() {
+        let Body::Parts { parts, .. } = parts() else {
+            panic!("no parts");
+        };
+        let lengths: Vec<_> = parts.iter().map(Part::length).collect();
+        assert_eq!(lengths, [3, 3, 3, 2, 3]);
+    }
+
+    #[test]
+    fn a_file_is_sent_within_its_budget() {
+        let Body::Parts { file, .. } = parts() else {
+            panic!("no parts");
+        };
+        let mut body = Body::File { file, range: 2..9 };
+        let (mut transport, mut budget, mut counted) = (slow(20), 4, 0);
+        let mut send =
+            |budget: &mut usize| body.send(&mut transport, budget, &mut counted).unwrap();
+        assert_eq!((send(&mut budget), budget), (Sent::Yield, 0));
+        assert_eq!(send(&mut 9), Sent::Wait);
+        assert_eq!(send(&mut 9), Sent::All);
+        assert_eq!((transport.output.as_slice(), counted), (&b"2345678"[..], 7));
     }
 }

@@ -62,3 +62,56 @@ impl Buffer {
         Ok(Sent::All)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+
+    /// Says to each write in turn how much is taken of it; `None` is "not now".
+    struct Takes(Vec<Option<usize>>);
+
+    impl Transport for Takes {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn write(&mut self, _: &[u8], more: bool) -> io::Result<usize> {
+            assert!(more);
+            self.0.remove(0).ok_or(io::ErrorKind::WouldBlock.into())
+        }
+
+        fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn shutdown(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn reset(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_short_write_is_not_tried_again() {
+        let mut buffer = Buffer::from(b"hello".to_vec());
+        let mut transport = Takes(vec![None, Some(2), Some(3)]);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::Wait);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::Wait);
+        assert_eq!((buffer.sent(), transport.0.len()), (2, 1));
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::All);
+        // Nothing is left, so nothing is written.
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::All);
+        assert_eq!(buffer.sent(), 5);
+    }
+
+    #[test]
+    fn a_write_that_takes_nothing_is_an_error_and_no_endless_loop() {
+        let mut buffer = Buffer::from(b"hello".to_vec());
+        let error = buffer.send(&mut Takes(vec![Some(0)]), true).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+}

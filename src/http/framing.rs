@@ -1,0 +1,136 @@
+//! What the header fields say about the message: where its body ends, whether the connection goes on, what is expected.
+//!
+//! Invariant: framing that is not certain is an error, never a guess (RFC 9112 §6.3 and §11.2: smuggling).
+
+use super::request::{Field, RequestError, Version, parse_digits};
+
+/// How the end of a request body is known (RFC 9112 §6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Length(u64),
+    Chunked,
+}
+
+/// What the fields say about framing and persistence, gathered in one pass.
+#[derive(Default)]
+pub(super) struct Facts {
+    hosts: usize,
+    content_length: Option<u64>,
+    codings: usize,
+    chunked_last: bool,
+    unknown_coding: bool,
+    close: bool,
+    keep_alive: bool,
+    pub(super) expects_continue: bool,
+}
+
+impl Facts {
+    pub(super) fn gather(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
+        let mut facts = Self::default();
+        for field in fields {
+            match field.name.len() {
+                4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
+                6 if field.name.eq_ignore_ascii_case("expect") => {
+                    facts.expect(field.value, version)?;
+                }
+                10 if field.name.eq_ignore_ascii_case("connection") => {
+                    facts.connection(field.value);
+                }
+                14 if field.name.eq_ignore_ascii_case("content-length") => {
+                    facts.length(field.value)?;
+                }
+                17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
+                    facts.coding(field.value)?;
+                }
+                _ => {}
+            }
+        }
+        if facts.hosts == 0 && version == Version::Http11 {
+            return Err(RequestError::Host);
+        }
+        Ok(facts)
+    }
+
+    fn host(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        self.hosts += 1;
+        if self.hosts == 1 && is_host(value) {
+            Ok(())
+        } else {
+            Err(RequestError::Host)
+        }
+    }
+
+    fn expect(&mut self, value: &[u8], version: Version) -> Result<(), RequestError> {
+        if version < Version::Http11 {
+            return Ok(());
+        }
+        self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        if self.expects_continue {
+            Ok(())
+        } else {
+            Err(RequestError::Expectation)
+        }
+    }
+
+    fn connection(&mut self, value: &[u8]) {
+        for token in list(value) {
+            self.close |= token.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+
+    /// Equal lengths may repeat as field lines; a list in one line, a sign or a blank is refused.
+    fn length(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        let length = parse_digits(value).ok_or(RequestError::ContentLength)?;
+        match self.content_length.replace(length) {
+            Some(other) if other != length => Err(RequestError::ContentLength),
+            _ => Ok(()),
+        }
+    }
+
+    fn coding(&mut self, value: &[u8]) -> Result<(), RequestError> {
+        for coding in list(value).filter(|coding| !coding.is_empty()) {
+            if self.chunked_last {
+                return Err(RequestError::TransferEncoding);
+            }
+            self.chunked_last = coding.eq_ignore_ascii_case(b"chunked");
+            self.unknown_coding |= !self.chunked_last;
+        }
+        self.codings += 1;
+        Ok(())
+    }
+
+    pub(super) fn framing(&self, version: Version) -> Result<Framing, RequestError> {
+        if self.codings == 0 {
+            return Ok(Framing::Length(self.content_length.unwrap_or(0)));
+        }
+        if self.content_length.is_some() || version < Version::Http11 {
+            Err(RequestError::TransferEncoding)
+        } else if self.unknown_coding {
+            Err(RequestError::UnknownCoding)
+        } else if self.chunked_last {
+            Ok(Framing::Chunked)
+        } else {
+            Err(RequestError::TransferEncoding)
+        }
+    }
+
+    pub(super) fn keep_alive(&self, version: Version) -> bool {
+        match version {
+            Version::Http09 => false,
+            Version::Http10 => self.keep_alive && !self.close,
+            Version::Http11 => !self.close,
+        }
+    }
+}
+
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// The bytes that may stand in `uri-host [":" port]` (RFC 9110 §7.2); an empty Host is allowed.
+pub(super) fn is_host(value: &[u8]) -> bool {
+    value
+        .iter()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
+}

@@ -1,0 +1,88 @@
+//! Where a request head ends, and how large it may grow until then (RFC 9112 §2.2 and §3).
+//!
+//! Invariant: the answer does not depend on where the network cut the bytes; "need more" is `Ok(None)`.
+
+use memchr::memchr;
+
+use super::request::{RequestError, is_token_byte, without_cr, words};
+use crate::config::ServerConfig;
+
+/// More field lines than this are refused with 431.
+pub(crate) const MAX_FIELDS: usize = 100;
+/// Empty lines before a request line that are forgiven (RFC 9112 §2.2).
+const MAX_EMPTY_LINES: u8 = 4;
+
+/// Where a complete head stands in the bytes that were searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeadSpan {
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) fields: usize,
+}
+
+/// The search for the end of a head, which remembers the lines that it has seen: a slow sender cannot make it quadratic.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeadSearch {
+    start: usize,
+    line: usize,
+    lines: usize,
+    empty_lines: u8,
+}
+
+impl HeadSearch {
+    /// Looks on in `bytes`, which begin where they began at the last call and may have grown.
+    pub(crate) fn search(
+        &mut self,
+        bytes: &[u8],
+        config: &ServerConfig,
+    ) -> Result<Option<HeadSpan>, RequestError> {
+        while let Some(length) = memchr(b'\n', &bytes[self.line..]) {
+            let line = without_cr(&bytes[self.line..self.line + length]);
+            let next = self.line + length + 1;
+            if line.is_empty() && self.lines > 0 {
+                self.check_limits(next, config)?;
+                return Ok(Some(self.span(next)));
+            } else if line.is_empty() {
+                self.start = next;
+                self.empty_lines += 1;
+                if self.empty_lines > MAX_EMPTY_LINES {
+                    return Err(RequestError::RequestLine);
+                }
+            } else {
+                self.check_limits(next, config)?;
+                self.lines += 1;
+                if self.lines > MAX_FIELDS + 1 {
+                    return Err(RequestError::TooManyFields);
+                }
+                if self.lines == 1 && words(line).count() == 2 {
+                    return Ok(Some(self.span(next)));
+                }
+            }
+            self.line = next;
+        }
+        match bytes.get(self.start) {
+            Some(first) if !is_token_byte(*first) && *first != b'\r' => {
+                Err(RequestError::RequestLine)
+            }
+            _ => self.check_limits(bytes.len(), config).map(|()| None),
+        }
+    }
+
+    fn span(&self, end: usize) -> HeadSpan {
+        HeadSpan {
+            start: self.start,
+            end,
+            fields: self.lines - 1,
+        }
+    }
+
+    fn check_limits(&self, end: usize, config: &ServerConfig) -> Result<(), RequestError> {
+        if self.lines == 0 && end - self.start > config.max_request_line {
+            Err(RequestError::RequestLineTooLong)
+        } else if end - self.start > config.max_head {
+            Err(RequestError::HeadTooLarge)
+        } else {
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Request bodies that no handler wants: discarded, so that the next request stays in step.
+
+use super::handler::{get, reply, small, statuses};
+use super::script::Stage;
+use crate::config::{ProtocolVersion, ServerConfig};
+
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+fn post(fields: &str, body: &str) -> Vec<u8> {
+    format!("POST /small HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}").into_bytes()
+}
+
+fn max_discard(max_discard: u64) -> ServerConfig {
+    ServerConfig {
+        max_discard,
+        ..ServerConfig::default()
+    }
+}
+
+fn last_reply() -> Vec<u8> {
+    let fields = "X: y\r\nContent-Length: 6\r\nConnection: close\r\n";
+    reply("200 OK", fields, b"hello\n")
+}
+
+#[test]
+fn bodies_are_no_requests_wherever_they_are_cut() {
+    let inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
+    let chunk = format!("{:x}\r\n{inner}\r\n", inner.len());
+    let fields = format!("Content-Length: {}\r\n", inner.len());
+    let bodies = [
+        post(&fields, inner),
+        post(
+            "Transfer-Encoding: chunked\r\n",
+            &format!("{chunk}{chunk}0\r\nA: b\r\n\r\n"),
+        ),
+        // GET may have one too (RFC 9110 §9.3.1).
+        [b"GET", &post(&fields, inner)[4..]].concat(),
+    ];
+    let mut stage = Stage::new();
+    for request in bodies {
+        let requests = [request, get("/small")].concat();
+        for split in 1..requests.len() {
+            let (front, rest) = requests.split_at(split);
+            assert_eq!(
+                stage.answer(&[front, rest]),
+                small().repeat(2),
+                "split at {split}"
+            );
+            assert!(stage.connection.is_idle());
+        }
+    }
+    assert!(stage.logged().iter().all(|line| !line.contains("smuggled")));
+}
+
+#[test]
+fn a_body_without_bytes_is_complete_with_its_head() {
+    for fields in [
+        "Content-Length: 0\r\n",
+        "Content-Length: 0\r\nExpect: 100-continue\r\n",
+    ] {
+        let mut stage = Stage::new();
+        assert_eq!(stage.answer(&[&post(fields, "")]), small());
+    }
+}
+
+#[test]
+fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
+    for body in ["x\r\n", "3\r\nabcd\r\n0\r\n\r\n", "1\na\n0\n\n", "-1\r\n"] {
+        let request = [post("Transfer-Encoding: chunked\r\n", body), get("/small")].concat();
+        for split in [request.len(), request.len() - body.len()] {
+            let (front, rest) = request.split_at(split);
+            let mut stage = Stage::new();
+            assert_eq!(statuses(&stage.answer(&[front, rest])), [400], "{body:?}");
+            assert_eq!(stage.state(), "Lingering");
+        }
+    }
+}
+
+#[test]
+fn an_expected_100_continue_is_sent_once_and_before_the_body() {
+    for (fields, body) in [
+        ("Content-Length: 3\r\n", "abc"),
+        ("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
+    ] {
+        let mut stage = Stage::new();
+        let head = post(&format!("Expect: 100-continue\r\n{fields}"), "");
+        let (front, rest) = head.split_at(20);
+        assert_eq!(stage.answer(&[front, rest]), CONTINUE);
+        assert_eq!(stage.state(), "ReadingBody");
+        let (last, drip) = body.as_bytes().split_last().unwrap();
+        for byte in drip {
+            assert_eq!(stage.answer(&[&[*byte]]), b"");
+        }
+        assert_eq!(stage.answer(&[&[*last]]), small());
+        assert!(stage.connection.is_idle());
+        // And of the next one too: nothing is remembered.
+        assert_eq!(stage.answer(&[&head]), CONTINUE);
+    }
+}
+
+#[test]
+fn a_body_that_has_begun_is_not_asked_for() {
+    for body in ["a", "abc"] {
+        let mut stage = Stage::new();
+        let fields = "Expect: 100-continue\r\nContent-Length: 3\r\n";
+        let output = stage.answer(&[&post(fields, body), &b"abc"[body.len()..]]);
+        assert_eq!(output, small(), "{body:?}");
+    }
+}
+
+#[test]
+fn a_100_continue_leaves_behind_the_replies_before_it() {
+    let mut stage = Stage::new();
+    let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
+    let output = stage.answer(&[&[get("/small"), request].concat()]);
+    assert_eq!(output, [&small(), CONTINUE].concat());
+    assert_eq!(stage.script().writes.len(), 1);
+}
+
+#[test]
+fn a_100_continue_that_the_socket_does_not_take_is_still_owed() {
+    let mut stage = Stage::new();
+    stage.script().most = 7;
+    let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
+    stage.receive(request);
+    assert_eq!(
+        (stage.state(), stage.output()),
+        ("WritingHeaders", b"HTTP/1.".to_vec())
+    );
+    stage.play();
+    assert_eq!(
+        (stage.state(), stage.output()),
+        ("ReadingBody", CONTINUE[7..].to_vec())
+    );
+    assert_eq!(stage.answer(&[b"abc"]), small());
+}
+
+/// http.server sends it only where both sides speak 1.1; an HTTP/1.0 server has no interim replies (RFC 9110 §15.2).
+#[test]
+fn an_http_1_0_server_sends_no_100_continue() {
+    let mut stage = Stage::with_config(ServerConfig {
+        protocol_version: ProtocolVersion::Http10,
+        ..ServerConfig::default()
+    });
+    let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
+    assert_eq!(String::from_utf8_lossy(&stage.answer(&[&request])), "");
+}
+
+#[test]
+fn a_peer_of_http_1_0_gets_no_100_continue() {
+    let mut stage = Stage::new();
+    let request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
+    assert_eq!(stage.answer(&[request]), b"");
+    assert_eq!(stage.state(), "ReadingBody");
+}
+
+#[test]
+fn an_announced_body_beyond_the_limit_is_answered_at_once_for_the_last_time() {
+    let mut stage = Stage::with_config(max_discard(10));
+    let fields = "Expect: 100-continue\r\nContent-Length: 11\r\n";
+    assert_eq!(stage.answer(&[&post(fields, "")]), last_reply());
+    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(stage.answer(&[b"12345678901", &get("/small")]), b"");
+}
+
+#[test]
+fn a_chunked_body_beyond_the_limit_is_answered_when_it_gets_there() {
+    let mut stage = Stage::with_config(max_discard(10));
+    let request = post("Transfer-Encoding: chunked\r\n", "a\r\n1234567890\r\n");
+    assert_eq!(stage.answer(&[&request]), b"");
+    assert_eq!(stage.answer(&[b"1\r\n1"]), last_reply());
+    assert_eq!(stage.state(), "Lingering");
+}
+
+#[test]
+fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
+    let bodies = [
+        post("Content-Length: 10\r\n", "1234567890"),
+        post(
+            "Transfer-Encoding: chunked\r\n",
+            "a\r\n1234567890\r\n0\r\n\r\n",
+        ),
+    ];
+    for request in bodies {
+        let mut stage = Stage::with_config(max_discard(10));
+        assert_eq!(stage.answer(&[&request.repeat(3)]), small().repeat(3));
+        assert!(stage.connection.is_idle());
+    }
+}

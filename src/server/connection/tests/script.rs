@@ -1,0 +1,279 @@
+//! A transport that follows a script, and a stage that turns the script into the events a loop would see.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::FileExt as _;
+
+use super::super::{Connection, State};
+use super::handler::Handler;
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::mailbox::Mailbox;
+use crate::handler::server_info::ServerInfo;
+use crate::http::date;
+use crate::server::answering::Readable;
+use crate::server::connection::Outcome;
+use crate::server::desk::{Client, Desk};
+use crate::wire::transport::Transport;
+
+/// What the peer does, one event each.
+#[derive(Clone, Debug)]
+pub(super) enum Event {
+    Bytes(Vec<u8>),
+    Eof,
+    Reset,
+}
+
+/// What the socket says to one write or sendfile; one that is not in the script takes all.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Room {
+    Take(usize),
+    WouldBlock,
+    Reset,
+}
+
+#[derive(Debug)]
+pub(super) struct Script {
+    /// What has arrived and was not read.
+    arrived: Vec<u8>,
+    end: Option<Event>,
+    pub(super) room: VecDeque<Room>,
+    /// More than this is never taken at once.
+    pub(super) most: usize,
+    /// The socket refused something, so that its next writable edge is to come.
+    full: bool,
+    pub(super) output: Vec<u8>,
+    pub(super) reads: usize,
+    /// For every write: whether more was said to follow.
+    pub(super) writes: Vec<bool>,
+    pub(super) files: usize,
+    pub(super) shutdowns: usize,
+}
+
+impl Script {
+    fn take(&mut self, offered: usize) -> io::Result<usize> {
+        if self.full {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let room = self.room.pop_front().unwrap_or(Room::Take(usize::MAX));
+        match room {
+            Room::Reset => Err(io::ErrorKind::ConnectionReset.into()),
+            Room::WouldBlock => {
+                self.full = true;
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            Room::Take(length) => {
+                let length = length.min(self.most).min(offered);
+                self.full = length < offered;
+                Ok(length)
+            }
+        }
+    }
+}
+
+impl Transport for Script {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.reads += 1;
+        let length = self.arrived.len().min(buffer.len());
+        if length > 0 {
+            buffer[..length].copy_from_slice(&self.arrived[..length]);
+            self.arrived.drain(..length);
+            return Ok(length);
+        }
+        match self.end {
+            Some(Event::Eof) => Ok(0),
+            Some(_) => Err(io::ErrorKind::ConnectionReset.into()),
+            None => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        self.writes.push(more);
+        let length = self.take(bytes.len())?;
+        self.output.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        self.files += 1;
+        let start = self.output.len();
+        let length = self.take(length)?;
+        self.output.resize(start + length, 0);
+        let read = file.read_at(&mut self.output[start..], offset)?;
+        self.output.truncate(start + read);
+        Ok(read)
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        self.shutdowns += 1;
+        Ok(())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One connection with what its loop lends it.
+#[derive(Debug)]
+pub(super) struct Stage<H> {
+    pub(super) connection: Connection<Script>,
+    pub(super) desk: Desk<H>,
+    pub(super) scratch: Vec<u8>,
+    /// Events of the peer that [`Stage::play`] has yet to deliver.
+    pub(super) coming: VecDeque<Event>,
+    /// The peer does not wait until it was answered.
+    pub(super) hasty: bool,
+    last: Outcome,
+}
+
+impl Stage<Handler> {
+    pub(super) fn new() -> Self {
+        Self::with_config(ServerConfig::default())
+    }
+
+    pub(super) fn with_config(config: ServerConfig) -> Self {
+        Self::with_handler(Handler::new(), config)
+    }
+}
+
+impl<H: BaseHttpRequestHandler> Stage<H> {
+    pub(super) fn with_handler(handler: H, config: ServerConfig) -> Self {
+        let client = SocketAddr::from(([192, 0, 2, 1], 4711));
+        let script = Script {
+            arrived: Vec::new(),
+            end: None,
+            room: VecDeque::new(),
+            most: usize::MAX,
+            full: false,
+            output: Vec::new(),
+            reads: 0,
+            writes: Vec::new(),
+            files: 0,
+            shutdowns: 0,
+        };
+        let info = ServerInfo::new(&handler, config, &[]);
+        let mut desk = Desk::new(handler, info, Mailbox::new(|| ()));
+        // RFC 9110's example; the loop alone reads the clock, so this stands still.
+        desk.clock.unix = 784_111_777;
+        desk.clock.imf_fixdate = date::imf_fixdate(desk.clock.unix);
+        desk.clock.log_date = date::log_date(&desk.clock.imf_fixdate);
+        Self {
+            connection: Connection::new(
+                script,
+                Client {
+                    address: client,
+                    key: 0,
+                },
+            ),
+            desk,
+            scratch: vec![0; 64 * 1024],
+            coming: VecDeque::new(),
+            hasty: false,
+            last: Outcome::Wait { progress: false },
+        }
+    }
+
+    pub(super) fn script(&mut self) -> &mut Script {
+        &mut self.connection.transport
+    }
+
+    /// Bytes arrive, and their event with them.
+    pub(super) fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Outcome {
+        self.script().arrived.extend_from_slice(bytes.as_ref());
+        self.advance(Readable::Bytes)
+    }
+
+    /// The peer ends, after `bytes` in the same event.
+    pub(super) fn receive_last(&mut self, bytes: impl AsRef<[u8]>, end: Event) -> Outcome {
+        self.script().arrived.extend_from_slice(bytes.as_ref());
+        self.script().end = Some(end);
+        self.advance(Readable::ToEnd)
+    }
+
+    /// The socket can be written to again.
+    pub(super) fn drain(&mut self) -> Outcome {
+        self.script().full = false;
+        self.advance(Readable::No)
+    }
+
+    pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
+        self.last = self
+            .connection
+            .advance(readable, &mut self.scratch, &mut self.desk);
+        self.last
+    }
+
+    pub(super) fn expire(&mut self) -> Outcome {
+        self.last = self.connection.expire(&mut self.scratch, &mut self.desk);
+        self.last
+    }
+
+    /// Delivers everything that is coming, and every writable edge, until the connection closes or nothing is left.
+    pub(super) fn play(&mut self) -> Outcome {
+        for _ in 0..10_000_000 {
+            match self.last {
+                Outcome::Close => return self.last,
+                Outcome::Yield => self.advance(Readable::No),
+                Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
+                Outcome::Wait { .. } => match self.coming.pop_front() {
+                    None => return self.last,
+                    Some(Event::Bytes(bytes)) => self.receive(bytes),
+                    Some(end) => self.receive_last(b"", end),
+                },
+            };
+        }
+        panic!("no end in sight: {:?}", self.connection)
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.connection.transport.full
+    }
+
+    fn is_urged(&self) -> bool {
+        self.hasty && !self.coming.is_empty()
+    }
+
+    /// Plays `pieces` of a conversation and returns all that the peer was sent.
+    pub(super) fn answer(&mut self, pieces: &[&[u8]]) -> Vec<u8> {
+        let events = pieces.iter().map(|piece| Event::Bytes(piece.to_vec()));
+        self.coming.extend(events);
+        self.play();
+        self.output()
+    }
+
+    /// What was sent since the last call.
+    pub(super) fn output(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.script().output)
+    }
+
+    pub(super) fn state(&self) -> &'static str {
+        match self.connection.state {
+            State::Reading(None) => "Reading(None)",
+            State::Reading(Some(_)) => "Reading(Some)",
+            State::Parsing(_) => "Parsing",
+            State::ReadingBody(_) => "ReadingBody",
+            State::WritingHeaders(_) => "WritingHeaders",
+            State::Streaming(_) => "Streaming",
+            State::Awaiting(_) => "Awaiting",
+            State::Lingering(_) => "Lingering",
+            State::Closed => "Closed",
+        }
+    }
+
+    /// Request line, status and size of every line in the access log.
+    pub(super) fn logged(&self) -> Vec<String> {
+        // The lines wait in a private field of the log; its debug form shows them.
+        let debug = format!("{:?}", self.desk.log);
+        let waiting = debug.split_once("waiting: [").unwrap().1;
+        let bytes = waiting.split_once(']').unwrap().0.split(", ");
+        let bytes: Vec<u8> = bytes.filter_map(|byte| byte.parse().ok()).collect();
+        let lines = String::from_utf8(bytes).unwrap();
+        lines
+            .lines()
+            .map(|line| line.split_once("] ").unwrap().1.to_owned())
+            .collect()
+    }
+}

@@ -1,0 +1,213 @@
+//! The rows of the state table, and what leads from one to the next.
+
+use super::handler::{FILE_SIZE, file_of, get, small, statuses};
+use super::script::{Event, Room, Stage};
+use crate::SimpleHttpRequestHandler;
+use crate::config::ServerConfig;
+use crate::server::answering::Readable;
+use crate::server::connection::Outcome;
+use crate::server::timers::Timeout;
+
+const STILL: Outcome = Outcome::Wait { progress: false };
+const MOVED: Outcome = Outcome::Wait { progress: true };
+
+#[test]
+fn a_new_connection_is_idle_and_reads_only_when_told() {
+    let mut stage = Stage::new();
+    assert!(stage.connection.is_idle() && !stage.connection.is_closed());
+    assert_eq!(stage.connection.awaits(), Some(Timeout::KeepAlive));
+    assert_eq!(stage.advance(Readable::No), STILL);
+    assert_eq!(stage.script().reads, 0);
+    assert_eq!(stage.advance(Readable::ToEnd), STILL);
+    assert_eq!(stage.advance(Readable::Bytes), STILL);
+    assert_eq!(stage.script().reads, 2);
+    assert_eq!(stage.state(), "Reading(None)");
+}
+
+#[test]
+fn a_request_that_arrives_whole_takes_one_read_and_one_write() {
+    let mut stage = Stage::new();
+    for _ in 0..3 {
+        assert_eq!(stage.receive(get("/small")), MOVED);
+        assert_eq!(stage.output(), small());
+        assert_eq!(stage.script().reads, 1);
+        assert_eq!(stage.script().writes, [false]);
+        assert!(stage.connection.is_idle());
+        assert_eq!(stage.connection.awaits(), Some(Timeout::KeepAlive));
+        stage.script().reads = 0;
+        stage.script().writes.clear();
+    }
+}
+
+#[test]
+fn a_large_file_takes_one_write_that_announces_more_and_one_sendfile() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.receive(get("/file")), MOVED);
+    assert_eq!(stage.output(), file_of(FILE_SIZE));
+    let script = stage.script();
+    assert_eq!((script.writes.as_slice(), script.files), (&[true][..], 1));
+    assert_eq!(stage.state(), "Reading(None)");
+}
+
+#[test]
+fn the_static_handler_answers_in_one_read_and_one_write() {
+    let directory = std::env::temp_dir().join(format!("httpoll-states-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::write(directory.join("a.txt"), "content of a file\n").unwrap();
+    let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
+    let mut stage = Stage::with_handler(handler, ServerConfig::default());
+    assert_eq!(stage.receive(get("/a.txt")), MOVED);
+    assert_eq!(stage.receive(get("/b.txt")), MOVED);
+    std::fs::remove_dir_all(&directory).unwrap();
+    let output = stage.output();
+    assert_eq!(statuses(&output), [200, 404]);
+    assert!(
+        output
+            .windows(18)
+            .any(|part| part == b"content of a file\n")
+    );
+    assert_eq!(stage.script().reads, 2);
+    assert_eq!(stage.script().writes, [false, false]);
+    assert!(stage.connection.is_idle());
+}
+
+#[test]
+fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
+    let mut stage = Stage::new();
+    let request = get("/small");
+    let (last, drip) = request.split_last().unwrap();
+    for byte in drip {
+        assert_eq!(stage.receive([*byte]), STILL);
+        assert_eq!(stage.state(), "Reading(Some)");
+        assert_eq!(stage.connection.awaits(), Some(Timeout::Head));
+        assert!(!stage.connection.is_idle());
+    }
+    assert_eq!(stage.receive([*last]), MOVED);
+    assert_eq!(stage.output(), small());
+    assert_eq!(stage.state(), "Reading(None)");
+}
+
+#[test]
+fn the_head_behind_an_answered_request_has_begun() {
+    let mut stage = Stage::new();
+    assert_eq!(
+        stage.receive([get("/small"), b"GET".to_vec()].concat()),
+        MOVED
+    );
+    assert_eq!((stage.state(), stage.output()), ("Reading(Some)", small()));
+    assert_eq!(stage.receive(&get("/small")[3..]), MOVED);
+    assert_eq!((stage.state(), stage.output()), ("Reading(None)", small()));
+}
+
+#[test]
+fn requests_beyond_the_budget_wait_in_parsing() {
+    let mut stage = Stage::with_config(ServerConfig {
+        turn_requests: 1,
+        ..ServerConfig::default()
+    });
+    assert_eq!(stage.receive(get("/small").repeat(2)), Outcome::Yield);
+    assert_eq!(stage.state(), "Parsing");
+    assert_eq!(stage.connection.awaits(), Some(Timeout::Head));
+    assert!(!stage.connection.is_idle());
+    assert_eq!(stage.output(), small());
+}
+
+#[test]
+fn a_body_on_its_way_makes_progress_byte_by_byte() {
+    let mut stage = Stage::new();
+    let request = b"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+    assert_eq!(stage.receive(request), MOVED);
+    for byte in *b"ab" {
+        assert_eq!(stage.state(), "ReadingBody");
+        assert_eq!(stage.connection.awaits(), Some(Timeout::Body));
+        assert_eq!(stage.advance(Readable::No), STILL);
+        assert_eq!(stage.receive([byte]), MOVED);
+    }
+    assert_eq!(stage.output(), b"");
+    assert_eq!(stage.receive(b"c"), MOVED);
+    assert_eq!((stage.state(), stage.output()), ("Reading(None)", small()));
+}
+
+#[test]
+fn what_the_socket_does_not_take_waits_for_room() {
+    let mut stage = Stage::new();
+    stage.script().room = [Room::WouldBlock, Room::Take(9)].into();
+    assert_eq!(stage.receive(get("/small")), MOVED);
+    assert_eq!(stage.state(), "WritingHeaders");
+    assert_eq!(stage.connection.awaits(), Some(Timeout::Send));
+    // An edge that brings no room is no progress, whatever else it brings.
+    assert_eq!(stage.receive(get("/small")), STILL);
+    assert_eq!(stage.state(), "WritingHeaders");
+    assert_eq!(stage.drain(), MOVED);
+    assert_eq!(stage.state(), "WritingHeaders");
+    assert_eq!(stage.drain(), MOVED);
+    // The request whose edge came while we wrote was not forgotten.
+    assert_eq!(
+        (stage.state(), stage.output()),
+        ("Reading(None)", small().repeat(2))
+    );
+}
+
+#[test]
+fn a_body_streams_once_the_head_has_left() {
+    let mut stage = Stage::new();
+    let all = Room::Take(usize::MAX);
+    stage.script().room = [Room::Take(10), all, Room::WouldBlock, Room::Take(1000)].into();
+    assert_eq!(stage.receive(get("/file")), MOVED);
+    assert_eq!(stage.state(), "WritingHeaders");
+    assert_eq!(stage.drain(), MOVED);
+    assert_eq!(stage.state(), "Streaming");
+    assert_eq!(stage.connection.awaits(), Some(Timeout::Send));
+    assert_eq!(stage.advance(Readable::No), STILL);
+    assert_eq!(stage.drain(), MOVED);
+    assert_eq!(stage.state(), "Streaming");
+    assert_eq!(stage.drain(), MOVED);
+    assert_eq!(
+        (stage.state(), stage.output()),
+        ("Reading(None)", file_of(FILE_SIZE))
+    );
+    let script = stage.script();
+    assert!(script.writes.iter().all(|more| *more));
+}
+
+#[test]
+fn a_refused_peer_is_lingered_for_and_then_closed() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.receive(b"NO\r\n\r\n"), MOVED);
+    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(stage.connection.awaits(), Some(Timeout::Linger));
+    assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
+    assert!(stage.connection.is_closed());
+}
+
+#[test]
+fn a_closed_connection_touches_nothing() {
+    let mut stage = Stage::new();
+    assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
+    let reads = stage.script().reads;
+    assert_eq!(stage.receive(get("/small")), Outcome::Close);
+    assert_eq!(stage.expire(), Outcome::Close);
+    assert_eq!((stage.state(), stage.script().reads), ("Closed", reads));
+    assert_eq!(stage.output(), b"");
+}
+
+#[test]
+fn a_read_that_fills_its_room_is_followed_by_another() {
+    let mut stage = Stage::new();
+    let requests = get("/small").repeat(3);
+    stage.scratch = vec![0; requests.len() / 2];
+    assert_eq!(stage.receive(&requests), MOVED);
+    assert_eq!(stage.output(), small().repeat(3));
+    // Two that were full, and one to hear that there is no more.
+    assert_eq!((stage.state(), stage.script().reads), ("Reading(None)", 3));
+}
+
+#[test]
+fn pipelined_requests_leave_in_one_write() {
+    for count in [2, 16, 64] {
+        let mut stage = Stage::new();
+        stage.receive(get("/small").repeat(count));
+        assert_eq!(stage.output(), small().repeat(count));
+        assert_eq!((stage.script().reads, stage.script().writes.len()), (1, 1));
+    }
+}

@@ -1,0 +1,471 @@
+//! The command line: every option, bad usage, and what cannot be done.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::net::{Ipv6Addr, TcpListener, UdpSocket};
+use std::os::unix::ffi::OsStrExt;
+use std::process::{Command, Output};
+
+use crate::support::{
+    Client, Server, Site, command, encode, get, request, run, run_command, skip, unprivileged,
+};
+
+fn text(output: &[u8]) -> &str {
+    str::from_utf8(output).unwrap()
+}
+
+/// Asserts that the program ended with one line that has all of `words` in it.
+#[track_caller]
+fn assert_fails(output: &Output, code: i32, words: &[&str]) {
+    let message = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    assert_eq!(message.matches('\n').count(), 1, "{message}");
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in {message:?}");
+    }
+    assert!(output.stdout.is_empty());
+}
+
+fn has_ipv6() -> bool {
+    let found = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    if !found {
+        skip("there is no IPv6 here");
+    }
+    found
+}
+
+#[test]
+fn help_names_every_option() {
+    for option in ["-h", "--help"] {
+        let output = run(&[option]);
+        assert!(output.status.success());
+        for name in [
+            "PORT",
+            "-b, --bind",
+            "-d, --directory",
+            "-p, --protocol",
+            "-n, --loops",
+            "-H, --header",
+            "--content-type",
+            "--no-listing",
+            "--follow-symlinks",
+            "--dotfiles",
+            "--log-format",
+            "-q, --quiet",
+            "-c, --config",
+            "-V, --version",
+        ] {
+            assert!(text(&output.stdout).contains(name), "{name}");
+        }
+    }
+}
+
+#[test]
+fn version_is_that_of_the_package() {
+    for option in ["-V", "--version"] {
+        let output = run(&[option]);
+        assert!(output.status.success());
+        let expected = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
+        assert_eq!(text(&output.stdout), expected);
+    }
+}
+
+#[test]
+fn the_banner_is_that_of_http_server() {
+    let server = Server::start(&Site::new());
+    let port = server.port();
+    let expected = format!("Serving HTTP on 127.0.0.1 port {port} (http://127.0.0.1:{port}/) ...");
+    assert_eq!(server.banner(), expected);
+    assert_ne!(port, 0);
+}
+
+#[test]
+fn without_an_address_one_port_serves_both_families() {
+    if !has_ipv6() {
+        return;
+    }
+    let site = Site::new();
+    let server = Server::spawn(command(&["0", "-d", site.root().to_str().unwrap()]));
+    let port = server.port();
+    let expected = format!("Serving HTTP on :: port {port} (http://[::]:{port}/) ...");
+    assert_eq!(server.banner(), expected);
+    for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
+        let reply = Client::connect(address.parse().unwrap()).get("/hello.txt");
+        assert_eq!(reply.status(), 200, "{address}");
+    }
+}
+
+#[test]
+fn the_banner_goes_on_with_addresses_for_other_devices() {
+    // No packet leaves: connecting a UDP socket only chooses the own address.
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    if socket.connect("192.0.2.1:9").is_err() {
+        return skip("no other device can reach this machine");
+    }
+    let site = Site::new();
+    let root = site.root();
+    let server = Server::spawn(command(&[
+        "0",
+        "-b",
+        "0.0.0.0",
+        "-d",
+        root.to_str().unwrap(),
+    ]));
+    let url = format!(
+        "http://{}:{}/",
+        socket.local_addr().unwrap().ip(),
+        server.port()
+    );
+    while !server.line().contains(&url) {}
+}
+
+#[test]
+fn the_current_directory_and_port_8000_are_the_defaults() {
+    if TcpListener::bind("[::]:8000").is_err() {
+        return skip("port 8000 is taken, or there is no IPv6");
+    }
+    let site = Site::new();
+    let mut command = command(&["-b", "127.0.0.1"]);
+    command.current_dir(site.root());
+    let server = Server::spawn(command);
+    assert_eq!(server.port(), 8000);
+    assert_eq!(server.get("/hello.txt").body, b"Hello, world!\n");
+}
+
+#[test]
+fn an_address_may_be_a_name_ipv6_or_bring_its_port() {
+    let site = Site::new();
+    let root = site.root();
+    for bind in ["localhost", "127.0.0.1:0", "::1", "[::1]", "[::1]:0"] {
+        if bind.contains("::") && !has_ipv6() {
+            continue;
+        }
+        let server = Server::spawn(command(&[
+            "0",
+            "--bind",
+            bind,
+            "-d",
+            root.to_str().unwrap(),
+        ]));
+        assert_eq!(server.get("/hello.txt").status(), 200, "{bind}");
+    }
+}
+
+#[test]
+fn the_port_of_an_address_goes_before_the_general_one() {
+    let site = Site::new();
+    let root = site.root();
+    let options = ["1", "-b", "127.0.0.1:0", "-d", root.to_str().unwrap()];
+    assert_ne!(Server::spawn(command(&options)).port(), 1);
+}
+
+#[test]
+fn several_addresses_are_all_served() {
+    let server = Server::with(&Site::new(), &["-b", "127.0.0.2"]);
+    let second = server.line();
+    assert!(
+        second.starts_with("Serving HTTP on 127.0.0.2 port "),
+        "{second}"
+    );
+    let url = second.split(['(', ')']).nth(1).unwrap();
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    let mut client = Client::connect(address.parse().unwrap());
+    assert_eq!(client.get("/hello.txt").status(), 200);
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
+fn a_single_file_is_served_at_the_root_and_at_its_name() {
+    let site = Site::new();
+    let file = site.at("hello.txt");
+    let options = ["0", "-b", "127.0.0.1", "-d", file.to_str().unwrap()];
+    let server = Server::spawn(command(&options));
+    for target in ["/", "/hello.txt", "/?query"] {
+        let reply = server.get(target);
+        assert_eq!(reply.body, b"Hello, world!\n", "{target}");
+        assert_eq!(
+            reply.field("Content-Type"),
+            Some("text/plain; charset=utf-8")
+        );
+    }
+    for target in ["/page.html", "/dir/", "/dir/file.txt", "/hello.txt/x"] {
+        assert_eq!(server.get(target).status(), 404, "{target}");
+    }
+}
+
+#[test]
+fn a_single_file_may_have_any_name() {
+    let site = Site::empty();
+    for name in [&b".env"[..], b"<b> %41?#", b"invalid \xff", b"index.html"] {
+        site.file(name, name);
+        let mut command = command(&["0", "-b", "127.0.0.1", "-d"]);
+        command.arg(site.at(name));
+        let server = Server::spawn(command);
+        for target in ["/".to_owned(), format!("/{}", encode(name))] {
+            assert_eq!(server.get(&target).body, name, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_directory_may_be_given_in_any_way() {
+    let site = Site::new();
+    site.file(b"invalid \xff/docs/index.html", "in it")
+        .link("link", "dir");
+    for (directory, target, body) in [
+        (&b"."[..], "/hello.txt", "Hello, world!\n"),
+        (b"./", "/docs/", "<p>index</p>\n"),
+        (b"dir/../docs", "/", "<p>index</p>\n"),
+        (b"link", "/file.txt", "in dir\n"),
+        (b"invalid \xff", "/docs/", "in it"),
+    ] {
+        let mut command = command(&["0", "-b", "127.0.0.1", "-d"]);
+        command.arg(OsStr::from_bytes(directory));
+        command.current_dir(site.root());
+        let reply = Server::spawn(command).get(target);
+        assert_eq!(reply.text(), body, "{}", directory.escape_ascii());
+    }
+}
+
+#[test]
+fn headers_are_added_to_every_reply() {
+    let options = [
+        "-H",
+        "X-One: 1",
+        "--header",
+        "Cache-Control: no-cache, x=\"y: z\"",
+    ];
+    let server = Server::with(&Site::new(), &options);
+    let requests = [
+        (get("/hello.txt"), 200),
+        (request("GET", "/hello.txt", &["If-None-Match: *"]), 304),
+        (request("GET", "/hello.txt", &["Range: bytes=0-0"]), 206),
+        (request("HEAD", "/", &[]), 200),
+        (get("/dir"), 301),
+        (get("/missing"), 404),
+        (request("POST", "/hello.txt", &[]), 405),
+        ("nonsense / HTTP/9.9.9\r\n\r\n".to_owned(), 400),
+    ];
+    for (request, status) in requests {
+        let reply = server.ask(&request);
+        assert_eq!(reply.status(), status, "{request}");
+        assert_eq!(reply.field("X-One"), Some("1"), "{request}");
+        assert_eq!(reply.field("Cache-Control"), Some("no-cache, x=\"y: z\""));
+    }
+}
+
+#[test]
+fn the_type_of_unknown_suffixes_can_be_chosen() {
+    let site = Site::new();
+    site.file("README", "").file("x.nobody-knows", "");
+    let server = Server::with(&site, &["--content-type", "text/x-unknown"]);
+    for target in ["/README", "/x.nobody-knows"] {
+        let content_type = server.get(target).field("Content-Type").unwrap().to_owned();
+        assert!(content_type.starts_with("text/x-unknown"), "{content_type}");
+    }
+    let known = server.get("/page.html");
+    assert_eq!(
+        known.field("Content-Type"),
+        Some("text/html; charset=utf-8")
+    );
+}
+
+#[test]
+fn listings_can_be_refused() {
+    let server = Server::with(&Site::new(), &["--no-listing"]);
+    for target in ["/", "/dir/", "/?format=json"] {
+        assert_eq!(server.get(target).status(), 403, "{target}");
+    }
+    assert_eq!(server.get("/docs/").body, b"<p>index</p>\n");
+    assert_eq!(server.get("/dir").status(), 301);
+}
+
+/// How many sockets of this machine listen on a port of 127.0.0.1.
+fn listening(port: u16) -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let local = format!(" 0100007F:{port:04X} 00000000:0000 0A ");
+    table.matches(&local).count()
+}
+
+#[test]
+fn every_loop_has_a_socket_of_its_own() {
+    let site = Site::new();
+    for (loops, sockets) in [("1", 1), ("2", 2), ("5", 5)] {
+        let server = Server::with(&site, &["-n", loops]);
+        assert_eq!(listening(server.port()), sockets);
+        for _ in 0..50 {
+            assert_eq!(server.get("/hello.txt").body, b"Hello, world!\n");
+        }
+        assert_eq!(server.log_lines(50).len(), 50, "every loop logs");
+    }
+}
+
+#[test]
+fn no_loops_means_one_per_processor() {
+    let server = Server::with(&Site::new(), &["--loops", "0"]);
+    let processors = std::thread::available_parallelism().unwrap().get();
+    assert_eq!(listening(server.port()), processors);
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
+fn bad_usage_is_one_line_that_names_the_option() {
+    let cases: [(&[&str], &[&str]); 21] = [
+        (&["--nonsense"], &["--nonsense"]),
+        (&["-x"], &["-x"]),
+        (&["many"], &["PORT", "many"]),
+        (&["65536"], &["PORT", "65536"]),
+        (&["-1"], &["-1"]),
+        (&["8000", "8001"], &["8001"]),
+        (&["-d"], &["--directory"]),
+        (&["-b"], &["--bind"]),
+        (&["-b", ""], &["--bind"]),
+        (&["-b", "127.0.0.1:port"], &["--bind", "127.0.0.1:port"]),
+        (&["-p", "HTTP/2"], &["--protocol", "HTTP/1.1", "HTTP/2"]),
+        (&["-n", "two"], &["--loops", "number", "two"]),
+        (&["-n", "-1"], &["--loops", "number"]),
+        (
+            &["-H", "no colon"],
+            &["--header", "NAME: VALUE", "no colon"],
+        ),
+        (&["-H", ": value"], &["--header"]),
+        (&["-H", "two words: x"], &["--header"]),
+        (&["-H", "X: a\r\nY: b"], &["--header"]),
+        (&["--content-type", "a\nb"], &["--content-type"]),
+        (
+            &["--log-format", "xml"],
+            &["--log-format", "common, combined", "xml"],
+        ),
+        (&["--log-format"], &["--log-format"]),
+        (&["-c"], &["--config"]),
+    ];
+    for (options, words) in cases {
+        assert_fails(&run(options), 2, words);
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_in_words() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(&[&port, "-b", "127.0.0.1"]);
+    assert_fails(&output, 1, &[&port, "in use"]);
+    let server = Server::with(&Site::new(), &["-n", "2"]);
+    let port = server.port().to_string();
+    let output = run(&[&port, "-b", "127.0.0.1"]);
+    assert_fails(&output, 1, &[&port, "in use"]);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_said_in_words() {
+    let output = run(&["0", "-d", "/no/such/place"]);
+    assert_fails(&output, 1, &["/no/such/place", "no such directory"]);
+}
+
+#[test]
+fn an_address_that_is_not_here_is_said_in_words() {
+    let output = run(&["0", "-b", "192.0.2.1"]);
+    assert_fails(&output, 1, &["192.0.2.1"]);
+    let output = run(&["0", "-b", "no-such-host.invalid"]);
+    assert_fails(&output, 1, &["no-such-host.invalid"]);
+}
+
+#[test]
+fn what_is_no_directory_and_no_file_is_refused() {
+    let site = Site::new();
+    site.fifo("fifo");
+    let fifo = site.at("fifo");
+    let output = run(&["0", "-b", "127.0.0.1", "-d", fifo.to_str().unwrap()]);
+    assert_fails(&output, 1, &["fifo"]);
+}
+
+#[test]
+fn a_directory_without_permission_is_said_in_words() {
+    let site = Site::new();
+    let root = site.root();
+    let root = root.to_str().unwrap();
+    let Some(command) = unprivileged(&["0", "-b", "127.0.0.1", "-d", root]) else {
+        return;
+    };
+    chmod(root, "0");
+    let output = run_command(command);
+    chmod(root, "700");
+    assert_fails(&output, 1, &[root, "permission"]);
+}
+
+fn chmod(path: &str, mode: &str) {
+    let status = Command::new("chmod").args([mode, path]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_port_without_permission_is_said_in_words() {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first: u16 = first.unwrap().trim().parse().unwrap();
+    if first < 8 {
+        return skip("every user may listen on every port here");
+    }
+    if let Some(command) = unprivileged(&["7", "-b", "127.0.0.1", "-d", "/"]) {
+        assert_fails(&run_command(command), 1, &["7", "permission"]);
+    }
+}
+
+#[test]
+fn options_come_from_a_file_and_the_command_line_wins() {
+    let site = Site::new();
+    site.file(".dot", "dot").file("README", "");
+    site.file("httpoll.conf", "# how this is served\n\n  # more\n--dotfiles\n--header X-One: from # file\n-H X-Two: 2\n--content-type text/x-file\n--log-format json\n");
+    let file = site.at("httpoll.conf");
+    let file = file.to_str().unwrap();
+
+    let server = Server::with(&site, &["-c", file]);
+    let reply = server.get("/.dot");
+    assert_eq!(reply.body, b"dot");
+    assert_eq!(reply.field("X-One"), Some("from # file"));
+    assert_eq!(reply.field("X-Two"), Some("2"));
+    assert!(server.log_lines(1)[0].starts_with('{'));
+
+    let server = Server::with(
+        &site,
+        &[
+            "--config",
+            file,
+            "--content-type",
+            "text/x-line",
+            "--log-format",
+            "common",
+        ],
+    );
+    let content_type = server
+        .get("/README")
+        .field("Content-Type")
+        .unwrap()
+        .to_owned();
+    assert!(content_type.starts_with("text/x-line"), "{content_type}");
+    assert!(server.log_lines(1)[0].starts_with("127.0.0.1 - - ["));
+}
+
+#[test]
+fn a_file_can_say_what_and_where_to_serve() {
+    let site = Site::new();
+    let root = site.root();
+    let options = format!("--directory {}\n--bind 127.0.0.1\n0\n", root.display());
+    site.file("httpoll.conf", options);
+    let file = site.at("httpoll.conf");
+    let server = Server::spawn(command(&["-c", file.to_str().unwrap()]));
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
+fn a_bad_file_is_said_in_one_line() {
+    let site = Site::new();
+    site.file("httpoll.conf", "--loops many\n");
+    let file = site.at("httpoll.conf");
+    let output = run(&["0", "-c", file.to_str().unwrap()]);
+    assert_fails(&output, 2, &["--loops", "many"]);
+    site.file("httpoll.conf", "--nonsense\n");
+    let output = run(&["0", "-c", file.to_str().unwrap()]);
+    assert_fails(&output, 2, &["httpoll.conf", "--nonsense"]);
+    let output = run(&["0", "-c", "/no/such/file"]);
+    assert_fails(&output, 1, &["/no/such/file"]);
+}

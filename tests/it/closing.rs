@@ -1,0 +1,136 @@
+//! The end of a connection: whoever ends it, every reply arrives whole.
+
+use std::io::{Read, Write};
+use std::thread;
+
+use crate::support::{Server, Site, get, request, wait_until};
+
+const BIG: u64 = 16 << 20;
+
+fn server() -> (Site, Server) {
+    let site = Site::new();
+    site.sparse("big", BIG);
+    let server = Server::start(&site);
+    (site, server)
+}
+
+#[test]
+fn a_half_closed_client_gets_its_whole_answer() {
+    let (_site, server) = server();
+    let mut client = server.connect();
+    client.send(get("/big")).half_close();
+    assert_eq!(client.read_reply().body.len() as u64, BIG);
+    client.assert_closed();
+}
+
+#[test]
+fn a_half_closed_client_gets_all_its_answers() {
+    let (_site, server) = server();
+    let mut client = server.connect();
+    client
+        .send(get("/hello.txt") + &get("/big") + &get("/docs/"))
+        .half_close();
+    assert_eq!(client.read_reply().body, b"Hello, world!\n");
+    assert_eq!(client.read_reply().body.len() as u64, BIG);
+    assert_eq!(client.read_reply().body, b"<p>index</p>\n");
+    client.assert_closed();
+}
+
+#[test]
+fn a_client_that_closes_within_a_request_gets_nothing() {
+    let (_site, server) = server();
+    for unfinished in [
+        "",
+        "GET / HTTP/1.1\r\nHost: x",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell",
+    ] {
+        server
+            .connect()
+            .send(unfinished)
+            .half_close()
+            .assert_closed();
+    }
+    let mut client = server.connect();
+    client.send(get("/hello.txt") + "GET /").half_close();
+    assert_eq!(client.read_reply().status(), 200);
+    client.assert_closed();
+}
+
+#[test]
+fn a_refusal_is_read_after_a_large_upload() {
+    let (_site, server) = server();
+    let upload = "x".repeat(3_000_000);
+    let length = format!("Content-Length: {}", upload.len());
+    for (head, status) in [
+        (request("POST", "/", &[&length]), 405),
+        (request("PUT", "/", &[&length, "Connection: close"]), 405),
+        (
+            request("POST", "/", &[&length, "Transfer-Encoding: chunked"]),
+            400,
+        ),
+        ("POST / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("POST / HTTP/3.0\r\nHost: x\r\n\r\n".to_owned(), 505),
+    ] {
+        let mut client = server.connect();
+        client.send(&head).send(&upload);
+        assert_eq!(client.read_reply().status(), status, "{head}");
+        client.assert_closed();
+    }
+}
+
+#[test]
+fn a_refusal_is_read_during_an_endless_upload() {
+    let (_site, server) = server();
+    let mut client = server.connect();
+    let mut upload = client.stream().try_clone().unwrap();
+    client.send(request("POST", "/", &["Content-Length: 99999999999"]));
+    let uploading = thread::spawn(move || while upload.write_all(&[b'x'; 65536]).is_ok() {});
+    assert_eq!(client.read_reply().status(), 405);
+    uploading.join().unwrap();
+}
+
+#[test]
+fn after_the_last_reply_the_server_closes_first() {
+    let (_site, server) = server();
+    let mut client = server.connect();
+    client.send(request("GET", "/hello.txt", &["Connection: close"]));
+    assert_eq!(client.read_reply().body, b"Hello, world!\n");
+    client.assert_closed();
+    assert_eq!(client.stream().read(&mut [0]).unwrap(), 0);
+}
+
+#[test]
+fn a_client_that_breaks_off_harms_nobody() {
+    let (_site, server) = server();
+    for _ in 0..5 {
+        let mut gone = server.connect();
+        gone.send(get("/big")).read_head();
+        let mut staying = server.connect();
+        staying.send(get("/big")).read_head();
+        gone.reset();
+        assert_eq!(staying.take(BIG as usize).len() as u64, BIG);
+        staying.assert_open();
+    }
+}
+
+#[test]
+fn closed_connections_leave_nothing_behind() {
+    let (_site, server) = server();
+    let descriptors = || {
+        std::fs::read_dir(format!("/proc/{}/fd", server.id()))
+            .unwrap()
+            .count()
+    };
+    server.get("/hello.txt");
+    let before = descriptors();
+    for round in 0..60 {
+        let mut client = server.connect();
+        client
+            .send(get(["/hello.txt", "/big", "/"][round % 3]))
+            .read_head();
+        if round % 2 == 0 {
+            client.reset();
+        }
+    }
+    wait_until("all descriptors are closed", || descriptors() <= before);
+}

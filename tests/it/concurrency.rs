@@ -1,0 +1,111 @@
+//! Many clients at once: nobody waits for anybody else.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::support::{Client, Server, Site, command, get};
+
+fn connect_many(server: &Server, count: usize) -> Vec<Client> {
+    (0..count).map(|_| server.connect()).collect()
+}
+
+#[test]
+fn idle_and_slow_clients_block_nobody() {
+    let site = Site::new();
+    site.sparse("big", 64 << 20);
+    let server = Server::start(&site);
+    let _idle = connect_many(&server, 100);
+    let mut unfinished = connect_many(&server, 100);
+    for client in &mut unfinished {
+        client.send("GET /hello.txt HTTP/1.1\r\nHost: x\r\n");
+    }
+    let mut not_reading = connect_many(&server, 20);
+    for client in &mut not_reading {
+        client.send(get("/big")).read_head();
+    }
+    assert_eq!(server.get("/hello.txt").status(), 200);
+    for client in &mut unfinished {
+        assert_eq!(client.send("\r\n").read_reply().status(), 200);
+    }
+}
+
+#[test]
+fn hundreds_of_clients_are_served_in_turn() {
+    let server = Server::start(&Site::new());
+    let mut clients = connect_many(&server, 500);
+    for _ in 0..3 {
+        for client in &mut clients {
+            client.send(get("/hello.txt"));
+        }
+        for client in &mut clients {
+            assert_eq!(client.read_reply().body, b"Hello, world!\n");
+        }
+    }
+}
+
+/// The memory that a process has now, in KiB.
+fn resident(id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_costs_little() {
+    let site = Site::new();
+    site.file("page.bin", [0; 30_000]);
+    let server = Server::start(&site);
+    let before = resident(server.id());
+    let (greedy, mut bystander) = (server.connect(), server.connect());
+    greedy.stream().set_nonblocking(true).unwrap();
+    let requests = get("/page.bin").repeat(1000);
+    let mut refused = 0;
+    while refused < 100 {
+        match greedy.stream().write(requests.as_bytes()) {
+            Ok(_) => refused = 0,
+            Err(_) => refused += 1,
+        }
+        bystander.assert_open();
+    }
+    let more = resident(server.id()).saturating_sub(before);
+    assert!(more < 16 * 1024, "{more} KiB");
+}
+
+#[test]
+fn all_loops_serve() {
+    let server = Server::with(&Site::new(), &["-n", "4"]);
+    let mut clients = connect_many(&server, 100);
+    for client in &mut clients {
+        client.send(get("/hello.txt"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.read_reply().body, b"Hello, world!\n");
+    }
+}
+
+#[test]
+fn a_server_out_of_descriptors_recovers() {
+    let site = Site::new();
+    let root = site.root();
+    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .stdin(Stdio::null());
+    shell.arg(served.get_program()).args(served.get_args());
+    let server = Server::spawn(shell);
+    let mut first = server.connect();
+    assert_eq!(first.get("/hello.txt").status(), 200);
+    let crowd = connect_many(&server, 100);
+    assert_ne!(
+        first.get("/dir/file.txt").status(),
+        200,
+        "that needs a descriptor"
+    );
+    drop(crowd);
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}

@@ -1,0 +1,174 @@
+//! Timeouts and limits, which the command line does not set: a server of the library, in a thread of the test.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::sync::mpsc::channel;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use httpoll::{HttpServer, LogFormat, ServerConfig, ServerHandle, SimpleHttpRequestHandler};
+
+use crate::support::{Client, Site, get, request, wait_until};
+
+const SHORT: Duration = Duration::from_millis(100);
+const BIG: u64 = 64 << 20;
+
+/// A server in a thread; shut down when dropped.
+struct Library {
+    address: SocketAddr,
+    handle: ServerHandle,
+    thread: Option<JoinHandle<()>>,
+    _site: Site,
+}
+
+impl Library {
+    fn start(site: &Site, config: ServerConfig) -> Self {
+        let (sender, receiver) = channel();
+        let handler = SimpleHttpRequestHandler::new(site.root()).unwrap();
+        let thread = thread::spawn(move || {
+            let config = ServerConfig {
+                log_format: LogFormat::None,
+                ..config
+            };
+            let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
+            sender
+                .send((server.server_addresses()[0], server.handle()))
+                .unwrap();
+            server.serve_forever().unwrap();
+        });
+        let (address, handle) = receiver.recv().unwrap();
+        Self {
+            address,
+            handle,
+            thread: Some(thread),
+            _site: site.clone(),
+        }
+    }
+
+    fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+}
+
+impl Drop for Library {
+    fn drop(&mut self) {
+        self.handle.shutdown();
+        let ended = self.thread.take().unwrap().join();
+        assert!(ended.is_ok() || thread::panicking());
+    }
+}
+
+fn defaults() -> ServerConfig {
+    ServerConfig {
+        linger_timeout: SHORT,
+        ..ServerConfig::default()
+    }
+}
+
+#[test]
+fn the_defaults_are_sane() {
+    let config = ServerConfig::default();
+    assert_eq!(config.head_timeout, Duration::from_secs(10));
+    assert_eq!(config.keep_alive_timeout, Duration::from_secs(60));
+    assert_eq!(config.send_timeout, Duration::from_secs(30));
+    assert_eq!(
+        (config.max_request_line, config.max_head),
+        (8 * 1024, 32 * 1024)
+    );
+}
+
+#[test]
+fn a_head_that_drips_in_is_not_waited_for() {
+    let config = ServerConfig {
+        head_timeout: SHORT,
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    let mut client = server.connect();
+    let mut drip = client.stream().try_clone().unwrap();
+    client.send("GET / HTTP/1.1\r\nX: ");
+    thread::spawn(move || {
+        while std::io::Write::write_all(&mut drip, b"x").is_ok() {
+            thread::sleep(SHORT / 10);
+        }
+    });
+    assert_eq!(client.read_reply().status(), 408);
+}
+
+#[test]
+fn a_body_that_stops_is_not_waited_for() {
+    let config = ServerConfig {
+        body_timeout: SHORT,
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    let mut client = server.connect();
+    client
+        .send(request("POST", "/", &["Content-Length: 5"]))
+        .send("hell");
+    assert_eq!(client.read_reply().status(), 408);
+    client.assert_closed();
+}
+
+#[test]
+fn idle_connections_are_closed_without_a_word() {
+    let config = ServerConfig {
+        keep_alive_timeout: SHORT,
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    let (mut fresh, mut used) = (server.connect(), server.connect());
+    assert_eq!(used.get("/hello.txt").status(), 200);
+    fresh.assert_closed();
+    used.assert_closed();
+}
+
+/// Whether the server still holds its end of the connection open.
+fn is_established(server: SocketAddr, client: &Client) -> bool {
+    let client = client.stream().local_addr().unwrap().port();
+    let ends = format!(" 0100007F:{:04X} 0100007F:{client:04X} 01 ", server.port());
+    fs::read_to_string("/proc/net/tcp").unwrap().contains(&ends)
+}
+
+#[test]
+fn a_client_that_stops_reading_is_given_up() {
+    let site = Site::new();
+    site.sparse("big", BIG);
+    let config = ServerConfig {
+        send_timeout: SHORT,
+        ..defaults()
+    };
+    let server = Library::start(&site, config);
+    let mut client = server.connect();
+    client.send(get("/big")).read_head();
+    wait_until("the connection is closed", || {
+        !is_established(server.address, &client)
+    });
+    assert!(client.count_to_end() < BIG);
+}
+
+#[test]
+fn limits_can_be_set() {
+    let config = ServerConfig {
+        max_request_line: 100,
+        max_head: 200,
+        max_discard: 10,
+        http09: false,
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    let long = "x".repeat(100);
+    for (request, status) in [
+        (get(&format!("/{long}")), 414),
+        (
+            request("GET", "/", &[&format!("X: {long}"), &format!("Y: {long}")]),
+            431,
+        ),
+        ("GET /hello.txt\r\n".to_owned(), 400),
+    ] {
+        assert_eq!(server.connect().ask(request).status(), status);
+    }
+    let mut client = server.connect();
+    let reply = client.ask(request("GET", "/hello.txt", &["Content-Length: 11"]));
+    assert!(reply.status() == 200 && reply.head.closes());
+}

@@ -1,0 +1,372 @@
+//! The page of a directory, and its JSON.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+
+use crate::support::{Client, HOSTILE, Json, Reply, Server, Site, encode, get, request};
+
+/// The targets of all links of a page, as a browser reads them.
+fn links(page: &str) -> Vec<String> {
+    let hrefs = page.split("<a ").skip(1).map(|tag| {
+        let tag = tag.split_once('>').unwrap().0;
+        tag.split_once("href=\"")
+            .unwrap()
+            .1
+            .split_once('"')
+            .unwrap()
+            .0
+    });
+    hrefs.map(|href| href.replace("&amp;", "&")).collect()
+}
+
+/// The links of a page that lead to entries.
+fn entries(page: &str) -> Vec<String> {
+    let is_entry = |href: &String| !href.starts_with('?') && !href.starts_with("../");
+    links(page).into_iter().filter(is_entry).collect()
+}
+
+fn json(reply: &Reply) -> Vec<Json> {
+    Json::parse(reply.text()).items().to_vec()
+}
+
+fn names(reply: &Reply) -> Vec<String> {
+    json(reply)
+        .iter()
+        .map(|entry| entry.get("name").text().to_owned())
+        .collect()
+}
+
+#[test]
+fn every_link_leads_to_its_file() {
+    for directory in ["", "sub dir/", "<i>%25/"] {
+        let site = Site::empty();
+        for name in HOSTILE {
+            site.file([directory.as_bytes(), name].concat(), name);
+        }
+        let server = Server::with(&site, &["--dotfiles"]);
+        let mut client = server.connect();
+        let base: String = directory
+            .split_inclusive('/')
+            .map(|name| encode(name.trim_end_matches('/').as_bytes()) + "/")
+            .collect();
+        let page = client.get(&format!("/{base}"));
+        let mut found: Vec<_> = entries(page.text())
+            .iter()
+            .map(|href| {
+                let is_plain = |byte: u8| byte.is_ascii_graphic() && !b":?#/\\\"<>".contains(&byte);
+                assert!(href.bytes().all(is_plain), "{href}");
+                client.get(&format!("/{base}{href}")).body
+            })
+            .collect();
+        found.sort();
+        let mut expected = HOSTILE.to_vec();
+        expected.sort_unstable();
+        assert_eq!(found, expected, "{directory}");
+    }
+}
+
+#[test]
+fn names_are_text_and_no_markup() {
+    let site = Site::hostile();
+    site.directory("<u>&\"/<s>");
+    let server = Server::start(&site);
+    for (target, raw) in [
+        ("/", "<img"),
+        ("/%3Cu%3E&\"/", "<u>"),
+        ("/%3Cu%3E&\"/%3Cs%3E/", "<s>"),
+    ] {
+        let page = server.get(target);
+        assert_eq!(page.status(), 200, "{target}");
+        assert!(!page.text().contains(raw), "{target}");
+        assert!(
+            page.text()
+                .contains(&raw.replace('<', "&lt;").replace('>', "&gt;")),
+            "{target}"
+        );
+    }
+    assert!(server.get("/").text().contains("\u{1f389} caf\u{e9}"));
+    assert!(server.get("/").text().contains("a&amp;amp;b"));
+}
+
+#[test]
+fn the_page_stands_alone() {
+    let reply = Server::start(&Site::new()).get("/dir/");
+    assert_eq!(
+        reply.field("Content-Type"),
+        Some("text/html; charset=utf-8")
+    );
+    let page = reply.text();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
+    for outside in [
+        "<script", "http://", "https://", "src=", "@import", "url(", " onclick",
+    ] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    for part in [
+        "charset=\"utf-8\"",
+        "name=\"viewport\"",
+        "color-scheme",
+        "<title>",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+}
+
+#[test]
+fn the_page_leads_up() {
+    let site = Site::empty();
+    site.file("a/b c/file.txt", "");
+    let page = Server::start(&site).get("/a/b%20c/");
+    let up: Vec<_> = links(page.text())
+        .into_iter()
+        .filter(|href| href.starts_with("../"))
+        .collect();
+    assert!(
+        up.contains(&"../".to_owned()) && up.contains(&"../../".to_owned()),
+        "{up:?}"
+    );
+    let root = Server::start(&site).get("/");
+    assert!(
+        !root.text().contains("../"),
+        "there is nothing above the root"
+    );
+}
+
+/// A directory whose entries stand in another order by name, by size and by date.
+fn sortable() -> Site {
+    let site = Site::empty();
+    for (name, size, changed) in [("b", 1, 3), ("C", 3, 1), ("a", 2, 2)] {
+        site.file(name, vec![b'x'; size])
+            .changed_at(name, changed * 1_000_000_000_000_000);
+    }
+    site.directory("z");
+    site
+}
+
+#[test]
+fn entries_are_sorted_as_the_query_says() {
+    let server = Server::start(&sortable());
+    for (query, order) in [
+        ("", ["z", "a", "b", "C"]),
+        ("sort=name&order=asc", ["z", "a", "b", "C"]),
+        ("sort=name&order=desc", ["z", "C", "b", "a"]),
+        ("sort=size", ["z", "b", "a", "C"]),
+        ("sort=size&order=desc", ["z", "C", "a", "b"]),
+        ("sort=date&order=asc", ["z", "C", "a", "b"]),
+        ("sort=date&order=desc", ["z", "b", "a", "C"]),
+        ("sort=nonsense&order=up&x", ["z", "a", "b", "C"]),
+    ] {
+        assert_eq!(
+            names(&server.get(&format!("/?format=json&{query}"))),
+            order,
+            "{query}"
+        );
+        let hrefs = order.map(|name| name.replace('z', "z/"));
+        assert_eq!(
+            entries(server.get(&format!("/?{query}")).text()),
+            hrefs,
+            "{query}"
+        );
+    }
+}
+
+#[test]
+fn the_page_has_links_that_sort_both_ways() {
+    let server = Server::start(&sortable());
+    let page = server.get("/");
+    let sorts: Vec<_> = links(page.text())
+        .into_iter()
+        .filter(|href| href.starts_with('?'))
+        .collect();
+    assert_eq!(sorts.len(), 3, "{sorts:?}");
+    for (key, sort) in ["name", "size", "date"].iter().zip(sorts) {
+        assert!(sort.contains(&format!("sort={key}")), "{sort}");
+        let first = server.get(&format!("/{sort}"));
+        let again = links(first.text())
+            .into_iter()
+            .find(|href| href.contains(&format!("sort={key}")))
+            .unwrap();
+        let mut files = entries(first.text())[1..].to_vec();
+        files.reverse();
+        assert_eq!(
+            entries(server.get(&format!("/{again}")).text())[1..],
+            files,
+            "{again}"
+        );
+    }
+}
+
+#[test]
+fn sizes_and_dates_are_shown() {
+    let site = Site::empty();
+    site.sparse("big", 5 << 30);
+    site.changed_at("big", 1_577_836_800_000_000_000);
+    let page = Server::start(&site).get("/");
+    assert!(page.text().contains("5.0 GiB"), "{}", page.text());
+    assert!(page.text().contains("2020"));
+}
+
+#[test]
+fn json_tells_name_type_size_and_time() {
+    let site = Site::empty();
+    site.file("file", "12345")
+        .changed_at("file", 1_577_836_800_000_000_000);
+    site.directory("directory")
+        .link("link", "file")
+        .fifo("fifo")
+        .link("broken", "nowhere");
+    let server = Server::start(&site);
+    let listing = server.get("/?format=json");
+    assert_eq!(listing.field("Content-Type"), Some("application/json"));
+    let entries: BTreeMap<_, _> = json(&listing)
+        .into_iter()
+        .map(|entry| (entry.get("name").text().to_owned(), entry))
+        .collect();
+    assert_eq!(entries.len(), 5);
+    let file = &entries["file"];
+    assert_eq!(
+        (file.get("size").number(), file.get("mtime").number()),
+        (5, 1_577_836_800)
+    );
+    assert_eq!(file.get("type").text(), "file");
+    assert_eq!(entries["directory"].get("type").text(), "directory");
+    assert_eq!(entries["link"].get("type").text(), "symlink");
+    for name in ["fifo", "broken"] {
+        assert_ne!(entries[name].get("type").text(), "file");
+        assert_eq!(entries[name].get("size"), &Json::Null);
+    }
+}
+
+#[test]
+fn json_has_every_name() {
+    let site = Site::hostile();
+    let server = Server::with(&site, &["--dotfiles"]);
+    let mut found = names(&server.get("/?format=json"));
+    let mut expected = HOSTILE
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .to_vec();
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn programs_get_json_and_people_a_page() {
+    let server = Server::start(&Site::new());
+    for (target, accept, content_type) in [
+        ("/", "application/json", "application/json"),
+        ("/", "application/json, text/html;q=0.5", "application/json"),
+        (
+            "/",
+            "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "text/html; charset=utf-8",
+        ),
+        ("/", "*/*", "text/html; charset=utf-8"),
+        ("/?format=json", "text/html", "application/json"),
+    ] {
+        let reply = server.ask(request("GET", target, &[&format!("Accept: {accept}")]));
+        assert_eq!(
+            reply.field("Content-Type"),
+            Some(content_type),
+            "{target} {accept}"
+        );
+        assert_eq!(reply.field("Vary"), Some("Accept"));
+    }
+}
+
+#[test]
+fn links_bear_a_sign() {
+    let site = Site::new();
+    site.link("inner", "hello.txt")
+        .link("inner-dir", "dir")
+        .link("outer", "/etc/passwd");
+    let server = Server::start(&site);
+    let page = server.get("/");
+    let row = |name: &str| {
+        let row = page
+            .text()
+            .split("<tr")
+            .find(|row| row.contains(&format!("href=\"{name}\"")));
+        row.unwrap().to_owned()
+    };
+    for name in ["inner", "inner-dir/", "outer"] {
+        assert!(
+            row(name).contains('@') && row(name).contains("Symbolic link"),
+            "{}",
+            row(name)
+        );
+    }
+    assert!(!row("hello.txt").contains('@') && row("dir/").contains("dir</bdi>/"));
+    assert!(
+        !row("outer").contains("root:") && !row("outer").contains(" B<"),
+        "nothing of what is outside"
+    );
+}
+
+#[test]
+fn an_empty_directory_is_a_page() {
+    let site = Site::empty();
+    let server = Server::start(&site);
+    assert_eq!(server.get("/").status(), 200);
+    assert_eq!(json(&server.get("/?format=json")), []);
+}
+
+/// A directory of ten thousand empty files.
+fn crowded() -> Site {
+    let site = Site::in_memory();
+    for number in 0..10_000 {
+        File::create(site.at(format!("{number:05}"))).unwrap();
+    }
+    site
+}
+
+#[test]
+fn ten_thousand_entries_come_in_chunks() {
+    let site = crowded();
+    let server = Server::start(&site);
+    let mut client = server.connect();
+    let expected: Vec<_> = (0..10_000).map(|number| format!("{number:05}")).collect();
+    let page = client.get("/");
+    assert!(page.head.is_chunked());
+    assert_eq!(entries(page.text()), expected);
+    let listing = client.get("/?format=json&order=desc");
+    assert!(listing.head.is_chunked());
+    assert!(names(&listing).iter().rev().eq(&expected));
+    let head = client.ask(request("HEAD", "/", &[]));
+    let but_date = |reply: &Reply| {
+        let mut fields = reply.head.fields.clone();
+        fields.retain(|(name, _)| name != "Date");
+        fields
+    };
+    assert_eq!(but_date(&head), but_date(&page));
+    client.assert_open();
+}
+
+#[test]
+fn old_clients_get_a_long_listing_without_chunks() {
+    let site = crowded();
+    let server = Server::start(&site);
+    for keep_alive in ["", "Connection: keep-alive\r\n"] {
+        let reply = server.ask(format!("GET / HTTP/1.0\r\n{keep_alive}\r\n"));
+        assert_eq!(reply.field("Transfer-Encoding"), None);
+        assert!(reply.head.closes());
+        assert_eq!(entries(reply.text()).len(), 10_000);
+    }
+    let bare = server.connect().send("GET /\r\n").read_to_end();
+    assert_eq!(entries(str::from_utf8(&bare).unwrap()).len(), 10_000);
+}
+
+#[test]
+fn long_listings_stall_nobody() {
+    let site = crowded();
+    site.file("docs/index.html", "index");
+    let server = Server::start(&site);
+    let mut readers: Vec<Client> = (0..8).map(|_| server.connect()).collect();
+    for reader in &mut readers {
+        reader.send(get("/"));
+    }
+    assert_eq!(server.get("/docs/").body, b"index");
+    for reader in &mut readers {
+        assert_eq!(entries(reader.read_reply().text()).len(), 10_001);
+    }
+}

@@ -1,0 +1,31 @@
+//! The whole program from outside: a real `httpoll` on a free port, raw bytes in, raw bytes out.
+//!
+//! One topic a file. `support/` starts servers, speaks to them over raw sockets and lays out sites.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test says what must hold by panicking where it does not, in what it calls as well"
+)]
+
+mod support;
+
+mod against_python;
+mod big_file;
+mod cli;
+mod closing;
+mod concurrency;
+mod conditional;
+mod config;
+mod expect;
+mod framing;
+mod listing;
+mod log;
+mod paths;
+mod pipelining;
+mod protocol;
+mod range;
+mod regression;
+mod resume;
+mod signals;
+mod static_files;

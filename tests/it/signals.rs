@@ -1,0 +1,102 @@
+//! Ctrl-C and SIGTERM: what is in flight is finished, the rest is closed.
+
+use std::net::TcpStream;
+
+use rustix::process::Signal;
+
+use crate::support::{Server, Site, get, wait_until};
+
+const BIG: u64 = 64 << 20;
+
+/// Waits until the server takes no connections any more: then it has seen the signal.
+fn stops_listening(server: &Server) {
+    wait_until("the server stops listening", || {
+        TcpStream::connect(server.address()).is_err()
+    });
+}
+
+#[test]
+fn ctrl_c_says_goodbye() {
+    let mut server = Server::start(&Site::new());
+    server.get("/hello.txt");
+    server.signal(Signal::INT);
+    assert_eq!(server.wait().code(), Some(0));
+    let words = server.last_words();
+    assert!(
+        words.contains("Keyboard interrupt received, exiting."),
+        "{words}"
+    );
+}
+
+#[test]
+fn a_termination_says_nothing() {
+    let mut server = Server::start(&Site::new());
+    server.signal(Signal::TERM);
+    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(server.last_words(), "");
+}
+
+#[test]
+fn a_signal_right_after_the_banner_is_not_too_early() {
+    for _ in 0..30 {
+        let mut server = Server::start(&Site::new());
+        server.signal(Signal::TERM);
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn all_loops_end() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let mut server = Server::with(&Site::new(), &["-n", "3"]);
+        let mut clients = [server.connect(), server.connect(), server.connect()];
+        for client in &mut clients {
+            client.get("/hello.txt");
+        }
+        server.signal(signal);
+        clients.iter_mut().for_each(|client| client.assert_closed());
+        assert_eq!(server.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn idle_connections_are_closed() {
+    let mut server = Server::start(&Site::new());
+    let (mut fresh, mut used) = (server.connect(), server.connect());
+    assert_eq!(used.get("/hello.txt").status(), 200);
+    server.signal(Signal::TERM);
+    fresh.assert_closed();
+    used.assert_closed();
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+#[test]
+fn a_reply_in_flight_is_finished() {
+    let site = Site::new();
+    site.sparse("big", BIG);
+    let mut server = Server::start(&site);
+    let mut client = server.connect();
+    let head = client.send(get("/big")).read_head();
+    server.signal(Signal::TERM);
+    stops_listening(&server);
+    assert_eq!(Some(client.count_to_end()), head.content_length());
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(server.log().ends_with(&format!("\" 200 {BIG}\n")));
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let (int, term) = (Signal::INT, Signal::TERM);
+    for (first, second) in [(int, int), (term, term), (int, term), (term, int)] {
+        let site = Site::new();
+        site.sparse("big", BIG);
+        let mut server = Server::start(&site);
+        let mut client = server.connect();
+        client.send(get("/big")).read_head();
+        server.signal(first);
+        stops_listening(&server);
+        server.signal(second);
+        server.wait();
+        assert!(client.count_to_end() < BIG);
+    }
+}

@@ -1,0 +1,34 @@
+//! What every test stands on.
+
+mod client;
+mod json;
+mod reply;
+mod server;
+mod site;
+
+pub(crate) use client::{Client, get, request};
+pub(crate) use json::Json;
+pub(crate) use reply::Reply;
+pub(crate) use server::{Server, command, run, run_command, unprivileged};
+pub(crate) use site::{HOSTILE, Site, encode};
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// Nothing a test waits for takes this long; it only keeps a broken server from hanging the suite.
+pub(crate) const GUARD: Duration = Duration::from_secs(20);
+
+/// Waits until `condition` holds.
+#[track_caller]
+pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !condition() {
+        assert!(started.elapsed() < GUARD, "waited in vain until {what}");
+        sleep(Duration::from_millis(2));
+    }
+}
+
+/// Says why a test, or a part of it, shows nothing on this machine.
+pub(crate) fn skip(reason: &str) {
+    eprintln!("skipped: {reason}");
+}

@@ -1,0 +1,216 @@
+//! The program as a child process.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use super::{Client, GUARD, Reply, Site, skip, wait_until};
+
+/// A running server; killed when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+    banner: String,
+    stdout: Receiver<String>,
+    stderr: PathBuf,
+    /// What is served stays there as long as the server.
+    _site: Option<Site>,
+}
+
+pub(crate) fn command(options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_httpoll"));
+    command.args(options).stdin(Stdio::null());
+    command
+}
+
+/// The program without the rights of root, or none where that cannot be had.
+pub(crate) fn unprivileged(options: &[&str]) -> Option<Command> {
+    const NOBODY: u32 = 65534;
+    let mut command = command(options);
+    if geteuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+        let mut trial = self::command(&["--version"]);
+        if trial.uid(NOBODY).gid(NOBODY).output().is_err() {
+            skip("run by root, in a place that nobody else can enter");
+            return None;
+        }
+    }
+    Some(command)
+}
+
+/// Runs the program to its end.
+pub(crate) fn run(options: &[&str]) -> Output {
+    run_command(command(options))
+}
+
+pub(crate) fn run_command(mut command: Command) -> Output {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    wait_for(&mut child);
+    child.wait_with_output().unwrap()
+}
+
+impl Server {
+    pub(crate) fn start(site: &Site) -> Self {
+        Self::with(site, &[])
+    }
+
+    pub(crate) fn with(site: &Site, options: &[&str]) -> Self {
+        let root = site.root();
+        let place = ["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()];
+        let mut server = Self::spawn(command(&[&place, options].concat()));
+        server._site = Some(site.clone());
+        server
+    }
+
+    /// Starts `command`, and returns when it listens.
+    pub(crate) fn spawn(mut command: Command) -> Self {
+        let stderr = scratch_file();
+        command.stderr(fs::File::create(&stderr).unwrap());
+        Self::spawn_with_stderr(command, stderr)
+    }
+
+    /// Starts `command`, whose standard error is not of interest here, or leads to the file `stderr`.
+    pub(crate) fn spawn_with_stderr(mut command: Command, stderr: PathBuf) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = lines(child.stdout.take().unwrap());
+        let banner = stdout.recv_timeout(GUARD).unwrap_or_else(|_| {
+            let _ = child.kill();
+            let said = fs::read_to_string(&stderr).unwrap_or_default();
+            panic!("no banner; standard error: {said}")
+        });
+        Self {
+            address: address_in(&banner),
+            child,
+            banner,
+            stdout,
+            stderr,
+            _site: None,
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The first line on standard output.
+    pub(crate) fn banner(&self) -> &str {
+        &self.banner
+    }
+
+    /// The next line on standard output.
+    pub(crate) fn line(&self) -> String {
+        self.stdout.recv_timeout(GUARD).expect("no further line")
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// Sends one request on a connection of its own and reads the reply.
+    pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
+        self.connect().ask(request)
+    }
+
+    pub(crate) fn get(&self, target: &str) -> Reply {
+        self.connect().get(target)
+    }
+
+    /// Everything on standard error so far.
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8(fs::read(&self.stderr).unwrap()).expect("a log that is no UTF-8")
+    }
+
+    /// The lines on standard error, once there are `count` of them.
+    #[track_caller]
+    pub(crate) fn log_lines(&self, count: usize) -> Vec<String> {
+        wait_until("the requests are logged", || {
+            self.log().matches('\n').count() >= count
+        });
+        let lines: Vec<_> = self.log().lines().map(str::to_owned).collect();
+        assert_eq!(lines.len(), count, "{lines:#?}");
+        lines
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        wait_for(&mut self.child)
+    }
+
+    /// All that was written to standard output after the banner and to standard error, once the process has ended.
+    pub(crate) fn last_words(&mut self) -> String {
+        self.wait();
+        let stdout: Vec<_> = self.stdout.iter().collect();
+        stdout.join("\n") + &self.log()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = fs::remove_file(&self.stderr);
+    }
+}
+
+/// Waits until `child` has ended; it is not left behind if it does not.
+fn wait_for(child: &mut Child) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > GUARD {
+            let _ = child.kill();
+            panic!("the program did not end");
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`.
+fn address_in(banner: &str) -> SocketAddr {
+    let url = banner.split(['(', ')']).nth(1).expect(banner);
+    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    host.replace("localhost", "127.0.0.1")
+        .parse()
+        .expect(banner)
+}
+
+fn lines(stdout: impl std::io::Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    receiver
+}
+
+fn scratch_file() -> PathBuf {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("httpoll-it-{}-{count}.log", std::process::id());
+    std::env::temp_dir().join(name)
+}
