@@ -48,6 +48,11 @@ pub struct ServerConfig {
     pub turn_bytes: usize,
     /// Requests that one connection may have answered in one turn of the loop.
     pub turn_requests: usize,
+    /// Bytes of memory for replies with small files that are kept; each is checked against the file system in the turn in
+    /// which it is sent.
+    pub cache_bytes: usize,
+    /// Descriptors of large files that are kept open under the same check.
+    pub cache_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
     pub extra_response_headers: Vec<(String, String)>,
     /// How a request is logged once its last byte has left.
@@ -73,6 +78,8 @@ impl Default for ServerConfig {
             allow_reuse_port: false,
             turn_bytes: 1024 * 1024,
             turn_requests: 64,
+            cache_bytes: 32 * 1024 * 1024,
+            cache_descriptors: 64,
             extra_response_headers: Vec::new(),
             log_format: LogFormat::Common,
         }
@@ -86,6 +93,16 @@ pub enum ProtocolVersion {
     Http10,
     /// Persistent connections, pipelining and chunked bodies.
     Http11,
+}
+
+impl ProtocolVersion {
+    /// Returns the version as the status line has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
 }
 
 /// The shape of an access log line on standard error.

@@ -1,11 +1,13 @@
 //! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod cache;
 mod guess_type;
 mod list_directory;
 mod open;
@@ -18,6 +20,7 @@ mod translate_path;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
 use crate::http::status::HttpStatus;
+use cache::Cache;
 use open::{Root, Symlinks};
 use overrides::Overrides;
 
@@ -49,6 +52,7 @@ pub struct SimpleHttpRequestHandler {
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
     overrides: Overrides,
+    cache: RefCell<Cache>,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
@@ -101,6 +105,7 @@ impl SimpleHttpRequestHandler {
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
+            cache: RefCell::new(Cache::new()),
             path: Vec::new(),
         })
     }

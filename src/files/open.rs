@@ -8,7 +8,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, Stat, openat, openat2};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat};
 use rustix::io::Errno;
 
 /// Never blocks on a FIFO or a device, never makes a terminal our own.
@@ -76,6 +76,11 @@ impl Root {
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
         let fd = self.open_below(path, OFlags::PATH | OFlags::CLOEXEC)?;
         Ok(rustix::fs::fstat(fd)?)
+    }
+
+    /// Tells what `path` is without opening it: only for comparing it with what was opened from there before.
+    pub(crate) fn stat_by_name(&self, path: &[u8]) -> io::Result<Stat> {
+        Ok(statat(&self.directory, path, AtFlags::empty())?)
     }
 
     fn open_below(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {

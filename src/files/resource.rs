@@ -6,6 +6,8 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{FileType, fstat};
 
+use super::cache::Identity;
+
 /// What can be served of a descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -21,8 +23,7 @@ pub(crate) struct Resource {
     pub(crate) file: File,
     pub(crate) kind: Kind,
     pub(crate) size: u64,
-    modified: i64,
-    nanoseconds: u64,
+    pub(crate) identity: Identity,
 }
 
 impl Resource {
@@ -37,21 +38,23 @@ impl Resource {
             file: fd.into(),
             kind,
             size: stat.st_size.try_into().unwrap_or(0),
-            modified: stat.st_mtime,
-            nanoseconds: stat.st_mtime_nsec,
+            identity: Identity::from(&stat),
         })
     }
 
     /// Seconds since 1970 of the last change, never later than `now` (RFC 9110 §8.8.2.1).
     pub(crate) fn last_modified(&self, now: u64) -> u64 {
-        u64::try_from(self.modified).unwrap_or(0).min(now)
+        u64::try_from(self.identity.modified.0)
+            .unwrap_or(0)
+            .min(now)
     }
 
     /// A strong entity tag: the nanosecond of the last change, and the size.
     pub(crate) fn etag(&self) -> EntityTag {
-        let changed = (self.modified as u64)
+        let (seconds, nanoseconds) = self.identity.modified;
+        let changed = (seconds as u64)
             .wrapping_mul(1_000_000_000)
-            .wrapping_add(self.nanoseconds);
+            .wrapping_add(nanoseconds);
         let mut tag = EntityTag {
             bytes: [0; EntityTag::ROOM],
             length: 0,

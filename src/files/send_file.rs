@@ -4,43 +4,45 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
+use super::cache::Identity;
 use super::guess_type::wants_charset;
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
+use crate::handler::prepared::{Prepared, PreparedContent};
 use crate::http::conditional::{Precondition, Validators, evaluate, if_range_holds};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
 
-/// Answers a GET or HEAD of `resource`, which is a regular file.
+/// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
+const SMALL: u64 = 64 * 1024;
+
+/// Answers a GET or HEAD of `resource`, which is a regular file; a reply with the whole of it is given to `keep`.
 pub(crate) fn send_file(
     exchange: &mut Exchange<'_>,
     resource: Resource,
     media_type: &str,
+    keep: impl FnOnce(Identity, &Arc<Prepared>),
 ) -> io::Result<()> {
     let tag = resource.etag();
-    let last_modified = resource.last_modified(exchange.unix_time());
+    let last_modified = resource.last_modified(exchange.clock().unix);
     let validators = Validators {
         etag: tag.as_bytes(),
         last_modified,
     };
-    match evaluate(&exchange.headers(), true, Some(&validators)) {
-        Precondition::Proceed => {}
-        Precondition::NotModified => return not_modified(exchange, &validators),
-        Precondition::Failed => {
-            exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None);
-            return Ok(());
-        }
+    if send_precondition(exchange, &validators) {
+        return Ok(());
     }
     match requested_ranges(exchange, &validators, resource.size) {
         RangeSet::Whole => {
-            begin(exchange, HttpStatus::OK, &validators);
-            content_type(exchange, media_type);
-            exchange.end_headers();
-            let size = resource.size;
-            exchange.copyfile(resource.file, 0..size);
+            let identity = resource.identity;
+            let prepared = Arc::new(prepare(exchange, resource, media_type, &validators)?);
+            keep(identity, &prepared);
+            exchange.send_prepared(prepared);
             Ok(())
         }
         RangeSet::Single(range) => {
@@ -62,6 +64,77 @@ pub(crate) fn send_file(
     }
 }
 
+/// Answers a GET or HEAD of a whole file from what was kept of it.
+pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: Arc<Prepared>) {
+    if !send_precondition(exchange, &kept.validators()) {
+        exchange.send_prepared(kept);
+    }
+}
+
+/// Answers where the request's conditions decide (RFC 9110 §13.2.2), and says whether they did.
+fn send_precondition(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -> bool {
+    match evaluate(&exchange.headers(), true, Some(validators)) {
+        Precondition::Proceed => return false,
+        Precondition::NotModified => {
+            exchange.send_response(HttpStatus::NOT_MODIFIED);
+            validator_fields(exchange, validators);
+            exchange.end_headers();
+        }
+        Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
+    }
+    true
+}
+
+/// Makes the reply with the whole file.
+fn prepare(
+    exchange: &Exchange<'_>,
+    resource: Resource,
+    media_type: &str,
+    validators: &Validators<'_>,
+) -> io::Result<Prepared> {
+    let charset = if wants_charset(media_type) {
+        "; charset=utf-8"
+    } else {
+        ""
+    };
+    let mut fields = Vec::with_capacity(256);
+    write_field(
+        &mut fields,
+        "Last-Modified",
+        &imf_fixdate(validators.last_modified),
+    );
+    write_field(&mut fields, "ETag", validators.etag);
+    write_field(&mut fields, "Accept-Ranges", b"bytes");
+    write_field(
+        &mut fields,
+        "Content-Type",
+        format!("{media_type}{charset}").as_bytes(),
+    );
+    let content = match usize::try_from(resource.size) {
+        Ok(length) if resource.size <= SMALL => {
+            let mut content = vec![0; length];
+            resource.file.read_exact_at(&mut content, 0)?;
+            PreparedContent::Memory(content.into())
+        }
+        _ => PreparedContent::File {
+            file: Arc::new(resource.file),
+            length: resource.size,
+        },
+    };
+    Ok(Prepared::new(
+        exchange.server(),
+        validators,
+        &fields,
+        content,
+    ))
+}
+
+fn write_field(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
+    for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
+        fields.extend_from_slice(piece);
+    }
+}
+
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
 fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: u64) -> RangeSet {
     if exchange.command() != "GET" {
@@ -71,18 +144,11 @@ fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: 
     let Some(range) = headers.get("range") else {
         return RangeSet::Whole;
     };
-    let holds = |value| if_range_holds(value, validators, exchange.unix_time());
+    let holds = |value| if_range_holds(value, validators, exchange.clock().unix);
     if headers.get_all("range").count() > 1 || !headers.get_all("if-range").all(holds) {
         return RangeSet::Whole;
     }
     parse_range(range, size)
-}
-
-fn not_modified(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -> io::Result<()> {
-    exchange.send_response(HttpStatus::NOT_MODIFIED);
-    validator_fields(exchange, validators);
-    exchange.end_headers();
-    Ok(())
 }
 
 fn begin(exchange: &mut Exchange<'_>, status: HttpStatus, validators: &Validators<'_>) {

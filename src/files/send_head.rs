@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::io::Errno;
 
@@ -16,6 +17,7 @@ use super::resource::{Kind, Resource};
 use super::translate_path::{clean, translate_path};
 use super::{guess_type, send_file};
 use crate::handler::exchange::Exchange;
+use crate::handler::prepared::Prepared;
 use crate::http::status::HttpStatus;
 
 impl SimpleHttpRequestHandler {
@@ -76,12 +78,17 @@ impl SimpleHttpRequestHandler {
                 return Ok(());
             }
         };
-        // 2. What is there: opened first, then asked.
+        // 2. What is known already, and still true.
+        if let Some(kept) = self.kept(exchange, path, as_directory) {
+            send_file::send_kept(exchange, kept);
+            return Ok(());
+        }
+        // 3. What is there: opened first, then asked.
         let resource = match self.resource(path) {
             Ok(resource) => resource,
             Err(error) => return send_open_error(exchange, &error),
         };
-        // 3. What belongs to it.
+        // 4. What belongs to it.
         match resource.kind {
             Kind::File if as_directory => send_not_found(exchange),
             Kind::File => self.send_file(exchange, path, resource),
@@ -113,6 +120,29 @@ impl SimpleHttpRequestHandler {
         }
     }
 
+    /// Finds the reply that was kept for `path`, or for the first index page of that directory. Ranges are cut from the file
+    /// itself, and what is replaced by the owner may change from request to request.
+    fn kept(
+        &self,
+        exchange: &Exchange<'_>,
+        path: &mut Vec<u8>,
+        as_directory: bool,
+    ) -> Option<Arc<Prepared>> {
+        if exchange.headers().get("range").is_some() || self.overrides.guess_type.is_some() {
+            return None;
+        }
+        let length = path.len();
+        if as_directory {
+            push_segment(path, self.index_pages.first()?);
+        }
+        let kept = self
+            .cache
+            .borrow_mut()
+            .get(path, exchange.clock().turn, &self.root);
+        path.truncate(length);
+        kept
+    }
+
     fn resource(&self, path: &[u8]) -> io::Result<Resource> {
         Resource::new(self.root.file(path)?)
     }
@@ -124,7 +154,12 @@ impl SimpleHttpRequestHandler {
         resource: Resource,
     ) -> io::Result<()> {
         let media_type = self.guess_type(Path::new(OsStr::from_bytes(path)));
-        send_file::send_file(exchange, resource, &media_type)
+        let (clock, config) = (exchange.clock(), exchange.server().config());
+        send_file::send_file(exchange, resource, &media_type, |identity, prepared| {
+            self.cache
+                .borrow_mut()
+                .put(path, identity, prepared, clock, config);
+        })
     }
 
     fn send_directory(
@@ -136,10 +171,7 @@ impl SimpleHttpRequestHandler {
         let length = path.len();
         for page in &self.index_pages {
             path.truncate(length);
-            if length > 0 {
-                path.push(b'/');
-            }
-            path.extend_from_slice(page.as_bytes());
+            push_segment(path, page);
             match self.resource(path) {
                 Ok(resource) if resource.kind == Kind::File => {
                     return self.send_file(exchange, path, resource);
@@ -189,6 +221,13 @@ impl SimpleHttpRequestHandler {
         exchange.stream(Box::new(listing));
         Ok(())
     }
+}
+
+fn push_segment(path: &mut Vec<u8>, segment: &str) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(segment.as_bytes());
 }
 
 /// Sends the client to the name with a slash, so that relative links in the page mean what they say. The path is made

@@ -8,7 +8,10 @@ use crate::http::date;
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     pub(crate) instant: Instant,
-    /// Seconds since 1970.
+    /// How often the clock was read: what was checked in this turn is true in it.
+    pub(crate) turn: u64,
+    pub(crate) since_1970: Duration,
+    /// The same in whole seconds.
     pub(crate) unix: u64,
     /// For `Date` (RFC 9110 §5.6.7).
     pub(crate) imf_fixdate: [u8; date::IMF_LEN],
@@ -23,30 +26,31 @@ impl Clock {
 
     /// A clock that stands still until it is read.
     pub(crate) fn at(time: SystemTime) -> Self {
-        let unix = unix_seconds(time);
+        let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+        let unix = since_1970.as_secs();
         let imf_fixdate = date::imf_fixdate(unix);
+        let log_date = date::log_date(&imf_fixdate);
         Self {
             instant: Instant::now(),
+            turn: 0,
+            since_1970,
             unix,
             imf_fixdate,
-            log_date: date::log_date(&imf_fixdate),
+            log_date,
         }
     }
 
     /// Reads both clocks of the machine: the steady one for deadlines, the other for dates.
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
-        let unix = unix_seconds(SystemTime::now());
-        if unix != self.unix {
-            self.unix = unix;
-            self.imf_fixdate = date::imf_fixdate(unix);
+        self.turn += 1;
+        self.since_1970 = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        if self.unix != self.since_1970.as_secs() {
+            self.unix = self.since_1970.as_secs();
+            self.imf_fixdate = date::imf_fixdate(self.unix);
             self.log_date = date::log_date(&self.imf_fixdate);
         }
     }
-}
-
-fn unix_seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or(Duration::ZERO)
-        .as_secs()
 }

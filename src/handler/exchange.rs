@@ -16,6 +16,7 @@ use super::deferred::{Deferred, Promise};
 use super::error_page;
 use super::log::Log;
 use super::mailbox::{Mailbox, SourceWaker};
+use super::prepared::Prepared;
 use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
 use crate::http::accept;
@@ -205,12 +206,17 @@ impl<'a> Exchange<'a> {
     ///
     /// A file that shrinks meanwhile ends the connection; it never breaks the framing.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
-        self.reply.file(file, range);
+        self.reply.file(Arc::new(file), range);
     }
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
     pub fn stream(&mut self, source: Box<dyn Source>) {
         self.reply.source(source);
+    }
+
+    /// Replies with what was prepared, head and all.
+    pub(crate) fn send_prepared(&mut self, prepared: Arc<Prepared>) {
+        self.reply.prepared(prepared, self.scene.clock);
     }
 
     /// Sends several stretches of `file` with text between.
@@ -291,9 +297,8 @@ impl<'a> Exchange<'a> {
         str::from_utf8(&self.scene.clock.log_date).unwrap_or_default()
     }
 
-    /// Seconds since 1970, as the loop last read them.
-    pub(crate) fn unix_time(&self) -> u64 {
-        self.scene.clock.unix
+    pub(crate) fn clock(&self) -> &'a Clock {
+        self.scene.clock
     }
 
     pub(crate) fn is_begun(&self) -> bool {

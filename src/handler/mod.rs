@@ -10,6 +10,7 @@ pub(crate) mod exchange;
 pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod page;
+pub(crate) mod prepared;
 pub(crate) mod reply;
 pub(crate) mod server_info;
 

@@ -8,8 +8,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use super::clock::Clock;
+use super::prepared::{Prepared, PreparedContent};
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
 use crate::http::chunked;
@@ -33,9 +35,10 @@ enum Stage {
 #[derive(Debug)]
 enum Content {
     Written,
-    File { file: File, range: Range<u64> },
+    File { file: Arc<File>, range: Range<u64> },
     Parts { file: File, parts: VecDeque<Part> },
     Source(Box<dyn Source>),
+    Prepared(Arc<Prepared>),
 }
 
 #[derive(Debug)]
@@ -108,10 +111,7 @@ impl<'a> Reply<'a> {
         }
         self.stage = Stage::Fields;
         self.status = status;
-        let version = match server.config().protocol_version {
-            ProtocolVersion::Http10 => "HTTP/1.0",
-            ProtocolVersion::Http11 => "HTTP/1.1",
-        };
+        let version = server.config().protocol_version.name();
         self.put(&[
             version.as_bytes(),
             b" ",
@@ -157,7 +157,7 @@ impl<'a> Reply<'a> {
         self.written
     }
 
-    pub(crate) fn file(&mut self, file: File, range: Range<u64>) {
+    pub(crate) fn file(&mut self, file: Arc<File>, range: Range<u64>) {
         let range = range.start..range.end.max(range.start);
         self.hand_over(Content::File { file, range });
     }
@@ -168,6 +168,17 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn source(&mut self, source: Box<dyn Source>) {
         self.hand_over(Content::Source(source));
+    }
+
+    /// Takes a reply that was made before; nothing else may have been begun.
+    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, clock: &Clock) {
+        if self.stage != Stage::Start {
+            return self.refuse("a second status line");
+        }
+        self.stage = Stage::Body;
+        self.status = HttpStatus::OK;
+        prepared.append_head(self.out, clock);
+        self.content = Content::Prepared(prepared);
     }
 
     fn hand_over(&mut self, content: Content) {
@@ -218,6 +229,17 @@ impl<'a> Reply<'a> {
                     framed.rest = self.inline_file(file, range)?;
                 }
             }
+            Content::Prepared(prepared) => {
+                self.end_head(request, server, &mut framed);
+                match &prepared.content {
+                    _ if silent => {}
+                    PreparedContent::Memory(bytes) => self.out.extend_from_slice(bytes),
+                    PreparedContent::File { file, length } => {
+                        let (file, range) = (Arc::clone(file), 0..*length);
+                        framed.rest = Body::File { file, range };
+                    }
+                }
+            }
             Content::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
                 self.end_head(request, server, &mut framed);
@@ -233,7 +255,7 @@ impl<'a> Reply<'a> {
     }
 
     /// Appends the file where it is small; else it stays to be streamed.
-    fn inline_file(&mut self, file: File, range: Range<u64>) -> io::Result<Body> {
+    fn inline_file(&mut self, file: Arc<File>, range: Range<u64>) -> io::Result<Body> {
         match usize::try_from(range.end - range.start) {
             Ok(length) if length <= INLINE_FILE => {
                 let start = self.out.len();

@@ -15,7 +15,7 @@ use crate::http::request::{Field, Request, RequestError};
 use crate::wire::spool::Spool;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
-pub(crate) const MAX_BATCH: usize = 64 * 1024;
+pub(crate) const MAX_BATCH: usize = 32 * 1024;
 /// Fields that most requests do not exceed: clearing room for [`MAX_FIELDS`] would cost each of them.
 const FEW_FIELDS: usize = 24;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -95,6 +95,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             output: Vec::new(),
         };
         let mut connection = Connection::new(pipe, Client { address, key: 0 });
+        self.desk.clock.turn += 1;
         self.desk.handler.setup(address);
         loop {
             match connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk) {

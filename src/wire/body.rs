@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::buffer::{Buffer, Sent};
 use super::send_file::send_file;
@@ -20,7 +21,7 @@ pub(crate) enum Body {
     #[default]
     Empty,
     File {
-        file: File,
+        file: Arc<File>,
         range: Range<u64>,
     },
     Parts {
@@ -324,7 +325,10 @@ mod tests {
         let Body::Parts { file, .. } = parts() else {
             panic!("no parts");
         };
-        let mut body = Body::File { file, range: 2..9 };
+        let mut body = Body::File {
+            file: Arc::new(file),
+            range: 2..9,
+        };
         let (mut transport, mut budget, mut counted) = (slow(20), 4, 0);
         let mut send =
             |budget: &mut usize| body.send(&mut transport, budget, &mut counted).unwrap();

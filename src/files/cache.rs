@@ -1,0 +1,177 @@
+//! Replies with small files, and descriptors of large ones, kept as long as the file system says that they are still true.
+//!
+//! Invariant: nothing is given out that was not checked in this same turn of the loop: path, device, inode, size and both
+//! times. A file that changed within the last ticks of the file system's clock is served but not kept, for it could change
+//! again without a trace.
+
+use std::fmt;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lru::LruCache;
+use rustix::fs::Stat;
+
+use super::open::Root;
+use crate::config::ServerConfig;
+use crate::handler::clock::Clock;
+use crate::handler::prepared::Prepared;
+
+/// A time stamp this old will not be given to another change: some file systems count in ticks of 10 ms.
+const SETTLED: Duration = Duration::from_millis(40);
+/// The same where the stamps have whole seconds only.
+const SETTLED_SECONDS: Duration = Duration::from_secs(3);
+/// What an entry costs beside its bytes.
+const ENTRY: usize = 256;
+/// More entries than this are never kept, however small they are.
+const MAX_ENTRIES: usize = 64 * 1024;
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    size: i64,
+    /// Seconds and nanoseconds since 1970.
+    pub(crate) modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl From<&Stat> for Identity {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+impl Identity {
+    /// Whether any further change after `now` (since 1970) would show.
+    fn is_settled(&self, now: Duration) -> bool {
+        let settled = if self.modified.1 == 0 && self.changed.1 == 0 {
+            SETTLED_SECONDS
+        } else {
+            SETTLED
+        };
+        [self.modified, self.changed]
+            .iter()
+            .all(|(seconds, nanoseconds)| {
+                let seconds = u64::try_from(*seconds).unwrap_or(0);
+                Duration::from_secs(seconds)
+                    .saturating_add(Duration::from_nanos(*nanoseconds) + settled)
+                    < now
+            })
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    identity: Identity,
+    /// The turn in which it was last found to be true.
+    turn: u64,
+    reply: Arc<Prepared>,
+}
+
+impl Entry {
+    fn cost(&self, path: &[u8]) -> usize {
+        ENTRY + path.len() + self.reply.memory()
+    }
+}
+
+/// Replies by path below the directory; a path is a key only once it was served, so a client cannot fill it with names.
+pub(crate) struct Cache {
+    entries: LruCache<Box<[u8]>, Entry, RandomState>,
+    bytes: usize,
+    descriptors: usize,
+}
+
+impl Cache {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: LruCache::unbounded_with_hasher(RandomState::new()),
+            bytes: 0,
+            descriptors: 0,
+        }
+    }
+
+    /// Returns the reply with the file at `path`, if there is one and it is true in this `turn`.
+    pub(crate) fn get(&mut self, path: &[u8], turn: u64, root: &Root) -> Option<Arc<Prepared>> {
+        let entry = self.entries.get_mut(path)?;
+        if entry.turn != turn {
+            let is_true = root
+                .stat_by_name(path)
+                .is_ok_and(|stat| Identity::from(&stat) == entry.identity);
+            if !is_true {
+                self.remove(path);
+                return None;
+            }
+            entry.turn = turn;
+        }
+        Some(Arc::clone(&entry.reply))
+    }
+
+    /// Keeps a reply that was made in this turn from a file that is `identity`.
+    pub(crate) fn put(
+        &mut self,
+        path: &[u8],
+        identity: Identity,
+        reply: &Arc<Prepared>,
+        clock: &Clock,
+        config: &ServerConfig,
+    ) {
+        let entry = Entry {
+            identity,
+            turn: clock.turn,
+            reply: Arc::clone(reply),
+        };
+        let cost = entry.cost(path);
+        if cost > config.cache_bytes / 8 || !identity.is_settled(clock.since_1970) {
+            return;
+        }
+        self.remove(path);
+        self.bytes += cost;
+        self.descriptors += usize::from(reply.holds_descriptor());
+        self.entries.put(path.into(), entry);
+        while self.bytes > config.cache_bytes
+            || self.descriptors > config.cache_descriptors
+            || self.entries.len() > MAX_ENTRIES
+        {
+            let Some((path, entry)) = self.entries.pop_lru() else {
+                return;
+            };
+            self.forget(&path, &entry);
+        }
+    }
+
+    fn remove(&mut self, path: &[u8]) {
+        if let Some(entry) = self.entries.pop(path) {
+            self.forget(path, &entry);
+        }
+    }
+
+    fn forget(&mut self, path: &[u8], entry: &Entry) {
+        self.bytes -= entry.cost(path);
+        self.descriptors -= usize::from(entry.reply.holds_descriptor());
+    }
+}
+
+/// A clone starts with nothing: loops share no memory.
+impl Clone for Cache {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("entries", &self.entries.len())
+            .field("bytes", &self.bytes)
+            .field("descriptors", &self.descriptors)
+            .finish_non_exhaustive()
+    }
+}
