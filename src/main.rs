@@ -33,7 +33,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
         options.config.clone(),
         options.loops,
     )?;
-    server.shutdown_on_signals(cli::banner::farewell);
+    server.shutdown_on_signals(cli::banner::farewell)?;
     cli::banner::print(&cli::banner::greeting(server.server_addresses()))?;
     Ok(server.serve_forever()?)
 }

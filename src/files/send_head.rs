@@ -233,12 +233,14 @@ fn push_segment(path: &mut Vec<u8>, segment: &str) {
 /// Sends the client to the name with a slash, so that relative links in the page mean what they say. The path is made
 /// anew from its segments: `//host` and `/\host` cannot become a Location that leads elsewhere.
 fn send_redirect(exchange: &mut Exchange<'_>, path: &[u8]) -> io::Result<()> {
-    let mut location = String::with_capacity(path.len() + 16);
-    for segment in path.split(|byte| *byte == b'/') {
-        location.push('/');
+    let mut location = "/".to_owned();
+    for segment in path
+        .split(|byte| *byte == b'/')
+        .filter(|segment| !segment.is_empty())
+    {
         location.extend(percent_encode(segment));
+        location.push('/');
     }
-    location.push('/');
     if let Some((_, query)) = exchange.path().split_once('?') {
         location.push('?');
         location.push_str(query.split_once('#').map_or(query, |(query, _)| query));

@@ -17,7 +17,7 @@ use super::connection::{Connection, Outcome};
 use super::desk::{Client, Desk};
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Listener, PAUSE};
-use super::signals::{Action, ShutdownSignals};
+use super::signals::ShutdownSignals;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
@@ -121,8 +121,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         &self.poll
     }
 
-    pub(crate) fn shutdown_on_signals(&mut self, action: Action) -> io::Result<()> {
-        self.signals = Some(ShutdownSignals::register(self.poll.registry(), action)?);
+    pub(crate) fn shutdown_on_signals(&mut self, mut signals: ShutdownSignals) -> io::Result<()> {
+        signals.register(self.poll.registry())?;
+        self.signals = Some(signals);
         Ok(())
     }
 

@@ -24,6 +24,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
 use desk::Desk;
 use event_loop::{Endpoint, EventLoop};
+use signals::ShutdownSignals;
 
 /// A server of one loop: any number of connections, no thread.
 ///
@@ -113,7 +114,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// # Errors
     /// The signals cannot be taken over.
     pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) -> io::Result<()> {
-        self.event_loop.shutdown_on_signals(Box::new(action))
+        let signals = ShutdownSignals::take_over(Box::new(action))?;
+        self.event_loop.shutdown_on_signals(signals)
     }
 
     /// Waits for events, at most `timeout` and no longer than the next deadline, and does all there is to do.

@@ -21,16 +21,20 @@ pub(crate) struct ShutdownSignals {
 }
 
 impl ShutdownSignals {
-    /// Takes over both signals. A second one ends the process at once, even if the loop cannot.
-    pub(crate) fn register(registry: &Registry, action: Action) -> io::Result<Self> {
+    /// Takes over both signals; from now on none is lost. A second one ends the process at once, even if the loop cannot.
+    pub(crate) fn take_over(action: Action) -> io::Result<Self> {
+        let signals = Signals::new([SIGINT, SIGTERM])?;
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
             flag::register(signal, Arc::clone(&asked))?;
         }
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
-        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
         Ok(Self { signals, action })
+    }
+
+    /// Has the signals arrive at a poll, those included that came before.
+    pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        registry.register(&mut self.signals, SIGNALS, Interest::READABLE)
     }
 
     /// Takes the signals that have come; says whether there was one.

@@ -9,7 +9,7 @@ use std::thread;
 use super::event_loop::{Endpoint, EventLoop};
 use super::handle::ServerHandle;
 use super::listener::listen_all;
-use super::signals::Action;
+use super::signals::ShutdownSignals;
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -23,7 +23,7 @@ pub struct ThreadingHttpServer<H> {
     config: ServerConfig,
     addresses: Vec<SocketAddr>,
     handle: ServerHandle,
-    action: Option<Action>,
+    signals: Option<ShutdownSignals>,
 }
 
 impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
@@ -62,7 +62,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             config,
             addresses,
             handle,
-            action: None,
+            signals: None,
         })
     }
 
@@ -77,8 +77,12 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     }
 
     /// Ends the server on SIGINT and SIGTERM; see [`HttpServer::shutdown_on_signals`](super::HttpServer::shutdown_on_signals).
-    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) {
-        self.action = Some(Box::new(action));
+    ///
+    /// # Errors
+    /// The signals cannot be taken over.
+    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) -> io::Result<()> {
+        self.signals = Some(ShutdownSignals::take_over(Box::new(action))?);
+        Ok(())
     }
 
     /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
@@ -92,13 +96,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             config,
             addresses,
             handle,
-            action,
+            signals,
         } = self;
-        let run = |(index, endpoint), handler: H, action: Option<Action>| {
+        let run = |(index, endpoint), handler: H, signals: Option<ShutdownSignals>| {
             let desk = new_desk(handler, config.clone(), &addresses, &handle, index);
             let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
-            let served = action
-                .map_or(Ok(()), |action| event_loop.shutdown_on_signals(action))
+            let served = signals
+                .map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))
                 .and_then(|()| event_loop.serve_forever());
             // Whichever loop ends first, the others follow.
             handle.shutdown();
@@ -116,7 +120,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
                     scope.spawn(move || run(endpoint, handler, None))
                 })
                 .collect();
-            let mut served = run(first, handler, action);
+            let mut served = run(first, handler, signals);
             for thread in threads {
                 let ended = thread
                     .join()
