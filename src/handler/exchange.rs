@@ -23,6 +23,7 @@ use crate::http::accept;
 use crate::http::headers::Headers;
 use crate::http::request::Request;
 use crate::http::status::HttpStatus;
+use crate::http::token::{is_field_value, is_token};
 use crate::wire::body::Part;
 use crate::wire::source::Source;
 use crate::wire::spool::Spool;
@@ -152,7 +153,7 @@ impl<'a> Exchange<'a> {
     /// A name that is no token, CR, LF or NUL in a value, and `Transfer-Encoding` (the server's own) are misuse: 500.
     pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
-        if !is_field(name, value) {
+        if !is_token(name.as_bytes()) || !is_field_value(value) {
             self.reply
                 .refuse("a header field with bytes that HTTP forbids");
         } else if name.eq_ignore_ascii_case("content-length") {
@@ -343,11 +344,4 @@ impl io::Write for Wfile<'_, '_> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-fn is_field(name: &str, value: &[u8]) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty()
-        && name.bytes().all(token)
-        && !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
 }

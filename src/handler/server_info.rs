@@ -1,9 +1,11 @@
 //! What a handler may know of the server it answers for.
 
+use std::io;
 use std::net::SocketAddr;
 
 use super::BaseHttpRequestHandler;
 use crate::config::ServerConfig;
+use crate::http::token::{is_field_value, is_token};
 
 /// A read-only view of the server: its configuration and where it listens.
 #[derive(Clone, Debug)]
@@ -13,6 +15,17 @@ pub struct ServerInfo {
     version_string: String,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
+}
+
+/// Says whether a server may run with `config`: what is added to every reply must not break one.
+pub(crate) fn check(config: &ServerConfig) -> io::Result<()> {
+    for (name, value) in &config.extra_response_headers {
+        if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+            let message = format!("no header field: {name:?}: {value:?}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
+    }
+    Ok(())
 }
 
 /// An error page that the handler brought along.

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a member that is not well formed counts for nothing, and where none counts the client has no preference.
 
+use super::token::is_token;
+
 /// The quality of what is wanted most, in thousandths.
 const MAX_QUALITY: u16 = 1000;
 
@@ -98,12 +100,6 @@ fn qvalue(weight: &[u8]) -> Option<u16> {
         .chain(thousandths)
         .fold(0, |value, digit| value * 10 + u16::from(digit - b'0'));
     (value <= MAX_QUALITY).then_some(value)
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(text: &[u8]) -> bool {
-    let is_tchar = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    !text.is_empty() && text.iter().all(is_tchar)
 }
 
 /// Splits at every `separator` that stands in no quoted-string (RFC 9110 §5.6.4).

@@ -4,6 +4,8 @@
 //! whatever two readers understand differently is a way to smuggle a request past one of them: lines end with CRLF, never
 //! with LF alone, and blanks stand only where the grammar has them.
 
+use super::token::is_token_byte;
+
 /// What a call of [`ChunkedDecoder::decode`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decoded {
@@ -158,7 +160,7 @@ impl State {
             (Self::DataCr, b'\r') => Self::DataLf,
             (Self::DataLf, b'\n') => FIRST_SIZE,
             (Self::Trailer, b'\r') => Self::LastLf,
-            (Self::Trailer | Self::TrailerName, _) if is_tchar(byte) => Self::TrailerName,
+            (Self::Trailer | Self::TrailerName, _) if is_token_byte(byte) => Self::TrailerName,
             (Self::TrailerName, b':') => Self::TrailerValue,
             (Self::TrailerValue, b'\r') => Self::TrailerLf,
             (Self::TrailerValue, _) if is_text(byte) => Self::TrailerValue,
@@ -172,11 +174,6 @@ impl State {
 /// What may stand in a field value or an extension: anything but control characters (RFC 9110 §5.5).
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
-}
-
-/// RFC 9110 §5.6.2.
-fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 /// What ends a chunked body that has no trailer fields.

@@ -3,6 +3,7 @@
 //! Invariant: framing that is not certain is an error, never a guess (RFC 9112 §6.3 and §11.2: smuggling).
 
 use super::request::{Field, RequestError, Version, parse_digits};
+use super::token::is_host;
 
 /// How the end of a request body is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +127,4 @@ impl Facts {
 
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// The bytes that may stand in `uri-host [":" port]` (RFC 9110 §7.2); an empty Host is allowed.
-pub(super) fn is_host(value: &[u8]) -> bool {
-    value
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte))
 }

@@ -4,7 +4,8 @@
 
 use memchr::memchr;
 
-use super::request::{RequestError, is_token_byte, without_cr, words};
+use super::request::{RequestError, without_cr, words};
+use super::token::is_token_byte;
 use crate::config::ServerConfig;
 
 /// More field lines than this are refused with 431.
@@ -54,7 +55,7 @@ impl HeadSearch {
                 if self.lines > MAX_FIELDS + 1 {
                     return Err(RequestError::TooManyFields);
                 }
-                if self.lines == 1 && words(line).count() == 2 {
+                if self.lines == 1 && words(line).nth(2).is_none() && words(line).nth(1).is_some() {
                     return Ok(Some(self.span(next)));
                 }
             }

@@ -13,3 +13,4 @@ pub(crate) mod headers;
 pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod status;
+pub(crate) mod token;

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use memchr::memchr;
 
-use super::framing::{Facts, Framing, is_host};
+use super::framing::{Facts, Framing};
 use super::headers::Headers;
 use super::status::HttpStatus;
+use super::token::{is_host, is_token, is_token_byte};
 use crate::config::ServerConfig;
 
 /// A field line, as httparse leaves it: name and value without the blanks around it.
@@ -183,7 +184,7 @@ fn parse_request_line<'a>(
     if words.next().is_some() || !line.first().is_some_and(|first| is_token_byte(*first)) {
         return Err(RequestError::RequestLine);
     }
-    if !command.iter().all(|byte| is_token_byte(*byte)) {
+    if !is_token(command) {
         return Err(RequestError::RequestLine);
     }
     if target.iter().any(u8::is_ascii_control) {
@@ -286,11 +287,6 @@ pub(super) fn parse_digits(digits: &[u8]) -> Option<u64> {
                 .saturating_add(u64::from(digit - b'0'))
         })
     })
-}
-
-/// `tchar` of RFC 9110 §5.6.2.
-pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]

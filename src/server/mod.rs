@@ -21,7 +21,7 @@ pub use handle::ServerHandle;
 
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::server_info::ServerInfo;
+use crate::handler::server_info::{ServerInfo, check};
 use desk::Desk;
 use event_loop::{Endpoint, EventLoop};
 use signals::ShutdownSignals;
@@ -71,6 +71,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         handler: H,
         config: ServerConfig,
     ) -> io::Result<Self> {
+        check(&config)?;
         let addresses = local_addresses(&listeners)?;
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;

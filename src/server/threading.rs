@@ -13,6 +13,7 @@ use super::signals::ShutdownSignals;
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::server_info::check;
 
 /// A server of several loops, each in a thread of its own and with a clone of the handler.
 #[doc(alias = "ThreadingHTTPServer")]
@@ -37,6 +38,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<Self> {
+        check(&config)?;
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
         let first = listen_all(&asked, &config)?;
         let addresses = local_addresses(&first)?;
