@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn tokens_and_hosts_are_made_of_their_bytes() {
-        for byte in 0..=255 {
+        for byte in 0..=255_u8 {
             let plain = byte.is_ascii_alphanumeric();
             assert_eq!(
                 is_token(&[byte]),

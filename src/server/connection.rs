@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
-use super::outgoing::Outgoing;
+use super::state::{Awaiting, State, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::Answer;
@@ -27,45 +27,6 @@ pub(crate) struct Connection<T> {
     transport: T,
     client: Client,
     state: State,
-}
-
-#[derive(Debug, Default)]
-enum State {
-    /// No complete head yet; waits for the socket.
-    Reading(Option<Box<Unparsed>>),
-    /// Bytes on hand, whose turn comes.
-    Parsing(Box<Unparsed>),
-    /// A head whose body is still arriving.
-    ReadingBody(Box<UnfinishedRequest>),
-    /// Heads, and small bodies with them, that the socket has not taken.
-    WritingHeaders(Box<Unsent>),
-    /// The heads have left; a body drains.
-    Streaming(Box<Unsent>),
-    /// The handler has promised a reply; another thread will give it.
-    Awaiting(Box<Awaiting>),
-    /// Our side is shut; up to so many bytes are discarded until the peer has seen the reply (RFC 9112 §9.6).
-    Lingering(usize),
-    #[default]
-    Closed,
-}
-
-#[derive(Debug)]
-struct Unparsed {
-    bytes: Vec<u8>,
-    search: HeadSearch,
-}
-
-#[derive(Debug)]
-struct Unsent {
-    outgoing: Outgoing,
-    then: Then,
-    unparsed: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Awaiting {
-    promised: PromisedReply,
-    unparsed: Vec<u8>,
 }
 
 /// How a call to [`Connection::advance`] ended.
@@ -459,15 +420,6 @@ impl<T: Transport> Connection<T> {
                 Err(error) => return Err(error),
             }
         }
-    }
-}
-
-impl Unparsed {
-    fn boxed(bytes: &[u8], search: HeadSearch) -> Box<Self> {
-        Box::new(Self {
-            bytes: bytes.to_vec(),
-            search,
-        })
     }
 }
 

@@ -16,7 +16,7 @@ use super::answering::Readable;
 use super::connection::{Connection, Outcome};
 use super::desk::{Client, Desk};
 use super::handle::ServerHandle;
-use super::listener::{Accepting, Listener, PAUSE};
+use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::signals::ShutdownSignals;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
@@ -24,8 +24,6 @@ use crate::handler::mailbox::{Content, Letter};
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
-/// Listeners count down from here, connections up from 0.
-const LAST_LISTENER: usize = usize::MAX - 2;
 
 const EVENTS: usize = 1024;
 /// One read takes at most so many bytes of a connection.
@@ -34,34 +32,6 @@ const SCRATCH: usize = 64 * 1024;
 const ACCEPTS: usize = 256;
 /// "For ever", in what the clock can count.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
-
-/// A poll with its listeners: what can be made before the thread that will run it.
-#[derive(Debug)]
-pub(crate) struct Endpoint {
-    pub(crate) poll: Poll,
-    listeners: Vec<Listener>,
-}
-
-impl Endpoint {
-    pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut registered = Vec::with_capacity(listeners.len());
-        for (index, listener) in listeners.into_iter().enumerate() {
-            listener.set_nonblocking(true)?;
-            let mut socket = mio::net::TcpListener::from_std(listener);
-            poll.registry().register(
-                &mut socket,
-                Token(LAST_LISTENER - index),
-                Interest::READABLE,
-            )?;
-            registered.push(Listener::new(socket));
-        }
-        Ok(Self {
-            poll,
-            listeners: registered,
-        })
-    }
-}
 
 #[derive(Debug)]
 pub(crate) struct EventLoop<H> {

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
+use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -14,6 +15,9 @@ use crate::config::ServerConfig;
 
 /// How long a listener without descriptors waits before it tries by itself.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Tokens of listeners count down from here, those of connections up from 0.
+pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 
 /// A listening socket of one loop.
 #[derive(Debug)]
@@ -72,6 +76,34 @@ impl Listener {
                 },
             }
         }
+    }
+}
+
+/// A poll with its listeners: what can be made before the thread that will run it.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) poll: Poll,
+    pub(crate) listeners: Vec<Listener>,
+}
+
+impl Endpoint {
+    pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let mut registered = Vec::with_capacity(listeners.len());
+        for (index, listener) in listeners.into_iter().enumerate() {
+            listener.set_nonblocking(true)?;
+            let mut socket = mio::net::TcpListener::from_std(listener);
+            poll.registry().register(
+                &mut socket,
+                Token(LAST_LISTENER - index),
+                Interest::READABLE,
+            )?;
+            registered.push(Listener::new(socket));
+        }
+        Ok(Self {
+            poll,
+            listeners: registered,
+        })
     }
 }
 

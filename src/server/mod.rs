@@ -14,6 +14,7 @@ mod listener;
 pub(crate) mod memory;
 mod outgoing;
 mod signals;
+mod state;
 pub(crate) mod threading;
 mod timers;
 
@@ -23,7 +24,8 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::{ServerInfo, check};
 use desk::Desk;
-use event_loop::{Endpoint, EventLoop};
+use event_loop::EventLoop;
+use listener::Endpoint;
 use signals::ShutdownSignals;
 
 /// A server of one loop: any number of connections, no thread.

@@ -6,9 +6,9 @@ use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::thread;
 
-use super::event_loop::{Endpoint, EventLoop};
+use super::event_loop::EventLoop;
 use super::handle::ServerHandle;
-use super::listener::listen_all;
+use super::listener::{Endpoint, listen_all};
 use super::signals::ShutdownSignals;
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;

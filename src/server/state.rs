@@ -1,0 +1,55 @@
+//! The states of a connection, named by what is awaited; the transitions are in [`super::connection`].
+//!
+//! Invariant: what a state needs lives in its variant and nowhere else, boxed, so that an idle connection costs its slot.
+
+use super::answering::{PromisedReply, Then, UnfinishedRequest};
+use super::outgoing::Outgoing;
+use crate::http::head::HeadSearch;
+
+#[derive(Debug, Default)]
+pub(crate) enum State {
+    /// No complete head yet; waits for the socket.
+    Reading(Option<Box<Unparsed>>),
+    /// Bytes on hand, whose turn comes.
+    Parsing(Box<Unparsed>),
+    /// A head whose body is still arriving.
+    ReadingBody(Box<UnfinishedRequest>),
+    /// Heads, and small bodies with them, that the socket has not taken.
+    WritingHeaders(Box<Unsent>),
+    /// The heads have left; a body drains.
+    Streaming(Box<Unsent>),
+    /// The handler has promised a reply; another thread will give it.
+    Awaiting(Box<Awaiting>),
+    /// Our side is shut; up to so many bytes are discarded until the peer has seen the reply (RFC 9112 §9.6).
+    Lingering(usize),
+    #[default]
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct Unparsed {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) search: HeadSearch,
+}
+
+#[derive(Debug)]
+pub(crate) struct Unsent {
+    pub(crate) outgoing: Outgoing,
+    pub(crate) then: Then,
+    pub(crate) unparsed: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Awaiting {
+    pub(crate) promised: PromisedReply,
+    pub(crate) unparsed: Vec<u8>,
+}
+
+impl Unparsed {
+    pub(crate) fn boxed(bytes: &[u8], search: HeadSearch) -> Box<Self> {
+        Box::new(Self {
+            bytes: bytes.to_vec(),
+            search,
+        })
+    }
+}
