@@ -49,6 +49,7 @@ mod wire;
 pub use config::{LogFormat, ProtocolVersion, ServerConfig};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::BaseHttpRequestHandler;
+pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
 pub use handler::exchange::Exchange;
 pub use handler::log::LogEntry;

@@ -55,7 +55,9 @@ impl Record {
 pub(crate) struct Log {
     format: LogFormat,
     waiting: Vec<u8>,
+    /// Since the last line that got through.
     lost: u64,
+    lost_in_all: u64,
     stderr: Stderr,
 }
 
@@ -65,6 +67,7 @@ impl Log {
             format,
             waiting: Vec::new(),
             lost: 0,
+            lost_in_all: 0,
             stderr: Stderr::open(),
         }
     }
@@ -116,7 +119,7 @@ impl Log {
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.waiting.len() > MAX_WAITING {
-            self.lost += 1;
+            self.lose(1);
             return;
         }
         let lost = std::mem::take(&mut self.lost);
@@ -127,6 +130,15 @@ impl Log {
             );
         }
         write(&mut self.waiting);
+    }
+
+    fn lose(&mut self, lines: u64) {
+        self.lost += lines;
+        self.lost_in_all += lines;
+    }
+
+    pub(crate) fn lost_in_all(&self) -> u64 {
+        self.lost_in_all
     }
 
     /// Whether lines wait that standard error did not take.
@@ -143,7 +155,7 @@ impl Log {
             Ok(length) if length == self.waiting.len() => self.waiting.clear(),
             Ok(length) => drop(self.waiting.drain(..length)),
             Err(_) => {
-                self.lost += memchr::memchr_iter(b'\n', &self.waiting).count() as u64;
+                self.lose(memchr::memchr_iter(b'\n', &self.waiting).count() as u64);
                 self.waiting.clear();
             }
         }

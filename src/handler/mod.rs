@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 pub(crate) mod clock;
+pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod error_page;
 pub(crate) mod exchange;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::BaseHttpRequestHandler;
+use super::counters::Counters;
 use crate::config::ServerConfig;
 use crate::http::token::{is_field_value, is_token};
 
@@ -15,6 +16,7 @@ pub struct ServerInfo {
     version_string: String,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
+    pub(crate) counters: Counters,
 }
 
 /// Says whether a server may run with `config`: what is added to every reply must not break one.
@@ -51,6 +53,7 @@ impl ServerInfo {
             version_string: handler.version_string(),
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
+            counters: Counters::default(),
         }
     }
 
@@ -66,6 +69,11 @@ impl ServerInfo {
     /// Returns what the `Server` field of every reply says.
     pub fn version_string(&self) -> &str {
         &self.version_string
+    }
+
+    /// Returns what this loop has counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
     }
 
     /// Returns the addresses that the server listens on, ports included.

@@ -13,6 +13,7 @@ use super::desk::{Client, Desk};
 use super::state::{Awaiting, State, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::counters::Counters;
 use crate::handler::mailbox::Answer;
 use crate::http::head::HeadSearch;
 use crate::http::request::{RequestError, request_line};
@@ -301,7 +302,10 @@ impl<T: Transport> Connection<T> {
             let sent = turn
                 .desk
                 .outgoing
-                .send(&mut self.transport, &mut turn.bytes)?;
+                .send(&mut self.transport, &mut turn.bytes);
+            let left = turn.desk.outgoing.sent();
+            count(&mut turn.desk.server.counters, left, &sent);
+            let sent = sent?;
             turn.desk.log_scratch(self.client, false);
             if sent != Sent::All {
                 self.suspend(stop.into(), bytes, turn.desk);
@@ -350,7 +354,9 @@ impl<T: Transport> Connection<T> {
         let outgoing = &mut unsent.outgoing;
         let before = outgoing.sent();
         let sent = outgoing.send(&mut self.transport, &mut turn.bytes);
-        turn.progress |= outgoing.sent() > before;
+        let left = outgoing.sent() - before;
+        turn.progress |= left > 0;
+        count(&mut turn.desk.server.counters, left, &sent);
         turn.desk.log(outgoing, self.client, sent.is_err());
         match sent? {
             Sent::All => self
@@ -421,6 +427,12 @@ impl<T: Transport> Connection<T> {
             }
         }
     }
+}
+
+/// Counts what has left, and whether the socket took it whole.
+fn count(counters: &mut Counters, left: u64, sent: &io::Result<Sent>) {
+    counters.bytes_sent += left;
+    counters.partial_writes += u64::from(matches!(sent, Ok(Sent::Wait)));
 }
 
 impl From<Sent> for Step {

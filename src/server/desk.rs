@@ -30,8 +30,6 @@ pub(crate) struct Desk<H> {
     pub(crate) outgoing: Outgoing,
     pub(crate) mailbox: Arc<Mailbox>,
     written: Vec<u8>,
-    /// Replies made so far.
-    pub(crate) answered: u64,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
 }
@@ -67,7 +65,6 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             outgoing: Outgoing::default(),
             mailbox,
             written: Vec::new(),
-            answered: 0,
             draining: false,
         }
     }
@@ -195,7 +192,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     ) -> Answered {
         match concluded {
             Concluded::Reply(framed) => {
-                self.answered += 1;
+                self.server.counters.requests += 1;
                 let keep_alive = framed.keep_alive;
                 self.outgoing
                     .push(framed, start, request, started, &self.log);

@@ -50,6 +50,8 @@ pub(crate) struct EventLoop<H> {
     handle: ServerHandle,
     index: usize,
     signals: Option<ShutdownSignals>,
+    /// When the poll last came back.
+    woke: Instant,
     /// Since a shutdown was asked for: when even replies in flight are given up.
     drain_deadline: Option<Instant>,
 }
@@ -83,6 +85,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             handle,
             index,
             signals: None,
+            woke: Instant::now(),
             drain_deadline: None,
         }
     }
@@ -99,12 +102,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// One turn. It waits at most `timeout`, and no longer than the next deadline.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = self.wait(timeout);
+        let began = Instant::now();
+        let timeout = self.wait(timeout, began);
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             polled => polled?,
         }
         self.desk.clock.read();
+        self.count_turn(began);
         mem::swap(&mut self.yielded, &mut self.resuming);
         self.take_events()?;
         self.resume_yielded();
@@ -116,19 +121,44 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         Ok(())
     }
 
-    /// Serves until one more request is answered or a shutdown is done, but at most `timeout`; says whether one was.
+    /// Counts the turn that ended when this one `began`, and the wait since.
+    fn count_turn(&mut self, began: Instant) {
+        let now = self.desk.clock.instant;
+        let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
+        let counters = &mut self.desk.server.counters;
+        counters.turns += 1;
+        counters.busy += busy;
+        counters.idle += now.saturating_duration_since(began);
+        counters.longest_turn = counters.longest_turn.max(busy);
+        counters.log_lines_lost = self.desk.log.lost_in_all();
+        counters.connections = self.connections.len() as u64;
+        counters.connections_peak = counters.connections_peak.max(counters.connections);
+    }
+
+    /// Serves until one more request is answered and its reply has left, or a shutdown is done, but at most `timeout`; says
+    /// whether there was one.
     pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let answered = self.desk.answered;
-        while self.desk.answered == answered && !self.is_finished() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let before = self.desk.server.counters.requests;
+        let mut left = timeout;
+        while !self.is_finished() {
             self.turn(left)?;
-            if left == Some(Duration::ZERO) && self.desk.answered == answered {
+            if self.desk.server.counters.requests > before && !self.is_sending() {
+                return Ok(true);
+            }
+            if left == Some(Duration::ZERO) {
                 self.desk.handler.handle_timeout();
                 return Ok(false);
             }
+            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         }
-        Ok(self.desk.answered > answered)
+        Ok(self.desk.server.counters.requests > before)
+    }
+
+    fn is_sending(&self) -> bool {
+        self.connections
+            .iter()
+            .any(|(_, slot)| slot.connection.awaits() == Some(Timeout::Send))
     }
 
     /// Stops listening; what is connected stays.
@@ -182,21 +212,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         .min()
     }
 
-    fn wait(&self, timeout: Option<Duration>) -> Option<Duration> {
-        let now = self.desk.clock.instant;
-        let due = self.next_deadline().map(|deadline| {
-            // The clock stands where the last turn read it; only a deadline that is not due needs the real time.
-            if deadline <= now {
-                Duration::ZERO
-            } else {
-                deadline.saturating_duration_since(Instant::now())
-            }
-        });
+    fn wait(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
+        let due = self
+            .next_deadline()
+            .map(|deadline| deadline.saturating_duration_since(now));
         [timeout, due].into_iter().flatten().min()
     }
 
     fn take_events(&mut self) -> io::Result<()> {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
+        self.desk.server.counters.events += events.iter().count() as u64;
         let taken = events.iter().try_for_each(|event| self.take_event(event));
         self.events = events;
         taken
@@ -365,7 +390,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             let Some((mut stream, address)) = listener.accept()? else {
                 return Ok(());
             };
+            self.desk.server.counters.accepted += 1;
             if !self.desk.handler.verify_request(address) {
+                self.desk.server.counters.refused += 1;
                 continue;
             }
             let entry = self.connections.vacant_entry();

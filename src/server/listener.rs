@@ -92,7 +92,7 @@ impl Endpoint {
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
-            let mut socket = mio::net::TcpListener::from_std(listener);
+            let mut socket = TcpListener::from_std(listener);
             poll.registry().register(
                 &mut socket,
                 Token(LAST_LISTENER - index),

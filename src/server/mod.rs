@@ -64,6 +64,14 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         Self::from_listeners(listener::listen_all(&addresses, &config)?, handler, config)
     }
 
+    /// Serves on a socket that listens already, with the default configuration.
+    ///
+    /// # Errors
+    /// A socket that cannot be polled.
+    pub fn from_listener(listener: TcpListener, handler: H) -> io::Result<Self> {
+        Self::from_listeners(vec![listener], handler, ServerConfig::default())
+    }
+
     /// Serves on sockets that listen already, as inherited from a service manager.
     ///
     /// # Errors

@@ -1,0 +1,110 @@
+//! What a loop has counted so far: enough to tell whether it, its clients or the network is the limit.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The figures of one loop since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Requests that were answered, refusals included.
+    pub requests: u64,
+    /// Bytes that were handed to the kernel, heads included.
+    pub bytes_sent: u64,
+    /// Connections that are open now.
+    pub connections: u64,
+    /// The most connections that were open at a time.
+    pub connections_peak: u64,
+    /// Connections that were accepted.
+    pub accepted: u64,
+    /// Connections that the handler did not want.
+    pub refused: u64,
+    /// How often accepting had to wait for descriptors.
+    pub accept_pauses: u64,
+    /// Writes that the socket did not take whole.
+    pub partial_writes: u64,
+    /// Log lines that standard error did not take in time.
+    pub log_lines_lost: u64,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Events in all turns.
+    pub events: u64,
+    /// The longest turn, without its wait for events.
+    pub longest_turn: Duration,
+    /// Time at work.
+    pub busy: Duration,
+    /// Time spent waiting for events.
+    pub idle: Duration,
+}
+
+impl Counters {
+    /// The share of its time, in percent, that the loop waited for events.
+    pub fn idle_percent(&self) -> f64 {
+        100.0 * self.idle.as_secs_f64()
+            / (self.idle + self.busy).as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+}
+
+/// Some lines of text for people, the last of them a verdict.
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per_turn = |count: u64| count as f64 / (self.turns.max(1)) as f64;
+        writeln!(
+            f,
+            "requests        {} ({:.1} a turn)",
+            self.requests,
+            per_turn(self.requests)
+        )?;
+        writeln!(f, "bytes sent      {}", self.bytes_sent)?;
+        writeln!(
+            f,
+            "connections     {} now, {} at most, {} accepted, {} refused",
+            self.connections, self.connections_peak, self.accepted, self.refused
+        )?;
+        writeln!(f, "accept pauses   {}", self.accept_pauses)?;
+        writeln!(f, "partial writes  {}", self.partial_writes)?;
+        writeln!(f, "log lines lost  {}", self.log_lines_lost)?;
+        writeln!(
+            f,
+            "turns           {} ({:.1} events each, the longest {:.1} ms)",
+            self.turns,
+            per_turn(self.events),
+            self.longest_turn.as_secs_f64() * 1e3
+        )?;
+        let idle = self.idle_percent();
+        if idle < 10.0 {
+            write!(f, "the server is the limit (idle {idle:.0} %)")
+        } else {
+            write!(
+                f,
+                "the client or the network is the limit (idle {idle:.0} %)"
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verdict_follows_from_where_the_time_went() {
+        let seconds = Duration::from_secs;
+        let counters = |busy, idle| Counters {
+            busy: seconds(busy),
+            idle: seconds(idle),
+            ..Counters::default()
+        };
+        assert!(
+            counters(98, 2)
+                .to_string()
+                .ends_with("the server is the limit (idle 2 %)")
+        );
+        let relaxed = counters(39, 61).to_string();
+        assert!(
+            relaxed.ends_with("the client or the network is the limit (idle 61 %)"),
+            "{relaxed}"
+        );
+        assert_eq!(Counters::default().idle_percent(), 0.0);
+    }
+}
