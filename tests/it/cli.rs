@@ -1,29 +1,14 @@
-//! The command line: every option, bad usage, and what cannot be done.
+//! The command line: every option, on its own and from a file.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::net::{Ipv6Addr, TcpListener, UdpSocket};
 use std::os::unix::ffi::OsStrExt;
-use std::process::{Command, Output};
 
-use crate::support::{
-    Client, Server, Site, command, encode, get, request, run, run_command, skip, unprivileged,
-};
+use crate::support::{Client, Server, Site, command, encode, get, request, run, skip};
 
 fn text(output: &[u8]) -> &str {
     str::from_utf8(output).unwrap()
-}
-
-/// Asserts that the program ended with one line that has all of `words` in it.
-#[track_caller]
-fn assert_fails(output: &Output, code: i32, words: &[&str]) {
-    let message = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{message}");
-    assert_eq!(message.matches('\n').count(), 1, "{message}");
-    for word in words {
-        assert!(message.contains(word), "no {word:?} in {message:?}");
-    }
-    assert!(output.stdout.is_empty());
 }
 
 fn has_ipv6() -> bool {
@@ -309,108 +294,6 @@ fn no_loops_means_one_per_processor() {
 }
 
 #[test]
-fn bad_usage_is_one_line_that_names_the_option() {
-    let cases: [(&[&str], &[&str]); 21] = [
-        (&["--nonsense"], &["--nonsense"]),
-        (&["-x"], &["-x"]),
-        (&["many"], &["PORT", "many"]),
-        (&["65536"], &["PORT", "65536"]),
-        (&["-1"], &["-1"]),
-        (&["8000", "8001"], &["8001"]),
-        (&["-d"], &["--directory"]),
-        (&["-b"], &["--bind"]),
-        (&["-b", ""], &["--bind"]),
-        (&["-b", "127.0.0.1:port"], &["--bind", "127.0.0.1:port"]),
-        (&["-p", "HTTP/2"], &["--protocol", "HTTP/1.1", "HTTP/2"]),
-        (&["-n", "two"], &["--loops", "number", "two"]),
-        (&["-n", "-1"], &["--loops", "number"]),
-        (
-            &["-H", "no colon"],
-            &["--header", "NAME: VALUE", "no colon"],
-        ),
-        (&["-H", ": value"], &["--header"]),
-        (&["-H", "two words: x"], &["--header"]),
-        (&["-H", "X: a\r\nY: b"], &["--header"]),
-        (&["--content-type", "a\nb"], &["--content-type"]),
-        (
-            &["--log-format", "xml"],
-            &["--log-format", "common, combined", "xml"],
-        ),
-        (&["--log-format"], &["--log-format"]),
-        (&["-c"], &["--config"]),
-    ];
-    for (options, words) in cases {
-        assert_fails(&run(options), 2, words);
-    }
-}
-
-#[test]
-fn a_port_that_is_taken_is_said_in_words() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port().to_string();
-    let output = run(&[&port, "-b", "127.0.0.1"]);
-    assert_fails(&output, 1, &[&port, "in use"]);
-    let server = Server::with(&Site::new(), &["-n", "2"]);
-    let port = server.port().to_string();
-    let output = run(&[&port, "-b", "127.0.0.1"]);
-    assert_fails(&output, 1, &[&port, "in use"]);
-}
-
-#[test]
-fn a_directory_that_is_not_there_is_said_in_words() {
-    let output = run(&["0", "-d", "/no/such/place"]);
-    assert_fails(&output, 1, &["/no/such/place", "no such directory"]);
-}
-
-#[test]
-fn an_address_that_is_not_here_is_said_in_words() {
-    let output = run(&["0", "-b", "192.0.2.1"]);
-    assert_fails(&output, 1, &["192.0.2.1"]);
-    let output = run(&["0", "-b", "no-such-host.invalid"]);
-    assert_fails(&output, 1, &["no-such-host.invalid"]);
-}
-
-#[test]
-fn what_is_no_directory_and_no_file_is_refused() {
-    let site = Site::new();
-    site.fifo("fifo");
-    let fifo = site.at("fifo");
-    let output = run(&["0", "-b", "127.0.0.1", "-d", fifo.to_str().unwrap()]);
-    assert_fails(&output, 1, &["fifo"]);
-}
-
-#[test]
-fn a_directory_without_permission_is_said_in_words() {
-    let site = Site::new();
-    let root = site.root();
-    let root = root.to_str().unwrap();
-    let Some(command) = unprivileged(&["0", "-b", "127.0.0.1", "-d", root]) else {
-        return;
-    };
-    chmod(root, "0");
-    let output = run_command(command);
-    chmod(root, "700");
-    assert_fails(&output, 1, &[root, "permission"]);
-}
-
-fn chmod(path: &str, mode: &str) {
-    let status = Command::new("chmod").args([mode, path]).status().unwrap();
-    assert!(status.success());
-}
-
-#[test]
-fn a_port_without_permission_is_said_in_words() {
-    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
-    let first: u16 = first.unwrap().trim().parse().unwrap();
-    if first < 8 {
-        return skip("every user may listen on every port here");
-    }
-    if let Some(command) = unprivileged(&["7", "-b", "127.0.0.1", "-d", "/"]) {
-        assert_fails(&run_command(command), 1, &["7", "permission"]);
-    }
-}
-
-#[test]
 fn options_come_from_a_file_and_the_command_line_wins() {
     let site = Site::new();
     site.file(".dot", "dot").file("README", "");
@@ -454,18 +337,4 @@ fn a_file_can_say_what_and_where_to_serve() {
     let file = site.at("httpoll.conf");
     let server = Server::spawn(command(&["-c", file.to_str().unwrap()]));
     assert_eq!(server.get("/hello.txt").status(), 200);
-}
-
-#[test]
-fn a_bad_file_is_said_in_one_line() {
-    let site = Site::new();
-    site.file("httpoll.conf", "--loops many\n");
-    let file = site.at("httpoll.conf");
-    let output = run(&["0", "-c", file.to_str().unwrap()]);
-    assert_fails(&output, 2, &["--loops", "many"]);
-    site.file("httpoll.conf", "--nonsense\n");
-    let output = run(&["0", "-c", file.to_str().unwrap()]);
-    assert_fails(&output, 2, &["httpoll.conf", "--nonsense"]);
-    let output = run(&["0", "-c", "/no/such/file"]);
-    assert_fails(&output, 1, &["/no/such/file"]);
 }

@@ -18,6 +18,7 @@ mod concurrency;
 mod conditional;
 mod config;
 mod expect;
+mod failures;
 mod framing;
 mod listing;
 mod log;

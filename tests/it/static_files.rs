@@ -314,6 +314,7 @@ fn an_error_is_plain_text_for_clients_that_take_no_html() {
         "text/html;q=0, */*",
     ] {
         let reply = server.ask(request("GET", "/missing", &[&format!("Accept: {accept}")]));
+        assert_eq!(reply.field("Vary"), Some("Accept"));
         let content_type = reply.field("Content-Type").unwrap();
         assert!(
             content_type.starts_with("text/plain"),
