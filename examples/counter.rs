@@ -1,0 +1,29 @@
+//! State without a lock: one loop owns the handler, so a plain field counts all visitors of all connections.
+
+use std::env;
+use std::io::{self, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+
+#[derive(Default)]
+struct Counter {
+    visitors: u64,
+}
+
+impl BaseHttpRequestHandler for Counter {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.visitors += 1;
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header("Content-Type", "text/plain; charset=utf-8");
+        exchange.send_header("Cache-Control", "no-store");
+        exchange.end_headers();
+        writeln!(exchange.wfile(), "You are visitor {}.", self.visitors)
+    }
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
+    let mut server = HttpServer::bind(address, Counter::default())?;
+    println!("http://{}/", server.info().addresses()[0]);
+    server.serve_forever()
+}

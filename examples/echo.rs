@@ -1,0 +1,34 @@
+//! POST comes back as it went, however it was framed.
+
+use std::env;
+use std::io::{self, Read as _, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, ServerConfig};
+
+struct Echo;
+
+impl BaseHttpRequestHandler for Echo {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let mut body = Vec::new();
+        exchange.rfile().read_to_end(&mut body)?;
+        let media_type = exchange.headers().get("content-type");
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header(
+            "Content-Type",
+            media_type.unwrap_or(b"application/octet-stream"),
+        );
+        exchange.end_headers();
+        exchange.wfile().write_all(&body)
+    }
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
+    let config = ServerConfig {
+        max_body: 16 * 1024 * 1024, // it is held in memory here; more is refused with 413
+        ..ServerConfig::default()
+    };
+    let mut server = HttpServer::bind_with(address, Echo, config)?;
+    println!("http://{}/", server.info().addresses()[0]);
+    server.serve_forever()
+}

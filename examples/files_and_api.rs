@@ -1,0 +1,43 @@
+//! The files of a directory (the second argument) with one JSON route beside them: what Python does by inheritance, by
+//! owning a handler and asking it for everything else.
+
+use std::env;
+use std::io::{self, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, SimpleHttpRequestHandler};
+
+struct FilesAndApi {
+    files: SimpleHttpRequestHandler,
+    calls: u64,
+}
+
+impl BaseHttpRequestHandler for FilesAndApi {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match (exchange.command(), exchange.path()) {
+            ("GET" | "HEAD", "/api/calls") => self.send_calls(exchange),
+            _ => self.files.handle_one_request(exchange),
+        }
+    }
+
+    fn reads_body(&self, command: &str, path: &str) -> bool {
+        self.files.reads_body(command, path)
+    }
+}
+
+impl FilesAndApi {
+    fn send_calls(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.calls += 1;
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header("Content-Type", "application/json");
+        exchange.end_headers();
+        writeln!(exchange.wfile(), r#"{{"calls":{}}}"#, self.calls)
+    }
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
+    let files = SimpleHttpRequestHandler::new(env::args().nth(2).unwrap_or(".".into()))?;
+    let mut server = HttpServer::bind(address, FilesAndApi { files, calls: 0 })?;
+    println!("http://{}/", server.info().addresses()[0]);
+    server.serve_forever()
+}

@@ -1,0 +1,34 @@
+//! As many loops as there are processors (or as the second argument says), each in a thread with its own clone of the
+//! handler: they share nothing but the port.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::thread;
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, ServerConfig, ThreadingHttpServer};
+
+#[derive(Clone, Default)]
+struct Counter {
+    answered: u64,
+}
+
+impl BaseHttpRequestHandler for Counter {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.answered += 1;
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header("Content-Type", "text/plain; charset=utf-8");
+        exchange.end_headers();
+        let thread = thread::current().id();
+        writeln!(exchange.wfile(), "{thread:?}: answer {}", self.answered)
+    }
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
+    let loops = env::args().nth(2).and_then(|loops| loops.parse().ok());
+    let loops = loops.unwrap_or(thread::available_parallelism()?);
+    let config = ServerConfig::default();
+    let server = ThreadingHttpServer::bind_with(address, Counter::default(), config, loops)?;
+    println!("http://{}/", server.server_addresses()[0]);
+    server.serve_forever()
+}

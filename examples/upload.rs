@@ -1,0 +1,44 @@
+//! PUT stores a file in a directory (the second argument): under a temporary name first, then renamed, so that whoever looks
+//! sees the old file or the new one and never half of it.
+
+use std::env;
+use std::io;
+use std::path::PathBuf;
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+use tempfile::NamedTempFile;
+
+struct Upload {
+    directory: PathBuf,
+}
+
+impl BaseHttpRequestHandler for Upload {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let Some(name) = file_name(exchange.path()) else {
+            exchange.send_error(HttpStatus::FORBIDDEN, Some("Not a name to store"), None);
+            return Ok(());
+        };
+        let mut file = NamedTempFile::new_in(&self.directory)?;
+        io::copy(&mut exchange.rfile(), &mut file)?;
+        file.persist(self.directory.join(name))?;
+        exchange.send_response(HttpStatus::CREATED);
+        exchange.end_headers();
+        Ok(())
+    }
+}
+
+/// Plain names only: nothing hidden, nothing encoded, no way out of the directory.
+fn file_name(path: &str) -> Option<&str> {
+    let name = path.strip_prefix('/')?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (name.bytes().all(plain) && (1..=200).contains(&name.len()) && !name.starts_with('.'))
+        .then_some(name)
+}
+
+fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
+    let directory = env::args().nth(2).unwrap_or(".".into()).into();
+    let mut server = HttpServer::bind(address, Upload { directory })?;
+    println!("http://{}/", server.info().addresses()[0]);
+    server.serve_forever()
+}

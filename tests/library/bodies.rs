@@ -1,0 +1,458 @@
+//! Request bodies: what reaches `rfile`, what is refused before it is read, and what the server keeps in step.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::time::Duration;
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig};
+
+use crate::child::Child;
+use crate::client::{Reply, find, get, post};
+use crate::handlers::{answering, send_text};
+use crate::running::{Running, config, eventually};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// Bytes that show by themselves where they stood.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|index| (index / 251 + index % 251) as u8)
+        .collect()
+}
+
+fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut request = head.as_bytes().to_vec();
+    for piece in body.chunks(chunk) {
+        let size = piece.len();
+        write!(request, "{size:X};name=\"va;lue\"\r\n").unwrap();
+        request.extend_from_slice(piece);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"000;last\r\nX-Trailer: yes\r\nContent-Length: 7\r\n\r\n");
+    request
+}
+
+fn echo(exchange: &mut Exchange<'_>) -> io::Result<()> {
+    let mut body = Vec::new();
+    exchange.rfile().read_to_end(&mut body)?;
+    assert_eq!(exchange.body_length(), body.len() as u64);
+    exchange.send_response(HttpStatus::OK);
+    exchange.end_headers();
+    exchange.wfile().write_all(&body)
+}
+
+#[test]
+fn a_body_of_any_size_and_framing_arrives_whole_and_the_next_request_in_step() {
+    for length in [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, 5 * MIB] {
+        let body = pattern(length);
+        for request in [
+            post("/", &body),
+            chunked(&body, 7919),
+            chunked(&body, 64 * KIB),
+        ] {
+            let both = [request.as_slice(), get("/next").as_bytes()].concat();
+            let bytes = MemoryServer::new(answering(echo)).respond(&both);
+            let replies = Reply::all(&bytes, &["POST", "GET"]);
+            assert!(replies[0].body == body, "{length}");
+            assert_eq!(replies[1].body, b"");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_comes_in_pieces_over_a_socket_arrives_whole() {
+    let server = Running::new(|| answering(echo));
+    let body = pattern(300 * KIB);
+    let mut client = server.client();
+    for request in [post("/", &body), chunked(&body, 10_000), post("/", b"")] {
+        for piece in request.chunks(33_333) {
+            client.send(piece);
+        }
+        let reply = client.reply();
+        assert!(reply.body == body || reply.body.is_empty());
+    }
+    let small = chunked(&pattern(50), 20);
+    for byte in &small {
+        client.send([*byte]);
+    }
+    assert_eq!(client.reply().body, pattern(50));
+}
+
+#[test]
+fn a_body_that_the_handler_leaves_or_reads_in_part_is_no_request() {
+    let smuggled = get("/smuggled");
+    for (length, read) in [(0, 0), (1000, 0), (1000, 10), (100 * KIB, 70 * KIB)] {
+        let body = smuggled.repeat(length / smuggled.len());
+        let mut paths = Vec::new();
+        let mut server = MemoryServer::new(answering(|exchange: &mut Exchange<'_>| {
+            paths.push(exchange.path().to_owned());
+            let mut some = vec![0; read.min(exchange.body_length() as usize)];
+            exchange.rfile().read_exact(&mut some)?;
+            send_text(exchange, "")
+        }));
+        let both = [post("/first", &body), get("/second").into_bytes()].concat();
+        let bytes = server.respond(&both);
+        Reply::all(&bytes, &["POST", "GET"]);
+        drop(server);
+        assert_eq!(paths, ["/first", "/second"]);
+    }
+}
+
+#[test]
+fn rfile_goes_on_where_it_was_left_and_then_ends() {
+    let bytes = MemoryServer::new(answering(|exchange| {
+        let (mut first, mut rest) = ([0; 3], String::new());
+        exchange.rfile().read_exact(&mut first)?;
+        exchange.rfile().read_to_string(&mut rest)?;
+        assert_eq!(exchange.rfile().read(&mut first)?, 0);
+        send_text(exchange, &rest)
+    }))
+    .respond(&post("/", "onetwo"));
+    assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "two");
+}
+
+fn at_most(max_body: u64) -> ServerConfig {
+    ServerConfig {
+        max_body,
+        ..config()
+    }
+}
+
+#[test]
+fn a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced() {
+    let server = Running::with(at_most(10), || answering(echo));
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
+    let reply = server.client().send(head).reply();
+    assert_eq!(reply.status, 413);
+    assert!(reply.closes());
+    let expecting = head.replace("\r\n\r\n", "\r\nExpect: 100-continue\r\n\r\n");
+    assert_eq!(server.client().send(expecting).reply().status, 413);
+    assert_eq!(
+        server.client().send(post("/", "1234567890")).reply().text(),
+        "1234567890"
+    );
+}
+
+#[test]
+fn a_body_too_large_is_refused_when_its_chunks_exceed_the_limit() {
+    let mut calls = 0;
+    let mut server = MemoryServer::with_config(
+        answering(|exchange: &mut Exchange<'_>| {
+            calls += 1;
+            echo(exchange)
+        }),
+        at_most(10),
+    );
+    let too_much = [chunked(&pattern(11), 5), get("/").into_bytes()].concat();
+    let bytes = server.respond(&too_much);
+    let reply = &Reply::all(&bytes, &["POST"])[0];
+    assert_eq!(reply.status, 413);
+    assert!(reply.closes());
+    let bytes = server.respond(&chunked(&pattern(10), 5));
+    assert_eq!(Reply::all(&bytes, &["POST"])[0].body, pattern(10));
+    drop(server);
+    assert_eq!(calls, 1);
+}
+
+#[test]
+fn a_client_that_waits_for_it_is_told_to_continue() {
+    let server = Running::new(|| answering(echo));
+    let mut client = server.client();
+    for value in ["100-continue", "100-Continue"] {
+        client.send(format!(
+            "{}POST / HTTP/1.1\r\nHost: test\r\nExpect: {value}\r\nContent-Length: 4\r\n\r\n",
+            get("/before")
+        ));
+        assert_eq!(client.reply().body, b"");
+        assert_eq!(
+            client.read_until("\r\n\r\n"),
+            "HTTP/1.1 100 Continue\r\n\r\n"
+        );
+        assert_eq!(client.send("body").reply().text(), "body");
+    }
+}
+
+#[test]
+fn nobody_is_told_to_continue_who_does_not_wait_or_has_nothing_to_send() {
+    let head = |length, version| {
+        format!(
+            "POST / HTTP/{version}\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    let begun = format!("{}body", head(4, "1.1"));
+    let old = format!("{}body", head(4, "1.0"));
+    for request in [begun, old, head(0, "1.1")] {
+        let bytes = MemoryServer::new(answering(echo)).respond(request.as_bytes());
+        Reply::all(&bytes, &["POST"]);
+    }
+}
+
+/// Decides about bodies by the path.
+#[derive(Default)]
+struct Doorman {
+    asked: usize,
+    answered: usize,
+}
+
+impl BaseHttpRequestHandler for Doorman {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.answered += 1;
+        echo(exchange)
+    }
+
+    fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        self.asked += 1;
+        match exchange.path() {
+            "/refused" => Ok(false),
+            "/refused-in-words" => {
+                exchange.send_error(HttpStatus::UNAUTHORIZED, None, None);
+                exchange.send_header("WWW-Authenticate", "Basic realm=\"door\"");
+                Ok(false)
+            }
+            "/fails" => Err(io::Error::other("fails")),
+            "/panics" => panic!("expected in this test"),
+            "/undecided" => {
+                exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+                Ok(true)
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {}
+}
+
+#[test]
+fn a_handler_may_refuse_a_body_before_it_is_sent() {
+    let server = Running::new(Doorman::default);
+    for (path, status) in [
+        ("/refused", 417),
+        ("/refused-in-words", 401),
+        ("/fails", 500),
+        ("/panics", 500),
+    ] {
+        let reply = server.client().send(expecting(path)).reply();
+        assert_eq!(reply.status, status, "{path}");
+        assert!(
+            reply.closes(),
+            "{path}: the body may be on its way all the same"
+        );
+        let challenge = (status == 401).then_some("Basic realm=\"door\"");
+        assert_eq!(reply.field("www-authenticate"), challenge);
+    }
+    for path in ["/", "/undecided"] {
+        let mut client = server.client();
+        client.send(expecting(path));
+        assert_eq!(
+            client.read_until("\r\n\r\n"),
+            "HTTP/1.1 100 Continue\r\n\r\n"
+        );
+        assert_eq!(client.send("body").reply().text(), "body");
+    }
+}
+
+fn expecting(path: &str) -> String {
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    )
+}
+
+#[test]
+fn a_refused_body_never_reaches_the_handler() {
+    let mut server = MemoryServer::new(Doorman::default());
+    let bytes = server.respond(expecting("/refused").as_bytes());
+    assert_eq!(Reply::all(&bytes, &["POST"])[0].status, 417);
+    assert_eq!(server.handler().answered, 0);
+    assert_eq!(server.handler().asked, 1);
+    // A body that has begun to arrive is not asked about.
+    let bytes = server.respond(format!("{}body", expecting("/refused")).as_bytes());
+    assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "body");
+    assert_eq!(server.handler().asked, 1);
+}
+
+/// Wants no bodies, except at `/wanted`.
+struct Uninterested;
+
+impl BaseHttpRequestHandler for Uninterested {
+    fn reads_body(&self, command: &str, path: &str) -> bool {
+        (command, path) == ("POST", "/wanted")
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        echo(exchange)
+    }
+
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        send_text(exchange, "next")
+    }
+}
+
+#[test]
+fn a_body_that_is_not_wanted_is_skipped() {
+    for length in [1, 100 * KIB] {
+        for unwanted in [post("/", pattern(length)), chunked(&pattern(length), 999)] {
+            let all = [unwanted, post("/wanted", "this"), get("/").into_bytes()].concat();
+            let bytes = MemoryServer::new(Uninterested).respond(&all);
+            let replies = Reply::all(&bytes, &["POST", "POST", "GET"]);
+            assert_eq!(replies[0].text(), "");
+            assert_eq!(replies[1].text(), "this");
+            assert_eq!(replies[2].text(), "next");
+        }
+    }
+}
+
+#[test]
+fn a_body_too_large_to_skip_is_answered_at_once_and_closes() {
+    let config = || ServerConfig {
+        max_discard: 10,
+        ..config()
+    };
+    let server = Running::with(config(), || Uninterested);
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
+    let reply = server.client().send(head).reply();
+    assert_eq!(reply.status, 200);
+    assert!(reply.closes());
+    let bytes =
+        MemoryServer::with_config(Uninterested, config()).respond(&chunked(&pattern(11), 5));
+    assert!(Reply::all(&bytes, &["POST"])[0].closes());
+}
+
+#[test]
+fn a_body_that_breaks_off_reaches_nobody() {
+    for request in [post("/", "whole body"), chunked(b"whole body", 4)] {
+        let mut calls = 0;
+        let mut server = MemoryServer::new(answering(|exchange: &mut Exchange<'_>| {
+            calls += 1;
+            send_text(exchange, "")
+        }));
+        for length in 1..request.len() {
+            assert_eq!(server.respond(&request[..length]), b"");
+        }
+        Reply::all(&server.respond(&request), &["POST"]);
+        drop(server);
+        assert_eq!(calls, 1);
+    }
+}
+
+#[test]
+fn a_chunk_that_is_none_is_400_and_closes() {
+    for bad in [
+        "x\r\n",
+        "4\r\nbodyX\r\n0\r\n\r\n",
+        "-4\r\nbody\r\n0\r\n\r\n",
+        "11112222333344445\r\n",
+    ] {
+        let head = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let mut server = MemoryServer::new(answering(|_| panic!("it must not be called")));
+        let bytes = server.respond(format!("{head}{bad}").as_bytes());
+        let reply = &Reply::all(&bytes, &["POST"])[0];
+        assert_eq!(reply.status, 400, "{bad:?}");
+        assert!(reply.closes());
+    }
+}
+
+#[test]
+fn a_body_that_stalls_is_408() {
+    let config = ServerConfig {
+        body_timeout: Duration::from_millis(50),
+        ..config()
+    };
+    let server = Running::with(config, || answering(echo));
+    let request = post("/", "whole body");
+    let reply = server.client().send(&request[..request.len() - 1]).reply();
+    assert_eq!(reply.status, 408);
+    assert!(reply.closes());
+}
+
+#[test]
+fn without_a_place_for_temporary_files_a_large_body_is_507_and_nothing_leaks() {
+    let server = Child::example_in("echo", &[], &[("TMPDIR", "/nonexistent/httpoll")]);
+    let mut client = server.client();
+    let small = pattern(64 * KIB);
+    assert!(client.send(post("/", &small)).reply().body == small);
+    let descriptors = server.descriptors();
+    for _ in 0..3 {
+        for request in [
+            post("/", pattern(200 * KIB)),
+            chunked(&pattern(200 * KIB), 9999),
+        ] {
+            let mut other = server.client();
+            other.send(request);
+            let reply = other.reply();
+            assert_eq!(reply.status, 507);
+            assert!(reply.closes());
+            assert!(other.rest().is_empty());
+        }
+    }
+    assert!(client.send(post("/", &small)).reply().body == small);
+    eventually(|| server.descriptors() == descriptors);
+}
+
+#[test]
+fn a_large_body_waits_in_a_file_without_a_name_that_goes_with_its_client() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let server = Child::example_in("echo", &[], &[("TMPDIR", path)]);
+    let rest = server.descriptors();
+    let request = post("/", pattern(200 * KIB));
+    let mut client = server.client();
+    client.send(&request[..150 * KIB]);
+    // Its own connection and its file.
+    eventually(|| server.descriptors() == rest + 2);
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    drop(client);
+    eventually(|| server.descriptors() == rest);
+}
+
+/// Uploads so many MiB and returns by how many KiB the most that the process ever held has grown.
+fn growth(server: &Child, method: &str, mebibytes: usize) -> u64 {
+    let mut client = server.client();
+    // What every first request costs is no matter of the size.
+    let warm_up = String::from_utf8(post("/warm.up", "x".repeat(128 * KIB))).unwrap();
+    let warm_up = client.send(warm_up.replacen("POST", method, 1)).reply();
+    assert!(warm_up.status < 300, "{}", warm_up.head);
+    let before = server.memory("VmHWM");
+    let length = mebibytes * MIB;
+    client.send(format!(
+        "{method} /large.bin HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"
+    ));
+    let piece = pattern(MIB);
+    for _ in 0..mebibytes {
+        client.send(&piece);
+    }
+    let reply = client.reply();
+    assert!(reply.status < 300, "{}", reply.head);
+    server.memory("VmHWM") - before
+}
+
+#[test]
+fn a_large_upload_costs_no_memory() {
+    let server = Child::handler("discarding");
+    let growth = growth(&server, "POST", 300);
+    assert!(growth < 4096, "{growth} KiB");
+}
+
+#[test]
+#[ignore = "writes two GiB to the disk"]
+fn an_upload_of_a_gibibyte_costs_no_memory() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Child::example("upload", &[directory.path().as_os_str()]);
+    let growth = growth(&server, "PUT", 1024);
+    assert!(growth < 4096, "{growth} KiB");
+    let stored = fs::metadata(directory.path().join("large.bin")).unwrap();
+    assert_eq!(stored.len(), 1024 * MIB as u64);
+}
+
+#[test]
+fn an_upload_stored_by_the_example_costs_no_memory_either() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Child::example("upload", &[OsStr::new(directory.path())]);
+    let growth = growth(&server, "PUT", 32);
+    assert!(growth < 4096, "{growth} KiB");
+    let stored = fs::read(directory.path().join("large.bin")).unwrap();
+    assert!(find(&stored[31 * MIB..], &pattern(100)).is_some());
+    assert_eq!(stored.len(), 32 * MIB);
+}

@@ -1,0 +1,206 @@
+//! Servers in processes of their own: the examples, and handlers whose memory or log is looked at from outside.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::{self, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{self, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source};
+
+use crate::client::{Client, PATIENCE};
+use crate::handlers::send_text;
+
+#[derive(Debug)]
+pub(crate) struct Child {
+    process: process::Child,
+    lines: BufReader<ChildStdout>,
+    errors: Arc<Mutex<String>>,
+    pub(crate) address: SocketAddr,
+}
+
+impl Child {
+    /// Starts an example on a free port, with these further arguments.
+    pub(crate) fn example(name: &str, arguments: &[&OsStr]) -> Self {
+        Self::example_in(name, arguments, &[])
+    }
+
+    pub(crate) fn example_in(
+        name: &str,
+        arguments: &[&OsStr],
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let path = Path::new(env!("CARGO_BIN_EXE_httpoll"))
+            .with_file_name("examples")
+            .join(name);
+        assert!(
+            path.exists(),
+            "no {}: `cargo build --examples` makes it",
+            path.display()
+        );
+        let mut command = Command::new(path);
+        command
+            .arg("127.0.0.1:0")
+            .args(arguments)
+            .envs(environment.iter().copied());
+        Self::start(&mut command)
+    }
+
+    /// Starts this test program again, as a server with one of the handlers below.
+    pub(crate) fn handler(name: &str) -> Self {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command
+            .args(["--exact", "child::serve", "--ignored", "--nocapture"])
+            .env("HTTPOLL_HANDLER", name);
+        Self::start(&mut command)
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let errors = Arc::new(Mutex::new(String::new()));
+        let (sink, mut stderr) = (Arc::clone(&errors), process.stderr.take().unwrap());
+        thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length @ 1..) = stderr.read(&mut buffer) {
+                sink.lock()
+                    .unwrap()
+                    .push_str(&String::from_utf8_lossy(&buffer[..length]));
+            }
+        });
+        let mut lines = BufReader::new(process.stdout.take().unwrap());
+        let address = next_address(&mut lines);
+        Self {
+            process,
+            lines,
+            errors,
+            address,
+        }
+    }
+
+    /// The address of the next server that the program has said it serves on.
+    pub(crate) fn next_address(&mut self) -> SocketAddr {
+        next_address(&mut self.lines)
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    /// What the kernel says of the process's memory in KiB, such as `VmHWM`: the most it ever held.
+    pub(crate) fn memory(&self, key: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id()))
+            .unwrap()
+            .count()
+    }
+
+    /// Waits until standard error has so many lines that contain `text`, and returns all of it.
+    pub(crate) fn errors_with(&self, text: &str, count: usize) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let errors = self.errors.lock().unwrap().clone();
+            if errors.lines().filter(|line| line.contains(text)).count() >= count {
+                return errors;
+            }
+            assert!(Instant::now() < deadline, "{text:?} not in {errors}");
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn next_address(lines: &mut impl io::BufRead) -> SocketAddr {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        assert_ne!(
+            lines.read_line(&mut line).unwrap(),
+            0,
+            "the server did not start"
+        );
+        if let Some((_, url)) = line.split_once("http://") {
+            return url.trim_end().trim_end_matches('/').parse().unwrap();
+        }
+    }
+}
+
+#[test]
+#[ignore = "a server for other tests, which start it in a process of its own"]
+fn serve() {
+    match env::var("HTTPOLL_HANDLER").as_deref() {
+        Ok("discarding") => run(Discarding),
+        Ok("failing") => run(Failing),
+        Ok("endless") => run(EndlessStream),
+        _ => {}
+    }
+}
+
+fn run(handler: impl BaseHttpRequestHandler) {
+    let mut server = HttpServer::bind("127.0.0.1:0", handler).unwrap();
+    println!("\nhttp://{}/", server.info().addresses()[0]);
+    server.serve_forever().unwrap();
+}
+
+/// Reads all of every body, and says how much that was.
+struct Discarding;
+
+impl BaseHttpRequestHandler for Discarding {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let length = io::copy(&mut exchange.rfile(), &mut io::sink())?;
+        send_text(exchange, &length.to_string())
+    }
+}
+
+struct Failing;
+
+impl BaseHttpRequestHandler for Failing {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match exchange.path() {
+            "/error" => Err(io::Error::other("it failed\nbadly")),
+            "/panic" => panic!("expected in this test"),
+            _ => send_text(exchange, "alive"),
+        }
+    }
+}
+
+struct EndlessStream;
+
+impl BaseHttpRequestHandler for EndlessStream {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        exchange.send_response(HttpStatus::OK);
+        exchange.end_headers();
+        exchange.stream(Box::new(Endless));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Endless;
+
+impl Source for Endless {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        out.resize(out.len() + 16 * 1024, b'x');
+        Ok(Fill::More)
+    }
+}

@@ -1,0 +1,359 @@
+//! What CPython pins down about http.server in its own tests (Lib/test/test_httpservers.py), asked of httpoll; where the
+//! answer differs on purpose the test says so.
+
+use std::io::{self, Read as _, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+
+use crate::client::{Framing, Reply};
+use crate::handlers::{answering, send_text};
+use crate::running::Running;
+
+/// CPython's request handler of these tests, less what only Python can do.
+struct Handler;
+
+impl BaseHttpRequestHandler for Handler {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header("Content-Type", "text/html");
+        exchange.end_headers();
+        exchange
+            .wfile()
+            .write_all(b"<html><body>Data</body></html>\r\n")
+    }
+
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+        Ok(())
+    }
+
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let custom = HttpStatus::new(999).ok_or(io::ErrorKind::InvalidInput)?;
+        match exchange.command() {
+            "CUSTOM" => exchange.send_response(custom),
+            "NOCONTENT" => exchange.send_response(HttpStatus::NO_CONTENT),
+            "UNKNOWNERROR" => {
+                exchange.send_error(custom, None, None);
+                return Ok(());
+            }
+            "EXPLAINERROR" => {
+                exchange.send_error(
+                    custom,
+                    Some("Short Message"),
+                    Some("This is a long \n explanation"),
+                );
+                return Ok(());
+            }
+            "SENDERROR" => {
+                let code: u16 = exchange.path()[1..].parse().map_err(io::Error::other)?;
+                exchange.send_error(
+                    HttpStatus::new(code).ok_or(io::ErrorKind::InvalidInput)?,
+                    None,
+                    None,
+                );
+                return Ok(());
+            }
+            "LATIN1" => {
+                exchange.send_response(HttpStatus::OK);
+                exchange.send_header("X-Special", b"D\xe4ngerous Mind".as_slice());
+            }
+            _ => return Err(io::ErrorKind::Unsupported.into()),
+        }
+        exchange.end_headers();
+        Ok(())
+    }
+
+    fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {}
+}
+
+fn responded(request: &str) -> Vec<u8> {
+    MemoryServer::new(Handler).respond(request.as_bytes())
+}
+
+/// The only reply to the only request.
+fn replied(request: &str) -> Reply {
+    let method = request.split(' ').next().unwrap();
+    Reply::all(&responded(request), &[method]).pop().unwrap()
+}
+
+#[test]
+fn request_lines_are_understood_or_refused_with_the_right_code() {
+    for (request, status) in [
+        ("GET / HTTP/1.1\nHost: a\n\n", 200),
+        ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("POST / HTTP/1.1\nHost: a\n\n", 501),
+        ("GET / FUBAR\r\n\r\n", 400),
+        ("GET / HTTP/9.9.9\r\n\r\n", 400),
+        ("GET / HTTP/-9.9\r\n\r\n", 400),
+        ("GET / HTTP/+1.0\r\n\r\n", 400),
+        ("GET / HTTP/1_0.0\r\n\r\n", 400),
+        ("GET / HTTP/1\r\n\r\n", 400),
+        ("GET / HTTP/1.\r\n\r\n", 400),
+        ("GET / HTTP/.1\r\n\r\n", 400),
+        ("GET / http/1.1\r\n\r\n", 400),
+        ("GET / FTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/99.9\r\n\r\n", 505),
+        ("GET / HTTP/2.0\r\n\r\n", 505),
+        ("GET / HTTP/1.2\r\nHost: a\r\n\r\n", 200),
+        ("GET / HTTP/1.1 more\r\n\r\n", 400),
+        ("GET\r\n\r\n", 400),
+        ("PUT /\r\n\r\n", 400),
+    ] {
+        let reply = replied(request);
+        assert_eq!(reply.status, status, "{request:?}");
+        // Differs: Python leaves out the status line until it has seen a version.
+        assert_eq!(reply.closes(), matches!(status, 400 | 505), "{request:?}");
+    }
+}
+
+#[test]
+fn a_request_without_a_version_is_answered_with_the_body_alone() {
+    let body = b"<html><body>Data</body></html>\r\n";
+    for request in [
+        "GET /\r\n",
+        "GET /\n",
+        "GET /\r\n\r\n",
+        "GET / HTTP/0.9\r\n\r\n",
+    ] {
+        assert_eq!(responded(request), body, "{request:?}");
+    }
+}
+
+#[test]
+fn an_empty_line_is_no_request() {
+    assert_eq!(responded("\r\n"), b"");
+    assert_eq!(responded(""), b"");
+    // Differs: RFC 9112 §2.2 has a server skip it, Python closes.
+    assert_eq!(replied("\r\nGET / HTTP/1.0\r\n\r\n").status, 200);
+}
+
+#[test]
+fn keep_alive_depends_on_the_version_and_on_what_the_client_says() {
+    for (version, connection, stays) in [
+        ("1.1", None, true),
+        ("1.1", Some("keep-alive"), true),
+        ("1.1", Some("close"), false),
+        ("1.1", Some("CLOSE"), false),
+        ("1.1", Some("close, x"), false), // differs: Python compares the whole value
+        ("1.1", Some("closed"), true),
+        ("1.0", None, false),
+        ("1.0", Some("keep-alive"), true),
+        ("1.0", Some("Keep-Alive"), true),
+        ("1.0", Some("close"), false),
+    ] {
+        let connection =
+            connection.map_or(String::new(), |value| format!("Connection: {value}\r\n"));
+        let request = format!("GET / HTTP/{version}\r\nHost: a\r\n{connection}\r\n");
+        let methods = if stays {
+            ["GET"; 3].as_slice()
+        } else {
+            &["GET"]
+        };
+        for reply in Reply::all(&responded(&request.repeat(3)), methods) {
+            let said = match (stays, version) {
+                (false, _) => Some("close"),
+                (true, "1.0") => Some("keep-alive"), // differs: Python does not echo it
+                (true, _) => None,
+            };
+            assert_eq!(reply.field("connection"), said, "{request}");
+        }
+    }
+}
+
+#[test]
+fn a_handler_that_breaks_is_a_500_and_not_the_end() {
+    assert_eq!(replied("BREAK / HTTP/1.1\r\nHost: a\r\n\r\n").status, 500);
+}
+
+#[test]
+fn a_status_nobody_registered_is_sent_with_what_there_is() {
+    let custom = replied("CUSTOM / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(
+        custom.head.starts_with("HTTP/1.1 999 ???\r\n"),
+        "{}",
+        custom.head
+    );
+    let unknown = replied("UNKNOWNERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(unknown.status, 999);
+    assert!(unknown.text().contains("???"));
+    let explained = replied("EXPLAINERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Differs: free text never gets into the status line.
+    assert!(
+        explained.head.starts_with("HTTP/1.1 999 ???\r\n"),
+        "{}",
+        explained.head
+    );
+    for text in ["Short Message", "This is a long \n explanation"] {
+        assert!(explained.text().contains(text));
+    }
+}
+
+#[test]
+fn a_field_may_have_bytes_beyond_ascii() {
+    let bytes = responded("LATIN1 / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let wanted = b"X-Special: D\xe4ngerous Mind\r\n";
+    assert!(crate::client::find(&bytes, wanted).is_some());
+}
+
+#[test]
+fn an_error_has_a_length_unless_it_has_no_body() {
+    for code in [404, 400, 505, 204, 205, 304] {
+        let request = format!("SENDERROR /{code} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let reply = replied(&request);
+        assert_eq!(reply.status, code);
+        let length = reply.field("content-length");
+        match code {
+            204 | 304 => assert_eq!((length, reply.framing), (None, Framing::Bodiless)),
+            205 => assert_eq!(length, Some("0")),
+            _ => assert_eq!(length, Some(reply.body.len().to_string().as_str())),
+        }
+        if matches!(code, 204 | 205 | 304) {
+            assert_eq!(reply.field("content-type"), None, "{code}");
+        }
+    }
+}
+
+#[test]
+fn head_of_an_error_says_the_length_and_has_no_body() {
+    let reply = replied("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(reply.status, 404);
+    assert!(
+        reply
+            .field("content-length")
+            .unwrap()
+            .parse::<u64>()
+            .unwrap()
+            > 0
+    );
+    assert!(reply.field("content-type").is_some());
+    assert_eq!(reply.body, b"");
+}
+
+#[test]
+fn no_content_means_none() {
+    let two = "NOCONTENT / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let replies = Reply::all(&responded(two), &["NOCONTENT", "GET"]);
+    assert_eq!(replies[0].status, 204);
+    assert_eq!(replies[0].field("content-length"), None);
+}
+
+#[test]
+fn what_a_client_sent_is_escaped_in_the_error_page() {
+    let reply = replied("GET /<script>alert(1)</script> SPAM\r\n\r\n");
+    assert_eq!(reply.status, 400);
+    assert!(!reply.text().contains("<script>alert"));
+    let bytes = MemoryServer::new(answering(|exchange| {
+        let message = format!("no {}", exchange.path());
+        exchange.send_error(HttpStatus::NOT_FOUND, Some(&message), None);
+        Ok(())
+    }))
+    .respond(b"GET /<script>alert(1)</script> HTTP/1.1\r\nHost: a\r\n\r\n");
+    let text = Reply::all(&bytes, &["GET"]).pop().unwrap();
+    assert!(
+        text.text()
+            .contains("no /&lt;script&gt;alert(1)&lt;/script&gt;")
+    );
+}
+
+#[test]
+fn too_long_and_too_many_have_codes_of_their_own() {
+    let long_line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(65537));
+    assert_eq!(replied(&long_line).status, 414);
+    let long_field = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX-A: {}\r\n\r\n",
+        "x".repeat(65537)
+    );
+    assert_eq!(replied(&long_field).status, 431);
+    let many = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "X-A: 1\r\n".repeat(100)
+    );
+    assert_eq!(replied(&many).status, 431);
+    let enough = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+        "X-A: 1\r\n".repeat(99)
+    );
+    assert_eq!(replied(&enough).status, 200);
+}
+
+#[test]
+fn leading_slashes_are_one() {
+    let path = |target: &str| {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let bytes = MemoryServer::new(answering(|exchange| {
+            let path = exchange.path().to_owned();
+            send_text(exchange, &path)
+        }))
+        .respond(request.as_bytes());
+        Reply::all(&bytes, &["GET"])[0].text().to_owned()
+    };
+    assert_eq!(
+        path("//evil.example/%2e%2e?a#b"),
+        "/evil.example/%2e%2e?a#b"
+    );
+    assert_eq!(path("/////x"), "/x");
+    assert_eq!(path("/a//b"), "/a//b");
+    assert_eq!(path("http://evil.example//x"), "/x");
+}
+
+#[test]
+fn expectations_are_for_http_1_1() {
+    let refusing = |version: &str| {
+        struct Refusing;
+        impl BaseHttpRequestHandler for Refusing {
+            fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+                send_text(exchange, "put")
+            }
+            fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+                exchange.send_error(HttpStatus::EXPECTATION_FAILED, None, None);
+                Ok(false)
+            }
+        }
+        let server = Running::new(|| Refusing);
+        let mut client = server.client();
+        client.send(format!(
+            "PUT / HTTP/{version}\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n"
+        ));
+        if version == "1.0" {
+            client.send("x");
+        }
+        client.reply().status
+    };
+    assert_eq!(refusing("1.1"), 417);
+    assert_eq!(refusing("1.0"), 200);
+    let unknown = "PUT / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx";
+    assert_eq!(replied(unknown).status, 417);
+}
+
+#[test]
+fn head_and_body_leave_in_one_write() {
+    let server = Running::new(|| {
+        answering(|exchange| match exchange.path() {
+            "/error" => {
+                exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+                Ok(())
+            }
+            _ => {
+                exchange.send_response(HttpStatus::OK);
+                for number in 0..50 {
+                    exchange.send_header(&format!("X-{number}"), "value");
+                }
+                exchange.end_headers();
+                (0..1000).try_for_each(|_| exchange.wfile().write_all(b"line of text\n"))
+            }
+        })
+    });
+    for path in ["/error", "/"] {
+        for _ in 0..20 {
+            let mut client = server.client();
+            client.send(crate::client::get(path));
+            let mut buffer = vec![0; 64 * 1024];
+            let length = client.stream.read(&mut buffer).unwrap();
+            let whole = Reply::parse(&buffer[..length], "GET", false);
+            assert!(
+                whole.is_some_and(|(_, end)| end == length),
+                "{path}: not in one piece"
+            );
+        }
+    }
+}

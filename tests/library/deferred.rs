@@ -1,0 +1,378 @@
+//! Replies that come later, from another thread: who waits for them, who does not, and what becomes of those nobody wants.
+
+use std::io::{self, Read as _};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use httpoll::{Deferred, Exchange, Fill, MemoryServer, Source};
+use socket2::SockRef;
+
+use crate::client::{Client, PATIENCE, Reply, get, post};
+use crate::handlers::{answering, send_text};
+use crate::running::{Running, eventually};
+
+/// A server that defers every request but `/`, and where its promises arrive.
+fn deferring() -> (Running, Receiver<(String, Deferred)>) {
+    let (promise, promises) = mpsc::channel();
+    let server = Running::new(move || {
+        answering(move |exchange| {
+            if exchange.path() == "/" {
+                return send_text(exchange, "at once");
+            }
+            let path = exchange.path().to_owned();
+            promise.send((path, exchange.defer())).unwrap();
+            Ok(())
+        })
+    });
+    (server, promises)
+}
+
+fn next(promises: &Receiver<(String, Deferred)>) -> Deferred {
+    promises.recv_timeout(PATIENCE).unwrap().1
+}
+
+fn answer(deferred: Deferred, text: &'static str) {
+    deferred.answer(move |exchange| send_text(exchange, text));
+}
+
+#[test]
+fn a_reply_may_come_from_another_thread_while_others_are_served() {
+    let (server, promises) = deferring();
+    let mut waiting = server.client();
+    waiting.send(get("/later"));
+    let deferred = next(&promises);
+    let mut other = server.client();
+    for _ in 0..3 {
+        assert_eq!(other.get("/").text(), "at once");
+    }
+    assert!(waiting.has_nothing());
+    thread::spawn(move || answer(deferred, "later"))
+        .join()
+        .unwrap();
+    assert_eq!(waiting.reply().text(), "later");
+    assert_eq!(waiting.get("/").text(), "at once");
+}
+
+#[test]
+fn requests_behind_a_promise_wait_and_are_answered_in_order() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send([get("/"), get("/1"), get("/"), get("/2"), get("/")].concat());
+    assert_eq!(client.reply().text(), "at once");
+    let first = next(&promises);
+    server.client().get("/");
+    assert!(
+        promises.try_recv().is_err(),
+        "the second must wait for the first"
+    );
+    assert!(client.has_nothing());
+    answer(first, "first");
+    assert_eq!(client.reply().text(), "first");
+    assert_eq!(client.reply().text(), "at once");
+    client.send(get("/"));
+    answer(next(&promises), "second");
+    for text in ["second", "at once", "at once"] {
+        assert_eq!(client.reply().text(), text);
+    }
+}
+
+#[test]
+fn promises_of_several_connections_may_be_kept_in_any_order() {
+    let (server, promises) = deferring();
+    let mut clients: Vec<_> = (0..20)
+        .map(|number| {
+            let mut client = server.client();
+            client.send(get(&format!("/{number}")));
+            client
+        })
+        .collect();
+    let mut open: Vec<_> = clients
+        .iter()
+        .map(|_| promises.recv_timeout(PATIENCE).unwrap())
+        .collect();
+    while let Some((path, deferred)) = open.pop() {
+        let number: usize = path[1..].parse().unwrap();
+        deferred.answer(move |exchange| {
+            let path = exchange.path().to_owned();
+            send_text(exchange, &path)
+        });
+        assert_eq!(clients[number].reply().text(), path);
+    }
+}
+
+#[test]
+fn a_promise_that_is_dropped_is_a_500() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send([get("/later"), get("/")].concat());
+    drop(next(&promises));
+    assert_eq!(client.reply().status, 500);
+    assert_eq!(client.reply().text(), "at once");
+}
+
+#[test]
+fn an_answer_that_fails_panics_or_says_nothing_is_a_500() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    let answers: [fn(&mut Exchange<'_>) -> io::Result<()>; 3] = [
+        |_| Err(io::Error::other("fails")),
+        |_| panic!("expected in this test"),
+        |_| Ok(()),
+    ];
+    for answer in answers {
+        client.send([get("/later"), get("/")].concat());
+        next(&promises).answer(answer);
+        assert_eq!(client.reply().status, 500);
+        assert_eq!(client.reply().text(), "at once");
+    }
+}
+
+#[test]
+fn the_promise_knows_that_its_client_has_left() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send(get("/later"));
+    let deferred = next(&promises);
+    server.client().get("/");
+    assert!(!deferred.client_left());
+    drop(client);
+    eventually(|| deferred.client_left());
+    answer(deferred, "to nobody");
+    assert_eq!(server.client().get("/").text(), "at once");
+}
+
+#[test]
+fn a_client_that_left_with_its_request_is_known_too() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send(get("/later")).half_close();
+    let deferred = next(&promises);
+    eventually(|| deferred.client_left());
+    // It has only closed its sending side: the answer still reaches it.
+    answer(deferred, "all the same");
+    assert_eq!(client.reply().text(), "all the same");
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_client_that_left_is_known_to_the_promises_of_all_its_requests() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send([get("/1"), get("/2")].concat()).half_close();
+    let first = next(&promises);
+    eventually(|| first.client_left());
+    answer(first, "first");
+    let second = next(&promises);
+    eventually(|| second.client_left());
+}
+
+/// Leaves by a reset, so that the server forgets the connection at once.
+fn reset(client: Client) {
+    SockRef::from(&client.stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(client);
+}
+
+#[test]
+fn an_answer_never_reaches_another_connection_in_the_same_place() {
+    let (server, promises) = deferring();
+    let mut leaving = server.client();
+    leaving.send(get("/leaving"));
+    let stale = next(&promises);
+    reset(leaving);
+    eventually(|| stale.client_left());
+    // The slot is free now, and the next connection takes it.
+    let mut staying = server.client();
+    staying.send(get("/staying"));
+    let fresh = next(&promises);
+    answer(stale, "for the one that left");
+    server.client().get("/");
+    assert!(staying.has_nothing());
+    answer(fresh, "for the one that stays");
+    assert_eq!(staying.reply().text(), "for the one that stays");
+}
+
+#[test]
+fn a_reply_beside_a_promise_is_a_500_and_the_promise_void() {
+    let (promise, promises) = mpsc::channel();
+    let mut server = MemoryServer::new(answering(move |exchange: &mut Exchange<'_>| {
+        if exchange.path() == "/both" {
+            promise.send(exchange.defer()).unwrap();
+        }
+        send_text(exchange, "reply")
+    }));
+    let bytes = server.respond([get("/both"), get("/")].concat().as_bytes());
+    let replies = Reply::all(&bytes, &["GET"; 2]);
+    assert_eq!(replies[0].status, 500);
+    assert_eq!(replies[1].text(), "reply");
+    answer(promises.recv().unwrap(), "void");
+    let bytes = server.respond(get("/").as_bytes());
+    assert_eq!(Reply::all(&bytes, &["GET"])[0].text(), "reply");
+}
+
+#[test]
+fn a_handler_that_fails_after_its_promise_answers_500_once() {
+    let (promise, promises) = mpsc::channel();
+    let server = Running::new(move || {
+        answering(move |exchange: &mut Exchange<'_>| {
+            if exchange.path() == "/" {
+                return send_text(exchange, "at once");
+            }
+            promise.send(exchange.defer()).unwrap();
+            Err(io::Error::other("fails"))
+        })
+    });
+    let mut client = server.client();
+    assert_eq!(client.get("/fails").status, 500);
+    answer(promises.recv_timeout(PATIENCE).unwrap(), "void");
+    assert_eq!(client.get("/").text(), "at once");
+}
+
+#[test]
+fn the_body_is_there_when_the_answer_is_made() {
+    let (server, promises) = deferring();
+    for length in [5, 200_000] {
+        let mut client = server.client();
+        client.send([post("/later", "x".repeat(length)), get("/").into_bytes()].concat());
+        next(&promises).answer(|exchange| {
+            let mut body = String::new();
+            exchange.rfile().read_to_string(&mut body)?;
+            assert_eq!(exchange.command(), "POST");
+            assert_eq!(exchange.headers().get("host"), Some(b"test".as_slice()));
+            send_text(exchange, &body)
+        });
+        assert_eq!(client.reply().text(), "x".repeat(length));
+        assert_eq!(client.reply().text(), "at once");
+    }
+}
+
+#[test]
+fn an_answer_may_come_before_the_handler_returns() {
+    let keep = |exchange: &mut Exchange<'_>| {
+        let deferred = exchange.defer();
+        thread::spawn(move || answer(deferred, "very soon"))
+            .join()
+            .unwrap();
+        Ok(())
+    };
+    let server = Running::new(move || answering(keep));
+    assert_eq!(server.client().get("/").text(), "very soon");
+    let bytes = MemoryServer::new(answering(keep)).respond(get("/").repeat(3).as_bytes());
+    for reply in Reply::all(&bytes, &["GET"; 3]) {
+        assert_eq!(reply.text(), "very soon");
+    }
+}
+
+#[test]
+fn an_answer_may_promise_again() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send(get("/later"));
+    let (again, more) = mpsc::channel();
+    next(&promises).answer(move |exchange| {
+        again.send(exchange.defer()).unwrap();
+        Ok(())
+    });
+    answer(more.recv_timeout(PATIENCE).unwrap(), "at last");
+    assert_eq!(client.reply().text(), "at last");
+}
+
+#[test]
+fn an_answer_may_be_a_stream_or_an_error() {
+    #[derive(Debug)]
+    struct Countdown(usize);
+    impl Source for Countdown {
+        fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+            self.0 -= 1;
+            out.extend_from_slice(format!("{} ", self.0).as_bytes());
+            Ok(if self.0 == 0 { Fill::Done } else { Fill::More })
+        }
+    }
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send([get("/1"), get("/2")].concat());
+    next(&promises).answer(|exchange| {
+        exchange.send_response(httpoll::HttpStatus::OK);
+        exchange.end_headers();
+        exchange.stream(Box::new(Countdown(3)));
+        Ok(())
+    });
+    assert_eq!(client.reply().text(), "2 1 0 ");
+    next(&promises).answer(|exchange| {
+        exchange.send_error(httpoll::HttpStatus::NOT_FOUND, None, None);
+        Ok(())
+    });
+    assert_eq!(client.reply().status, 404);
+}
+
+#[test]
+fn an_answer_may_reset_the_connection() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send(get("/later"));
+    next(&promises).answer(|exchange| {
+        exchange.abort();
+        Ok(())
+    });
+    assert_eq!(
+        client.receive().unwrap_err().kind(),
+        io::ErrorKind::ConnectionReset
+    );
+}
+
+#[test]
+fn the_second_of_two_promises_counts() {
+    let kept = Arc::new(Mutex::new(Vec::new()));
+    let promises = Arc::clone(&kept);
+    let server = Running::new(move || {
+        answering(move |exchange: &mut Exchange<'_>| {
+            let both = [exchange.defer(), exchange.defer()];
+            promises.lock().unwrap().extend(both);
+            Ok(())
+        })
+    });
+    let mut client = server.client();
+    client.send(get("/"));
+    eventually(|| kept.lock().unwrap().len() == 2);
+    let second = kept.lock().unwrap().pop().unwrap();
+    let first = kept.lock().unwrap().pop().unwrap();
+    answer(first, "first");
+    answer(second, "second");
+    assert_eq!(client.reply().text(), "second");
+}
+
+#[test]
+fn a_shutdown_waits_for_what_was_promised() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send(get("/later"));
+    let deferred = next(&promises);
+    let mut idle = server.client();
+    idle.get("/");
+    server.handle.shutdown();
+    assert!(idle.rest().is_empty(), "what is idle is closed");
+    answer(deferred, "before the end");
+    let reply = client.reply();
+    assert_eq!(reply.text(), "before the end");
+    assert!(reply.closes());
+    server.join();
+}
+
+#[test]
+fn a_promise_may_outlive_its_server() {
+    let (server, promises) = deferring();
+    let mut client = server.client();
+    client.send([get("/1")].concat());
+    let (kept, dropped) = (next(&promises), {
+        let mut other = server.client();
+        other.send(get("/2"));
+        next(&promises)
+    });
+    reset(client);
+    drop(server);
+    answer(kept, "to nobody");
+    drop(dropped);
+}

@@ -1,0 +1,545 @@
+//! Handlers that fail, panic or misuse their exchange, and the pages that say so.
+
+use std::io::{self, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+
+use crate::child::Child;
+use crate::client::{Framing, Reply, get};
+use crate::handlers::{answering, reply, request, send_text};
+use crate::running::Running;
+
+type Answer = fn(&mut Exchange<'_>) -> io::Result<()>;
+
+/// What `wrong` comes to: a clean 500 on a connection that goes on, one call of `handle_error`; returns what was told.
+fn failure(wrong: Answer) -> String {
+    let mut server = MemoryServer::new(answering(|exchange| match exchange.path() {
+        "/wrong" => wrong(exchange),
+        _ => send_text(exchange, "alive"),
+    }));
+    let two = format!("{}{}", get("/wrong"), get("/"));
+    let bytes = server.respond(two.as_bytes());
+    let replies = Reply::all(&bytes, &["GET"; 2]);
+    assert_eq!(replies[0].status, 500, "{}", replies[0].head);
+    assert!(replies[0].text().contains("Internal Server Error"));
+    assert!(!replies[0].head.contains("X-Mine"), "{}", replies[0].head);
+    assert_eq!(replies[1].text(), "alive");
+    let failures = &server.handler().failures;
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    failures[0].clone()
+}
+
+fn begin(exchange: &mut Exchange<'_>) {
+    exchange.send_response(HttpStatus::OK);
+    exchange.send_header("X-Mine", "1");
+}
+
+#[test]
+fn an_error_of_the_handler_is_a_500_at_whatever_point_it_comes() {
+    let wrongs: [Answer; 3] = [
+        |_| Err(io::Error::other("the disk is on fire")),
+        |exchange| {
+            begin(exchange);
+            Err(io::Error::other("the disk is on fire"))
+        },
+        |exchange| {
+            begin(exchange);
+            exchange.end_headers();
+            exchange.wfile().write_all(b"half of it")?;
+            Err(io::Error::other("the disk is on fire"))
+        },
+    ];
+    for wrong in wrongs {
+        assert_eq!(failure(wrong), "the disk is on fire");
+    }
+}
+
+#[test]
+fn a_panic_of_the_handler_is_a_500() {
+    let told = failure(|exchange| {
+        begin(exchange);
+        panic!("expected in this test")
+    });
+    assert_eq!(told, "the handler panicked");
+}
+
+#[test]
+fn no_reply_at_all_is_a_500() {
+    failure(|_| Ok(()));
+}
+
+#[test]
+fn two_replies_are_a_500() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.send_response(HttpStatus::OK);
+        exchange.end_headers();
+        Ok(())
+    });
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.send_response(HttpStatus::NOT_FOUND);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_head_that_ends_twice_or_never_began_is_a_500() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.end_headers();
+        Ok(())
+    });
+    failure(|exchange| {
+        exchange.end_headers();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_head_that_was_left_open_is_closed() {
+    let reply = reply(&request("GET"), |exchange| {
+        begin(exchange);
+        Ok(())
+    });
+    assert_eq!((reply.status, reply.field("x-mine")), (200, Some("1")));
+    assert_eq!(reply.field("content-length"), Some("0"));
+}
+
+#[test]
+fn a_field_before_or_after_the_head_is_a_500() {
+    failure(|exchange| {
+        exchange.send_header("X-Mine", "1");
+        begin(exchange);
+        exchange.end_headers();
+        Ok(())
+    });
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.send_header("X-Mine", "2");
+        Ok(())
+    });
+}
+
+#[test]
+fn the_servers_own_fields_are_no_exception_to_where_fields_stand() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.send_header("Content-Length", "0");
+        Ok(())
+    });
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.send_header("Connection", "close");
+        Ok(())
+    });
+}
+
+#[test]
+fn a_value_that_would_break_the_head_is_a_500() {
+    let wrongs: [Answer; 4] = [
+        |exchange| with_field(exchange, "X-Mine", b"a\r\nSet-Cookie: b=c"),
+        |exchange| with_field(exchange, "X-Mine", b"a\nb"),
+        |exchange| with_field(exchange, "X-Mine", b"a\rb"),
+        |exchange| with_field(exchange, "X-Mine", b"a\0b"),
+    ];
+    for wrong in wrongs {
+        failure(wrong);
+    }
+}
+
+#[test]
+fn a_name_that_is_no_token_is_a_500() {
+    let wrongs: [Answer; 5] = [
+        |exchange| with_field(exchange, "", b"a"),
+        |exchange| with_field(exchange, "X Mine", b"a"),
+        |exchange| with_field(exchange, "X-Mine:", b"a"),
+        |exchange| with_field(exchange, "X-Mine\r\nX", b"a"),
+        |exchange| with_field(exchange, "Größe", b"a"),
+    ];
+    for wrong in wrongs {
+        failure(wrong);
+    }
+}
+
+#[test]
+fn framing_of_the_handlers_own_is_a_500() {
+    let wrongs: [Answer; 4] = [
+        |exchange| with_field(exchange, "Transfer-Encoding", b"chunked"),
+        |exchange| with_field(exchange, "Content-Length", b"a few"),
+        |exchange| with_field(exchange, "Content-Length", b"-1"),
+        |exchange| with_field(exchange, "Content-Length", b""),
+    ];
+    for wrong in wrongs {
+        failure(wrong);
+    }
+}
+
+fn with_field(exchange: &mut Exchange<'_>, name: &str, value: &[u8]) -> io::Result<()> {
+    exchange.send_response(HttpStatus::OK);
+    exchange.send_header(name, value);
+    exchange.end_headers();
+    Ok(())
+}
+
+#[test]
+fn a_body_longer_or_shorter_than_announced_is_a_500() {
+    fn announcing(exchange: &mut Exchange<'_>, length: &str) -> io::Result<()> {
+        begin(exchange);
+        exchange.send_header("Content-Length", length);
+        exchange.end_headers();
+        exchange.wfile().write_all(b"1234567890")
+    }
+    failure(|exchange| announcing(exchange, "9"));
+    failure(|exchange| announcing(exchange, "11"));
+    failure(|exchange| announcing(exchange, "0"));
+}
+
+#[test]
+fn a_file_of_another_length_than_announced_is_a_500() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.send_header("Content-Length", "9");
+        exchange.end_headers();
+        exchange.copyfile(std::fs::File::open("Cargo.toml")?, 0..10);
+        Ok(())
+    });
+}
+
+#[test]
+fn two_lengths_that_differ_are_a_500() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.send_header("Content-Length", "9");
+        exchange.send_header("Content-Length", "10");
+        exchange.end_headers();
+        exchange.wfile().write_all(b"1234567890")
+    });
+}
+
+#[test]
+fn a_write_before_the_head_has_ended_is_an_error() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.wfile().write_all(b"too early")
+    });
+    failure(|exchange| exchange.wfile().write_all(b"much too early"));
+    failure(|exchange| {
+        begin(exchange);
+        exchange.copyfile(std::fs::File::open("Cargo.toml")?, 0..10);
+        exchange.end_headers();
+        Ok(())
+    });
+}
+
+#[test]
+fn two_bodies_are_a_500() {
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.wfile().write_all(b"one")?;
+        exchange.copyfile(std::fs::File::open("Cargo.toml")?, 0..10);
+        Ok(())
+    });
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.copyfile(std::fs::File::open("Cargo.toml")?, 0..10);
+        exchange.wfile().write_all(b"two")
+    });
+}
+
+#[test]
+fn an_interim_status_is_no_final_reply() {
+    failure(|exchange| {
+        exchange.send_response_only(HttpStatus::CONTINUE);
+        exchange.end_headers();
+        Ok(())
+    });
+}
+
+#[test]
+fn a_source_that_fails_at_once_is_a_500() {
+    #[derive(Debug)]
+    struct Broken;
+    impl Source for Broken {
+        fn fill(&mut self, _out: &mut Vec<u8>) -> io::Result<Fill> {
+            Err(io::Error::other("no source"))
+        }
+    }
+    let told = failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.stream(Box::new(Broken));
+        Ok(())
+    });
+    assert_eq!(told, "no source");
+}
+
+#[test]
+fn a_source_that_panics_at_once_is_a_500() {
+    #[derive(Debug)]
+    struct Broken;
+    impl Source for Broken {
+        fn fill(&mut self, _out: &mut Vec<u8>) -> io::Result<Fill> {
+            panic!("expected in this test")
+        }
+    }
+    failure(|exchange| {
+        begin(exchange);
+        exchange.end_headers();
+        exchange.stream(Box::new(Broken));
+        Ok(())
+    });
+}
+
+#[test]
+fn a_source_that_panics_later_ends_its_connection_alone() {
+    #[derive(Debug)]
+    struct Breaking(bool);
+    impl Source for Breaking {
+        fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+            assert!(!self.0, "expected in this test");
+            self.0 = true;
+            out.extend_from_slice(b"first");
+            Ok(Fill::More)
+        }
+    }
+    let server = Running::new(|| {
+        answering(|exchange| {
+            if exchange.path() == "/" {
+                return send_text(exchange, "alive");
+            }
+            begin(exchange);
+            exchange.end_headers();
+            exchange.stream(Box::new(Breaking(false)));
+            Ok(())
+        })
+    });
+    let mut other = server.client();
+    assert_eq!(other.get("/").text(), "alive");
+    let bytes = server.client().send(get("/break")).rest();
+    assert!(Reply::parse(&bytes, "GET", true).is_none());
+    assert_eq!(other.get("/").text(), "alive");
+}
+
+#[test]
+fn hooks_that_panic_leave_the_loop_alive() {
+    struct Fragile;
+    impl BaseHttpRequestHandler for Fragile {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+            match exchange.path() {
+                "/" => send_text(exchange, "alive"),
+                _ => Err(io::Error::other("fails")),
+            }
+        }
+        fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {
+            panic!("expected in this test")
+        }
+    }
+    let server = Running::new(|| Fragile);
+    let reply = server.client().get("/fail");
+    assert_eq!(reply.status, 500);
+    assert_eq!(server.client().get("/").text(), "alive");
+}
+
+#[test]
+fn a_failure_is_one_line_in_the_log_with_its_request() {
+    let server = Child::handler("failing");
+    assert_eq!(server.client().get("/error").status, 500);
+    assert_eq!(server.client().get("/panic").status, 500);
+    assert_eq!(server.client().get("/").text(), "alive");
+    let log = server.errors_with("\" 200 ", 1);
+    let with = |text: &str| log.lines().filter(|line| line.contains(text)).count();
+    assert_eq!(
+        with("] GET /error HTTP/1.1: it failed\\x0abadly"),
+        1,
+        "{log}"
+    );
+    assert_eq!(
+        with("] GET /panic HTTP/1.1: the handler panicked"),
+        1,
+        "{log}"
+    );
+    assert_eq!(with("\"GET /error HTTP/1.1\" 500 "), 1, "{log}");
+    assert_eq!(with("\"GET /panic HTTP/1.1\" 500 "), 1, "{log}");
+    assert_eq!(with("127.0.0.1 - - ["), 5, "{log}");
+}
+
+#[test]
+fn an_error_page_names_code_message_and_explanation() {
+    let reply = reply(&request("GET"), |exchange| {
+        let explain = Some("Brew it elsewhere");
+        exchange.send_error(
+            HttpStatus::IM_A_TEAPOT,
+            Some("No <coffee> & \"tea\""),
+            explain,
+        );
+        exchange.send_header("X-Pot", "tea");
+        Ok(())
+    });
+    assert!(reply.head.starts_with("HTTP/1.1 418 "), "{}", reply.head);
+    assert!(
+        !reply.head.contains("coffee"),
+        "the status line has the standard phrase"
+    );
+    assert_eq!(
+        reply.field("content-type"),
+        Some("text/html; charset=utf-8")
+    );
+    assert_eq!(reply.field("x-pot"), Some("tea"));
+    for text in [
+        "418",
+        "No &lt;coffee&gt; &amp; &quot;tea&quot;",
+        "Brew it elsewhere",
+    ] {
+        assert!(reply.text().contains(text), "{text}");
+    }
+    assert!(
+        !reply.closes(),
+        "framing is not lost by an error of the application"
+    );
+}
+
+#[test]
+fn an_error_replaces_the_reply_that_was_begun() {
+    let reply = reply(&request("GET"), |exchange| {
+        begin(exchange);
+        exchange.send_header("Content-Length", "5");
+        exchange.end_headers();
+        exchange.wfile().write_all(b"other")?;
+        exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+        Ok(())
+    });
+    assert_eq!(reply.status, 404);
+    assert_eq!(reply.field("x-mine"), None);
+    assert!(!reply.text().contains("other"));
+}
+
+#[test]
+fn an_error_has_no_page_where_its_status_or_method_has_no_body() {
+    for status in [HttpStatus::NO_CONTENT, HttpStatus::NOT_MODIFIED] {
+        let reply = reply(&request("GET"), |exchange| {
+            exchange.send_error(status, Some("nothing to see"), None);
+            Ok(())
+        });
+        assert_eq!(reply.status, status.code());
+        assert_eq!(reply.framing, Framing::Bodiless);
+        assert_eq!(reply.field("content-type"), None);
+        assert_eq!(reply.field("content-length"), None);
+    }
+    let head = reply(&request("HEAD"), |exchange| {
+        exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+        Ok(())
+    });
+    assert_ne!(head.field("content-length"), Some("0"));
+}
+
+#[test]
+fn a_client_that_accepts_no_html_reads_plain_text() {
+    for (accept, media_type) in [
+        ("*/*", "text/html; charset=utf-8"),
+        ("text/html;q=0.1, */*", "text/html; charset=utf-8"),
+        ("application/json", "text/plain; charset=utf-8"),
+        ("text/html;q=0, */*", "text/plain; charset=utf-8"),
+    ] {
+        let request = format!("GET / HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n");
+        let reply = reply(&request, |exchange| {
+            exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+            Ok(())
+        });
+        assert_eq!(reply.field("content-type"), Some(media_type), "{accept}");
+        assert_eq!(reply.text().contains('<'), media_type.contains("html"));
+        assert_eq!(reply.field("vary"), Some("Accept"));
+    }
+}
+
+#[test]
+fn a_handler_brings_its_own_error_page_and_name() {
+    struct Own;
+    impl BaseHttpRequestHandler for Own {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+            exchange.send_error(HttpStatus::NOT_FOUND, Some("<no> 100%(code)d"), Some("'&'"));
+            Ok(())
+        }
+        fn error_message_format(&self) -> Option<String> {
+            Some("%(code)d|%(message)s|%(explain)s|100%%|%d".to_owned())
+        }
+        fn error_content_type(&self) -> String {
+            "text/x-own".to_owned()
+        }
+        fn version_string(&self) -> String {
+            "Own/1.0".to_owned()
+        }
+    }
+    let bytes = MemoryServer::new(Own).respond(format!("{}X\r\n\r\n", get("/")).as_bytes());
+    let replies = Reply::all(&bytes, &["GET"; 2]);
+    assert_eq!(
+        replies[0].text(),
+        "404|&lt;no&gt; 100%(code)d|&#39;&amp;&#39;|100%|%d"
+    );
+    assert!(
+        replies[1].text().starts_with("400|"),
+        "refusals have it too"
+    );
+    for reply in replies {
+        assert_eq!(reply.field("content-type"), Some("text/x-own"));
+        assert_eq!(reply.field("server"), Some("Own/1.0"));
+    }
+}
+
+#[test]
+fn a_method_nobody_serves_is_501_and_says_which() {
+    struct Nothing;
+    impl BaseHttpRequestHandler for Nothing {}
+    for method in [
+        "GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "SPAM", "get",
+    ] {
+        let bytes = MemoryServer::new(Nothing).respond(request(method).as_bytes());
+        let reply = Reply::all(&bytes, &[method]).pop().unwrap();
+        assert_eq!(reply.status, 501);
+        if method != "HEAD" {
+            let said = format!("Unsupported method (&#39;{method}&#39;)");
+            assert!(reply.text().contains(&said), "{}", reply.text());
+        }
+    }
+}
+
+#[test]
+fn every_method_reaches_its_own() {
+    macro_rules! named {
+        ($($name:ident)*) => {
+            struct Named;
+            impl BaseHttpRequestHandler for Named {
+                $(fn $name(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+                    exchange.send_response(HttpStatus::OK);
+                    exchange.send_header("X-Called", stringify!($name));
+                    exchange.end_headers();
+                    Ok(())
+                })*
+            }
+        };
+    }
+    named!(do_get do_head do_post do_put do_delete do_patch do_options do_trace do_other);
+    for (method, called) in [
+        ("GET", "do_get"),
+        ("HEAD", "do_head"),
+        ("POST", "do_post"),
+        ("PUT", "do_put"),
+        ("DELETE", "do_delete"),
+        ("PATCH", "do_patch"),
+        ("OPTIONS", "do_options"),
+        ("TRACE", "do_trace"),
+        ("SPAM", "do_other"),
+        ("get", "do_other"),
+    ] {
+        let bytes = MemoryServer::new(Named).respond(request(method).as_bytes());
+        let replies = Reply::all(&bytes, &[method]);
+        assert_eq!(replies[0].field("x-called"), Some(called), "{method}");
+    }
+}

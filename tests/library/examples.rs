@@ -1,0 +1,275 @@
+//! Every example is started as its users start it, and shows over real sockets what it is about.
+
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use crate::child::Child;
+use crate::client::{Client, get, post};
+use crate::running::eventually;
+
+const ONE_SCREEN: usize = 60;
+
+#[test]
+fn every_example_is_here_and_fits_on_a_screen() {
+    let tested = fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/library/examples.rs"
+    ))
+    .unwrap();
+    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        assert!(
+            tested.contains(&format!("example(\"{name}\"")),
+            "{name} has no test"
+        );
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() <= ONE_SCREEN, "{name} is too long");
+        assert!(
+            text.starts_with("//! "),
+            "{name} does not say what it shows"
+        );
+    }
+}
+
+#[test]
+fn hello_answers_at_the_root_alone() {
+    let server = Child::example("hello", &[]);
+    let mut client = server.client();
+    assert_eq!(client.get("/").text(), "Hello, world!\n");
+    assert_eq!(client.get("/else").status, 404);
+    let head = client
+        .send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n")
+        .reply_to("HEAD");
+    assert_eq!(head.field("content-length"), Some("14"));
+    assert_eq!(client.send(post("/", "x")).reply().status, 501);
+}
+
+#[test]
+fn echo_sends_back_what_came() {
+    let server = Child::example("echo", &[]);
+    let mut client = server.client();
+    let body: Vec<u8> = (0..1_000_000_u32).map(|index| (index / 3) as u8).collect();
+    let reply = client.send(post("/", &body)).reply();
+    assert!(reply.body == body);
+    assert_eq!(
+        reply.field("content-type"),
+        Some("application/octet-stream")
+    );
+    client.send("POST / HTTP/1.1\r\nHost: test\r\nContent-Type: text/x-tea\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send("4;ext=1\r\nchun\r\n3\r\nked\r\n0\r\nTrailer: 1\r\n\r\n");
+    let reply = client.reply();
+    assert_eq!(
+        (reply.text(), reply.field("content-type")),
+        ("chunked", Some("text/x-tea"))
+    );
+    let large = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 16777217\r\n\r\n";
+    assert_eq!(client.send(large).reply().status, 413);
+}
+
+fn put(path: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+#[test]
+fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Child::example("upload", &[directory.path().as_os_str()]);
+    let mut client = server.client();
+    let body: Vec<u8> = (0..1024 * 1024_u32)
+        .map(|index| (index / 7) as u8)
+        .collect();
+    assert_eq!(client.send(put("/file.bin", &body)).reply().status, 201);
+    assert!(fs::read(directory.path().join("file.bin")).unwrap() == body);
+    let long = format!("/{}", "x".repeat(201));
+    for bad in [
+        "/", "/.hidden", "/..", "/../x", "/a/b", "/a%2fb", "/a?b", "/a~", "/%00", &long,
+    ] {
+        assert_eq!(client.send(put(bad, b"bad")).reply().status, 403, "{bad}");
+    }
+    // Half an upload leaves nothing.
+    let mut leaving = server.client();
+    leaving.send(&put("/half", &body)[..body.len() / 2]);
+    drop(leaving);
+    client.send(put("/small", b"")).reply();
+    let mut names: Vec<_> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["file.bin", "small"]);
+    assert!(!directory.path().with_file_name("x").exists());
+}
+
+#[test]
+fn upload_never_shows_half_a_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Child::example("upload", &[directory.path().as_os_str()]);
+    let mut client = server.client();
+    let versions = [vec![b'a'; 1024 * 1024], vec![b'b'; 700 * 1024]];
+    assert_eq!(client.send(put("/file", &versions[0])).reply().status, 201);
+    let (done, path) = (
+        Arc::new(AtomicBool::new(false)),
+        directory.path().join("file"),
+    );
+    let reader = {
+        let (done, versions) = (Arc::clone(&done), versions.clone());
+        thread::spawn(move || {
+            let mut seen = HashSet::new();
+            while !done.load(Ordering::Acquire) {
+                let content = fs::read(&path).unwrap();
+                let version = versions.iter().position(|version| *version == content);
+                seen.insert(version.expect("half a file"));
+            }
+            seen.len()
+        })
+    };
+    for number in 1..=20 {
+        assert_eq!(
+            client
+                .send(put("/file", &versions[number % 2]))
+                .reply()
+                .status,
+            201
+        );
+    }
+    done.store(true, Ordering::Release);
+    assert!(reader.join().unwrap() > 0);
+}
+
+#[test]
+fn counter_counts_all_visitors_of_all_connections() {
+    let server = Child::example("counter", &[]);
+    let threads: Vec<_> = (0..8)
+        .map(|_| {
+            let mut client = server.client();
+            thread::spawn(move || -> Vec<String> {
+                (0..25).map(|_| client.get("/").text().to_owned()).collect()
+            })
+        })
+        .collect();
+    let seen: HashSet<_> = threads
+        .into_iter()
+        .flat_map(|thread| thread.join().unwrap())
+        .collect();
+    assert_eq!(seen.len(), 200, "everybody has a number of their own");
+    assert!(seen.contains("You are visitor 1.\n") && seen.contains("You are visitor 200.\n"));
+}
+
+#[test]
+fn files_and_api_serves_both() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.txt"), "a file").unwrap();
+    let server = Child::example("files_and_api", &[OsStr::new(directory.path())]);
+    let mut client = server.client();
+    assert_eq!(client.get("/a.txt").text(), "a file");
+    for calls in 1..=2 {
+        let reply = client.get("/api/calls");
+        assert_eq!(reply.text(), format!("{{\"calls\":{calls}}}\n"));
+        assert_eq!(reply.field("content-type"), Some("application/json"));
+    }
+    assert!(client.get("/").text().contains("a.txt"));
+    let refused = client.send(post("/api/calls", "x")).reply();
+    assert_eq!(
+        (refused.status, refused.field("allow")),
+        (405, Some("GET, HEAD, OPTIONS"))
+    );
+    assert_eq!(client.get("/none").status, 404);
+}
+
+#[test]
+fn events_reach_all_subscribers_alike() {
+    let server = Child::example("events", &[]);
+    let mut subscribers = [server.client(), server.client()];
+    for subscriber in &mut subscribers {
+        let head = subscriber.send(get("/")).read_until("\r\n\r\n");
+        assert!(
+            head.contains("Content-Type: text/event-stream\r\n"),
+            "{head}"
+        );
+    }
+    let tick = |subscriber: &mut Client| {
+        let event = subscriber.read_until("\n\n");
+        let (_, id) = event.split_once("id: ").unwrap();
+        let id: u64 = id.lines().next().unwrap().parse().unwrap();
+        assert!(
+            event.ends_with(&format!("id: {id}\ndata: tick {id}\n\n")),
+            "{event}"
+        );
+        id
+    };
+    let [first, second] = &mut subscribers;
+    let (mut one, mut two) = (tick(first), tick(second));
+    // Whoever came earlier has seen more; from then on both see the same.
+    while one != two {
+        if one < two {
+            one = tick(first);
+        } else {
+            two = tick(second);
+        }
+    }
+    assert_eq!(tick(first), one + 1);
+    assert_eq!(tick(second), two + 1);
+}
+
+#[test]
+fn offload_answers_others_while_it_works_and_gives_up_for_who_has_left() {
+    let server = Child::example("offload", &[]);
+    let mut client = server.client();
+    assert_eq!(client.get("/primes/1000").text(), "168\n");
+    // More work than any test has patience for.
+    let mut endless = server.client();
+    endless.send(get("/primes/1000000000000"));
+    for _ in 0..10 {
+        assert_eq!(client.get("/").text(), "ask for /primes/1000\n");
+    }
+    assert!(endless.has_nothing());
+    // The one worker is busy, until its client leaves.
+    client.send([get("/primes/100"), get("/")].concat());
+    drop(endless);
+    assert_eq!(client.reply().text(), "25\n");
+    assert_eq!(client.reply().text(), "ask for /primes/1000\n");
+}
+
+#[test]
+fn nested_runs_two_servers_and_a_timer_in_one_loop() {
+    let mut server = Child::example("nested", &[]);
+    let second = server.next_address();
+    assert_ne!(second, server.address);
+    for address in [server.address, second] {
+        let mut client = Client::connect(address);
+        let mut ticks = || -> u64 {
+            let reply = client.get("/");
+            reply
+                .text()
+                .strip_suffix(" ticks\n")
+                .unwrap()
+                .parse()
+                .unwrap()
+        };
+        let first = ticks();
+        eventually(|| ticks() > first);
+    }
+}
+
+#[test]
+fn threads_answers_from_several_loops() {
+    let server = Child::example("threads", &[OsStr::new("3")]);
+    let mut clients: Vec<_> = (0..64).map(|_| server.client()).collect();
+    let mut loops = HashSet::new();
+    for client in &mut clients {
+        let first = client.get("/").text().to_owned();
+        let (thread, count) = first.trim_end().split_once(": answer ").unwrap();
+        let next: u64 = count.parse::<u64>().unwrap() + 1;
+        loops.insert(thread.to_owned());
+        // A connection stays with its loop, and every loop counts for itself.
+        assert_eq!(client.get("/").text(), format!("{thread}: answer {next}\n"));
+    }
+    assert!((2..=3).contains(&loops.len()), "{loops:?}");
+}

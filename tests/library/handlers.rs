@@ -1,0 +1,60 @@
+//! Handlers that are one closure, and what comes back through memory.
+
+use std::io::{self, Write as _};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+
+use crate::client::Reply;
+
+/// Answers every request with its closure, and notes what was told to `handle_error`.
+#[derive(Debug)]
+pub(crate) struct Answering<F> {
+    answer: F,
+    pub(crate) failures: Vec<String>,
+}
+
+pub(crate) fn answering<F>(answer: F) -> Answering<F>
+where
+    F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
+{
+    Answering {
+        answer,
+        failures: Vec::new(),
+    }
+}
+
+impl<F> BaseHttpRequestHandler for Answering<F>
+where
+    F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
+{
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        (self.answer)(exchange)
+    }
+
+    fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {
+        self.failures.push(failure.to_owned());
+    }
+}
+
+/// Says 200 and `text`.
+pub(crate) fn send_text(exchange: &mut Exchange<'_>, text: &str) -> io::Result<()> {
+    exchange.send_response(HttpStatus::OK);
+    exchange.send_header("Content-Type", "text/plain");
+    exchange.end_headers();
+    exchange.wfile().write_all(text.as_bytes())
+}
+
+/// The only reply to the only request in `request`.
+pub(crate) fn reply<F>(request: &str, answer: F) -> Reply
+where
+    F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
+{
+    let method = request.split(' ').next().unwrap();
+    let bytes = MemoryServer::new(answering(answer)).respond(request.as_bytes());
+    Reply::all(&bytes, &[method]).pop().unwrap()
+}
+
+/// The same request line and Host for all, so that a test shows what differs.
+pub(crate) fn request(method: &str) -> String {
+    format!("{method} /path HTTP/1.1\r\nHost: test\r\n\r\n")
+}

@@ -1,0 +1,19 @@
+//! httpoll as a library, seen by its users: handlers over memory, servers over sockets, and the examples as programs.
+
+// A test says what must hold by panicking where it does not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod bodies;
+mod child;
+mod client;
+mod composition;
+mod cpython;
+mod deferred;
+mod errors;
+mod examples;
+mod framing;
+mod handlers;
+mod memory_server;
+mod running;
+mod server;
+mod streams;

@@ -1,0 +1,570 @@
+//! The server around the handler: where it listens, how it nests in another loop, how it ends, and which hooks it calls.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogEntry, LogFormat, ServerConfig,
+    ThreadingHttpServer,
+};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use crate::client::{Client, PATIENCE, Reply, get};
+use crate::handlers::{answering, send_text};
+use crate::running::{Running, config, eventually};
+
+const SOON: Option<Duration> = Some(Duration::from_millis(20));
+const LARGE: usize = 20 * 1024 * 1024;
+
+#[derive(Debug)]
+struct Hello;
+
+impl BaseHttpRequestHandler for Hello {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match exchange.path() {
+            "/large" => {
+                let file = tempfile::tempfile()?;
+                file.set_len(LARGE as u64)?;
+                exchange.send_response(HttpStatus::OK);
+                exchange.end_headers();
+                exchange.copyfile(file, 0..LARGE as u64);
+                Ok(())
+            }
+            path => {
+                let text = format!("hello {path}");
+                send_text(exchange, &text)
+            }
+        }
+    }
+}
+
+fn bound<H: BaseHttpRequestHandler>(handler: H) -> (HttpServer<H>, SocketAddr) {
+    let server = HttpServer::bind_with("127.0.0.1:0", handler, config()).unwrap();
+    let address = server.info().addresses()[0];
+    (server, address)
+}
+
+#[test]
+fn port_0_takes_a_free_port_and_says_which() {
+    let (server, address) = bound(Hello);
+    assert_ne!(address.port(), 0);
+    assert_eq!(server.info().server_port(), address.port());
+    assert_eq!(server.info().server_name(), "127.0.0.1");
+    TcpStream::connect(address).unwrap();
+}
+
+#[test]
+fn a_port_that_is_taken_is_an_error_in_words() {
+    let (_server, address) = bound(Hello);
+    let error = HttpServer::bind(address, Hello).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    assert!(error.to_string().contains(&address.to_string()), "{error}");
+    assert!(HttpServer::bind(&[] as &[SocketAddr], Hello).is_err());
+}
+
+#[test]
+fn one_server_listens_on_several_addresses_with_one_port() {
+    let addresses: [SocketAddr; 2] = [([127, 0, 0, 1], 0).into(), ([127, 0, 0, 2], 0).into()];
+    let mut server = HttpServer::bind_with(addresses.as_slice(), Hello, config()).unwrap();
+    let bound = server.info().addresses().to_vec();
+    assert_eq!(bound.len(), 2);
+    assert_eq!(bound[0].port(), bound[1].port());
+    for address in bound {
+        assert_eq!(answered(&mut server, address).text(), "hello /");
+    }
+}
+
+#[test]
+fn sockets_that_listen_already_are_taken_over() {
+    let listeners: Vec<_> = (0..3)
+        .map(|_| TcpListener::bind("127.0.0.1:0").unwrap())
+        .collect();
+    let addresses: Vec<_> = listeners
+        .iter()
+        .map(|listener| listener.local_addr().unwrap())
+        .collect();
+    // This one came before there was a server.
+    let mut early = Client::connect(addresses[2]);
+    early.send(get("/early"));
+    let mut server = HttpServer::from_listeners(listeners, Hello, config()).unwrap();
+    assert_eq!(server.info().addresses(), addresses);
+    for address in addresses {
+        assert_eq!(answered(&mut server, address).text(), "hello /");
+    }
+    assert_eq!(early.reply().text(), "hello /early");
+}
+
+/// What a new client is answered while this thread gives the server its turns.
+fn answered<H: BaseHttpRequestHandler>(server: &mut HttpServer<H>, address: SocketAddr) -> Reply {
+    let client = thread::spawn(move || Client::connect(address).get("/"));
+    eventually(|| {
+        server.turn(SOON).unwrap();
+        client.is_finished()
+    });
+    client.join().unwrap()
+}
+
+#[test]
+fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4() {
+    let handler = || {
+        answering(|exchange| {
+            let address = exchange.address_string();
+            send_text(exchange, &address)
+        })
+    };
+    // Without IPv6 in the kernel this is a socket for IPv4 alone, and must say the same.
+    let mut server = HttpServer::bind_with("[::]:0", handler(), config()).unwrap();
+    let address = ([127, 0, 0, 1], server.info().server_port()).into();
+    assert_eq!(answered(&mut server, address).text(), "127.0.0.1");
+}
+
+#[test]
+fn the_handler_may_be_seen_and_changed_between_two_turns() {
+    struct Says(String);
+    impl BaseHttpRequestHandler for Says {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+            let reply = send_text(exchange, &self.0);
+            self.0 = "seen".to_owned();
+            reply
+        }
+    }
+    let (mut server, address) = bound(Says("one".to_owned()));
+    assert_eq!(answered(&mut server, address).text(), "one");
+    assert_eq!(server.handler().0, "seen");
+    server.handler_mut().0 = "two".to_owned();
+    assert_eq!(answered(&mut server, address).text(), "two");
+}
+
+#[test]
+fn the_next_deadline_is_that_of_the_connection_that_waits() {
+    let config = ServerConfig {
+        keep_alive_timeout: Duration::from_millis(50),
+        ..config()
+    };
+    let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
+    assert_eq!(server.next_deadline(), None);
+    let mut client = Client::connect(server.info().addresses()[0]);
+    let before = Instant::now();
+    server.turn(Some(PATIENCE)).unwrap();
+    let deadline = server.next_deadline().unwrap();
+    assert!(deadline >= before + Duration::from_millis(50));
+    // A turn may be asked to wait longer, but it does not oversleep the deadline.
+    while server.next_deadline().is_some() {
+        server.turn(None).unwrap();
+    }
+    assert!(Instant::now() >= deadline);
+    assert!(client.rest().is_empty(), "it was closed");
+}
+
+#[test]
+fn a_turn_waits_no_longer_than_it_is_told() {
+    let (mut server, _) = bound(Hello);
+    server.turn(Some(Duration::ZERO)).unwrap();
+    server.turn(SOON).unwrap();
+    assert!(!server.is_finished());
+}
+
+/// Polls a server from outside until `done`; it has turns only when its descriptor or its deadline says so.
+fn nest(server: &mut HttpServer<impl BaseHttpRequestHandler>, mut done: impl FnMut() -> bool) {
+    let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
+    let mut descriptor = SourceFd(&server.as_raw_fd());
+    poll.registry()
+        .register(&mut descriptor, Token(0), Interest::READABLE)
+        .unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "the outer loop was never told");
+        let due = server
+            .next_deadline()
+            .map(|due| due.saturating_duration_since(Instant::now()));
+        let wait = due.map_or(Duration::from_millis(20), |due| {
+            due.min(Duration::from_millis(20))
+        });
+        poll.poll(&mut events, Some(wait)).unwrap();
+        let is_due = server
+            .next_deadline()
+            .is_some_and(|due| due <= Instant::now());
+        if !events.is_empty() || is_due {
+            server.turn(Some(Duration::ZERO)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_foreign_loop_learns_of_work_by_the_descriptor() {
+    let (mut server, address) = bound(Hello);
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        (0..20).map(|_| client.get("/").body.len()).sum::<usize>()
+    });
+    nest(&mut server, || client.is_finished());
+    assert_eq!(client.join().unwrap(), 20 * "hello /".len());
+}
+
+#[test]
+fn a_foreign_loop_carries_a_reply_that_takes_many_turns() {
+    let (mut server, address) = bound(Hello);
+    let client = thread::spawn(move || Client::connect(address).get("/large").body.len());
+    nest(&mut server, || client.is_finished());
+    assert_eq!(client.join().unwrap(), LARGE);
+}
+
+#[test]
+fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
+    let (mut server, address) = bound(Hello);
+    let mut clients: Vec<_> = (0..1500).map(|_| Client::connect(address)).collect();
+    let mut accepted = 0;
+    while accepted < 20 {
+        server.turn(Some(Duration::ZERO)).unwrap();
+        accepted += 1;
+    }
+    // All of them at once, before the next turn.
+    for client in &mut clients {
+        client.send(get("/"));
+        client.stream.set_nonblocking(true).unwrap();
+    }
+    let mut waiting = clients;
+    nest(&mut server, || {
+        waiting.retain(|client| matches!(client.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock));
+        waiting.is_empty()
+    });
+}
+
+#[derive(Debug, Default)]
+struct Hooks {
+    calls: Vec<String>,
+    refuse: bool,
+    turns: usize,
+}
+
+impl BaseHttpRequestHandler for Hooks {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.calls.push(format!("do_get {}", exchange.path()));
+        send_text(exchange, "")
+    }
+    fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
+        self.calls.push("verify_request".to_owned());
+        !self.refuse
+    }
+    fn setup(&mut self, client_address: SocketAddr) {
+        assert!(client_address.ip().is_loopback());
+        self.calls.push("setup".to_owned());
+    }
+    fn finish(&mut self, client_address: SocketAddr) {
+        assert_ne!(client_address.port(), 0);
+        self.calls.push("finish".to_owned());
+    }
+    fn service_actions(&mut self) {
+        self.turns += 1;
+    }
+    fn handle_timeout(&mut self) {
+        self.calls.push("handle_timeout".to_owned());
+    }
+}
+
+#[test]
+fn hooks_are_called_once_a_connection_and_in_order() {
+    let (mut server, address) = bound(Hooks::default());
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        client.get("/1");
+        client.get("/2");
+    });
+    eventually(|| {
+        server.turn(SOON).unwrap();
+        server
+            .handler()
+            .calls
+            .last()
+            .is_some_and(|call| call == "finish")
+    });
+    client.join().unwrap();
+    let expected = [
+        "verify_request",
+        "setup",
+        "do_get /1",
+        "do_get /2",
+        "finish",
+    ];
+    assert_eq!(server.handler().calls, expected);
+}
+
+#[test]
+fn a_connection_that_is_not_verified_is_closed_without_a_word() {
+    let (mut server, address) = bound(Hooks {
+        refuse: true,
+        ..Hooks::default()
+    });
+    let client = thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.read(&mut [0]).unwrap()
+    });
+    eventually(|| {
+        server.turn(SOON).unwrap();
+        client.is_finished()
+    });
+    assert_eq!(client.join().unwrap(), 0);
+    assert_eq!(server.handler().calls, ["verify_request"]);
+}
+
+#[test]
+fn service_actions_has_its_place_in_every_turn() {
+    let (mut server, _) = bound(Hooks::default());
+    for turns in 1..=3 {
+        server.turn(Some(Duration::ZERO)).unwrap();
+        assert_eq!(server.handler().turns, turns);
+    }
+}
+
+#[test]
+fn handle_request_answers_one() {
+    let (mut server, address) = bound(Hooks::default());
+    let mut client = Client::connect(address);
+    client.send(get("/1"));
+    assert!(server.handle_request(Some(PATIENCE)).unwrap());
+    assert_eq!(client.reply().status, 200);
+    client.send(get("/2"));
+    assert!(server.handle_request(None).unwrap());
+    assert_eq!(client.reply().status, 200);
+    assert!(
+        !server
+            .handler()
+            .calls
+            .contains(&"handle_timeout".to_owned())
+    );
+}
+
+#[test]
+fn handle_request_says_when_none_came_in_time() {
+    let (mut server, address) = bound(Hooks::default());
+    assert!(!server.handle_request(Some(Duration::ZERO)).unwrap());
+    assert!(!server.handle_request(SOON).unwrap());
+    assert_eq!(server.handler().calls, ["handle_timeout"; 2]);
+    // A connection without a request is not one either.
+    let _silent = Client::connect(address);
+    assert!(!server.handle_request(SOON).unwrap());
+    assert_eq!(server.handler().calls.last().unwrap(), "handle_timeout");
+}
+
+#[test]
+fn handle_request_ends_with_a_shutdown() {
+    let (mut server, _) = bound(Hello);
+    server.handle().shutdown();
+    assert!(!server.handle_request(None).unwrap());
+    assert!(server.is_finished());
+}
+
+#[test]
+fn handle_request_returns_when_the_reply_has_left() {
+    let (mut server, address) = bound(Hello);
+    let client = thread::spawn(move || {
+        Client::connect(address)
+            .send("GET /large HTTP/1.0\r\n\r\n")
+            .reply()
+            .body
+            .len()
+    });
+    assert!(server.handle_request(Some(PATIENCE)).unwrap());
+    drop(server);
+    assert_eq!(client.join().unwrap(), LARGE);
+}
+
+#[test]
+fn a_server_that_is_closed_serves_on_whom_it_has() {
+    let (mut server, address) = bound(Hello);
+    let (go_on, told) = mpsc::channel();
+    let (tell, closed) = mpsc::channel();
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        client.get("/before");
+        tell.send(()).unwrap();
+        told.recv_timeout(PATIENCE).unwrap();
+        assert!(TcpStream::connect(address).is_err());
+        client.get("/after").text().to_owned()
+    });
+    eventually(|| {
+        server.turn(SOON).unwrap();
+        closed.try_recv().is_ok()
+    });
+    server.server_close();
+    go_on.send(()).unwrap();
+    eventually(|| {
+        server.turn(SOON).unwrap();
+        client.is_finished()
+    });
+    assert_eq!(client.join().unwrap(), "hello /after");
+    // The address is free again.
+    HttpServer::bind(address, Hello).unwrap();
+}
+
+#[test]
+fn a_shutdown_from_another_thread_drains() {
+    let server = Running::with(
+        ServerConfig {
+            drain_timeout: PATIENCE,
+            ..config()
+        },
+        || Hello,
+    );
+    let mut idle = server.client();
+    idle.get("/");
+    let mut busy = server.client();
+    busy.send(get("/large"));
+    let head = busy.read_until("\r\n\r\n");
+    assert!(head.starts_with("HTTP/1.1 200 "));
+    server.handle.shutdown();
+    server.handle.shutdown();
+    assert!(idle.rest().is_empty());
+    eventually(|| TcpStream::connect(server.address).is_err());
+    assert_eq!(busy.rest().len(), LARGE, "what is in flight arrives whole");
+    server.join();
+}
+
+#[test]
+fn a_handler_may_end_its_server() {
+    let (give, take) = mpsc::channel::<httpoll::ServerHandle>();
+    let server = Running::new(move || {
+        answering(move |exchange| {
+            if exchange.path() == "/end" {
+                take.recv().unwrap().shutdown();
+            }
+            send_text(exchange, "goodbye")
+        })
+    });
+    give.send(server.handle.clone()).unwrap();
+    assert_eq!(server.client().get("/").text(), "goodbye");
+    assert_eq!(server.client().get("/end").text(), "goodbye");
+    server.join();
+}
+
+#[test]
+fn a_drain_that_takes_too_long_is_cut() {
+    let config = ServerConfig {
+        drain_timeout: Duration::from_millis(50),
+        ..config()
+    };
+    let server = Running::with(config, || Hello);
+    let mut stalled = server.client();
+    stalled.send(get("/large")).read_until("\r\n\r\n");
+    server.handle.shutdown();
+    server.join();
+    let mut read = 0;
+    while let Ok(length @ 1..) = stalled.receive() {
+        read += length;
+    }
+    assert!(read < LARGE);
+}
+
+#[test]
+fn a_shutdown_before_the_start_is_not_forgotten() {
+    let (mut server, _) = bound(Hello);
+    server.handle().shutdown();
+    server.serve_forever().unwrap();
+    assert!(server.is_finished());
+}
+
+#[test]
+fn a_request_that_is_there_when_the_shutdown_comes_is_answered() {
+    let (mut server, address) = bound(Hello);
+    let mut client = Client::connect(address);
+    server.turn(Some(PATIENCE)).unwrap();
+    client.send(get("/"));
+    server.handle().shutdown();
+    server.serve_forever().unwrap();
+    assert_eq!(client.reply().text(), "hello /");
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_handler_may_write_the_log_itself() {
+    struct Logging(mpsc::Sender<String>);
+    impl BaseHttpRequestHandler for Logging {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+            send_text(exchange, "twelve bytes")
+        }
+        fn log_request(&mut self, entry: &LogEntry<'_>, _line: &mut Vec<u8>) {
+            let mut usual = Vec::new();
+            entry.write(&mut usual);
+            assert!(usual.starts_with(b"127.0.0.1 - - ["));
+            assert!(usual.ends_with(b" 12\n") || usual.ends_with(b" 0\n"));
+            let request = String::from_utf8_lossy(entry.requestline());
+            let (status, sent) = (entry.status().code(), entry.bytes_sent());
+            self.0.send(format!("{request} {status} {sent}")).unwrap();
+        }
+    }
+    let config = ServerConfig {
+        log_format: LogFormat::Common,
+        ..config()
+    };
+    let (lines, logged) = mpsc::channel();
+    let server = Running::with(config, || Logging(lines));
+    let mut client = server.client();
+    client.get("/a");
+    client
+        .send("HEAD /b HTTP/1.1\r\nHost: test\r\n\r\n")
+        .reply_to("HEAD");
+    for expected in ["GET /a HTTP/1.1 200 12", "HEAD /b HTTP/1.1 501 0"] {
+        assert_eq!(logged.recv_timeout(PATIENCE).unwrap(), expected);
+    }
+}
+
+/// Counts its clones, and says which thread answers.
+struct Loop(Arc<AtomicUsize>);
+
+impl Clone for Loop {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl BaseHttpRequestHandler for Loop {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let thread = format!("{:?}", thread::current().id());
+        send_text(exchange, &thread)
+    }
+}
+
+#[test]
+fn several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all() {
+    let clones = Arc::new(AtomicUsize::new(0));
+    let loops = NonZeroUsize::new(4).unwrap();
+    let handler = Loop(Arc::clone(&clones));
+    let server = ThreadingHttpServer::bind_with("127.0.0.1:0", handler, config(), loops).unwrap();
+    let (address, handle) = (server.server_addresses()[0], server.handle());
+    let clients = thread::spawn(move || {
+        let mut clients: Vec<_> = (0..64).map(|_| Client::connect(address)).collect();
+        let threads: HashSet<_> = clients
+            .iter_mut()
+            .map(|client| client.get("/").text().to_owned())
+            .collect();
+        handle.shutdown();
+        assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
+        threads
+    });
+    server.serve_forever().unwrap();
+    let threads = clients.join().unwrap();
+    // That the kernel gives all 64 to one of four loops is as likely as 126 heads in a row.
+    assert!((2..=4).contains(&threads.len()), "{threads:?}");
+    let clones = clones.load(Ordering::Relaxed);
+    assert_eq!(clones, 3, "the last loop has the original");
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn one_loop_does_not_share_its_port_unasked() {
+    let one = NonZeroUsize::MIN;
+    let first = ThreadingHttpServer::bind_with("127.0.0.1:0", Loop(Arc::default()), config(), one);
+    let address = first.as_ref().unwrap().server_addresses()[0];
+    let second = ThreadingHttpServer::bind_with(address, Loop(Arc::default()), config(), one);
+    assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+}

@@ -1,0 +1,447 @@
+//! Bodies that are made while they are sent: when a source is asked, when it is left in peace, and how it ends.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+
+use crate::child::Child;
+use crate::client::{Client, Framing, PATIENCE, Reply, get};
+use crate::handlers::{answering, reply, request, send_text};
+use crate::running::{Running, eventually};
+
+/// A source that is one closure.
+struct From<F>(F);
+
+impl<F> std::fmt::Debug for From<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("From")
+    }
+}
+
+impl<F: FnMut(&mut Vec<u8>) -> io::Result<Fill>> Source for From<F> {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        (self.0)(out)
+    }
+}
+
+fn stream<F>(exchange: &mut Exchange<'_>, fill: F) -> io::Result<()>
+where
+    F: FnMut(&mut Vec<u8>) -> io::Result<Fill> + 'static,
+{
+    exchange.send_response(HttpStatus::OK);
+    exchange.end_headers();
+    exchange.stream(Box::new(From(fill)));
+    Ok(())
+}
+
+const PIECE: usize = 16 * 1024;
+
+#[test]
+fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = Running::new(move || {
+        answering(move |exchange| {
+            if exchange.path() == "/ping" {
+                return send_text(exchange, "pong");
+            }
+            let count = Arc::clone(&count);
+            stream(exchange, move |out| {
+                count.fetch_add(1, Ordering::Relaxed);
+                out.resize(out.len() + PIECE, b'x');
+                Ok(Fill::More)
+            })
+        })
+    });
+    let mut ping = server.client();
+    // It rests when the socket is full: many turns later it has still not been asked again.
+    let mut rests_at = |at_least: usize| {
+        let mut before = 0;
+        eventually(|| {
+            for _ in 0..20 {
+                ping.get("/ping");
+            }
+            let now = asked.load(Ordering::Relaxed);
+            std::mem::replace(&mut before, now) == now && now > at_least
+        });
+        before
+    };
+    let mut slow = server.client();
+    slow.send(get("/"));
+    let first = rests_at(0);
+    assert!(first * PIECE < 16 * 1024 * 1024, "{first} pieces");
+    // As much as all buffers of the kernel held: there must be room for more now.
+    let mut read = 0;
+    while read < first * PIECE {
+        read += slow.receive().unwrap();
+    }
+    rests_at(first);
+}
+
+#[test]
+fn readers_that_do_not_read_cost_little_memory() {
+    let server = Child::handler("endless");
+    let mut reading = server.client();
+    reading.send(get("/")).read_until("xxxx");
+    let before = server.memory("VmHWM");
+    let stalled: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(get("/"));
+            client
+        })
+        .collect();
+    // Everybody has had many turns once this one has had so much.
+    for _ in 0..400 {
+        reading.receive().unwrap();
+    }
+    let growth = server.memory("VmHWM") - before;
+    assert!(growth < 20 * 128, "{growth} KiB");
+    drop(stalled);
+}
+
+/// A hub whose events are what a test says; each subscriber is a connection.
+#[derive(Clone, Debug, Default)]
+struct Hub(Arc<Mutex<Vec<Subscription>>>);
+
+type Subscription = (Sender<String>, Waker);
+
+impl Hub {
+    fn publish(&self, text: &str) {
+        for (sender, waker) in self.0.lock().unwrap().iter() {
+            let _ = sender.send(text.to_owned());
+            waker.wake_by_ref();
+        }
+    }
+
+    fn subscribers(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
+    fn end(&self) {
+        for (sender, waker) in self.0.lock().unwrap().drain(..) {
+            drop(sender);
+            waker.wake();
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Subscriber(Receiver<String>);
+
+impl Source for Subscriber {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        loop {
+            match self.0.try_recv() {
+                Ok(event) => out.extend_from_slice(event.as_bytes()),
+                Err(mpsc::TryRecvError::Empty) => return Ok(Fill::NotNow),
+                Err(mpsc::TryRecvError::Disconnected) => return Ok(Fill::Done),
+            }
+        }
+    }
+}
+
+impl BaseHttpRequestHandler for Hub {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let (sender, receiver) = mpsc::channel();
+        self.0.lock().unwrap().push((sender, exchange.waker()));
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_header("Content-Type", "text/event-stream");
+        exchange.end_headers();
+        exchange.stream(Box::new(Subscriber(receiver)));
+        Ok(())
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        send_text(exchange, "alive")
+    }
+}
+
+/// A server with a hub, and so many clients that have read their heads.
+fn subscribed(count: usize) -> (Running, Hub, Vec<Client>) {
+    let hub = Hub::default();
+    let server = Running::new({
+        let hub = hub.clone();
+        move || hub
+    });
+    let mut clients: Vec<_> = (0..count)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(get("/"));
+            client
+        })
+        .collect();
+    for client in &mut clients {
+        client.read_until("\r\n\r\n");
+    }
+    assert_eq!(hub.subscribers(), count);
+    (server, hub, clients)
+}
+
+#[test]
+fn a_stream_that_has_nothing_now_is_woken_from_another_thread() {
+    let (server, hub, mut clients) = subscribed(1);
+    for event in ["one", "two", "three"] {
+        assert!(clients[0].has_nothing());
+        hub.publish(event);
+        assert_eq!(
+            clients[0].read_until(event),
+            format!("{:08x}\r\n{event}", event.len())
+        );
+        assert_eq!(clients[0].read_until("\r\n"), "\r\n");
+    }
+    hub.end();
+    assert_eq!(clients[0].read_until("\r\n\r\n"), "0\r\n\r\n");
+    // The end of the stream is not the end of the connection.
+    clients[0].send(get("/")).read_until("\r\n\r\n");
+    drop(server);
+}
+
+fn every_subscriber_gets_every_event(count: usize) {
+    let (server, hub, mut clients) = subscribed(count);
+    for event in ["event 1;", "event 2;"] {
+        hub.publish(event);
+        for client in &mut clients {
+            assert!(client.read_until(event).ends_with(event));
+        }
+    }
+    assert_eq!(
+        server
+            .client()
+            .send("POST / HTTP/1.0\r\n\r\n")
+            .reply()
+            .text(),
+        "alive"
+    );
+}
+
+#[test]
+fn two_hundred_subscribers_get_every_event() {
+    every_subscriber_gets_every_event(200);
+}
+
+#[test]
+#[ignore = "needs ten thousand descriptors"]
+fn five_thousand_subscribers_get_every_event() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )
+    .unwrap();
+    every_subscriber_gets_every_event(5000);
+}
+
+#[test]
+fn a_call_of_the_waker_before_the_source_was_asked_is_not_lost() {
+    let answer = |exchange: &mut Exchange<'_>| {
+        let mut letters = ["a", "b", "c"].into_iter();
+        let waker = exchange.waker();
+        waker.wake_by_ref();
+        stream(exchange, move |out| {
+            let Some(letter) = letters.next() else {
+                return Ok(Fill::Done);
+            };
+            out.extend_from_slice(letter.as_bytes());
+            waker.wake_by_ref();
+            Ok(Fill::NotNow)
+        })
+    };
+    let server = Running::new(move || answering(answer));
+    assert_eq!(server.client().get("/").text(), "abc");
+    assert_eq!(reply(&request("GET"), answer).text(), "abc");
+}
+
+#[test]
+fn a_waker_outlives_its_stream_without_harm() {
+    let (server, hub, mut clients) = subscribed(2);
+    let wakers: Vec<Waker> = hub
+        .0
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|(_, waker)| waker.clone())
+        .collect();
+    hub.end();
+    clients.truncate(1);
+    clients[0].read_until("0\r\n\r\n");
+    let mut late = server.client();
+    for _ in 0..100 {
+        wakers.iter().for_each(Waker::wake_by_ref);
+    }
+    assert_eq!(
+        late.send("POST / HTTP/1.1\r\nHost: test\r\n\r\n")
+            .reply()
+            .text(),
+        "alive"
+    );
+    clients[0].send(get("/")).read_until("\r\n\r\n");
+    drop(server);
+    wakers.iter().for_each(Waker::wake_by_ref);
+}
+
+#[test]
+fn a_source_that_fails_ends_its_connection_without_the_mark_of_the_end() {
+    let answer = |exchange: &mut Exchange<'_>| {
+        let mut pieces = 0;
+        stream(exchange, move |out| {
+            pieces += 1;
+            out.extend_from_slice(b"piece");
+            if pieces == 3 {
+                Err(io::Error::other("fails"))
+            } else {
+                Ok(Fill::More)
+            }
+        })
+    };
+    let server = Running::new(move || answering(answer));
+    let bytes = server.client().send(get("/").repeat(2)).rest();
+    assert!(bytes.starts_with(b"HTTP/1.1 200 "));
+    assert!(Reply::parse(&bytes, "GET", true).is_none());
+    assert!(!bytes.ends_with(b"0\r\n\r\n"));
+}
+
+#[test]
+fn a_source_that_is_still_working_lets_others_have_their_turn() {
+    let server = Running::new(|| {
+        // One loop: source and handler may share what is not Send.
+        let released = Rc::new(Cell::new(false));
+        answering(move |exchange| {
+            let released = Rc::clone(&released);
+            if exchange.path() == "/release" {
+                released.set(true);
+                return send_text(exchange, "released");
+            }
+            stream(exchange, move |out| {
+                if !released.get() {
+                    return Ok(Fill::More);
+                }
+                out.extend_from_slice(b"done");
+                Ok(Fill::Done)
+            })
+        })
+    });
+    let mut working = server.client();
+    working.send(get("/"));
+    assert!(working.read_until("\r\n\r\n").contains("chunked"));
+    assert_eq!(server.client().get("/release").text(), "released");
+    assert_eq!(
+        working.read_until("0\r\n\r\n"),
+        "00000004\r\ndone\r\n0\r\n\r\n"
+    );
+}
+
+#[test]
+fn an_endless_stream_lets_others_have_their_turn() {
+    let server = Child::handler("endless");
+    let mut greedy = server.client();
+    greedy.send(get("/"));
+    for _ in 0..100 {
+        greedy.receive().unwrap();
+    }
+    let mut other = server.client();
+    other.send(get("/")).read_until("xxxx");
+}
+
+#[test]
+fn an_idle_stream_to_http_1_0_ends_with_its_connection() {
+    let (server, hub, _) = subscribed(0);
+    let mut client = server.client();
+    client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let head = client.read_until("\r\n\r\n");
+    assert!(
+        head.contains("Connection: close") && !head.contains("Transfer-Encoding"),
+        "{head}"
+    );
+    hub.publish("one");
+    assert_eq!(client.read_until("one"), "one");
+    hub.publish("two");
+    hub.end();
+    assert_eq!(client.rest(), b"two");
+}
+
+#[test]
+fn head_of_a_stream_has_no_body_and_lets_go_of_the_source() {
+    let (server, hub, _) = subscribed(0);
+    let mut client = server.client();
+    client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(client.reply_to("HEAD").status, 501, "do_head is not do_get");
+    drop(server);
+    let dropped = Arc::new(());
+    let held = Arc::clone(&dropped);
+    let reply = reply(&request("HEAD"), move |exchange| {
+        let held = Arc::clone(&held);
+        stream(exchange, move |_| {
+            let _ = &held;
+            Ok(Fill::NotNow)
+        })
+    });
+    assert_eq!(reply.framing, Framing::Bodiless);
+    assert_eq!(reply.field("transfer-encoding"), Some("chunked"));
+    assert_eq!(Arc::strong_count(&dropped), 1);
+    drop(hub);
+}
+
+#[test]
+fn a_client_that_leaves_takes_its_source_along() {
+    struct Flag(Arc<AtomicBool>);
+    impl Drop for Flag {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Release);
+        }
+    }
+    let (handler_side, test_side) = mpsc::channel();
+    let server = Running::new(move || {
+        answering(move |exchange| {
+            let gone = Arc::new(AtomicBool::new(false));
+            handler_side
+                .send((exchange.waker(), Arc::clone(&gone)))
+                .unwrap();
+            let flag = Flag(gone);
+            stream(exchange, move |out| {
+                let _ = &flag;
+                out.extend_from_slice(b"tick");
+                Ok(Fill::NotNow)
+            })
+        })
+    });
+    let mut client = server.client();
+    client.send(get("/")).read_until("tick");
+    let (waker, gone) = test_side.recv_timeout(PATIENCE).unwrap();
+    assert!(!gone.load(Ordering::Acquire));
+    drop(client);
+    eventually(|| {
+        waker.wake_by_ref();
+        gone.load(Ordering::Acquire)
+    });
+}
+
+#[test]
+fn a_pipelined_request_behind_a_stream_waits_for_its_end() {
+    let mut server = MemoryServer::new(answering(|exchange| {
+        if exchange.path() == "/next" {
+            return send_text(exchange, "next");
+        }
+        let mut left = 100;
+        stream(exchange, move |out| {
+            left -= 1;
+            out.resize(out.len() + 10_000, b'x');
+            Ok(if left == 0 { Fill::Done } else { Fill::More })
+        })
+    }));
+    let three = format!("{}{}{}", get("/"), get("/next"), get("/"));
+    let replies = Reply::all(&server.respond(three.as_bytes()), &["GET"; 3]);
+    assert_eq!(replies[0].body.len(), 1_000_000);
+    assert_eq!(replies[1].text(), "next");
+    assert_eq!(replies[2].body.len(), 1_000_000);
+}
