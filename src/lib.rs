@@ -51,7 +51,7 @@ pub use files::SimpleHttpRequestHandler;
 pub use handler::BaseHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
-pub use handler::exchange::Exchange;
+pub use handler::exchange::{Exchange, RequestBody};
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
 pub use http::headers::Headers;

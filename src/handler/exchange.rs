@@ -149,13 +149,16 @@ impl<'a> Exchange<'a> {
 
     /// Adds a header field to the open head.
     ///
-    /// `Connection: close` closes the connection after the reply; `Content-Length` must be the length of the body.
-    /// A name that is no token, CR, LF or NUL in a value, and `Transfer-Encoding` (the server's own) are misuse: 500.
+    /// The server's own fields are only a wish: `Connection` with `close` in it closes the connection after the reply, and
+    /// nothing else is made of it; `Content-Length` must be the length of the body. A name that is no token, CR, LF or NUL in
+    /// a value, a field outside of the head, and `Transfer-Encoding` are misuse: 500.
     pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
         if !is_token(name.as_bytes()) || !is_field_value(value) {
             self.reply
                 .refuse("a header field with bytes that HTTP forbids");
+        } else if !self.reply.is_open() {
+            // Misuse, and noted.
         } else if name.eq_ignore_ascii_case("content-length") {
             match str::from_utf8(value)
                 .ok()
@@ -167,7 +170,9 @@ impl<'a> Exchange<'a> {
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             self.reply.refuse("a Transfer-Encoding of its own");
         } else if name.eq_ignore_ascii_case("connection") {
-            self.close |= value.eq_ignore_ascii_case(b"close");
+            self.close |= value
+                .split(|byte| *byte == b',')
+                .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
         } else {
             self.reply.field(name, &[value]);
         }
@@ -178,7 +183,7 @@ impl<'a> Exchange<'a> {
         self.reply.field(name, value);
     }
 
-    /// Ends the head; what the framing needs is added by the server.
+    /// Ends the head; what the framing needs is added by the server. A head that is left open is ended when the handler returns.
     #[doc(alias = "flush_headers")]
     pub fn end_headers(&mut self) {
         self.reply.end_headers();
@@ -189,6 +194,12 @@ impl<'a> Exchange<'a> {
     /// A handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body) finds nothing.
     pub fn rfile(&mut self) -> impl io::Read {
         &mut *self.body
+    }
+
+    /// Takes the request body out of the exchange: to read it while the reply is written, or in another thread beside a
+    /// [promised](Self::defer) reply.
+    pub fn take_body(&mut self) -> RequestBody {
+        RequestBody(std::mem::take(self.body))
     }
 
     /// Returns the number of bytes of the request body.
@@ -323,6 +334,16 @@ impl<'a> Exchange<'a> {
     pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
         self.reply
             .finish(self.request, self.scene.server, close || self.close)
+    }
+}
+
+/// A whole request body, in memory or in a temporary file without a name.
+#[derive(Debug)]
+pub struct RequestBody(Spool);
+
+impl io::Read for RequestBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
 }
 

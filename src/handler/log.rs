@@ -72,6 +72,11 @@ impl Log {
         }
     }
 
+    /// Forgets all lines from now on; they are still made.
+    pub(crate) fn mute(&mut self) {
+        self.stderr = Stderr::nowhere();
+    }
+
     /// Whether requests are logged at all.
     pub(crate) fn is_on(&self) -> bool {
         self.format != LogFormat::None

@@ -96,7 +96,8 @@ pub trait BaseHttpRequestHandler {
 
     /// Says whether the body of a request is to be read for [`Exchange::rfile`]; else it is thrown away.
     ///
-    /// A body that is not wanted costs neither memory nor disk, and a large one is answered at once.
+    /// A body that is not wanted costs neither memory nor disk, and a large one is answered at once. A handler that passes
+    /// requests on to another asks that one here, too.
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
         true
     }

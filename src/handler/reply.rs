@@ -17,8 +17,8 @@ use crate::config::ProtocolVersion;
 use crate::http::chunked;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
-use crate::wire::body::{Body, Part, SourceBody};
-use crate::wire::source::{Fill, Source};
+use crate::wire::body::{Body, Framing, Part, SourceBody};
+use crate::wire::source::{Fill, Source, pull};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
 const INLINE_FILE: usize = 32 * 1024;
@@ -108,6 +108,8 @@ impl<'a> Reply<'a> {
     pub(crate) fn status_line(&mut self, status: HttpStatus, server: &ServerInfo) {
         if self.stage != Stage::Start {
             return self.refuse("a second status line");
+        } else if status.code() < 200 {
+            self.refuse("an interim status as the reply");
         }
         self.stage = Stage::Fields;
         self.status = status;
@@ -124,16 +126,28 @@ impl<'a> Reply<'a> {
 
     /// Adds a field as it stands; the caller has checked it.
     pub(crate) fn field(&mut self, name: &str, value: &[&[u8]]) {
-        if self.stage != Stage::Fields {
-            return self.refuse("a header field outside of the head");
+        if !self.is_open() {
+            return;
         }
         self.put(&[name.as_bytes(), b": "]);
         self.put(value);
         self.put(&[b"\r\n"]);
     }
 
+    /// Whether a field may be added now; else that is misuse.
+    pub(crate) fn is_open(&mut self) -> bool {
+        let is_open = self.stage == Stage::Fields;
+        if !is_open {
+            self.refuse("a header field outside of the head");
+        }
+        is_open
+    }
+
     pub(crate) fn announce(&mut self, length: u64) {
-        self.announced = Some(length);
+        match self.announced.replace(length) {
+            Some(other) if other != length => self.refuse("two different lengths"),
+            _ => {}
+        }
     }
 
     pub(crate) fn end_headers(&mut self) {
@@ -278,32 +292,45 @@ impl<'a> Reply<'a> {
         server: &ServerInfo,
         framed: &mut Framed,
     ) -> io::Result<()> {
-        let fill = source.fill(self.written)?;
+        if !self.status.allows_body() {
+            self.length_field(0, true)?;
+            self.end_head(request, server, framed);
+            return Ok(());
+        }
+        let fill = pull(source.as_mut(), self.written)?;
+        let length = self.written.len();
         if fill == Fill::Done {
-            self.length_field(self.written.len() as u64, silent)?;
+            self.length_field(length as u64, silent)?;
             self.end_head(request, server, framed);
             self.append_written(silent);
             return Ok(());
         }
-        if self.announced.is_some() {
-            return Err(io::Error::other("a stream with an announced length"));
-        }
-        let chunked = request.version == Version::Http11
-            && server.config().protocol_version == ProtocolVersion::Http11;
-        framed.keep_alive &= chunked;
-        if chunked {
-            self.put(&[b"Transfer-Encoding: chunked\r\n"]);
+        let mut framing = match self.announced {
+            Some(length) => Framing::Length(length),
+            None if request.version == Version::Http11
+                && server.config().protocol_version == ProtocolVersion::Http11 =>
+            {
+                Framing::Chunked
+            }
+            None => Framing::Close,
+        };
+        framing.take(length, fill)?;
+        framed.keep_alive &= framing != Framing::Close;
+        match self.announced {
+            Some(length) => write!(self.out, "Content-Length: {length}\r\n")?,
+            None if framing == Framing::Chunked => self.put(&[b"Transfer-Encoding: chunked\r\n"]),
+            None => {}
         }
         self.end_head(request, server, framed);
         if !silent {
             let before = self.out.len();
-            if chunked {
+            if framing == Framing::Chunked {
                 chunked::write_chunk(self.out, self.written);
             } else {
                 self.out.extend_from_slice(self.written);
             }
-            framed.overhead += (self.out.len() - before - self.written.len()) as u64;
-            framed.rest = Body::Source(SourceBody::new(source, chunked));
+            framed.overhead += (self.out.len() - before - length) as u64;
+            framed.rest = Body::Source(SourceBody::new(source, framing));
         }
         Ok(())
     }

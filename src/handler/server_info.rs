@@ -19,17 +19,6 @@ pub struct ServerInfo {
     pub(crate) counters: Counters,
 }
 
-/// Says whether a server may run with `config`: what is added to every reply must not break one.
-pub(crate) fn check(config: &ServerConfig) -> io::Result<()> {
-    for (name, value) in &config.extra_response_headers {
-        if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
-            let message = format!("no header field: {name:?}: {value:?}");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-        }
-    }
-    Ok(())
-}
-
 /// An error page that the handler brought along.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorPage {
@@ -55,6 +44,26 @@ impl ServerInfo {
             addresses: addresses.to_vec(),
             counters: Counters::default(),
         }
+    }
+
+    /// Says whether a server may run with this: what is added to every reply must not break one.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let added = self.config.extra_response_headers.iter();
+        let own = self
+            .error_page
+            .iter()
+            .map(|page| ("Content-Type", page.content_type.as_str()));
+        let fields = added.map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in fields
+            .chain(own)
+            .chain([("Server", self.version_string.as_str())])
+        {
+            if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+                let message = format!("no header field: {name:?}: {value:?}");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn error_page(&self) -> Option<&ErrorPage> {

@@ -28,6 +28,8 @@ pub(crate) struct Connection<T> {
     transport: T,
     client: Client,
     state: State,
+    /// What the socket says once and will not say again, for replies that are promised after it.
+    peer_left: bool,
 }
 
 /// How a call to [`Connection::advance`] ended.
@@ -56,6 +58,7 @@ impl<T: Transport> Connection<T> {
             transport,
             client,
             state: State::Reading(None),
+            peer_left: false,
         }
     }
 
@@ -102,11 +105,16 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// The peer has closed its side. Says whether there is nothing left but the handler's patience: a stream that is silent.
-    pub(crate) fn peer_left(&mut self) -> bool {
+    /// The peer has closed its side: whoever makes its replies may want to know.
+    pub(crate) fn peer_left(&mut self) {
+        self.peer_left = true;
         if let Some(promised) = self.promised() {
             promised.promise.client_left.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// Whether a stream has nothing to send until it is woken.
+    pub(crate) fn is_silent(&self) -> bool {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
     }
 
@@ -381,6 +389,10 @@ impl<T: Transport> Connection<T> {
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
             Then::ReadBody(request) => State::ReadingBody(request),
             Then::Await(promised) => {
+                promised
+                    .promise
+                    .client_left
+                    .store(self.peer_left, Ordering::Relaxed);
                 let (promised, unparsed) = (*promised, unparsed.to_vec());
                 State::Awaiting(Box::new(Awaiting { promised, unparsed }))
             }

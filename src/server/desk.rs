@@ -207,6 +207,20 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         }
     }
 
+    /// Calls a hook of the handler; its panic is a line in the log, and nobody else's matter.
+    pub(crate) fn hook<R>(
+        &mut self,
+        address: SocketAddr,
+        hook: impl FnOnce(&mut H) -> R,
+    ) -> Option<R> {
+        let called = catch_unwind(AssertUnwindSafe(|| hook(&mut self.handler)));
+        if called.is_err() {
+            self.log
+                .error(address, &self.clock, "a hook of the handler panicked");
+        }
+        called.ok()
+    }
+
     /// Logs the replies of the scratch that have left; all that remain where the connection ends (`last`).
     pub(crate) fn log_scratch(&mut self, client: Client, last: bool) {
         let mut outgoing = mem::take(&mut self.outgoing);
@@ -218,7 +232,10 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     pub(crate) fn log(&mut self, outgoing: &mut Outgoing, client: Client, last: bool) {
         let (handler, clock) = (&mut self.handler, &self.clock);
         outgoing.log(last, |record, arena, sent| {
-            let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| handler.log_request(entry, line);
+            let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
+                // A panic costs the line, not the loop.
+                let _ = catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line)));
+            };
             self.log
                 .request(client.address, (record, arena), sent, clock, write);
         });
@@ -250,7 +267,10 @@ fn conclude<H: BaseHttpRequestHandler>(
         (Err(_), _) => Err("the handler panicked".to_owned()),
     };
     let framed = framed.or_else(|failure| {
-        handler.handle_error(exchange, &failure);
+        // Its own panic changes nothing: the client gets its 500.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            handler.handle_error(exchange, &failure);
+        }));
         exchange.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
         exchange.finish(close)
     });

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -30,6 +31,8 @@ const EVENTS: usize = 1024;
 const SCRATCH: usize = 64 * 1024;
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
+/// Whom a hook concerns that concerns nobody.
+const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// "For ever", in what the clock can count.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -116,7 +119,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.expire_deadlines();
         self.free_closed();
         self.retry_accepts()?;
-        self.desk.handler.service_actions();
+        self.desk.hook(NOBODY, H::service_actions);
         self.desk.log.flush();
         Ok(())
     }
@@ -147,7 +150,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 return Ok(true);
             }
             if left == Some(Duration::ZERO) {
-                self.desk.handler.handle_timeout();
+                self.desk.hook(NOBODY, H::handle_timeout);
                 return Ok(false);
             }
             left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -280,7 +283,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let Some(Slot { connection, .. }) = self.connections.get_mut(key) else {
             return;
         };
-        let is_silent = connection.peer_left();
+        connection.peer_left();
+        let is_silent = connection.is_silent();
         if gone && (is_silent || connection.is_awaiting()) {
             self.close(key);
         } else if is_silent {
@@ -319,6 +323,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 self.yielded.push(key);
                 true
             }
+        };
+        let kind = match kind {
+            // A stream that never ends must not hold up the end of the server.
+            None if self.desk.draining && connection.is_silent() => Some(Timeout::Linger),
+            kind => kind,
         };
         match kind {
             Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
@@ -364,7 +373,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn free_closed(&mut self) {
         for key in self.closed.drain(..) {
             if let Some(slot) = self.connections.try_remove(key) {
-                self.desk.handler.finish(slot.connection.client());
+                let address = slot.connection.client();
+                self.desk.hook(address, |handler| handler.finish(address));
             }
         }
     }
@@ -391,7 +401,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 return Ok(());
             };
             self.desk.server.counters.accepted += 1;
-            if !self.desk.handler.verify_request(address) {
+            if !self
+                .desk
+                .hook(address, |handler| handler.verify_request(address))
+                .unwrap_or(false)
+            {
                 self.desk.server.counters.refused += 1;
                 continue;
             }
@@ -413,7 +427,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             });
             self.timers
                 .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
-            self.desk.handler.setup(address);
+            self.desk.hook(address, |handler| handler.setup(address));
         }
         listener.accepting = Accepting::More;
         Ok(())
@@ -433,7 +447,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             if self
                 .connections
                 .get(key)
-                .is_some_and(|slot| slot.connection.is_idle())
+                .is_some_and(|slot| slot.connection.is_idle() || slot.connection.is_silent())
             {
                 self.advance(key, Readable::ToEnd);
             }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answering::Readable;
 use super::connection::{Connection, Outcome};
 use super::desk::{Client, Desk};
-use crate::config::{LogFormat, ServerConfig};
+use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
 use crate::handler::mailbox::{Content, Mailbox};
@@ -58,15 +58,13 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
 
     /// Makes a server with a configuration of its own; its log goes nowhere.
     pub fn with_config(handler: H, config: ServerConfig) -> Self {
-        let config = ServerConfig {
-            log_format: LogFormat::None,
-            ..config
-        };
         let info = ServerInfo::new(&handler, config, &[]);
         let waiting = thread::current();
         let mailbox = Mailbox::new(move || waiting.unpark());
+        let mut desk = Desk::new(handler, info, mailbox);
+        desk.log.mute();
         Self {
-            desk: Desk::new(handler, info, mailbox),
+            desk,
             scratch: vec![0; 64 * 1024],
         }
     }
@@ -98,7 +96,10 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         self.desk.clock.turn += 1;
         self.desk.handler.setup(address);
         loop {
-            match connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk) {
+            let outcome = connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk);
+            self.desk.handler.service_actions();
+            self.desk.log.flush();
+            match outcome {
                 Outcome::Close => break,
                 Outcome::Yield => {}
                 Outcome::Wait { .. } if self.wait(&mut connection) => {}

@@ -1,8 +1,9 @@
 //! When to run: the server, its loop, its connections and their deadlines.
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 mod answering;
@@ -22,7 +23,7 @@ pub use handle::ServerHandle;
 
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::server_info::{ServerInfo, check};
+use crate::handler::server_info::ServerInfo;
 use desk::Desk;
 use event_loop::EventLoop;
 use listener::Endpoint;
@@ -31,7 +32,6 @@ use signals::ShutdownSignals;
 /// A server of one loop: any number of connections, no thread.
 ///
 /// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside of another loop, turn by turn ([`turn`](Self::turn)).
-#[derive(Debug)]
 #[doc(alias = "HTTPServer")]
 #[doc(alias = "TCPServer")]
 #[doc(alias = "BaseServer")]
@@ -81,11 +81,10 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         handler: H,
         config: ServerConfig,
     ) -> io::Result<Self> {
-        check(&config)?;
         let addresses = local_addresses(&listeners)?;
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
-        let desk = new_desk(handler, config, &addresses, &handle, 0);
+        let desk = new_desk(handler, config, &addresses, &handle, 0)?;
         let event_loop = EventLoop::new(endpoint, desk, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
@@ -95,10 +94,22 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.info().addresses()
     }
 
-    /// Returns the server's configuration and the addresses that it listens on.
-    #[doc(alias = "server_address")]
-    #[doc(alias = "server_port")]
-    #[doc(alias = "server_name")]
+    /// Returns the first of the addresses that the server listens on; `None` after it was made without any.
+    pub fn server_address(&self) -> Option<SocketAddr> {
+        self.server_addresses().first().copied()
+    }
+
+    /// Returns the port of the first address.
+    pub fn server_port(&self) -> u16 {
+        self.info().server_port()
+    }
+
+    /// Returns the host of the first address as text; no name is ever looked up.
+    pub fn server_name(&self) -> String {
+        self.info().server_name()
+    }
+
+    /// Returns the server's configuration, its addresses and what it has counted.
     pub fn info(&self) -> &ServerInfo {
         &self.event_loop.desk().server
     }
@@ -124,7 +135,10 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ///
     /// # Errors
     /// The signals cannot be taken over.
-    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) -> io::Result<()> {
+    pub fn shutdown_on_signals(
+        &mut self,
+        action: impl FnMut(i32) + Send + 'static,
+    ) -> io::Result<()> {
         let signals = ShutdownSignals::take_over(Box::new(action))?;
         self.event_loop.shutdown_on_signals(signals)
     }
@@ -170,6 +184,21 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     }
 }
 
+impl<H> fmt::Debug for HttpServer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpServer")
+            .field("handle", &self.handle)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<H: BaseHttpRequestHandler> AsFd for HttpServer<H> {
+    /// The poll's own descriptor: readable when a [`turn`](HttpServer::turn) has work.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.event_loop.poll().registry().as_fd()
+    }
+}
+
 impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
     /// The poll's own descriptor: readable when a [`turn`](HttpServer::turn) has work.
     #[doc(alias = "fileno")]
@@ -189,7 +218,8 @@ fn new_desk<H: BaseHttpRequestHandler>(
     addresses: &[SocketAddr],
     handle: &ServerHandle,
     index: usize,
-) -> Desk<H> {
+) -> io::Result<Desk<H>> {
     let server = ServerInfo::new(&handler, config, addresses);
-    Desk::new(handler, server, handle.mailbox(index))
+    server.check()?;
+    Ok(Desk::new(handler, server, handle.mailbox(index)))
 }

@@ -13,7 +13,7 @@ use signal_hook_mio::v1_0::Signals;
 use super::event_loop::SIGNALS;
 
 /// What is done when a signal comes: it is given the signal's number.
-pub(crate) type Action = Box<dyn FnMut(i32)>;
+pub(crate) type Action = Box<dyn FnMut(i32) + Send>;
 
 pub(crate) struct ShutdownSignals {
     signals: Signals,

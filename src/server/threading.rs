@@ -13,7 +13,7 @@ use super::signals::ShutdownSignals;
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::server_info::check;
+use crate::handler::server_info::ServerInfo;
 
 /// A server of several loops, each in a thread of its own and with a clone of the handler.
 #[doc(alias = "ThreadingHTTPServer")]
@@ -28,6 +28,18 @@ pub struct ThreadingHttpServer<H> {
 }
 
 impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
+    /// Listens on all of `addresses` with `loops` loops and the default configuration.
+    ///
+    /// # Errors
+    /// As for [`bind_with`](Self::bind_with).
+    pub fn bind(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        loops: NonZeroUsize,
+    ) -> io::Result<Self> {
+        Self::bind_with(addresses, handler, ServerConfig::default(), loops)
+    }
+
     /// Listens on all of `addresses` with `loops` loops; port 0 takes a free one, the same for all.
     ///
     /// # Errors
@@ -38,7 +50,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<Self> {
-        check(&config)?;
+        ServerInfo::new(&handler, config.clone(), &[]).check()?;
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
         let first = listen_all(&asked, &config)?;
         let addresses = local_addresses(&first)?;
@@ -82,7 +94,10 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     ///
     /// # Errors
     /// The signals cannot be taken over.
-    pub fn shutdown_on_signals(&mut self, action: impl FnMut(i32) + 'static) -> io::Result<()> {
+    pub fn shutdown_on_signals(
+        &mut self,
+        action: impl FnMut(i32) + Send + 'static,
+    ) -> io::Result<()> {
         self.signals = Some(ShutdownSignals::take_over(Box::new(action))?);
         Ok(())
     }
@@ -101,7 +116,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             signals,
         } = self;
         let run = |(index, endpoint), handler: H, signals: Option<ShutdownSignals>| {
-            let desk = new_desk(handler, config.clone(), &addresses, &handle, index);
+            let desk = new_desk(handler, config.clone(), &addresses, &handle, index)?;
             let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
             let served = signals
                 .map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))

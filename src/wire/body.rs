@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::buffer::{Buffer, Sent};
 use super::send_file::send_file;
-use super::source::{Fill, Source};
+use super::source::{Fill, Source, pull};
 use super::transport::Transport;
 use crate::http::chunked;
 
@@ -42,12 +42,39 @@ pub(crate) enum Part {
 #[derive(Debug)]
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
-    chunked: bool,
+    framing: Framing,
     /// What the source said last.
     fill: Fill,
     buffer: Buffer,
     /// Where the content stands in the buffer: what is around it is chunk framing.
     content: Range<usize>,
+}
+
+/// How the peer learns where the body of a source ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Chunked,
+    /// So many bytes were announced and are still to come.
+    Length(u64),
+    /// By the close of the connection.
+    Close,
+}
+
+impl Framing {
+    /// Notes that the source gave `length` bytes and said `fill`; what was announced must come, no more and no less.
+    pub(crate) fn take(&mut self, length: usize, fill: Fill) -> io::Result<()> {
+        if let Self::Length(left) = self {
+            *left = left.checked_sub(length as u64).ok_or_else(another_length)?;
+            if fill == Fill::Done && *left > 0 {
+                return Err(another_length());
+            }
+        }
+        Ok(())
+    }
+}
+
+fn another_length() -> io::Error {
+    io::Error::other("a body of another length than announced")
 }
 
 impl Body {
@@ -142,10 +169,10 @@ fn send_parts(
 }
 
 impl SourceBody {
-    pub(crate) fn new(source: Box<dyn Source>, chunked: bool) -> Self {
+    pub(crate) fn new(source: Box<dyn Source>, framing: Framing) -> Self {
         Self {
             source,
-            chunked,
+            framing,
             fill: Fill::More,
             buffer: Buffer::default(),
             content: 0..0,
@@ -192,14 +219,15 @@ impl SourceBody {
     /// Asks the source for its next piece and frames it.
     fn refill(&mut self) -> io::Result<()> {
         let bytes = &mut self.buffer.bytes;
-        let start = if self.chunked {
+        let start = if self.framing == Framing::Chunked {
             chunked::open_chunk(bytes)
         } else {
             0
         };
-        self.fill = self.source.fill(bytes)?;
+        self.fill = pull(self.source.as_mut(), bytes)?;
         self.content = start..bytes.len();
-        if self.chunked {
+        self.framing.take(self.content.len(), self.fill)?;
+        if self.framing == Framing::Chunked {
             chunked::close_chunk(bytes, start);
             if self.fill == Fill::Done {
                 bytes.extend_from_slice(chunked::LAST_CHUNK);

@@ -29,6 +29,8 @@ enum Kind {
     Socket,
     /// Neither: asked before every write.
     Polled,
+    /// Whatever is written is forgotten.
+    Nowhere,
 }
 
 impl Stderr {
@@ -41,6 +43,13 @@ impl Stderr {
                 _ => reopen().map_or(Kind::Polled, Kind::Reopened),
             };
         Self { kind }
+    }
+
+    /// Stands for standard error where nothing is to be written.
+    pub(crate) fn nowhere() -> Self {
+        Self {
+            kind: Kind::Nowhere,
+        }
     }
 
     /// Writes as many whole lines as are taken without waiting; returns the number of bytes.
@@ -68,6 +77,7 @@ impl Stderr {
             }
             Kind::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
             Kind::Polled => Err(io::ErrorKind::WouldBlock.into()),
+            Kind::Nowhere => Ok(lines.len()),
         }
     }
 }
