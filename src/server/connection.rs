@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
-use super::state::{Awaiting, State, Unparsed, Unsent};
+use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::counters::Counters;
@@ -30,26 +30,6 @@ pub(crate) struct Connection<T> {
     state: State,
     /// What the socket says once and will not say again, for replies that are promised after it.
     peer_left: bool,
-}
-
-/// How a call to [`Connection::advance`] ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The next event of the socket is waited for; `progress` says whether anything moved.
-    Wait {
-        progress: bool,
-    },
-    /// There is more to do, in the next turn.
-    Yield,
-    Close,
-}
-
-/// How one step of the machine ended.
-enum Step {
-    Next,
-    Wait,
-    Yield,
-    Close,
 }
 
 impl<T: Transport> Connection<T> {
@@ -445,16 +425,6 @@ impl<T: Transport> Connection<T> {
 fn count(counters: &mut Counters, left: u64, sent: &io::Result<Sent>) {
     counters.bytes_sent += left;
     counters.partial_writes += u64::from(matches!(sent, Ok(Sent::Wait)));
-}
-
-impl From<Sent> for Step {
-    fn from(sent: Sent) -> Self {
-        match sent {
-            Sent::All => Self::Next,
-            Sent::Wait | Sent::Idle => Self::Wait,
-            Sent::Yield => Self::Yield,
-        }
-    }
 }
 
 #[cfg(test)]

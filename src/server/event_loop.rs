@@ -14,11 +14,12 @@ use mio::{Events, Interest, Poll, Token};
 use slab::Slab;
 
 use super::answering::Readable;
-use super::connection::{Connection, Outcome};
+use super::connection::Connection;
 use super::desk::{Client, Desk};
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::signals::ShutdownSignals;
+use super::state::Outcome;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
@@ -32,7 +33,7 @@ const SCRATCH: usize = 64 * 1024;
 /// Connections accepted in one turn, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
 /// Whom a hook concerns that concerns nobody.
-const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// "For ever", in what the clock can count.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -138,27 +139,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         counters.connections_peak = counters.connections_peak.max(counters.connections);
     }
 
-    /// Serves until one more request is answered and its reply has left, or a shutdown is done, but at most `timeout`; says
-    /// whether there was one.
-    pub(crate) fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let before = self.desk.server.counters.requests;
-        let mut left = timeout;
-        while !self.is_finished() {
-            self.turn(left)?;
-            if self.desk.server.counters.requests > before && !self.is_sending() {
-                return Ok(true);
-            }
-            if left == Some(Duration::ZERO) {
-                self.desk.hook(NOBODY, H::handle_timeout);
-                return Ok(false);
-            }
-            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        }
-        Ok(self.desk.server.counters.requests > before)
-    }
-
-    fn is_sending(&self) -> bool {
+    /// Whether a reply is on its way.
+    pub(crate) fn is_sending(&self) -> bool {
         self.connections
             .iter()
             .any(|(_, slot)| slot.connection.awaits() == Some(Timeout::Send))
@@ -173,8 +155,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         &self.desk
     }
 
-    pub(crate) fn handler_mut(&mut self) -> &mut H {
-        &mut self.desk.handler
+    pub(crate) fn desk_mut(&mut self) -> &mut Desk<H> {
+        &mut self.desk
     }
 
     /// Runs until a shutdown has been asked for and done.

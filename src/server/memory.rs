@@ -10,8 +10,9 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answering::Readable;
-use super::connection::{Connection, Outcome};
+use super::connection::Connection;
 use super::desk::{Client, Desk};
+use super::state::Outcome;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;

@@ -25,7 +25,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
 use desk::Desk;
-use event_loop::EventLoop;
+use event_loop::{EventLoop, NOBODY};
 use listener::Endpoint;
 use signals::ShutdownSignals;
 
@@ -122,7 +122,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
 
     /// Returns the handler, to be changed between two turns.
     pub fn handler_mut(&mut self) -> &mut H {
-        self.event_loop.handler_mut()
+        &mut self.event_loop.desk_mut().handler
     }
 
     /// Returns what ends this server from anywhere.
@@ -156,13 +156,27 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.next_deadline()
     }
 
-    /// Serves until one request is answered, but at most `timeout`; then says whether one was. Where none came, the
+    /// Serves until one request is answered and its reply has left, but at most `timeout`; then says whether one was. Where none came, the
     /// handler's [`handle_timeout`](BaseHttpRequestHandler::handle_timeout) is called.
     ///
     /// # Errors
     /// As for [`turn`](Self::turn).
     pub fn handle_request(&mut self, timeout: Option<Duration>) -> io::Result<bool> {
-        self.event_loop.handle_request(timeout)
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let before = self.info().counters().requests;
+        let mut left = timeout;
+        while !self.is_finished() {
+            self.turn(left)?;
+            if self.info().counters().requests > before && !self.event_loop.is_sending() {
+                return Ok(true);
+            }
+            if left == Some(Duration::ZERO) {
+                self.event_loop.desk_mut().hook(NOBODY, H::handle_timeout);
+                return Ok(false);
+            }
+            left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        }
+        Ok(self.info().counters().requests > before)
     }
 
     /// Stops listening at once; connections that are there are served on in further turns, and closed with the server.

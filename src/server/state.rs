@@ -5,6 +5,7 @@
 use super::answering::{PromisedReply, Then, UnfinishedRequest};
 use super::outgoing::Outgoing;
 use crate::http::head::HeadSearch;
+use crate::wire::buffer::Sent;
 
 #[derive(Debug, Default)]
 pub(crate) enum State {
@@ -51,5 +52,35 @@ impl Unparsed {
             bytes: bytes.to_vec(),
             search,
         })
+    }
+}
+
+/// How a call to `Connection::advance` ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The next event of the socket is waited for; `progress` says whether anything moved.
+    Wait {
+        progress: bool,
+    },
+    /// There is more to do, in the next turn.
+    Yield,
+    Close,
+}
+
+/// How one step of the machine ended.
+pub(crate) enum Step {
+    Next,
+    Wait,
+    Yield,
+    Close,
+}
+
+impl From<Sent> for Step {
+    fn from(sent: Sent) -> Self {
+        match sent {
+            Sent::All => Self::Next,
+            Sent::Wait | Sent::Idle => Self::Wait,
+            Sent::Yield => Self::Yield,
+        }
     }
 }

@@ -456,3 +456,33 @@ fn an_upload_stored_by_the_example_costs_no_memory_either() {
     assert!(find(&stored[31 * MIB..], &pattern(100)).is_some());
     assert_eq!(stored.len(), 32 * MIB);
 }
+
+#[test]
+fn a_body_may_be_taken_along() {
+    let echo = |exchange: &mut Exchange<'_>| {
+        let mut body = exchange.take_body();
+        assert_eq!(exchange.body_length(), 0, "it is gone from here");
+        exchange.send_response(HttpStatus::OK);
+        exchange.end_headers();
+        io::copy(&mut body, &mut exchange.wfile()).map(drop)
+    };
+    for length in [0, 11, 200_000] {
+        let body = vec![b'b'; length];
+        let request = String::from_utf8(post("/", &body)).unwrap();
+        assert_eq!(crate::handlers::reply(&request, echo).body, body);
+    }
+}
+
+#[test]
+fn a_body_may_go_to_the_thread_that_answers() {
+    let mut server = MemoryServer::new(answering(|exchange| {
+        let (body, deferred) = (exchange.take_body(), exchange.defer());
+        std::thread::spawn(move || {
+            let text = io::read_to_string(body).unwrap();
+            deferred.answer(move |exchange| send_text(exchange, &text.to_uppercase()));
+        });
+        Ok(())
+    }));
+    let reply = Reply::all(&server.respond(&post("/", "quiet")), &["POST"]).pop();
+    assert_eq!(reply.unwrap().text(), "QUIET");
+}

@@ -568,3 +568,53 @@ fn one_loop_does_not_share_its_port_unasked() {
     let second = ThreadingHttpServer::bind_with(address, Loop(Arc::default()), config(), one);
     assert_eq!(second.unwrap_err().kind(), io::ErrorKind::AddrInUse);
 }
+
+#[test]
+fn a_server_counts_what_it_does() {
+    let (mut server, address) = bound(Hello);
+    assert_eq!(server.info().counters().requests, 0);
+    let client = thread::spawn(move || {
+        let mut client = Client::connect(address);
+        (client.get("/").body.len(), client.get("/").head.len())
+    });
+    for _ in 0..2 {
+        assert!(server.handle_request(Some(PATIENCE)).unwrap());
+    }
+    client.join().unwrap();
+    let counters = server.info().counters();
+    assert_eq!(
+        (
+            counters.requests,
+            counters.accepted,
+            counters.connections_peak
+        ),
+        (2, 1, 1)
+    );
+    assert!(
+        counters.bytes_sent > 100 && counters.turns >= 2 && counters.events >= 2,
+        "{counters:?}"
+    );
+    assert!(
+        counters.to_string().contains("requests        2 "),
+        "{counters}"
+    );
+}
+
+#[test]
+fn the_descriptor_of_a_server_can_be_borrowed() {
+    use std::os::fd::{AsFd, AsRawFd};
+    let (server, _) = bound(Hello);
+    assert_eq!(server.as_fd().as_raw_fd(), server.as_raw_fd());
+}
+
+#[test]
+fn fields_that_would_break_every_reply_are_refused_at_the_start() {
+    for (name, value) in [("A b", "c"), ("A", "b\r\nC: d"), ("", "x")] {
+        let config = ServerConfig {
+            extra_response_headers: vec![(name.to_owned(), value.to_owned())],
+            ..config()
+        };
+        let error = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+}

@@ -445,3 +445,78 @@ fn a_pipelined_request_behind_a_stream_waits_for_its_end() {
     assert_eq!(replies[1].text(), "next");
     assert_eq!(replies[2].body.len(), 1_000_000);
 }
+
+/// Streams `pieces` pieces of five bytes after having announced `length` bytes.
+fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Result<()> {
+    exchange.send_response(HttpStatus::OK);
+    exchange.send_header("Content-Length", length.to_string());
+    exchange.end_headers();
+    let mut left = pieces;
+    exchange.stream(Box::new(From(move |out: &mut Vec<u8>| {
+        out.extend_from_slice(b"piece");
+        left -= 1;
+        Ok(if left > 0 { Fill::More } else { Fill::Done })
+    })));
+    Ok(())
+}
+
+#[test]
+fn a_stream_whose_length_is_known_has_it_and_the_connection_stays() {
+    let server = Running::new(|| answering(|exchange| announced(exchange, 15, 3)));
+    let mut client = server.client();
+    for _ in 0..2 {
+        let reply = client.get("/");
+        assert_eq!(
+            (reply.framing, reply.text()),
+            (Framing::Length, "piecepiecepiece")
+        );
+        assert!(!reply.closes());
+    }
+    let head = client
+        .send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n")
+        .reply_to("HEAD");
+    assert_eq!(head.field("Content-Length"), Some("15"));
+}
+
+#[test]
+fn a_stream_never_sends_more_or_looks_whole_with_less_than_it_announced() {
+    for (length, pieces) in [(12, 3), (20, 3)] {
+        let server =
+            Running::new(move || answering(move |exchange| announced(exchange, length, pieces)));
+        let mut client = server.client();
+        let head = client.send(get("/")).read_until("\r\n\r\n");
+        assert!(
+            head.contains(&format!("Content-Length: {length}\r\n")),
+            "{head}"
+        );
+        assert!((client.rest().len() as u64) < length, "{length}");
+    }
+    let reply = reply(&request("GET"), |exchange| announced(exchange, 4, 3));
+    assert_eq!(
+        reply.status, 500,
+        "nothing has left yet when the first piece is too long"
+    );
+}
+
+#[test]
+fn a_stream_that_stays_silent_does_not_hold_up_the_end() {
+    let config = httpoll::ServerConfig {
+        drain_timeout: 10 * PATIENCE,
+        ..crate::running::config()
+    };
+    let server = Running::with(config, || {
+        answering(|exchange| {
+            let mut first = true;
+            stream(exchange, move |out| {
+                if std::mem::take(&mut first) {
+                    out.extend_from_slice(b"hello");
+                }
+                Ok(Fill::NotNow)
+            })
+        })
+    });
+    let mut client = server.client();
+    client.send(get("/")).read_until("hello");
+    server.handle.shutdown();
+    server.join();
+}

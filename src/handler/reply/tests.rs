@@ -215,11 +215,11 @@ fn what_would_break_the_framing_is_refused() {
         ),
         (
             |reply, server| {
-                reply.announce(5);
+                reply.announce(4);
                 begin(reply, server, HttpStatus::OK);
                 reply.source(Box::new(Pieces(1)));
             },
-            "a stream with an announced length",
+            "a body of another length than announced",
         ),
     ];
     for (act, misuse) in table {

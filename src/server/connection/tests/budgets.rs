@@ -4,7 +4,7 @@ use super::handler::{FILE_SIZE, file_of, get, small, statuses, stream};
 use super::script::{Event, Stage};
 use crate::config::ServerConfig;
 use crate::server::answering::Readable;
-use crate::server::connection::Outcome;
+use crate::server::state::Outcome;
 
 fn turn_bytes(turn_bytes: usize) -> Stage<super::handler::Handler> {
     Stage::with_config(ServerConfig {

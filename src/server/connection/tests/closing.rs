@@ -4,7 +4,7 @@ use super::super::MAX_LINGER;
 use super::handler::{FILE_SIZE, file_of, get, reply, small, statuses};
 use super::script::{Event, Room, Stage};
 use crate::config::{ProtocolVersion, ServerConfig};
-use crate::server::connection::Outcome;
+use crate::server::state::Outcome;
 
 const ALL: Room = Room::Take(usize::MAX);
 

@@ -2,7 +2,7 @@
 
 use super::handler::{FILE_SIZE, content, file_of, get, reply, small, statuses, stream};
 use super::script::{Room, Stage};
-use crate::server::connection::Outcome;
+use crate::server::state::Outcome;
 
 /// The text of one reply, cut in head (with the empty line) and body.
 fn parts(output: Vec<u8>) -> (String, String) {

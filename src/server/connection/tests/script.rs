@@ -14,8 +14,8 @@ use crate::handler::mailbox::Mailbox;
 use crate::handler::server_info::ServerInfo;
 use crate::http::date;
 use crate::server::answering::Readable;
-use crate::server::connection::Outcome;
 use crate::server::desk::{Client, Desk};
+use crate::server::state::Outcome;
 use crate::wire::transport::Transport;
 
 /// What the peer does, one event each.

@@ -5,7 +5,7 @@ use super::script::{Event, Room, Stage};
 use crate::SimpleHttpRequestHandler;
 use crate::config::ServerConfig;
 use crate::server::answering::Readable;
-use crate::server::connection::Outcome;
+use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
 
 const STILL: Outcome = Outcome::Wait { progress: false };
