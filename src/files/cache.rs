@@ -175,3 +175,101 @@ impl fmt::Debug for Cache {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::files::open::Symlinks;
+    use crate::handler::BaseHttpRequestHandler;
+    use crate::handler::prepared::PreparedContent;
+    use crate::handler::server_info::ServerInfo;
+    use crate::http::conditional::Validators;
+
+    struct Nobody;
+
+    impl BaseHttpRequestHandler for Nobody {}
+
+    /// A directory of its own, and a clock that is a minute ahead of its files.
+    struct Place {
+        path: PathBuf,
+        root: Root,
+        clock: Clock,
+    }
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            let name = format!("httpoll-cache-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir_all(&path).unwrap();
+            let root = Root::open(&path, Symlinks::Inside).unwrap();
+            let clock = Clock::at(SystemTime::now() + Duration::from_secs(60));
+            Self { path, root, clock }
+        }
+
+        fn put(&self, cache: &mut Cache, name: &str, size: usize, config: &ServerConfig) {
+            fs::write(self.path.join(name), vec![b'x'; size]).unwrap();
+            let server = ServerInfo::new(&Nobody, config.clone(), &[]);
+            let validators = Validators {
+                etag: b"tag",
+                last_modified: 0,
+            };
+            let content = PreparedContent::Memory(vec![b'x'; size].into());
+            let reply = Arc::new(Prepared::new(&server, &validators, b"", content));
+            let identity = Identity::from(&self.root.stat(name.as_bytes()).unwrap());
+            cache.put(name.as_bytes(), identity, &reply, &self.clock, config);
+        }
+
+        fn has(&self, cache: &mut Cache, name: &str, turn: u64) -> bool {
+            cache.get(name.as_bytes(), turn, &self.root).is_some()
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+
+    #[test]
+    fn what_is_kept_stays_within_its_bounds_and_the_oldest_goes_first() {
+        let (place, mut cache) = (Place::new("bounds"), Cache::new());
+        let config = ServerConfig {
+            cache_bytes: 16_000,
+            ..ServerConfig::default()
+        };
+        for number in 0..50 {
+            place.put(&mut cache, &number.to_string(), 1000, &config);
+            assert!(place.has(&mut cache, "0", 0) || number == 0);
+            assert!(cache.bytes <= config.cache_bytes);
+        }
+        assert!(cache.entries.len() >= 5, "{cache:?}");
+        assert!(place.has(&mut cache, "49", 0) && !place.has(&mut cache, "1", 0));
+        place.put(&mut cache, "large", 3000, &config);
+        assert!(
+            !place.has(&mut cache, "large", 0),
+            "one file does not push out all others"
+        );
+    }
+
+    #[test]
+    fn a_file_is_looked_at_once_a_turn() {
+        let (place, mut cache) = (Place::new("turns"), Cache::new());
+        place.put(&mut cache, "a", 10, &ServerConfig::default());
+        fs::remove_file(place.path.join("a")).unwrap();
+        assert!(place.has(&mut cache, "a", 0), "it was checked in this turn");
+        assert!(!place.has(&mut cache, "a", 1));
+        assert_eq!((cache.bytes, cache.entries.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_file_that_has_just_changed_is_not_kept() {
+        let (mut place, mut cache) = (Place::new("fresh"), Cache::new());
+        place.clock = Clock::at(SystemTime::now());
+        place.put(&mut cache, "a", 10, &ServerConfig::default());
+        assert!(!place.has(&mut cache, "a", 0));
+    }
+}

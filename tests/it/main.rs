@@ -20,6 +20,7 @@ mod config;
 mod expect;
 mod failures;
 mod framing;
+mod kept;
 mod listing;
 mod log;
 mod paths;

@@ -1,0 +1,129 @@
+//! Replies that are kept in memory: whatever happens to a file, none is older than the request.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use crate::support::{Client, Server, Site};
+
+/// Longer than a file must have been left alone to be kept.
+const SETTLED: Duration = Duration::from_millis(80);
+const LARGE: usize = 200_000;
+
+/// A server, and a client that has read `name` often enough for the server to keep it.
+fn kept(site: &Site, name: &str) -> (Server, Client) {
+    thread::sleep(SETTLED);
+    let server = Server::start(site);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get(name).status(), 200);
+    }
+    (server, client)
+}
+
+#[test]
+fn a_rewrite_of_the_same_size_shows_at_once() {
+    let site = Site::empty();
+    for size in [10, LARGE] {
+        site.file("file.txt", vec![b'a'; size]);
+        let (_server, mut client) = kept(&site, "/file.txt");
+        for byte in b"bcdefgh" {
+            let content = vec![*byte; size];
+            site.file("file.txt", &content);
+            for _ in 0..3 {
+                assert!(client.get("/file.txt").body == content, "{byte} {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_rewrite_that_hides_behind_its_old_date_shows_at_once() {
+    let site = Site::empty();
+    let date = 1_577_836_800_000_000_000;
+    for size in [10, LARGE] {
+        site.file("file.txt", vec![b'a'; size])
+            .changed_at("file.txt", date);
+        let (_server, mut client) = kept(&site, "/file.txt");
+        site.file("file.txt", vec![b'b'; size])
+            .changed_at("file.txt", date);
+        assert!(client.get("/file.txt").body == vec![b'b'; size], "{size}");
+    }
+}
+
+#[test]
+fn another_file_in_its_place_shows_at_once() {
+    let site = Site::empty();
+    for size in [10, LARGE] {
+        site.file("file.txt", vec![b'a'; size])
+            .file("other.txt", vec![b'b'; size]);
+        let (_server, mut client) = kept(&site, "/file.txt");
+        fs::rename(site.at("other.txt"), site.at("file.txt")).unwrap();
+        assert!(client.get("/file.txt").body == vec![b'b'; size], "{size}");
+        fs::remove_file(site.at("file.txt")).unwrap();
+        assert_eq!(client.get("/file.txt").status(), 404);
+        site.file("file.txt", "again");
+        assert_eq!(client.get("/file.txt").text(), "again");
+    }
+}
+
+#[test]
+fn a_directory_that_moves_away_takes_its_files_along() {
+    let site = Site::empty();
+    site.file("dir/file.txt", "here");
+    let (_server, mut client) = kept(&site, "/dir/file.txt");
+    fs::rename(site.at("dir"), site.at("elsewhere")).unwrap();
+    assert_eq!(client.get("/dir/file.txt").status(), 404);
+    assert_eq!(client.get("/elsewhere/file.txt").text(), "here");
+    site.link("dir", "/etc");
+    assert_eq!(client.get("/dir/file.txt").status(), 404);
+}
+
+#[test]
+fn index_pages_come_and_go() {
+    let site = Site::empty();
+    site.file("index.htm", "second");
+    let (_server, mut client) = kept(&site, "/");
+    site.file("index.html", "first");
+    thread::sleep(SETTLED);
+    for _ in 0..3 {
+        assert_eq!(client.get("/").text(), "first");
+    }
+    fs::remove_file(site.at("index.html")).unwrap();
+    assert_eq!(client.get("/").text(), "second");
+    fs::remove_file(site.at("index.htm")).unwrap();
+    assert!(client.get("/").text().contains("Directory listing"));
+}
+
+#[test]
+fn a_kept_reply_is_the_one_that_a_fresh_one_would_be() {
+    let site = Site::empty();
+    site.file("file.txt", "content")
+        .changed_at("file.txt", 1_577_836_800_000_000_123);
+    let (server, mut client) = kept(&site, "/file.txt");
+    let kept = client.get("/file.txt");
+    let fresh = Server::start(&site).get("/file.txt");
+    for field in [
+        "Content-Type",
+        "Content-Length",
+        "Last-Modified",
+        "ETag",
+        "Accept-Ranges",
+    ] {
+        assert_eq!(kept.field(field), fresh.field(field), "{field}");
+    }
+    let tag = kept.field("ETag").unwrap().to_owned();
+    let mut with = |fields: &str| {
+        let request = format!("GET /file.txt HTTP/1.1\r\nHost: h\r\n{fields}\r\n\r\n");
+        client.ask(request)
+    };
+    assert_eq!(with(&format!("If-None-Match: {tag}")).status(), 304);
+    assert_eq!(with("If-Match: \"other\"").status(), 412);
+    assert_eq!(with("Range: bytes=0-2").body, b"con");
+    let last = with("Connection: close");
+    assert_eq!(
+        (last.status(), last.field("Connection")),
+        (200, Some("close"))
+    );
+    drop(server);
+}
