@@ -24,6 +24,22 @@
 //! }
 //! ```
 //!
+//! # Handlers
+//! A handler implements [`BaseHttpRequestHandler`], one method for each HTTP method that it serves, and is given an
+//! [`Exchange`]: the request, and what becomes of it.
+//!
+//! - The body of the request is there already: [`Exchange::rfile`].
+//! - The reply begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
+//!   [`end_headers`](Exchange::end_headers). Its body comes from memory ([`wfile`](Exchange::wfile)), from a file
+//!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] ([`stream`](Exchange::stream)). For an error there is
+//!   [`send_error`](Exchange::send_error). The server adds the framing.
+//! - Nothing of the reply is sent before the method has returned: its error, its panic or its misuse of the exchange is a
+//!   500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is told.
+//! - The loop serves nobody else meanwhile. What takes long is promised with [`defer`](Exchange::defer) and answered from
+//!   another thread.
+//! - Files are served by a [`SimpleHttpRequestHandler`]; own one and ask it for what you do not answer yourself.
+//! - [`MemoryServer`] tests a handler without sockets.
+//!
 //! # The house
 //! A floor uses only those above it; `files` and `server` do not see each other.
 //!
@@ -35,6 +51,109 @@
 //! | `handler` | what to answer: [`BaseHttpRequestHandler`] and [`Exchange`] |
 //! | `files` | the static handler: [`SimpleHttpRequestHandler`] |
 //! | `server` | when to run: [`HttpServer`] and [`ThreadingHttpServer`] |
+//!
+//! # Everything of http.server and socketserver, and where it lives
+//! `library::` is `tests/library`, `it::` is `tests/it`; `cargo test` with the last part of a name runs it.
+//!
+//! ## Programs and classes
+//! | Python's name | here | shown by |
+//! |---|---|---|
+//! | `HTTPServer`, `TCPServer`, `BaseServer` | [`HttpServer`], always concurrent | `library::server::port_0_takes_a_free_port_and_says_which` |
+//! | `ThreadingHTTPServer`, `ThreadingMixIn` | [`ThreadingHttpServer`]: a thread for each loop, not for each connection | `library::server::several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all` |
+//! | `BaseHTTPRequestHandler` | the trait [`BaseHttpRequestHandler`], one value for each loop; what Python keeps on `self` is the [`Exchange`] | `library::examples::hello_answers_at_the_root_alone` |
+//! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] | `library::composition::a_handler_answers_what_differs_and_leaves_the_rest_to_the_files` |
+//! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the socket is the loop's, and what is small leaves in one write | `library::cpython::head_and_body_leave_in_one_write` |
+//! | `CGIHTTPRequestHandler` | comes later | |
+//! | `HTTPSServer`, `ThreadingHTTPSServer` | none: a proxy in front does TLS | |
+//! | `UDPServer`, `UnixStreamServer`, `ForkingMixIn` and their kin | none | |
+//! | `python -m http.server` | the command `httpoll` | `it::cli::the_banner_is_that_of_http_server` |
+//!
+//! ## The request
+//! | Python's name | here | shown by |
+//! |---|---|---|
+//! | `client_address` | [`Exchange::client_address`] | `library::framing::the_request_is_seen_as_it_came` `library::server::an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4` |
+//! | `server` | [`Exchange::server`], a [`ServerInfo`] | `library::framing::a_handler_sees_its_server` |
+//! | `close_connection` | [`Exchange::close_connection`], [`Exchange::set_close_connection`] | `library::framing::connection_close_is_said_and_done` |
+//! | `requestline`, `raw_requestline` | [`Exchange::requestline`], without its end | `library::framing::the_request_is_seen_as_it_came` |
+//! | `command` | [`Exchange::command`] | `library::framing::the_request_is_seen_as_it_came` |
+//! | `path` | [`Exchange::path`] | `library::cpython::leading_slashes_are_one` |
+//! | `request_version` | [`Exchange::request_version`] | `library::framing::the_request_is_seen_as_it_came` |
+//! | `headers` | [`Exchange::headers`], [`Headers`] | `library::framing::the_request_is_seen_as_it_came` |
+//! | `MessageClass` | not needed: there is one parser, and it is strict | `it::framing::field_lines_that_are_none` |
+//! | `rfile` | [`Exchange::rfile`], [`Exchange::take_body`], [`Exchange::body_length`] | `library::bodies::a_body_of_any_size_and_framing_arrives_whole_and_the_next_request_in_step` |
+//! | `wfile` | [`Exchange::wfile`] | `library::framing::a_body_that_is_complete_has_a_length` `library::errors::a_write_before_the_head_has_ended_is_an_error` |
+//!
+//! ## Attributes of a handler
+//! | Python's name | here | shown by |
+//! |---|---|---|
+//! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::errors::a_handler_brings_its_own_error_page_and_name` |
+//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::errors::a_handler_brings_its_own_error_page_and_name` |
+//! | `protocol_version` | [`ServerConfig::protocol_version`] | `library::framing::a_server_of_http_1_0_never_chunks` |
+//! | `default_request_version` | not needed: whatever the request, the reply has a status line, except for HTTP/0.9 | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
+//! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::a_status_nobody_registered_is_sent_with_what_there_is` |
+//! | `index_pages` | [`SimpleHttpRequestHandler::index_pages`] | `library::composition::index_pages_may_be_chosen` |
+//! | `extensions_map`, `default_content_type` | [`extensions_map`](SimpleHttpRequestHandler::extensions_map), [`default_content_type`](SimpleHttpRequestHandler::default_content_type) | `library::composition::media_types_may_be_added` |
+//! | `extra_response_headers` | [`ServerConfig::extra_response_headers`] | `library::framing::fields_of_the_configuration_are_in_every_reply` |
+//! | `directory` | [`SimpleHttpRequestHandler::new`], [`SimpleHttpRequestHandler::following_symlinks`] | `it::cli::a_directory_may_be_given_in_any_way` |
+//! | `timeout` | [`head_timeout`](ServerConfig::head_timeout), [`body_timeout`](ServerConfig::body_timeout), [`send_timeout`](ServerConfig::send_timeout), [`keep_alive_timeout`](ServerConfig::keep_alive_timeout) | `it::config::a_head_that_drips_in_is_not_waited_for` `library::bodies::a_body_that_stalls_is_408` `it::config::a_client_that_stops_reading_is_given_up` `it::config::idle_connections_are_closed_without_a_word` |
+//!
+//! ## Methods of a handler
+//! | Python's name | here | shown by |
+//! |---|---|---|
+//! | `handle`, `parse_request` | not visible: the state machine of the connection | `library::cpython::keep_alive_depends_on_the_version_and_on_what_the_client_says` |
+//! | `handle_one_request` | [`BaseHttpRequestHandler::handle_one_request`] | `library::composition::all_methods_may_be_passed_on_at_once` |
+//! | `do_GET` … `do_SPAM` | [`do_get`](BaseHttpRequestHandler::do_get), [`do_head`](BaseHttpRequestHandler::do_head), [`do_post`](BaseHttpRequestHandler::do_post), [`do_put`](BaseHttpRequestHandler::do_put), [`do_delete`](BaseHttpRequestHandler::do_delete), [`do_patch`](BaseHttpRequestHandler::do_patch), [`do_options`](BaseHttpRequestHandler::do_options), [`do_trace`](BaseHttpRequestHandler::do_trace), and [`do_other`](BaseHttpRequestHandler::do_other) for the rest | `library::errors::every_method_reaches_its_own` |
+//! | `handle_expect_100` | [`BaseHttpRequestHandler::handle_expect_100`] | `library::bodies::a_client_that_waits_for_it_is_told_to_continue` `library::bodies::a_handler_may_refuse_a_body_before_it_is_sent` |
+//! | `send_error` | [`Exchange::send_error`] | `library::errors::an_error_page_names_code_message_and_explanation` |
+//! | `send_response`, `send_response_only`, `send_header` | [`send_response`](Exchange::send_response), [`send_response_only`](Exchange::send_response_only), [`send_header`](Exchange::send_header) | `library::framing::fields_keep_their_order_and_may_repeat` |
+//! | `end_headers`, `flush_headers` | [`Exchange::end_headers`] | `library::errors::a_head_that_ends_twice_or_never_began_is_a_500` |
+//! | `copyfile` | [`Exchange::copyfile`] | `library::framing::a_range_of_a_file_is_sent_from_memory_or_by_the_kernel` |
+//! | `log_request` | [`BaseHttpRequestHandler::log_request`], [`LogEntry`] | `library::server::a_handler_may_write_the_log_itself` |
+//! | `log_error`, `log_message` | [`Exchange::log_message`] | `library::errors::a_failure_is_one_line_in_the_log_with_its_request` |
+//! | `date_time_string`, `log_date_time_string` | [`date_time_string`](Exchange::date_time_string), [`log_date_time_string`](Exchange::log_date_time_string) | `library::memory_server::time_is_what_the_test_says` |
+//! | `address_string` | [`Exchange::address_string`] | `library::framing::the_request_is_seen_as_it_came` |
+//! | `setup`, `finish` | [`setup`](BaseHttpRequestHandler::setup), [`finish`](BaseHttpRequestHandler::finish) | `library::server::hooks_are_called_once_a_connection_and_in_order` |
+//! | `send_head` | [`SimpleHttpRequestHandler::send_head`] | `library::composition::a_reply_of_the_files_may_be_added_to` |
+//! | `list_directory` | [`list_directory`](SimpleHttpRequestHandler::list_directory), [`set_list_directory`](SimpleHttpRequestHandler::set_list_directory) | `library::composition::list_directory_may_be_replaced` |
+//! | `translate_path` | [`translate_path`](SimpleHttpRequestHandler::translate_path), [`set_translate_path`](SimpleHttpRequestHandler::set_translate_path) | `library::composition::translate_path_may_be_replaced` |
+//! | `guess_type` | [`guess_type`](SimpleHttpRequestHandler::guess_type), [`set_guess_type`](SimpleHttpRequestHandler::set_guess_type) | `library::composition::guess_type_may_be_asked_first` |
+//!
+//! ## Methods and variables of a server
+//! | Python's name | here | shown by |
+//! |---|---|---|
+//! | `__init__`, `bind_and_activate`, `server_bind`, `server_activate` | [`bind`](HttpServer::bind), [`bind_with`](HttpServer::bind_with), [`from_listener`](HttpServer::from_listener), [`from_listeners`](HttpServer::from_listeners) | `library::server::sockets_that_listen_already_are_taken_over` |
+//! | `serve_forever` | [`HttpServer::serve_forever`], without a polling interval | `library::server::a_shutdown_before_the_start_is_not_forgotten` |
+//! | `shutdown` | [`HttpServer::handle`], [`ServerHandle::shutdown`] | `library::server::a_shutdown_from_another_thread_drains` `library::server::a_handler_may_end_its_server` |
+//! | `handle_request` | [`HttpServer::handle_request`] | `library::server::handle_request_answers_one` |
+//! | `timeout`, `handle_timeout` | the argument of [`HttpServer::handle_request`], [`BaseHttpRequestHandler::handle_timeout`] | `library::server::handle_request_says_when_none_came_in_time` |
+//! | `fileno` | `AsFd` and `AsRawFd` of [`HttpServer`]; with [`HttpServer::turn`], [`HttpServer::next_deadline`] | `library::server::a_foreign_loop_learns_of_work_by_the_descriptor` `library::server::the_next_deadline_is_that_of_the_connection_that_waits` |
+//! | `server_close`, `with` | [`HttpServer::server_close`], or its end of life | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
+//! | `get_request` | not visible: the loop accepts, and goes on where descriptors had run out | `it::concurrency::a_server_out_of_descriptors_recovers` |
+//! | `verify_request` | [`BaseHttpRequestHandler::verify_request`] | `library::server::a_connection_that_is_not_verified_is_closed_without_a_word` |
+//! | `process_request`, `finish_request`, `close_request` | not needed: nothing is to be mixed in | |
+//! | `shutdown_request` | not visible: the last reply is read before the connection closes | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
+//! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], told of what the handler itself gets wrong | `library::errors::an_error_of_the_handler_is_a_500_at_whatever_point_it_comes` |
+//! | `service_actions` | [`BaseHttpRequestHandler::service_actions`] | `library::server::service_actions_has_its_place_in_every_turn` |
+//! | `allow_reuse_port` | [`ServerConfig::allow_reuse_port`] | `library::server::one_loop_does_not_share_its_port_unasked` |
+//! | `allow_reuse_address` | not needed: always | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
+//! | `request_queue_size` | [`ServerConfig::request_queue_size`] | the example of [`ServerConfig`] |
+//! | `address_family` | not needed: the addresses say it, several of them if need be | `library::server::one_server_listens_on_several_addresses_with_one_port` `it::cli::without_an_address_one_port_serves_both_families` |
+//! | `socket_type` | not needed: always a stream | |
+//! | `server_address`, `server_name`, `server_port` | [`server_address`](HttpServer::server_address), [`server_addresses`](HttpServer::server_addresses), [`server_name`](HttpServer::server_name), [`server_port`](HttpServer::server_port); for a handler [`addresses`](ServerInfo::addresses), [`server_name`](ServerInfo::server_name), [`server_port`](ServerInfo::server_port) | `library::server::port_0_takes_a_free_port_and_says_which` `library::framing::a_handler_sees_its_server` |
+//! | `RequestHandlerClass` | a value, not a class: [`handler`](HttpServer::handler), [`handler_mut`](HttpServer::handler_mut) | `library::server::the_handler_may_be_seen_and_changed_between_two_turns` |
+//! | `socket` | handed in, not out: [`HttpServer::from_listeners`] | `library::server::sockets_that_listen_already_are_taken_over` |
+//! | `daemon_threads`, `block_on_close` | not needed: [`ThreadingHttpServer::serve_forever`] waits for its loops | `library::server::several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all` |
+//!
+//! ## What Python has no name for
+//! | what | here | shown by |
+//! |---|---|---|
+//! | an answer from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
+//! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::streams::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
+//! | a body that nobody wants | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
+//! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
+//! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
+//! | figures | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("httpoll needs Linux: openat2, sendfile and epoll are at its heart");
