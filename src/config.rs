@@ -39,6 +39,9 @@ pub struct ServerConfig {
     pub linger_timeout: Duration,
     /// Time that replies in flight have to finish after a shutdown was asked for.
     pub drain_timeout: Duration,
+    /// Connections that may be open at a time; `None` is what the limit on descriptors allows, with a reserve for files. At
+    /// the limit the connection that has been idle for longest makes room; where none is, the queue waits.
+    pub max_connections: Option<usize>,
     /// Connections that the kernel holds ready for `accept`.
     pub request_queue_size: u32,
     /// Whether several servers may listen on the same port (SO_REUSEPORT) and share its connections.
@@ -49,12 +52,14 @@ pub struct ServerConfig {
     /// Requests that one connection may have answered in one turn of the loop.
     pub turn_requests: usize,
     /// Bytes of memory for replies with small files that are kept; each is checked against the file system in the turn in
-    /// which it is sent.
+    /// which it is sent. Each loop keeps its own.
     pub cache_bytes: usize,
     /// Descriptors of large files that are kept open under the same check.
     pub cache_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
     pub extra_response_headers: Vec<(String, String)>,
+    /// Whether every loop prints its [counters](crate::Counters) on standard error at its end.
+    pub report: bool,
     /// How a request is logged once its last byte has left.
     pub log_format: LogFormat,
 }
@@ -74,6 +79,7 @@ impl Default for ServerConfig {
             keep_alive_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(30),
+            max_connections: None,
             request_queue_size: 4096,
             allow_reuse_port: false,
             turn_bytes: 1024 * 1024,
@@ -81,6 +87,7 @@ impl Default for ServerConfig {
             cache_bytes: 32 * 1024 * 1024,
             cache_descriptors: 64,
             extra_response_headers: Vec::new(),
+            report: false,
             log_format: LogFormat::Common,
         }
     }

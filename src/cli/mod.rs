@@ -36,6 +36,8 @@ Usage: httpoll [OPTIONS] [PORT]
       --dotfiles              serve and list names that begin with a dot
       --log-format FORMAT     common, combined or json (common)
   -q, --quiet                 no access log
+      --report                say at the end what was served, and what the limit was;
+                              SIGUSR1 asks for it at any time
   -c, --config FILE           options, one per line, # comments; the command line wins
   -h, --help                  show this
   -V, --version               show the version
@@ -114,6 +116,7 @@ impl Options {
                 .iter()
                 .map(|text| header(text))
                 .collect::<Result<_, _>>()?,
+            report: typed.report,
             ..defaults
         };
         if let Some(content_type) = &typed.content_type {

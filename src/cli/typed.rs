@@ -26,6 +26,7 @@ pub(crate) struct Typed {
     pub(crate) dotfiles: bool,
     pub(crate) log_format: Option<String>,
     pub(crate) quiet: bool,
+    pub(crate) report: bool,
     config: Option<PathBuf>,
 }
 
@@ -47,6 +48,7 @@ impl Typed {
             dotfiles: arguments.contains("--dotfiles"),
             log_format: last(texts(&mut arguments, "", "--log-format")?),
             quiet: arguments.contains(["-q", "--quiet"]),
+            report: arguments.contains("--report"),
             config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
             port: None,
         };
@@ -121,6 +123,7 @@ impl Typed {
             dotfiles: self.dotfiles || other.dotfiles,
             quiet: self.quiet || other.quiet && self.log_format.is_none(),
             log_format: self.log_format.or(other.log_format),
+            report: self.report || other.report,
             config: self.config.or(other.config),
         }
     }

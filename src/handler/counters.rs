@@ -19,6 +19,8 @@ pub struct Counters {
     pub accepted: u64,
     /// Connections that the handler did not want.
     pub refused: u64,
+    /// Connections that the peer or the network broke off.
+    pub disconnects: u64,
     /// How often accepting had to wait for descriptors.
     pub accept_pauses: u64,
     /// Writes that the socket did not take whole.
@@ -58,8 +60,8 @@ impl fmt::Display for Counters {
         writeln!(f, "bytes sent      {}", self.bytes_sent)?;
         writeln!(
             f,
-            "connections     {} now, {} at most, {} accepted, {} refused",
-            self.connections, self.connections_peak, self.accepted, self.refused
+            "connections     {} now, {} at most, {} accepted, {} refused, {} broken off",
+            self.connections, self.connections_peak, self.accepted, self.refused, self.disconnects
         )?;
         writeln!(f, "accept pauses   {}", self.accept_pauses)?;
         writeln!(f, "partial writes  {}", self.partial_writes)?;

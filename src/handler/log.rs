@@ -3,6 +3,7 @@
 //! Invariant: everything a client controls is escaped, and no line is ever waited for: what standard error does not take is
 //! dropped once the buffer is full, counted, and confessed in the next line that gets through.
 
+use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -119,6 +120,13 @@ impl Log {
             let _ = write!(line, "{} - - [{}] ", client.ip(), text(&clock.log_date));
             escape(line, message.as_bytes());
             line.push(b'\n');
+        });
+    }
+
+    /// Writes lines of the server's own.
+    pub(crate) fn text(&mut self, text: impl Display) {
+        self.line(|line| {
+            let _ = write!(line, "{text}");
         });
     }
 

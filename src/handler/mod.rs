@@ -110,7 +110,8 @@ pub trait BaseHttpRequestHandler {
         Ok(true)
     }
 
-    /// Appends the access log line of a reply that has left, or broke off, to `line`.
+    /// Appends the access log line of a reply that has left, or broke off, to `line`. Not called where the server's
+    /// [`LogFormat`](crate::LogFormat) is `None`.
     fn log_request(&mut self, entry: &LogEntry<'_>, line: &mut Vec<u8>) {
         entry.write(line);
     }

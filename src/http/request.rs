@@ -137,7 +137,7 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Reads a complete head, as [`HeadSearch`] found it; `storage` has room for its fields.
+    /// Reads a complete head, as [`HeadSearch`](super::head::HeadSearch) found it; `storage` has room for its fields.
     pub(crate) fn parse<'h: 'a>(
         head: &'h [u8],
         storage: &'a mut [Field<'h>],

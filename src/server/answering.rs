@@ -150,7 +150,11 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         head: Head<'_>,
         bytes: &mut &[u8],
     ) -> Option<Stop> {
-        let wanted = self.desk.handler.reads_body(request.command, &request.path);
+        let (command, path) = (request.command, &*request.path);
+        let asked = self.desk.hook(self.client.address, |handler| {
+            handler.reads_body(command, path)
+        });
+        let wanted = asked.unwrap_or(false);
         let unfinished = UnfinishedRequest {
             head: head.bytes.to_vec(),
             fields: head.fields,

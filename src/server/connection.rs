@@ -136,6 +136,7 @@ impl<T: Transport> Connection<T> {
         };
         self.run(scratch, &mut turn).unwrap_or_else(|_| {
             // The peer or the network is gone: a matter of counters, not of messages.
+            turn.desk.server.counters.disconnects += 1;
             self.abandon(turn.desk);
             Outcome::Close
         })

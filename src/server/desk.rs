@@ -190,9 +190,9 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         request: &Request<'_>,
         started: Instant,
     ) -> Answered {
+        self.server.counters.requests += u64::from(!matches!(concluded, Concluded::Deferred(_)));
         match concluded {
             Concluded::Reply(framed) => {
-                self.server.counters.requests += 1;
                 let keep_alive = framed.keep_alive;
                 self.outgoing
                     .push(framed, start, request, started, &self.log);
@@ -233,8 +233,11 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         let (handler, clock) = (&mut self.handler, &self.clock);
         outgoing.log(last, |record, arena, sent| {
             let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
+                let start = line.len();
                 // A panic costs the line, not the loop.
-                let _ = catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line)));
+                if catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line))).is_err() {
+                    line.truncate(start);
+                }
             };
             self.log
                 .request(client.address, (record, arena), sent, clock, write);

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Token};
+use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::answering::Readable;
 use super::connection::Connection;
-use super::desk::{Client, Desk};
+use super::desk::Desk;
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::signals::ShutdownSignals;
@@ -24,14 +24,14 @@ use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
 
+mod accept;
+
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 const EVENTS: usize = 1024;
 /// One read takes at most so many bytes of a connection.
 const SCRATCH: usize = 64 * 1024;
-/// Connections accepted in one turn, so that a flood of them does not starve those that are there.
-const ACCEPTS: usize = 256;
 /// Whom a hook concerns that concerns nobody.
 pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// "For ever", in what the clock can count.
@@ -43,6 +43,7 @@ pub(crate) struct EventLoop<H> {
     events: Events,
     listeners: Vec<Listener>,
     connections: Slab<Slot>,
+    max_connections: usize,
     timers: Timers,
     /// Connections with more to do than their last turn allowed.
     yielded: Vec<usize>,
@@ -80,6 +81,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             events: Events::with_capacity(EVENTS),
             listeners: endpoint.listeners,
             connections: Slab::new(),
+            max_connections: accept::connections_allowed(
+                desk.server.config().max_connections,
+                handle.loops(),
+            ),
             timers: Timers::new(desk.server.config()),
             yielded: Vec::new(),
             resuming: Vec::new(),
@@ -164,7 +169,21 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         while !self.is_finished() {
             self.turn(None)?;
         }
+        if self.desk.server.config().report {
+            self.report();
+            self.desk.log.flush();
+        }
         Ok(())
+    }
+
+    /// Says on standard error what this loop has counted.
+    fn report(&mut self) {
+        let counters = self.desk.server.counters();
+        self.desk.log.text(format_args!(
+            "httpoll: loop {} of {}\n{counters}\n",
+            self.index + 1,
+            self.handle.loops()
+        ));
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -218,12 +237,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 if self.handle.is_asked(self.index) {
                     self.drain();
                 }
+                if self.handle.is_report_due(self.index) {
+                    self.report();
+                }
                 self.take_letters();
             }
             SIGNALS => {
-                if self.signals.as_mut().is_some_and(ShutdownSignals::take) {
-                    self.handle.shutdown();
-                    self.drain();
+                if let Some(signals) = &mut self.signals {
+                    signals.take(&self.handle);
                 }
             }
             Token(token) if token > LAST_LISTENER - self.listeners.len() => {
@@ -359,60 +380,6 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 self.desk.hook(address, |handler| handler.finish(address));
             }
         }
-    }
-
-    fn retry_accepts(&mut self) -> io::Result<()> {
-        for index in 0..self.listeners.len() {
-            if self
-                .listeners
-                .get(index)
-                .is_some_and(|listener| listener.accepting != Accepting::Idle)
-            {
-                self.accept(index)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn accept(&mut self, index: usize) -> io::Result<()> {
-        let Some(listener) = self.listeners.get_mut(index) else {
-            return Ok(());
-        };
-        for _ in 0..ACCEPTS {
-            let Some((mut stream, address)) = listener.accept()? else {
-                return Ok(());
-            };
-            self.desk.server.counters.accepted += 1;
-            if !self
-                .desk
-                .hook(address, |handler| handler.verify_request(address))
-                .unwrap_or(false)
-            {
-                self.desk.server.counters.refused += 1;
-                continue;
-            }
-            let entry = self.connections.vacant_entry();
-            let key = entry.key();
-            let interest = Interest::READABLE | Interest::WRITABLE;
-            let registered = self
-                .poll
-                .registry()
-                .register(&mut stream, Token(key), interest);
-            // A failure means that the peer is gone already, or that the kernel has no room for this one.
-            if stream.set_nodelay(true).and(registered).is_err() {
-                continue;
-            }
-            let connection = Connection::new(stream, Client { address, key });
-            entry.insert(Slot {
-                connection,
-                queued: false,
-            });
-            self.timers
-                .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
-            self.desk.hook(address, |handler| handler.setup(address));
-        }
-        listener.accepting = Accepting::More;
-        Ok(())
     }
 
     /// Stops accepting, closes what is idle, and lets the rest finish.

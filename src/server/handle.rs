@@ -18,6 +18,7 @@ pub struct ServerHandle {
 #[derive(Debug)]
 struct Control {
     stop: AtomicBool,
+    report: AtomicBool,
     waker: Arc<Waker>,
 }
 
@@ -26,6 +27,7 @@ impl ServerHandle {
         let control = |registry| {
             Ok(Control {
                 stop: AtomicBool::new(false),
+                report: AtomicBool::new(false),
                 waker: Arc::new(Waker::new(registry, WAKER)?),
             })
         };
@@ -37,11 +39,25 @@ impl ServerHandle {
     /// Asks the server to finish what is in flight, close idle connections and end.
     #[doc(alias = "stop")]
     pub fn shutdown(&self) {
+        self.ask(|control| &control.stop);
+    }
+
+    /// Asks every loop to print its [counters](crate::Counters) on standard error.
+    pub fn report(&self) {
+        self.ask(|control| &control.report);
+    }
+
+    fn ask(&self, wish: impl Fn(&Control) -> &AtomicBool) {
         for control in self.loops.iter() {
-            control.stop.store(true, Ordering::Release);
+            wish(control).store(true, Ordering::Release);
             // Waking fails only where the loop is gone already.
             let _ = control.waker.wake();
         }
+    }
+
+    /// How many loops there are.
+    pub(crate) fn loops(&self) -> usize {
+        self.loops.len()
     }
 
     /// Makes the mailbox of loop number `index`.
@@ -60,5 +76,12 @@ impl ServerHandle {
         self.loops
             .get(index)
             .is_some_and(|control| control.stop.load(Ordering::Acquire))
+    }
+
+    /// Whether a report was asked for since this was asked last.
+    pub(crate) fn is_report_due(&self, index: usize) -> bool {
+        self.loops
+            .get(index)
+            .is_some_and(|control| control.report.swap(false, Ordering::AcqRel))
     }
 }

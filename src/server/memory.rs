@@ -95,10 +95,10 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         };
         let mut connection = Connection::new(pipe, Client { address, key: 0 });
         self.desk.clock.turn += 1;
-        self.desk.handler.setup(address);
+        self.desk.hook(address, |handler| handler.setup(address));
         loop {
             let outcome = connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk);
-            self.desk.handler.service_actions();
+            self.desk.hook(address, H::service_actions);
             self.desk.log.flush();
             match outcome {
                 Outcome::Close => break,
@@ -108,7 +108,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             }
         }
         connection.abandon(&mut self.desk);
-        self.desk.handler.finish(address);
+        self.desk.hook(address, |handler| handler.finish(address));
         connection.into_transport().output
     }
 

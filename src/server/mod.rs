@@ -131,7 +131,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     }
 
     /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is told the signal's number first.
-    /// A second signal ends the process at once, with exit code 128 + its number.
+    /// A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
+    /// standard error.
     ///
     /// # Errors
     /// The signals cannot be taken over.
@@ -156,8 +157,10 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.next_deadline()
     }
 
-    /// Serves until one request is answered and its reply has left, but at most `timeout`; then says whether one was. Where none came, the
-    /// handler's [`handle_timeout`](BaseHttpRequestHandler::handle_timeout) is called.
+    /// Serves until one request is answered, but at most `timeout`; then says whether one was.
+    ///
+    /// It waits for the reply to leave, too, as long as the time allows. Where no request came, the handler's
+    /// [`handle_timeout`](BaseHttpRequestHandler::handle_timeout) is called.
     ///
     /// # Errors
     /// As for [`turn`](Self::turn).
@@ -167,10 +170,11 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let mut left = timeout;
         while !self.is_finished() {
             self.turn(left)?;
-            if self.info().counters().requests > before && !self.event_loop.is_sending() {
+            let answered = self.info().counters().requests > before;
+            let is_late = left == Some(Duration::ZERO);
+            if answered && (is_late || !self.event_loop.is_sending()) {
                 return Ok(true);
-            }
-            if left == Some(Duration::ZERO) {
+            } else if is_late {
                 self.event_loop.desk_mut().hook(NOBODY, H::handle_timeout);
                 return Ok(false);
             }

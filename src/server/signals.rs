@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM as events of the poll, so that a signal is one more thing that a turn of the loop sees.
+//! SIGINT, SIGTERM and SIGUSR1 as events of the poll, so that a signal is one more thing that a turn of the loop sees.
 
 use std::fmt;
 use std::io;
@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mio::{Interest, Registry};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals;
 
 use super::event_loop::SIGNALS;
+use super::handle::ServerHandle;
 
 /// What is done when a signal comes: it is given the signal's number.
 pub(crate) type Action = Box<dyn FnMut(i32) + Send>;
@@ -21,9 +22,9 @@ pub(crate) struct ShutdownSignals {
 }
 
 impl ShutdownSignals {
-    /// Takes over both signals; from now on none is lost. A second one ends the process at once, even if the loop cannot.
+    /// Takes over the signals; from now on none is lost. A second one that ends the server ends the process at once, even if the loop cannot.
     pub(crate) fn take_over(action: Action) -> io::Result<Self> {
-        let signals = Signals::new([SIGINT, SIGTERM])?;
+        let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
@@ -37,14 +38,16 @@ impl ShutdownSignals {
         registry.register(&mut self.signals, SIGNALS, Interest::READABLE)
     }
 
-    /// Takes the signals that have come; says whether there was one.
-    pub(crate) fn take(&mut self) -> bool {
-        let mut came = false;
+    /// Takes the signals that have come, and passes their wishes on to all loops.
+    pub(crate) fn take(&mut self, handle: &ServerHandle) {
         for signal in self.signals.pending() {
-            (self.action)(signal);
-            came = true;
+            if signal == SIGUSR1 {
+                handle.report();
+            } else {
+                (self.action)(signal);
+                handle.shutdown();
+            }
         }
-        came
     }
 }
 

@@ -15,7 +15,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
 
-/// A server of several loops, each in a thread of its own and with a clone of the handler.
+/// A server of several loops, each in a thread of its own and with a handler of its own: clones of the one that is given.
 #[doc(alias = "ThreadingHTTPServer")]
 #[doc(alias = "ThreadingMixIn")]
 pub struct ThreadingHttpServer<H> {

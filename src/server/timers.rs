@@ -132,6 +132,14 @@ impl Timers {
         }
     }
 
+    /// The key that has waited longest for `kind`, if it has for `least`.
+    pub(crate) fn oldest(&self, kind: Timeout, least: Duration, now: Instant) -> Option<usize> {
+        let list = &self.lists[kind as usize];
+        let deadline = self.nodes.get(list.first as usize)?.deadline?;
+        let left = deadline.saturating_duration_since(now);
+        (left + least <= list.timeout).then_some(list.first as usize)
+    }
+
     /// The deadline that comes first.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.lists
@@ -191,6 +199,10 @@ mod tests {
             timers.arm(key, Timeout::KeepAlive, now);
         }
         timers.arm(0, Timeout::KeepAlive, now + seconds(5));
+        let oldest = |kind, at| timers.oldest(kind, seconds(5), now + seconds(at));
+        assert_eq!(oldest(Timeout::KeepAlive, 4), None);
+        assert_eq!(oldest(Timeout::KeepAlive, 5), Some(1));
+        assert_eq!(oldest(Timeout::Send, 5), None);
         timers.arm(2, Timeout::Head, now + seconds(59));
         timers.disarm(3);
         timers.disarm(7);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::Stdio;
 
-use crate::support::{Client, Server, Site, command, get, wait_until};
+use crate::support::{Client, Server, Site, command, get};
 
 fn connect_many(server: &Server, count: usize) -> Vec<Client> {
     (0..count).map(|_| server.connect()).collect()
@@ -88,7 +88,7 @@ fn all_loops_serve() {
 }
 
 #[test]
-fn a_server_out_of_descriptors_recovers() {
+fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
     let site = Site::new();
     let root = site.root();
     let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
@@ -100,12 +100,39 @@ fn a_server_out_of_descriptors_recovers() {
     let server = Server::spawn(shell);
     let mut first = server.connect();
     assert_eq!(first.get("/hello.txt").status(), 200);
-    let crowd = connect_many(&server, 100);
-    wait_until("no descriptor is left for a file", || {
-        first.get("/dir/file.txt").status() == 503
-    });
+    let mut crowd = connect_many(&server, 40);
+    // Whoever has been idle for longest made room, and files can still be opened.
+    first.assert_closed();
+    let newest = crowd.last_mut().unwrap();
+    for name in ["/hello.txt", "/dir/file.txt", "/"] {
+        assert_eq!(newest.get(name).status(), 200, "{name}");
+    }
     drop(crowd);
-    wait_until("a new client is served", || {
-        server.get("/hello.txt").status() == 200
-    });
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
+fn where_nobody_is_idle_new_clients_wait_in_the_queue() {
+    let site = Site::in_memory();
+    site.sparse("big", 64 << 20);
+    let root = site.root();
+    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .stdin(Stdio::null());
+    shell.arg(served.get_program()).args(served.get_args());
+    let server = Server::spawn(shell);
+    // They do not read on, so none of them is ever idle.
+    let mut busy: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    for client in &mut busy {
+        client.send(get("/big"));
+    }
+    let mut waiting = server.connect();
+    waiting.send(get("/big"));
+    busy.iter_mut()
+        .take(10)
+        .for_each(|client| drop(client.read_head()));
+    drop(busy);
+    assert_eq!(waiting.read_head().status, 200);
 }

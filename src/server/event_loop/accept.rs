@@ -1,0 +1,158 @@
+//! Taking connections in, up to a limit, and making room at it.
+//!
+//! Invariant: at the limit the connection that has been idle for longest goes before anybody is turned away, and where none is
+//! idle the kernel's queue holds the rest: accepting never spins and never ends the loop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use mio::net::TcpStream;
+use mio::{Interest, Token};
+use rustix::process::{Resource, getrlimit};
+
+use super::{EventLoop, Slot};
+use crate::handler::BaseHttpRequestHandler;
+use crate::server::connection::Connection;
+use crate::server::desk::Client;
+use crate::server::listener::Accepting;
+use crate::server::timers::Timeout;
+
+/// Connections accepted at once, so that a flood of them does not starve those that are there.
+const ACCEPTS: usize = 256;
+/// Time that nobody has to make room before: a request may be on its way.
+const IDLE: Duration = Duration::from_secs(1);
+/// Connections that made room and still hold their descriptors until the turn ends.
+const OVERDRAFT: usize = 8;
+
+impl<H: BaseHttpRequestHandler> EventLoop<H> {
+    /// Goes on with what was left in a queue: its edge will not come again.
+    pub(super) fn retry_accepts(&mut self) -> io::Result<()> {
+        for index in 0..self.listeners.len() {
+            if self
+                .listeners
+                .get(index)
+                .is_some_and(|listener| listener.accepting != Accepting::Idle)
+            {
+                self.accept(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
+        for _ in 0..ACCEPTS {
+            let is_full = self.connections.len() - self.closed.len() >= self.max_connections;
+            let idle = self.longest_idle();
+            if is_full && idle.is_none() {
+                self.pause(index);
+                return Ok(());
+            } else if is_full && self.closed.len() >= OVERDRAFT {
+                break;
+            }
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return Ok(());
+            };
+            match listener.accept()? {
+                Some((stream, address)) => self.take_in(stream, address),
+                None if listener.accepting == Accepting::Paused => {
+                    self.relieve(index);
+                    return Ok(());
+                }
+                None => return Ok(()),
+            }
+            if let Some(key) = idle.filter(|_| is_full) {
+                self.close(key);
+            }
+        }
+        self.set_accepting(index, Accepting::More);
+        Ok(())
+    }
+
+    fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr) {
+        self.desk.server.counters.accepted += 1;
+        let wanted = self
+            .desk
+            .hook(address, |handler| handler.verify_request(address));
+        if wanted != Some(true) {
+            self.desk.server.counters.refused += 1;
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let key = entry.key();
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let registered = self
+            .poll
+            .registry()
+            .register(&mut stream, Token(key), interest);
+        // A failure means that the peer is gone already, or that the kernel has no room for this one.
+        if stream.set_nodelay(true).and(registered).is_err() {
+            return;
+        }
+        let connection = Connection::new(stream, Client { address, key });
+        entry.insert(Slot {
+            connection,
+            queued: false,
+        });
+        self.timers
+            .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
+        self.desk.hook(address, |handler| handler.setup(address));
+    }
+
+    /// There are no descriptors: the longest idle connection gives back its own.
+    fn relieve(&mut self, index: usize) {
+        match self.longest_idle() {
+            Some(key) => {
+                self.close(key);
+                self.set_accepting(index, Accepting::More);
+            }
+            None => self.pause(index),
+        }
+    }
+
+    fn pause(&mut self, index: usize) {
+        self.desk.server.counters.accept_pauses += 1;
+        self.set_accepting(index, Accepting::Paused);
+    }
+
+    fn longest_idle(&self) -> Option<usize> {
+        let key = self
+            .timers
+            .oldest(Timeout::KeepAlive, IDLE, self.desk.clock.instant)?;
+        self.connections
+            .get(key)
+            .is_some_and(|slot| slot.connection.is_idle())
+            .then_some(key)
+    }
+
+    fn set_accepting(&mut self, index: usize, accepting: Accepting) {
+        if let Some(listener) = self.listeners.get_mut(index) {
+            listener.accepting = accepting;
+        }
+    }
+}
+
+/// How many connections each of `loops` loops may have: what is configured, else what the limit on descriptors leaves beside
+/// a reserve for files and the loop's own.
+pub(crate) fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
+    let descriptors = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| limit as usize);
+    let reserve = (descriptors / 8).clamp(16, 256);
+    let all = configured.unwrap_or_else(|| descriptors.saturating_sub(reserve));
+    (all / loops.max(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_out_and_leave_room_for_files() {
+        assert_eq!(connections_allowed(Some(10), 1), 10);
+        assert_eq!(connections_allowed(Some(10), 4), 2);
+        assert_eq!(connections_allowed(Some(0), 1), 1);
+        let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
+        assert!(connections_allowed(None, 1) <= limit - 16);
+    }
+}
