@@ -223,8 +223,11 @@ mod tests {
             cache.put(name.as_bytes(), identity, &reply, &self.clock, config);
         }
 
-        fn has(&self, cache: &mut Cache, name: &str, turn: u64) -> bool {
-            cache.get(name.as_bytes(), turn, &self.root).is_some()
+        /// Whether `name` is kept, so many `turns` later.
+        fn has(&self, cache: &mut Cache, name: &str, turns: u64) -> bool {
+            cache
+                .get(name.as_bytes(), self.clock.turn + turns, &self.root)
+                .is_some()
         }
     }
 

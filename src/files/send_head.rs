@@ -64,8 +64,9 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// It cannot be read.
     pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
-        let path = path.as_os_str().as_bytes();
-        self.send_listing(exchange, path, self.resource(path)?)
+        let mut path = path.as_os_str().as_bytes().to_vec();
+        clean(&mut path);
+        self.send_listing(exchange, &path, self.resource(&path)?)
     }
 
     fn send_target(&self, exchange: &mut Exchange<'_>, path: &mut Vec<u8>) -> io::Result<()> {
@@ -92,7 +93,11 @@ impl SimpleHttpRequestHandler {
         match resource.kind {
             Kind::File if as_directory => send_not_found(exchange),
             Kind::File => self.send_file(exchange, path, resource),
-            Kind::Directory if !as_directory => send_redirect(exchange, path),
+            Kind::Directory if !as_directory => {
+                // What the client asked for, not what it was translated to.
+                translate_path(exchange.path(), path);
+                send_redirect(exchange, path)
+            }
             Kind::Directory => self.send_directory(exchange, path, resource),
             Kind::Other => send_not_found(exchange),
         }
@@ -140,7 +145,7 @@ impl SimpleHttpRequestHandler {
             .borrow_mut()
             .get(path, exchange.clock().turn, &self.root);
         path.truncate(length);
-        kept
+        kept.filter(|kept| kept.belongs_to(exchange.server()))
     }
 
     fn resource(&self, path: &[u8]) -> io::Result<Resource> {

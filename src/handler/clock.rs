@@ -1,5 +1,6 @@
 //! Time as the loop last read it: once a turn, and rendered once a second.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http::date;
@@ -8,7 +9,7 @@ use crate::http::date;
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     pub(crate) instant: Instant,
-    /// How often the clock was read: what was checked in this turn is true in it.
+    /// A number that no other turn of any loop has: what was checked in this turn is true in it.
     pub(crate) turn: u64,
     pub(crate) since_1970: Duration,
     /// The same in whole seconds.
@@ -32,7 +33,7 @@ impl Clock {
         let log_date = date::log_date(&imf_fixdate);
         Self {
             instant: Instant::now(),
-            turn: 0,
+            turn: next_turn(),
             since_1970,
             unix,
             imf_fixdate,
@@ -40,10 +41,15 @@ impl Clock {
         }
     }
 
+    /// Begins another turn in the same present.
+    pub(crate) fn begin_turn(&mut self) {
+        self.turn = next_turn();
+    }
+
     /// Reads both clocks of the machine: the steady one for deadlines, the other for dates.
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
-        self.turn += 1;
+        self.turn = next_turn();
         self.since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
@@ -53,4 +59,9 @@ impl Clock {
             self.log_date = date::log_date(&self.imf_fixdate);
         }
     }
+}
+
+fn next_turn() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }

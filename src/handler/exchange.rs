@@ -21,7 +21,7 @@ use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
 use crate::http::accept;
 use crate::http::headers::Headers;
-use crate::http::request::Request;
+use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
 use crate::http::token::{is_field_value, is_token};
 use crate::wire::body::Part;
@@ -160,10 +160,7 @@ impl<'a> Exchange<'a> {
         } else if !self.reply.is_open() {
             // Misuse, and noted.
         } else if name.eq_ignore_ascii_case("content-length") {
-            match str::from_utf8(value)
-                .ok()
-                .and_then(|digits| digits.parse().ok())
-            {
+            match parse_digits(value) {
                 Some(length) => self.reply.announce(length),
                 None => self.reply.refuse("a Content-Length that is no number"),
             }
@@ -327,6 +324,10 @@ impl<'a> Exchange<'a> {
         match std::mem::replace(&mut self.ending, Ending::Reply) {
             Ending::Reply => self.reply.misuse().map_or(Ok(Ending::Reply), Err),
             Ending::Deferred(_) if self.reply.is_begun() => Err("a reply beside a promised one"),
+            Ending::Deferred(promise) => {
+                let close = self.close;
+                Ok(Ending::Deferred(Promise { close, ..promise }))
+            }
             ending => Ok(ending),
         }
     }

@@ -18,6 +18,9 @@ use crate::wire::stderr::Stderr;
 /// Lines that wait for standard error beyond this many bytes are dropped.
 const MAX_WAITING: usize = 256 * 1024;
 
+/// More of a request line or a field than this is not noted: what is refused for its length would fill the log.
+const MAX_TEXT: usize = 8 * 1024;
+
 /// What is known of a request before its reply has left; its texts stand in the arena of the reply.
 #[derive(Debug)]
 pub(crate) struct Record {
@@ -37,6 +40,7 @@ impl Record {
         arena: &mut Vec<u8>,
     ) -> Self {
         let mut note = |text: &[u8]| {
+            let text = text.get(..MAX_TEXT).unwrap_or(text);
             let start = arena.len();
             arena.extend_from_slice(text);
             start..arena.len()
@@ -132,9 +136,18 @@ impl Log {
 
     fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.waiting.len() > MAX_WAITING {
+            self.flush();
+        }
+        if self.waiting.len() > MAX_WAITING {
             self.lose(1);
             return;
         }
+        self.confess();
+        write(&mut self.waiting);
+    }
+
+    /// Says how many lines were lost since the last that got through.
+    fn confess(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
             let _ = writeln!(
@@ -142,7 +155,13 @@ impl Log {
                 "httpoll: {lost} log lines were lost before this one"
             );
         }
-        write(&mut self.waiting);
+    }
+
+    /// Writes what there is to say at the end.
+    pub(crate) fn finish(&mut self) {
+        self.flush();
+        self.confess();
+        self.flush();
     }
 
     fn lose(&mut self, lines: u64) {

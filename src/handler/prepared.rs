@@ -14,6 +14,8 @@ pub(crate) struct Prepared {
     before_date: Box<[u8]>,
     /// The head from there on, `Content-Length` included, without what depends on the connection.
     after_date: Box<[u8]>,
+    /// The server whose version, name and configuration are in the head.
+    server: u64,
     etag: Box<[u8]>,
     last_modified: u64,
     pub(crate) content: PreparedContent,
@@ -48,6 +50,7 @@ impl Prepared {
         Self {
             before_date: before_date.into_bytes().into(),
             after_date: after_date.into(),
+            server: server.serial,
             etag: validators.etag.into(),
             last_modified: validators.last_modified,
             content,
@@ -59,6 +62,11 @@ impl Prepared {
             etag: &self.etag,
             last_modified: self.last_modified,
         }
+    }
+
+    /// Whether it was made for `server`.
+    pub(crate) fn belongs_to(&self, server: &ServerInfo) -> bool {
+        self.server == server.serial
     }
 
     /// Appends the head, still open.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::BaseHttpRequestHandler;
 use super::counters::Counters;
@@ -16,8 +17,13 @@ pub struct ServerInfo {
     version_string: String,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
+    /// Tells it from every other server of this process.
+    pub(crate) serial: u64,
     pub(crate) counters: Counters,
 }
+
+/// What frames a reply is the server's own (RFC 9112 §6).
+const FRAMING: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
 
 /// An error page that the handler brought along.
 #[derive(Clone, Debug)]
@@ -33,6 +39,7 @@ impl ServerInfo {
         config: ServerConfig,
         addresses: &[SocketAddr],
     ) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         let error_page = |format| ErrorPage {
             format,
             content_type: handler.error_content_type(),
@@ -42,6 +49,7 @@ impl ServerInfo {
             version_string: handler.version_string(),
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
+            serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
         }
     }
@@ -58,8 +66,9 @@ impl ServerInfo {
             .chain(own)
             .chain([("Server", self.version_string.as_str())])
         {
-            if !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
-                let message = format!("no header field: {name:?}: {value:?}");
+            let is_own = FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own));
+            if is_own || !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
+                let message = format!("no header field to be added: {name:?}: {value:?}");
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         }

@@ -276,7 +276,7 @@ pub(super) fn without_cr(line: &[u8]) -> &[u8] {
 }
 
 /// A number of any length: what exceeds 64 bits exceeds every limit, so it saturates.
-pub(super) fn parse_digits(digits: &[u8]) -> Option<u64> {
+pub(crate) fn parse_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }

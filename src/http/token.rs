@@ -31,9 +31,11 @@ pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Whether a field may have this value: no line end, no NUL.
+/// Whether a field may have this value: no controls but the tab (RFC 9110 §5.5).
 pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
-    !bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    !bytes
+        .iter()
+        .any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 /// Whether the bytes may stand in `uri-host [":" port]`; an empty Host is allowed.

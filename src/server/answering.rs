@@ -154,7 +154,10 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let asked = self.desk.hook(self.client.address, |handler| {
             handler.reads_body(command, path)
         });
-        let wanted = asked.unwrap_or(false);
+        let Some(wanted) = asked else {
+            self.desk.fail(request, self.client, "reads_body panicked");
+            return Some(Stop::Then(Then::Linger));
+        };
         let unfinished = UnfinishedRequest {
             head: head.bytes.to_vec(),
             fields: head.fields,
@@ -240,22 +243,23 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     /// Makes the reply that was promised, now that it is known.
     pub(crate) fn fulfil(&mut self, promised: PromisedReply) -> Option<Stop> {
         let PromisedReply {
+            promise,
             head,
             fields,
             mut body,
             answer,
-            ..
         } = promised;
         let head = Head {
             bytes: &head,
             fields,
         };
+        let close = promise.close;
         self.progress = true;
         self.with_request(head, |turn, request| {
-            let answered = turn
-                .desk
-                .fulfil(request, &mut body, turn.client, answer.flatten());
-            turn.follow(answered, request, head, body, false)
+            let answered =
+                turn.desk
+                    .fulfil(request, &mut body, turn.client, close, answer.flatten());
+            turn.follow(answered, request, head, body, close)
         })
     }
 

@@ -93,6 +93,16 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Whether the peer has closed its side.
+    pub(crate) fn has_left(&self) -> bool {
+        self.peer_left
+    }
+
+    /// Whether a stream lives from events that may never end.
+    pub(crate) fn is_endless(&self) -> bool {
+        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_endless())
+    }
+
     /// Whether a stream has nothing to send until it is woken.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
@@ -120,7 +130,7 @@ impl<T: Transport> Connection<T> {
         desk: &mut Desk<H>,
     ) -> Outcome {
         let config = desk.server.config();
-        let (bytes, requests) = (config.turn_bytes, config.turn_requests.max(1));
+        let (bytes, requests) = (config.turn_bytes.max(1), config.turn_requests.max(1));
         let readable = match self.state {
             State::Reading(_) | State::ReadingBody(_) => readable,
             // Edges that came while we wrote were not acted upon.
@@ -238,6 +248,10 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
+        if turn.bytes == 0 {
+            self.state = State::ReadingBody(request);
+            return Ok(Step::Yield);
+        }
         let Some(mut bytes) = self.read(scratch, turn)? else {
             self.state = State::ReadingBody(request);
             return Ok(Step::Wait);
@@ -246,6 +260,7 @@ impl<T: Transport> Connection<T> {
             return Ok(Step::Close);
         }
         turn.progress = true;
+        turn.bytes = turn.bytes.saturating_sub(bytes.len());
         let stop = turn.take_body(request, &mut bytes);
         self.serve(bytes, HeadSearch::default(), stop, turn)
     }
@@ -321,6 +336,11 @@ impl<T: Transport> Connection<T> {
 
     /// Keeps what the socket did not take; the loop's scratch begins anew.
     fn suspend<H>(&mut self, then: Then, unparsed: &[u8], desk: &mut Desk<H>) {
+        let then = match then {
+            // By the time that all has left, the peer may have sent more.
+            Then::Close => Then::Linger,
+            then => then,
+        };
         let outgoing = mem::take(&mut desk.outgoing);
         let is_streaming = outgoing.is_streaming();
         let unsent = Box::new(Unsent {

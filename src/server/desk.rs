@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
+use super::answering::MAX_BATCH;
 use super::outgoing::Outgoing;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
@@ -86,9 +87,10 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         request: &Request<'_>,
         body: &mut Spool,
         client: Client,
+        close: bool,
         answer: Option<Answer>,
     ) -> Answered {
-        self.reply(request, body, client, false, |_, exchange| match answer {
+        self.reply(request, body, client, close, |_, exchange| match answer {
             Some(Answer(make)) => make(exchange),
             None => Err(io::Error::other("the promised reply was dropped")),
         })
@@ -124,6 +126,13 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         );
         let started = self.log.start(&self.clock);
         Some(self.take_in(concluded?, start, request, started))
+    }
+
+    /// Answers a request that the handler failed on before it was asked for a reply: a 500, the last reply.
+    pub(crate) fn fail(&mut self, request: &Request<'_>, client: Client, failure: &'static str) {
+        self.reply(request, &mut Spool::default(), client, true, |_, _| {
+            Err(io::Error::other(failure))
+        });
     }
 
     /// Answers what cannot be understood as a request, for the last time on this connection.
@@ -190,6 +199,8 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         request: &Request<'_>,
         started: Instant,
     ) -> Answered {
+        self.written.clear();
+        self.written.shrink_to(MAX_BATCH);
         self.server.counters.requests += u64::from(!matches!(concluded, Concluded::Deferred(_)));
         match concluded {
             Concluded::Reply(framed) => {
@@ -260,8 +271,14 @@ fn conclude<H: BaseHttpRequestHandler>(
     close: bool,
 ) -> Concluded {
     let framed = match (responded, exchange.take_ending()) {
-        (Ok(Ok(())), Ok(Ending::Deferred(promise))) => return Concluded::Deferred(promise),
-        (Ok(Ok(())), Ok(Ending::Aborted)) => return Concluded::Aborted,
+        (Ok(Ok(())), Ok(Ending::Deferred(promise))) => {
+            let close = close || promise.close;
+            return Concluded::Deferred(Promise { close, ..promise });
+        }
+        (Ok(Ok(())), Ok(Ending::Aborted)) => {
+            exchange.discard();
+            return Concluded::Aborted;
+        }
         (Ok(Ok(())), Ok(Ending::Reply)) => {
             exchange.finish(close).map_err(|error| error.to_string())
         }

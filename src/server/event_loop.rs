@@ -50,6 +50,8 @@ pub(crate) struct EventLoop<H> {
     /// Those of the turn before, whose turn it is now.
     resuming: Vec<usize>,
     closed: Vec<usize>,
+    /// Whether the last poll gave as many events as it can: more may wait.
+    has_more_events: bool,
     scratch: Box<[u8]>,
     desk: Desk<H>,
     handle: ServerHandle,
@@ -66,6 +68,8 @@ struct Slot {
     connection: Connection<TcpStream>,
     /// Whether it is among those that yielded and will have their turn without an event.
     queued: bool,
+    /// Whether it is among those that are freed at the end of the turn.
+    closing: bool,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -89,6 +93,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             yielded: Vec::new(),
             resuming: Vec::new(),
             closed: Vec::new(),
+            has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
             desk,
             handle,
@@ -171,8 +176,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         if self.desk.server.config().report {
             self.report();
-            self.desk.log.flush();
         }
+        self.desk.log.finish();
         Ok(())
     }
 
@@ -201,7 +206,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         };
         [
             soon(
-                !self.yielded.is_empty() || accepting(Accepting::More),
+                self.has_more_events || !self.yielded.is_empty() || accepting(Accepting::More),
                 Duration::ZERO,
             ),
             soon(
@@ -225,7 +230,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn take_events(&mut self) -> io::Result<()> {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
-        self.desk.server.counters.events += events.iter().count() as u64;
+        let count = events.iter().count();
+        self.has_more_events = count == EVENTS;
+        self.desk.server.counters.events += count as u64;
         let taken = events.iter().try_for_each(|event| self.take_event(event));
         self.events = events;
         taken
@@ -311,7 +318,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Notes what a connection is waiting for now.
     fn settle(&mut self, key: usize, outcome: Outcome) {
-        let Some(Slot { connection, queued }) = self.connections.get_mut(key) else {
+        let Some(Slot {
+            connection, queued, ..
+        }) = self.connections.get_mut(key)
+        else {
             return;
         };
         let kind = connection.awaits();
@@ -327,10 +337,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 true
             }
         };
-        let kind = match kind {
+        let (kind, progress) = match kind {
             // A stream that never ends must not hold up the end of the server.
-            None if self.desk.draining && connection.is_silent() => Some(Timeout::Linger),
-            kind => kind,
+            _ if self.desk.draining && connection.is_endless() => (Some(Timeout::Linger), false),
+            // Nobody may be there to read what comes next.
+            None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
+            kind => (kind, progress),
         };
         match kind {
             Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
@@ -342,8 +354,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     fn close(&mut self, key: usize) {
-        if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
-            connection.abandon(&mut self.desk);
+        if let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) {
+            slot.closing = true;
+            slot.connection.abandon(&mut self.desk);
             self.timers.disarm(key);
             self.closed.push(key);
         }
@@ -351,10 +364,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn resume_yielded(&mut self) {
         while let Some(key) = self.resuming.pop() {
-            if let Some(slot) = self.connections.get_mut(key) {
-                slot.queued = false;
+            match self.connections.get_mut(key) {
+                Some(slot) if slot.queued => slot.queued = false,
+                // It was closed meanwhile; the slot may have another owner.
+                _ => continue,
             }
-            self.advance(key, Readable::No);
+            // Events that came while it was queued were passed over.
+            self.advance(key, Readable::ToEnd);
         }
     }
 
@@ -390,13 +406,18 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let timeout = self.desk.server.config().drain_timeout.min(LONGEST_DRAIN);
         self.drain_deadline = Some(self.desk.clock.instant + timeout);
         self.desk.draining = true;
+        // Whoever has connected by now is served still.
+        for index in 0..self.listeners.len() {
+            // A listener that fails has nobody left.
+            let _ = self.accept(index);
+        }
         self.listeners.clear();
         for key in self.keys() {
             // A request that is here already still gets its answer.
             if self
                 .connections
                 .get(key)
-                .is_some_and(|slot| slot.connection.is_idle() || slot.connection.is_silent())
+                .is_some_and(|slot| slot.connection.is_idle() || slot.connection.is_endless())
             {
                 self.advance(key, Readable::ToEnd);
             }

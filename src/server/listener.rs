@@ -24,6 +24,8 @@ pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) accepting: Accepting,
+    /// Whether nothing was accepted since accepting had to pause.
+    pub(crate) was_paused: bool,
 }
 
 /// What is known about connections that wait to be accepted.
@@ -42,6 +44,7 @@ impl Listener {
         Self {
             socket,
             accepting: Accepting::Idle,
+            was_paused: false,
         }
     }
 
@@ -52,27 +55,33 @@ impl Listener {
     pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         loop {
             match self.socket.accept() {
-                Ok((stream, address)) => return Ok(Some((stream, canonical(address)))),
+                Ok((stream, address)) => {
+                    self.was_paused = false;
+                    return Ok(Some((stream, canonical(address))));
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accepting = Accepting::Idle;
                     return Ok(None);
                 }
                 Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                    // The connection died in the queue; accept(2) passes its network errors on.
+                    Some(
+                        Errno::CONNABORTED
+                        | Errno::PROTO
+                        | Errno::NETDOWN
+                        | Errno::NETUNREACH
+                        | Errno::HOSTDOWN
+                        | Errno::HOSTUNREACH
+                        | Errno::INTR,
+                    ) => {}
+                    Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
+                        return Err(error);
+                    }
+                    // No descriptors or memory now, or the kernel does not let us: perhaps later.
+                    _ => {
                         self.accepting = Accepting::Paused;
                         return Ok(None);
                     }
-                    Some(
-                        Errno::BADF
-                        | Errno::INVAL
-                        | Errno::NOTSOCK
-                        | Errno::OPNOTSUPP
-                        | Errno::FAULT,
-                    ) => {
-                        return Err(error);
-                    }
-                    // The connection died in the queue; accept(2) passes its network errors on.
-                    _ => {}
                 },
             }
         }
@@ -123,8 +132,13 @@ pub(crate) fn listen_all(
             && addresses
                 .iter()
                 .any(|other| other.is_ipv4() && other.ip().is_unspecified());
-        let listener =
-            listen(address, v6_only, config).map_err(|error| in_words(address, error))?;
+        let listener = match listen(address, v6_only, config) {
+            // What "localhost" means where there is no IPv6.
+            Err(error) if is_spare_loopback(address, addresses) && is_no_address(&error) => {
+                continue;
+            }
+            listener => listener.map_err(|error| in_words(address, error))?,
+        };
         free_port = listener.local_addr()?.port();
         listeners.push(listener);
     }
@@ -184,6 +198,15 @@ fn in_words(address: SocketAddr, error: io::Error) -> io::Error {
         error.kind(),
         format!("cannot listen on {address}: {reason}"),
     )
+}
+
+fn is_spare_loopback(address: SocketAddr, addresses: &[SocketAddr]) -> bool {
+    let other = |other: &SocketAddr| other.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST);
+    address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) && addresses.iter().any(other)
+}
+
+fn is_no_address(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrNotAvailable || has_no_family(error)
 }
 
 fn has_no_family(error: &io::Error) -> bool {

@@ -6,7 +6,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::FileExt as _;
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::answering::Readable;
@@ -49,6 +50,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct MemoryServer<H> {
     desk: Desk<H>,
     scratch: Vec<u8>,
+    /// Who waits for letters from other threads.
+    waiting: Arc<Mutex<Thread>>,
 }
 
 impl<H: BaseHttpRequestHandler> MemoryServer<H> {
@@ -57,16 +60,19 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         Self::with_config(handler, ServerConfig::default())
     }
 
-    /// Makes a server with a configuration of its own; its log goes nowhere.
+    /// Makes a server with a configuration of its own; its log goes nowhere. Fields that [`HttpServer`](super::HttpServer) would
+    /// refuse to add to every reply are not refused here.
     pub fn with_config(handler: H, config: ServerConfig) -> Self {
         let info = ServerInfo::new(&handler, config, &[]);
-        let waiting = thread::current();
-        let mailbox = Mailbox::new(move || waiting.unpark());
+        let waiting = Arc::new(Mutex::new(thread::current()));
+        let sleeper = Arc::clone(&waiting);
+        let mailbox = Mailbox::new(move || lock(&sleeper).unpark());
         let mut desk = Desk::new(handler, info, mailbox);
         desk.log.mute();
         Self {
             desk,
             scratch: vec![0; 64 * 1024],
+            waiting,
         }
     }
 
@@ -87,6 +93,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
     ///
     /// A reply that is deferred, and a stream that has nothing now, are waited for, up to ten seconds of silence.
     pub fn respond(&mut self, request: &[u8]) -> Vec<u8> {
+        *lock(&self.waiting) = thread::current();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let pipe = Pipe {
             input: request.to_vec(),
@@ -94,7 +101,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             output: Vec::new(),
         };
         let mut connection = Connection::new(pipe, Client { address, key: 0 });
-        self.desk.clock.turn += 1;
+        self.desk.clock.begin_turn();
         self.desk.hook(address, |handler| handler.setup(address));
         loop {
             let outcome = connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk);
@@ -130,6 +137,10 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             thread::park_timeout(left);
         }
     }
+}
+
+fn lock(thread: &Mutex<Thread>) -> MutexGuard<'_, Thread> {
+    thread.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Two runs of bytes in place of a socket.

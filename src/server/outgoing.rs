@@ -63,7 +63,7 @@ impl Outgoing {
         transport: &mut impl Transport,
         budget: &mut usize,
     ) -> io::Result<Sent> {
-        match self.buffer.send(transport, !self.body.is_empty())? {
+        match self.buffer.send(transport, self.body.follows_at_once())? {
             Sent::All => self.body.send(transport, budget, &mut self.body_sent),
             sent => Ok(sent),
         }

@@ -25,6 +25,8 @@ const KINDS: [Timeout; 5] = [
     Timeout::Linger,
 ];
 const NONE: u32 = u32::MAX;
+/// More than any server runs, and not more than the clock can count.
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 #[derive(Debug)]
 struct List {
@@ -64,6 +66,7 @@ impl Timers {
             Timeout::Send => config.send_timeout,
             Timeout::Linger => config.linger_timeout,
         });
+        let timeouts = timeouts.map(|timeout| timeout.min(FOR_EVER));
         Self {
             lists: timeouts.map(|timeout| List {
                 timeout,
@@ -137,7 +140,7 @@ impl Timers {
         let list = &self.lists[kind as usize];
         let deadline = self.nodes.get(list.first as usize)?.deadline?;
         let left = deadline.saturating_duration_since(now);
-        (left + least <= list.timeout).then_some(list.first as usize)
+        (left + least.min(list.timeout) <= list.timeout).then_some(list.first as usize)
     }
 
     /// The deadline that comes first.
@@ -221,8 +224,12 @@ mod tests {
             keep_alive_timeout: Duration::MAX,
             ..ServerConfig::default()
         };
-        let mut timers = Timers::new(&config);
-        timers.arm(0, Timeout::KeepAlive, Instant::now());
-        assert_eq!(timers.next_deadline(), None);
+        let (mut timers, now) = (Timers::new(&config), Instant::now());
+        timers.arm(0, Timeout::KeepAlive, now);
+        assert!(timers.next_deadline() > now.checked_add(FOR_EVER / 2));
+        assert_eq!(
+            timers.oldest(Timeout::KeepAlive, seconds(1), now + seconds(2)),
+            Some(0)
+        );
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct SourceBody {
     framing: Framing,
     /// What the source said last.
     fill: Fill,
+    /// Whether it ever said [`Fill::NotNow`].
+    has_slept: bool,
     buffer: Buffer,
     /// Where the content stands in the buffer: what is around it is chunk framing.
     content: Range<usize>,
@@ -80,6 +82,16 @@ fn another_length() -> io::Error {
 impl Body {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
+    }
+
+    /// Whether what is to be sent is here: a head need not leave before it.
+    pub(crate) fn follows_at_once(&self) -> bool {
+        matches!(self, Self::File { .. } | Self::Parts { .. })
+    }
+
+    /// Whether it comes from a source that has waited for events: it may go on for ever.
+    pub(crate) fn is_endless(&self) -> bool {
+        matches!(self, Self::Source(body) if body.has_slept)
     }
 
     /// Whether nothing can be sent before the source is woken.
@@ -174,6 +186,7 @@ impl SourceBody {
             source,
             framing,
             fill: Fill::More,
+            has_slept: false,
             buffer: Buffer::default(),
             content: 0..0,
         }
@@ -185,7 +198,7 @@ impl SourceBody {
         budget: &mut usize,
         counted: &mut u64,
     ) -> io::Result<Sent> {
-        let budget = &mut SOURCE_TURN.min(*budget);
+        let mut pulled = 0;
         let mut asked = false;
         loop {
             let before = self.content_sent();
@@ -200,10 +213,11 @@ impl SourceBody {
             match self.fill {
                 Fill::Done => return Ok(Sent::All),
                 Fill::NotNow if asked => return Ok(Sent::Idle),
-                _ if *budget == 0 => return Ok(Sent::Yield),
+                _ if *budget == 0 || pulled >= SOURCE_TURN => return Ok(Sent::Yield),
                 _ => {}
             }
             self.refill()?;
+            pulled += self.buffer.bytes.len();
             asked = true;
             if self.buffer.bytes.is_empty() && self.fill == Fill::More {
                 return Ok(Sent::Yield);
@@ -225,6 +239,7 @@ impl SourceBody {
             0
         };
         self.fill = pull(self.source.as_mut(), bytes)?;
+        self.has_slept |= self.fill == Fill::NotNow;
         self.content = start..bytes.len();
         self.framing.take(self.content.len(), self.fill)?;
         if self.framing == Framing::Chunked {

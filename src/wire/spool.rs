@@ -10,8 +10,9 @@ const IN_MEMORY: usize = 64 * 1024;
 
 #[derive(Debug, Default)]
 pub(crate) struct Spool {
+    /// The body, or what is still to be written of it.
     memory: Vec<u8>,
-    /// Where all of the body is once memory was too small.
+    /// Where the body goes once memory was too small.
     file: Option<File>,
     length: u64,
     /// Bytes of `memory` that have been read.
@@ -29,24 +30,32 @@ impl Spool {
     /// The temporary directory is full, or cannot be written to.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.length += bytes.len() as u64;
-        if let Some(file) = &mut self.file {
-            return file.write_all(bytes);
+        if self.memory.len() + bytes.len() > IN_MEMORY {
+            // Whole buffers, so that a body in tiny chunks does not cost a system call for each.
+            let file = match &mut self.file {
+                Some(file) => file,
+                None => self.file.insert(tempfile::tempfile()?),
+            };
+            file.write_all(&self.memory)?;
+            self.memory.clear();
         }
-        if self.memory.len() + bytes.len() <= IN_MEMORY {
-            self.memory.extend_from_slice(bytes);
-            return Ok(());
+        match &mut self.file {
+            Some(file) if bytes.len() > IN_MEMORY => file.write_all(bytes),
+            _ => {
+                self.memory.extend_from_slice(bytes);
+                Ok(())
+            }
         }
-        let mut file = tempfile::tempfile()?;
-        file.write_all(&std::mem::take(&mut self.memory))?;
-        file.write_all(bytes)?;
-        self.file = Some(file);
-        Ok(())
     }
 
     /// Goes back to the start: from now on it is read.
     pub(crate) fn rewind(&mut self) -> io::Result<()> {
-        self.read = 0;
-        self.file.as_mut().map_or(Ok(()), File::rewind)
+        if let Some(file) = &mut self.file {
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            file.rewind()?;
+        }
+        Ok(())
     }
 }
 

@@ -53,15 +53,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             let Some(listener) = self.listeners.get_mut(index) else {
                 return Ok(());
             };
-            match listener.accept()? {
-                Some((stream, address)) => self.take_in(stream, address),
-                None if listener.accepting == Accepting::Paused => {
+            let Some((stream, address)) = listener.accept()? else {
+                if listener.accepting == Accepting::Paused {
                     self.relieve(index);
-                    return Ok(());
                 }
-                None => return Ok(()),
-            }
-            if let Some(key) = idle.filter(|_| is_full) {
+                return Ok(());
+            };
+            let taken = self.take_in(stream, address);
+            if let Some(key) = idle.filter(|_| is_full && taken) {
                 self.close(key);
             }
         }
@@ -69,14 +68,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         Ok(())
     }
 
-    fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr) {
+    /// Says whether the connection was taken in.
+    fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr) -> bool {
         self.desk.server.counters.accepted += 1;
         let wanted = self
             .desk
             .hook(address, |handler| handler.verify_request(address));
         if wanted != Some(true) {
             self.desk.server.counters.refused += 1;
-            return;
+            return false;
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
@@ -87,16 +87,18 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             .register(&mut stream, Token(key), interest);
         // A failure means that the peer is gone already, or that the kernel has no room for this one.
         if stream.set_nodelay(true).and(registered).is_err() {
-            return;
+            return false;
         }
         let connection = Connection::new(stream, Client { address, key });
         entry.insert(Slot {
             connection,
             queued: false,
+            closing: false,
         });
         self.timers
             .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
         self.desk.hook(address, |handler| handler.setup(address));
+        true
     }
 
     /// There are no descriptors: the longest idle connection gives back its own.
@@ -111,8 +113,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     fn pause(&mut self, index: usize) {
-        self.desk.server.counters.accept_pauses += 1;
-        self.set_accepting(index, Accepting::Paused);
+        if let Some(listener) = self.listeners.get_mut(index) {
+            self.desk.server.counters.accept_pauses += u64::from(!listener.was_paused);
+            listener.was_paused = true;
+            listener.accepting = Accepting::Paused;
+        }
     }
 
     fn longest_idle(&self) -> Option<usize> {
