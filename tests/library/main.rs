@@ -14,6 +14,7 @@ mod examples;
 mod framing;
 mod handlers;
 mod memory_server;
+mod regression;
 mod running;
 mod server;
 mod streams;

@@ -1,0 +1,217 @@
+//! Bugs that were found by reading or in use, each with the test that keeps it away.
+
+use std::cell::RefCell;
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+use std::rc::Rc;
+use std::time::Duration;
+
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, ProtocolVersion,
+    ServerConfig, SimpleHttpRequestHandler, Source,
+};
+
+use crate::client::{PATIENCE, Reply, get};
+use crate::handlers::{answering, send_text};
+use crate::running::{Running, config};
+
+/// Wants no body, and promises every reply.
+struct Deferring;
+
+impl BaseHttpRequestHandler for Deferring {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        false
+    }
+
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        exchange
+            .defer()
+            .answer(|exchange| send_text(exchange, "later"));
+        Ok(())
+    }
+}
+
+#[test]
+fn a_body_that_is_not_read_is_no_request_behind_a_promised_reply() {
+    let limits = ServerConfig {
+        max_discard: 10,
+        ..config()
+    };
+    let inner = get("/inner");
+    let request = format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}",
+        inner.len()
+    );
+    let response = MemoryServer::with_config(Deferring, limits).respond(request.as_bytes());
+    let replies = Reply::all(&response, &["POST"]);
+    assert!(replies[0].closes(), "{}", replies[0].head);
+}
+
+#[test]
+fn a_promised_reply_keeps_the_wish_to_close() {
+    let mut server = MemoryServer::new(answering(|exchange| {
+        exchange.set_close_connection(true);
+        exchange
+            .defer()
+            .answer(|exchange| send_text(exchange, "bye"));
+        Ok(())
+    }));
+    let response = server.respond(get("/").repeat(2).as_bytes());
+    assert!(Reply::all(&response, &["GET"])[0].closes());
+}
+
+/// Says `first` at once and nothing more.
+struct Silent(Option<&'static [u8]>);
+
+impl Source for Silent {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        out.extend_from_slice(self.0.take().unwrap_or_default());
+        Ok(Fill::NotNow)
+    }
+}
+
+/// Ticks for ever.
+struct Ticking;
+
+impl Source for Ticking {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        out.extend_from_slice(b"tick\n");
+        Ok(Fill::NotNow)
+    }
+}
+
+#[test]
+fn a_stream_that_ticks_for_ever_does_not_hold_up_the_end() {
+    let patient = ServerConfig {
+        drain_timeout: 10 * PATIENCE,
+        ..config()
+    };
+    let server = Running::with(patient, || {
+        answering(|exchange| {
+            exchange.send_response(HttpStatus::OK);
+            exchange.end_headers();
+            exchange.stream(Box::new(Ticking));
+            let waker = exchange.waker();
+            std::thread::spawn(move || {
+                for _ in 0..2000 {
+                    std::thread::sleep(Duration::from_millis(10));
+                    waker.wake_by_ref();
+                }
+            });
+            Ok(())
+        })
+    });
+    let mut client = server.client();
+    client.send(get("/")).read_until("tick");
+    server.handle.shutdown();
+    server.join();
+}
+
+#[test]
+fn an_exchange_that_is_aborted_after_its_head_was_begun_sends_nothing_of_it() {
+    let server = Running::new(|| {
+        answering(|exchange| {
+            exchange.send_response(HttpStatus::OK);
+            exchange.abort();
+            Ok(())
+        })
+    });
+    let mut client = server.client();
+    client.send(get("/"));
+    assert!(!matches!(client.receive(), Ok(1..)));
+}
+
+/// One handler for two servers of one thread.
+#[derive(Clone)]
+struct Shared(Rc<RefCell<SimpleHttpRequestHandler>>);
+
+impl BaseHttpRequestHandler for Shared {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.0.borrow_mut().handle_one_request(exchange)
+    }
+}
+
+#[test]
+fn a_handler_that_two_servers_share_is_never_stale_and_speaks_for_each() {
+    let directory = std::env::temp_dir().join(format!("httpoll-shared-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("file"), "old").unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    let shared = Shared(Rc::new(RefCell::new(
+        SimpleHttpRequestHandler::new(&directory).unwrap(),
+    )));
+    let http10 = ServerConfig {
+        protocol_version: ProtocolVersion::Http10,
+        ..config()
+    };
+    let mut first = MemoryServer::new(shared.clone());
+    let mut second = MemoryServer::with_config(shared, http10);
+    assert_eq!(
+        Reply::all(&first.respond(get("/file").as_bytes()), &["GET"])[0].text(),
+        "old"
+    );
+    fs::write(directory.join("file"), "new").unwrap();
+    for _ in 0..3 {
+        let reply = Reply::all(&second.respond(get("/file").as_bytes()), &["GET"]).remove(0);
+        assert_eq!((reply.text(), reply.version.as_str()), ("new", "HTTP/1.0"));
+    }
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_redirect_leads_where_the_client_asked_not_where_it_was_translated_to() {
+    let directory = std::env::temp_dir().join(format!("httpoll-redirect-{}", std::process::id()));
+    fs::create_dir_all(directory.join("docs")).unwrap();
+    let mut files = SimpleHttpRequestHandler::new(&directory).unwrap();
+    files.set_translate_path(|target| Some(target.strip_prefix("/static/")?.into()));
+    let response = MemoryServer::new(files).respond(get("/static/docs").as_bytes());
+    let reply = Reply::all(&response, &["GET"]).remove(0);
+    assert_eq!(
+        (reply.status, reply.field("Location")),
+        (301, Some("/static/docs/"))
+    );
+    fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+fn a_large_upload_leaves_the_loop_to_others() {
+    let server = Running::new(|| answering(|exchange| send_text(exchange, "done")));
+    let mut upload = std::net::TcpStream::connect(server.address).unwrap();
+    let length = 400 << 20;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    upload.write_all(head.as_bytes()).unwrap();
+    let sender = std::thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        for _ in 0..length / piece.len() {
+            upload.write_all(&piece).unwrap();
+        }
+        let mut reply = [0; 12];
+        upload.read_exact(&mut reply).unwrap();
+        reply
+    });
+    let mut answered = 0;
+    let mut client = server.client();
+    while !sender.is_finished() {
+        assert_eq!(client.get("/").text(), "done");
+        answered += 1;
+    }
+    assert_eq!(&sender.join().unwrap(), b"HTTP/1.1 200");
+    assert!(
+        answered > 10,
+        "others were answered {answered} times meanwhile"
+    );
+}
+
+#[test]
+fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
+    let server = Running::new(|| {
+        answering(|exchange| {
+            exchange.send_response(HttpStatus::OK);
+            exchange.end_headers();
+            exchange.stream(Box::new(Silent(None)));
+            Ok(())
+        })
+    });
+    let head = server.client().send(get("/")).read_until("\r\n\r\n");
+    assert!(head.contains("Transfer-Encoding: chunked"));
+}
