@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGINT;
 
 use super::Failure;
@@ -53,8 +54,12 @@ fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// Says goodbye as http.server does.
 pub(crate) fn farewell(signal: i32) {
     if signal == SIGINT {
-        // Nobody may be listening any more.
-        let _ = print("\nKeyboard interrupt received, exiting.\n");
+        // The loop is on its way to the end: it must not wait for a reader that has stopped.
+        let stdout = io::stdout();
+        let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
+        if poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
+            let _ = print("\nKeyboard interrupt received, exiting.\n");
+        }
     }
 }
 

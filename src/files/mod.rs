@@ -43,9 +43,10 @@ pub struct SimpleHttpRequestHandler {
     single_file: Option<Vec<u8>>,
     /// Names that stand for their directory, the first that is a file.
     pub index_pages: Vec<String>,
-    /// Media types by suffix, dot included; they go before the well-known ones.
+    /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
+    /// with files are kept.
     pub extensions_map: HashMap<String, String>,
-    /// The media type of files whose suffix nobody knows.
+    /// The media type of files whose suffix nobody knows; to be set before the first request, too.
     pub default_content_type: String,
     /// Whether a directory without an index page is listed; else it is answered with 403.
     pub list_directories: bool,

@@ -40,6 +40,12 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts what has left, and whether the socket took only a part.
+    pub(crate) fn count_write(&mut self, left: u64, is_partial: bool) {
+        self.bytes_sent += left;
+        self.partial_writes += u64::from(is_partial);
+    }
+
     /// The share of its time, in percent, that the loop waited for events.
     pub fn idle_percent(&self) -> f64 {
         100.0 * self.idle.as_secs_f64()

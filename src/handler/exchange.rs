@@ -281,11 +281,7 @@ impl<'a> Exchange<'a> {
     /// [`Fill::NotNow`](crate::Fill::NotNow): from any thread, as often as one likes.
     pub fn waker(&self) -> Waker {
         let mailbox = Arc::clone(self.scene.mailbox);
-        Arc::new(SourceWaker {
-            mailbox,
-            key: self.scene.key,
-        })
-        .into()
+        Arc::new(SourceWaker::new(mailbox, self.scene.key)).into()
     }
 
     /// Writes a line to the server's log, in http.server's form.

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io;
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
@@ -24,8 +24,8 @@ impl fmt::Debug for Answer {
 
 /// What a letter says to its connection.
 pub(crate) enum Content {
-    /// The source may have something now.
-    Wake,
+    /// The source may have something now; the waker may be called again once this is read.
+    Wake(Arc<SourceWaker>),
     /// The reply that was promised under this number; `None` where it will never come.
     Answer(u64, Option<Answer>),
 }
@@ -83,11 +83,27 @@ impl fmt::Debug for Mailbox {
     }
 }
 
-/// Wakes the source of one connection.
+/// Wakes the source of one connection; however often it is called, one letter is on its way at a time.
 #[derive(Debug)]
 pub(crate) struct SourceWaker {
-    pub(crate) mailbox: Arc<Mailbox>,
-    pub(crate) key: usize,
+    mailbox: Arc<Mailbox>,
+    key: usize,
+    is_posted: AtomicBool,
+}
+
+impl SourceWaker {
+    pub(crate) fn new(mailbox: Arc<Mailbox>, key: usize) -> Self {
+        Self {
+            mailbox,
+            key,
+            is_posted: AtomicBool::new(false),
+        }
+    }
+
+    /// The letter was read: what happens from now on needs another.
+    pub(crate) fn is_read(&self) {
+        self.is_posted.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Wake for SourceWaker {
@@ -96,6 +112,8 @@ impl Wake for SourceWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.mailbox.post(self.key, Content::Wake);
+        if !self.is_posted.swap(true, Ordering::SeqCst) {
+            self.mailbox.post(self.key, Content::Wake(Arc::clone(self)));
+        }
     }
 }

@@ -13,7 +13,6 @@ use super::desk::{Client, Desk};
 use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::counters::Counters;
 use crate::handler::mailbox::Answer;
 use crate::http::head::HeadSearch;
 use crate::http::request::{RequestError, request_line};
@@ -308,7 +307,8 @@ impl<T: Transport> Connection<T> {
                 .outgoing
                 .send(&mut self.transport, &mut turn.bytes);
             let left = turn.desk.outgoing.sent();
-            count(&mut turn.desk.server.counters, left, &sent);
+            let is_partial = matches!(sent, Ok(Sent::Wait));
+            turn.desk.server.counters.count_write(left, is_partial);
             let sent = sent?;
             turn.desk.log_scratch(self.client, false);
             if sent != Sent::All {
@@ -365,7 +365,8 @@ impl<T: Transport> Connection<T> {
         let sent = outgoing.send(&mut self.transport, &mut turn.bytes);
         let left = outgoing.sent() - before;
         turn.progress |= left > 0;
-        count(&mut turn.desk.server.counters, left, &sent);
+        let is_partial = matches!(sent, Ok(Sent::Wait));
+        turn.desk.server.counters.count_write(left, is_partial);
         turn.desk.log(outgoing, self.client, sent.is_err());
         match sent? {
             Sent::All => self
@@ -440,12 +441,6 @@ impl<T: Transport> Connection<T> {
             }
         }
     }
-}
-
-/// Counts what has left, and whether the socket took it whole.
-fn count(counters: &mut Counters, left: u64, sent: &io::Result<Sent>) {
-    counters.bytes_sent += left;
-    counters.partial_writes += u64::from(matches!(sent, Ok(Sent::Wait)));
 }
 
 #[cfg(test)]

@@ -278,10 +278,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// What other threads have sent to connections.
     fn take_letters(&mut self) {
         for Letter { key, content } in self.desk.mailbox.take() {
-            if let Content::Answer(serial, answer) = content
-                && let Some(slot) = self.connections.get_mut(key)
-            {
-                slot.connection.deliver(serial, answer);
+            match (content, self.connections.get_mut(key)) {
+                (Content::Wake(waker), _) => waker.is_read(),
+                (Content::Answer(serial, answer), Some(slot)) => {
+                    slot.connection.deliver(serial, answer);
+                }
+                (Content::Answer(..), None) => {}
             }
             self.advance(key, Readable::No);
         }

@@ -126,8 +126,9 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             let letters = self.desk.mailbox.take();
             let came = !letters.is_empty();
             for letter in letters {
-                if let Content::Answer(serial, answer) = letter.content {
-                    connection.deliver(serial, answer);
+                match letter.content {
+                    Content::Wake(waker) => waker.is_read(),
+                    Content::Answer(serial, answer) => connection.deliver(serial, answer),
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());

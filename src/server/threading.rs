@@ -115,12 +115,14 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             handle,
             signals,
         } = self;
-        let run = |(index, endpoint), handler: H, signals: Option<ShutdownSignals>| {
+        let run_loop = |(index, endpoint), handler: H, signals: Option<ShutdownSignals>| {
             let desk = new_desk(handler, config.clone(), &addresses, &handle, index)?;
             let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
-            let served = signals
-                .map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))
-                .and_then(|()| event_loop.serve_forever());
+            signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
+            event_loop.serve_forever()
+        };
+        let run = |endpoint, handler, signals| {
+            let served = run_loop(endpoint, handler, signals);
             // Whichever loop ends first, the others follow.
             handle.shutdown();
             served

@@ -34,7 +34,8 @@ pub(crate) fn pull(source: &mut dyn Source, out: &mut Vec<u8>) -> io::Result<Fil
 pub enum Fill {
     /// There is more; having appended nothing means "I am still working, ask again in the next turn".
     More,
-    /// There may be more later: the source is asked again when its connection's waker was called.
+    /// There may be more later: the source is asked again when its connection's waker was called, and now and then when an
+    /// event of the socket comes.
     NotNow,
     /// That was all.
     Done,
