@@ -54,17 +54,19 @@ fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
 /// Says goodbye as http.server does.
 pub(crate) fn farewell(signal: i32) {
     if signal == SIGINT {
-        // The loop is on its way to the end: it must not wait for a reader that has stopped.
-        let stdout = io::stdout();
-        let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-        if poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0) {
-            let _ = print("\nKeyboard interrupt received, exiting.\n");
-        }
+        // Nobody may be listening any more.
+        let _ = print("\nKeyboard interrupt received, exiting.\n");
     }
 }
 
-/// Prints at once, also into a pipe.
+/// Prints at once, also into a pipe; what standard output has no room for is not said, for a server must not wait for a
+/// reader that has stopped.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let stdout = io::stdout();
+    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
+    if poll(&mut fds, Some(&Timespec::default())) == Ok(0) {
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
     match stdout
         .write_all(text.as_bytes())

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 
-use pico_args::Arguments;
+use pico_args::{Arguments, Keys};
 
 use super::Failure;
 
@@ -35,20 +35,20 @@ impl Typed {
         let arguments = arguments.into_iter().flat_map(split_at_equals).collect();
         let mut arguments = Arguments::from_vec(arguments);
         let mut typed = Self {
-            help: arguments.contains(["-h", "--help"]),
-            version: arguments.contains(["-V", "--version"]),
+            help: flag(&mut arguments, ["-h", "--help"]),
+            version: flag(&mut arguments, ["-V", "--version"]),
             bind: texts(&mut arguments, "-b", "--bind")?,
             directory: last(values(&mut arguments, "-d", "--directory")?).map(PathBuf::from),
             protocol: last(texts(&mut arguments, "-p", "--protocol")?),
             loops: last(texts(&mut arguments, "-n", "--loops")?),
             headers: texts(&mut arguments, "-H", "--header")?,
             content_type: last(texts(&mut arguments, "", "--content-type")?),
-            no_listing: arguments.contains("--no-listing"),
-            follow_symlinks: arguments.contains("--follow-symlinks"),
-            dotfiles: arguments.contains("--dotfiles"),
+            no_listing: flag(&mut arguments, "--no-listing"),
+            follow_symlinks: flag(&mut arguments, "--follow-symlinks"),
+            dotfiles: flag(&mut arguments, "--dotfiles"),
             log_format: last(texts(&mut arguments, "", "--log-format")?),
-            quiet: arguments.contains(["-q", "--quiet"]),
-            report: arguments.contains("--report"),
+            quiet: flag(&mut arguments, ["-q", "--quiet"]),
+            report: flag(&mut arguments, "--report"),
             config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
             port: None,
         };
@@ -72,7 +72,8 @@ impl Typed {
         let Some(path) = &self.config else {
             return Ok(self);
         };
-        let name = path.display();
+        let name = path.to_string_lossy();
+        let name = name.escape_debug();
         let text = fs::read_to_string(path).map_err(|error| {
             Failure::Run(format!(
                 "cannot read the configuration file {name}: {error}"
@@ -86,11 +87,19 @@ impl Typed {
         let mut file = Self::default();
         for line in text.lines() {
             // Line by line, so that an option without its value cannot take the next line for it.
-            file = Self::parse(words(line)).map_err(in_file)?.after(file);
+            let words = words(line);
+            let typed = Self::parse(words.clone()).map_err(in_file)?;
+            if let ([option, _], Some(_)) = (words.as_slice(), &typed.port) {
+                return Err(in_file(usage(format!(
+                    "{} takes no value",
+                    option.display()
+                ))));
+            }
+            file = typed.after(file);
         }
-        if file.config.is_some() {
+        if file.config.is_some() || file.help || file.version {
             return Err(in_file(usage(
-                "--config cannot stand in a configuration file".to_owned(),
+                "--config, --help and --version cannot stand in a configuration file".to_owned(),
             )));
         }
         Ok(self.or(file))
@@ -109,8 +118,8 @@ impl Typed {
     fn or(self, other: Self) -> Self {
         let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
         Self {
-            help: self.help,
-            version: self.version,
+            help: self.help || other.help,
+            version: self.version || other.version,
             port: self.port.or(other.port),
             bind: either(self.bind, other.bind),
             directory: self.directory.or(other.directory),
@@ -164,6 +173,15 @@ fn words(line: &str) -> Vec<OsString> {
     };
     let value = (!value.is_empty()).then(|| value.into());
     [Some(option.into()), value].into_iter().flatten().collect()
+}
+
+/// Whether a flag was typed, once or more often.
+fn flag(arguments: &mut Arguments, keys: impl Into<Keys> + Copy) -> bool {
+    let mut is_typed = false;
+    while arguments.contains(keys) {
+        is_typed = true;
+    }
+    is_typed
 }
 
 /// All values of an option, in the order in which they were typed.

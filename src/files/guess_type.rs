@@ -33,7 +33,8 @@ pub(crate) fn guess_type<'a>(
 
 /// Whether a browser needs to be told the encoding of `media_type`.
 pub(crate) fn wants_charset(media_type: &str) -> bool {
-    media_type.starts_with("text/") && !media_type.contains("charset")
+    let is_text = media_type.starts_with("text/") || media_type == "application/javascript";
+    is_text && !media_type.contains("charset")
 }
 
 #[cfg(test)]

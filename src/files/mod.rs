@@ -39,8 +39,8 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 #[doc(alias = "SimpleHTTPRequestHandler")]
 pub struct SimpleHttpRequestHandler {
     root: Root,
-    /// The name of the one file that is served, in place of the whole directory.
-    single_file: Option<Vec<u8>>,
+    /// The one file that is served, in place of the whole directory.
+    single_file: Option<SingleFile>,
     /// Names that stand for their directory, the first that is a file.
     pub index_pages: Vec<String>,
     /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
@@ -56,6 +56,13 @@ pub struct SimpleHttpRequestHandler {
     cache: RefCell<Cache>,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
+}
+
+/// A file that is served alone: under the name that was given, which may be a symbolic link's, by its real one.
+#[derive(Clone, Debug)]
+struct SingleFile {
+    given_name: Vec<u8>,
+    name: Vec<u8>,
 }
 
 impl SimpleHttpRequestHandler {
@@ -78,18 +85,21 @@ impl SimpleHttpRequestHandler {
     }
 
     fn open(path: &Path, symlinks: Symlinks) -> io::Result<Self> {
+        let given_name = path
+            .file_name()
+            .map(|name| name.as_encoded_bytes().to_vec());
         let path = path.canonicalize()?;
         let metadata = fs::metadata(&path)?;
         let (directory, single_file) = match (path.parent(), path.file_name()) {
             _ if metadata.is_dir() => (path.as_path(), None),
             (Some(parent), Some(name)) if metadata.is_file() => {
-                (parent, Some(name.as_encoded_bytes().to_vec()))
+                let name = name.as_encoded_bytes().to_vec();
+                let given_name = given_name.unwrap_or_else(|| name.clone());
+                (parent, Some(SingleFile { given_name, name }))
             }
             _ => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "neither a directory nor a regular file",
-                ));
+                let message = "neither a directory nor a regular file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         };
         if single_file.is_some() {

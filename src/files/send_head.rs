@@ -115,11 +115,12 @@ impl SimpleHttpRequestHandler {
         }
         match &self.single_file {
             // The single file stands for `/`, too.
-            Some(name) if path.is_empty() => {
-                path.extend_from_slice(name);
+            Some(file)
+                if path.is_empty() || (*path == file.given_name && !translated.trailing_slash) =>
+            {
+                path.clone_from(&file.name);
                 Ok(false)
             }
-            Some(name) if path == name && !translated.trailing_slash => Ok(false),
             None if !translated.hidden || self.dotfiles => Ok(translated.trailing_slash),
             _ => Err(HttpStatus::NOT_FOUND),
         }

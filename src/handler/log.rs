@@ -7,6 +7,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
@@ -17,6 +18,10 @@ use crate::wire::stderr::Stderr;
 
 /// Lines that wait for standard error beyond this many bytes are dropped.
 const MAX_WAITING: usize = 256 * 1024;
+
+/// How often, and how far apart, the last lines are tried before the server ends without them.
+const LAST_TRIES: u32 = 50;
+const LAST_PAUSE: Duration = Duration::from_millis(10);
 
 /// More of a request line or a field than this is not noted: what is refused for its length would fill the log.
 const MAX_TEXT: usize = 8 * 1024;
@@ -157,11 +162,16 @@ impl Log {
         }
     }
 
-    /// Writes what there is to say at the end.
+    /// Writes what there is to say at the end; a reader that is only slow has a moment.
     pub(crate) fn finish(&mut self) {
-        self.flush();
         self.confess();
-        self.flush();
+        for _ in 0..LAST_TRIES {
+            self.flush();
+            if !self.is_waiting() {
+                return;
+            }
+            thread::sleep(LAST_PAUSE);
+        }
     }
 
     fn lose(&mut self, lines: u64) {

@@ -22,8 +22,48 @@ pub struct ServerInfo {
     pub(crate) counters: Counters,
 }
 
-/// What frames a reply is the server's own (RFC 9112 §6).
-const FRAMING: [&str; 3] = ["connection", "content-length", "transfer-encoding"];
+/// Fields that the server or the handler makes, and that a reply has once (RFC 9110 §5.3, RFC 9112 §6).
+const OWN: [&str; 10] = [
+    "connection",
+    "content-length",
+    "content-range",
+    "content-type",
+    "date",
+    "etag",
+    "last-modified",
+    "location",
+    "server",
+    "transfer-encoding",
+];
+
+impl ServerConfig {
+    /// Says whether a server would run with this: no field that is added to every reply may break one or be there twice.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`], with the field.
+    pub fn check(&self) -> io::Result<()> {
+        for (name, value) in &self.extra_response_headers {
+            if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+                return Err(invalid(name, value));
+            }
+            check_field(name, value)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_field(name: &str, value: &str) -> io::Result<()> {
+    if is_token(name.as_bytes()) && is_field_value(value.as_bytes()) {
+        Ok(())
+    } else {
+        Err(invalid(name, value))
+    }
+}
+
+fn invalid(name: &str, value: &str) -> io::Error {
+    let message = format!("no header field to be added: {name:?}: {value:?}");
+    io::Error::new(io::ErrorKind::InvalidInput, message)
+}
 
 /// An error page that the handler brought along.
 #[derive(Clone, Debug)]
@@ -56,23 +96,13 @@ impl ServerInfo {
 
     /// Says whether a server may run with this: what is added to every reply must not break one.
     pub(crate) fn check(&self) -> io::Result<()> {
-        let added = self.config.extra_response_headers.iter();
-        let own = self
+        self.config.check()?;
+        let page = self
             .error_page
             .iter()
             .map(|page| ("Content-Type", page.content_type.as_str()));
-        let fields = added.map(|(name, value)| (name.as_str(), value.as_str()));
-        for (name, value) in fields
-            .chain(own)
-            .chain([("Server", self.version_string.as_str())])
-        {
-            let is_own = FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own));
-            if is_own || !is_token(name.as_bytes()) || !is_field_value(value.as_bytes()) {
-                let message = format!("no header field to be added: {name:?}: {value:?}");
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-        }
-        Ok(())
+        page.chain([("Server", self.version_string.as_str())])
+            .try_for_each(|(name, value)| check_field(name, value))
     }
 
     pub(crate) fn error_page(&self) -> Option<&ErrorPage> {

@@ -342,6 +342,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let (kind, progress) = match kind {
             // A stream that never ends must not hold up the end of the server.
             _ if self.desk.draining && connection.is_endless() => (Some(Timeout::Linger), false),
+            // Nor must a request that does not get complete.
+            Some(Timeout::Head) if self.desk.draining => (Some(Timeout::Linger), false),
             // Nobody may be there to read what comes next.
             None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
             kind => (kind, progress),
@@ -416,11 +418,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.listeners.clear();
         for key in self.keys() {
             // A request that is here already still gets its answer.
-            if self
-                .connections
-                .get(key)
-                .is_some_and(|slot| slot.connection.is_idle() || slot.connection.is_endless())
-            {
+            if self.connections.get(key).is_some_and(|slot| {
+                slot.connection.is_idle()
+                    || slot.connection.is_endless()
+                    || slot.connection.awaits() == Some(Timeout::Head)
+            }) {
                 self.advance(key, Readable::ToEnd);
             }
         }
