@@ -1,6 +1,13 @@
 //! Bugs that were found by reading or in use, each with the test that keeps it away.
 
-use crate::support::{Server, Site, get, wait_until};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Client, Server, Site, command, get, run, wait_until};
 
 #[test]
 fn no_log_line_is_lost_where_standard_error_takes_them_all() {
@@ -33,4 +40,94 @@ fn a_client_that_sends_on_during_its_last_download_gets_all_of_it() {
     assert_eq!(client.take(BIG / 2).len(), BIG / 2);
     client.send("\r\n");
     assert_eq!(client.read_to_end().len(), BIG / 2);
+}
+
+#[test]
+fn exit_codes_hold_where_nothing_can_be_said() {
+    for (options, code) in [(["--frob", "0"], 2), (["-d", "/nonexistent"], 1)] {
+        let mut program = command(&options);
+        let full = || {
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap()
+        };
+        program.stdout(full()).stderr(full());
+        assert_eq!(program.status().unwrap().code(), Some(code), "{options:?}");
+    }
+}
+
+#[test]
+fn a_single_file_is_served_at_the_name_that_was_typed() {
+    let site = Site::new();
+    site.link("link", "hello.txt");
+    let link = site.at("link");
+    let server = Server::spawn(command(&[
+        "0",
+        "-b",
+        "127.0.0.1",
+        "-d",
+        link.to_str().unwrap(),
+    ]));
+    for (target, status) in [
+        ("/", 200),
+        ("/link", 200),
+        ("/link/", 404),
+        ("/dir/file.txt", 404),
+    ] {
+        assert_eq!(server.get(target).status(), status, "{target}");
+    }
+}
+
+#[test]
+fn a_flag_in_a_configuration_file_takes_no_value() {
+    let site = Site::empty();
+    for line in ["quiet no", "no-listing=false", "help", "version"] {
+        site.file("config", line);
+        let output = run(&["-c", site.at("config").to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+    }
+}
+
+#[test]
+fn a_host_is_a_host_and_a_port() {
+    let server = Server::start(&Site::new());
+    for host in ["[::1", "x:80:80", "x:abc", "[::1]:80x", "a@b"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(server.ask(request).status(), 400, "{host}");
+    }
+    for host in ["", "x", "x:", "x:80", "[::1]", "[::1]:80"] {
+        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert_eq!(server.ask(request).status(), 200, "{host}");
+    }
+}
+
+#[test]
+fn the_last_log_lines_are_not_lost_to_a_reader_that_is_slow() {
+    let site = Site::new();
+    let root = site.root();
+    let mut program = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
+    program.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let mut banner = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut banner).unwrap();
+    let port = banner.split(' ').nth(5).unwrap();
+    let mut client = Client::connect(format!("127.0.0.1:{port}").parse().unwrap());
+    client.send(get("/hello.txt").repeat(700));
+    for _ in 0..700 {
+        assert_eq!(client.read_reply().status(), 200);
+    }
+    let id = Pid::from_child(&child);
+    kill_process(id, Signal::TERM).unwrap();
+    std::thread::sleep(Duration::from_millis(50));
+    let mut log = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(log.lines().count(), 700);
 }
