@@ -32,6 +32,8 @@ use signals::ShutdownSignals;
 /// A server of one loop: any number of connections, no thread.
 ///
 /// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside of another loop, turn by turn ([`turn`](Self::turn)).
+/// It stays in the thread that made it, for its streams may hold what no other thread may see; its [`ServerHandle`] goes
+/// anywhere.
 #[doc(alias = "HTTPServer")]
 #[doc(alias = "TCPServer")]
 #[doc(alias = "BaseServer")]
