@@ -70,7 +70,7 @@ fn a_file_that_was_served_before_costs_no_allocation() {
                 request.as_bytes(),
                 length.max(1),
                 &mut buffer,
-            )
+            );
         };
         (0..5).for_each(|_| run());
         let counted = measure(|| (0..100).for_each(|_| run()));
