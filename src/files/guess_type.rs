@@ -31,10 +31,14 @@ pub(crate) fn guess_type<'a>(
     mime_guess::from_ext(suffix).first_raw().unwrap_or(default)
 }
 
-/// Whether a browser needs to be told the encoding of `media_type`.
-pub(crate) fn wants_charset(media_type: &str) -> bool {
+/// Returns what is added to `media_type` where a browser needs to be told the encoding: text that does not say it.
+pub(crate) fn charset(media_type: &str) -> &'static str {
     let is_text = media_type.starts_with("text/") || media_type == "application/javascript";
-    is_text && !media_type.contains("charset")
+    if is_text && !media_type.contains("charset") {
+        "; charset=utf-8"
+    } else {
+        ""
+    }
 }
 
 #[cfg(test)]
@@ -70,8 +74,8 @@ mod tests {
 
     #[test]
     fn only_text_without_a_charset_gets_one() {
-        assert!(wants_charset("text/html"));
-        assert!(!wants_charset("text/plain; charset=latin-1"));
-        assert!(!wants_charset("image/png"));
+        assert_eq!(charset("text/html"), "; charset=utf-8");
+        assert_eq!(charset("text/plain; charset=latin-1"), "");
+        assert_eq!(charset("image/png"), "");
     }
 }

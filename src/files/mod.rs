@@ -17,8 +17,8 @@ mod send_file;
 mod send_head;
 mod translate_path;
 
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
+use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use cache::Cache;
 use open::{Root, Symlinks};
@@ -190,11 +190,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         match exchange.command() {
             "CONNECT" => not_allowed(exchange),
-            command => {
-                let message = format!("Unsupported method ('{command}')");
-                exchange.send_error(HttpStatus::NOT_IMPLEMENTED, Some(&message), None);
-                Ok(())
-            }
+            _ => unsupported(exchange),
         }
     }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::cache::Identity;
-use super::guess_type::wants_charset;
+use super::guess_type::charset;
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::{Prepared, PreparedContent};
@@ -92,11 +92,7 @@ fn prepare(
     media_type: &str,
     validators: &Validators<'_>,
 ) -> io::Result<Prepared> {
-    let charset = if wants_charset(media_type) {
-        "; charset=utf-8"
-    } else {
-        ""
-    };
+    let charset = charset(media_type);
     let mut fields = Vec::with_capacity(256);
     write_field(
         &mut fields,
@@ -163,11 +159,8 @@ fn validator_fields(exchange: &mut Exchange<'_>, validators: &Validators<'_>) {
 }
 
 fn content_type(exchange: &mut Exchange<'_>, media_type: &str) {
-    if wants_charset(media_type) {
-        exchange.send_header_parts("Content-Type", &[media_type.as_bytes(), b"; charset=utf-8"]);
-    } else {
-        exchange.send_header("Content-Type", media_type);
-    }
+    let charset = charset(media_type);
+    exchange.send_header_parts("Content-Type", &[media_type.as_bytes(), charset.as_bytes()]);
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {
@@ -183,11 +176,7 @@ fn send_multipart(
     validators: &Validators<'_>,
 ) -> io::Result<()> {
     let boundary = format!("{:016x}", RandomState::new().hash_one(validators.etag));
-    let charset = if wants_charset(media_type) {
-        "; charset=utf-8"
-    } else {
-        ""
-    };
+    let charset = charset(media_type);
     let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
     let mut delimiter = "--";
     for range in ranges {

@@ -160,7 +160,7 @@ pub trait BaseHttpRequestHandler {
 }
 
 /// http.server's answer to a method that a handler does not know.
-fn unsupported(exchange: &mut Exchange<'_>) -> io::Result<()> {
+pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> io::Result<()> {
     let message = format!("Unsupported method ('{}')", exchange.command());
     exchange.send_error(HttpStatus::NOT_IMPLEMENTED, Some(&message), None);
     Ok(())

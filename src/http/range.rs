@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::request::parse_digits;
+
 /// The parts of a representation to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RangeSet {
@@ -79,10 +81,10 @@ impl RangeSpec {
         let dash = memchr::memchr(b'-', member)?;
         let (first, last) = (member.get(..dash)?, member.get(dash + 1..)?);
         match (first, last) {
-            ([], last) => Some(Self::Suffix(number(last)?)),
-            (first, []) => Some(Self::From(number(first)?)),
+            ([], last) => Some(Self::Suffix(parse_digits(last)?)),
+            (first, []) => Some(Self::From(parse_digits(first)?)),
             (first, last) => {
-                let (first, last) = (number(first)?, number(last)?);
+                let (first, last) = (parse_digits(first)?, parse_digits(last)?);
                 (first <= last).then_some(Self::FromTo(first, last))
             }
         }
@@ -98,17 +100,6 @@ impl RangeSpec {
             Self::Suffix(length) => (length > 0).then(|| size.saturating_sub(length)..size),
         }
     }
-}
-
-/// Reads digits and nothing else; a number beyond 64 bits is as good as the largest within.
-fn number(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() {
-        return None;
-    }
-    digits.iter().try_fold(0u64, |value, &byte| {
-        let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
-        Some(value.saturating_mul(10).saturating_add(digit))
-    })
 }
 
 /// Merges what overlaps, each group taking the place of its member that was asked for first; `None` if too many remain.

@@ -1,7 +1,7 @@
-//! One request head: where it ends, what it says, and every reason to refuse it.
+//! One complete request head: what it says, and every reason to refuse it.
 //!
 //! Invariant: a head whose framing is not certain never becomes a [`Request`] (RFC 9112 §6, §11.2: smuggling), and `Err` is
-//! always the peer's fault; "need more bytes" is `Ok(None)`. RFC 9112 §2 to §6 and §9; RFC 9110 §7.2 and §10.1.1.
+//! always the peer's fault. RFC 9112 §2 to §6 and §9; RFC 9110 §7.2 and §10.1.1.
 
 use std::borrow::Cow;
 

@@ -342,17 +342,11 @@ impl<T: Transport> Connection<T> {
             then => then,
         };
         let outgoing = mem::take(&mut desk.outgoing);
-        let is_streaming = outgoing.is_streaming();
-        let unsent = Box::new(Unsent {
+        self.state = State::unsent(Box::new(Unsent {
             outgoing,
             then,
             unparsed: unparsed.to_vec(),
-        });
-        self.state = if is_streaming {
-            State::Streaming(unsent)
-        } else {
-            State::WritingHeaders(unsent)
-        };
+        }));
     }
 
     fn sending<H: BaseHttpRequestHandler>(
@@ -373,12 +367,7 @@ impl<T: Transport> Connection<T> {
                 .follow(unsent.then, &unsent.unparsed)
                 .map(|()| Step::Next),
             sent => {
-                let is_streaming = outgoing.is_streaming();
-                self.state = if is_streaming {
-                    State::Streaming(unsent)
-                } else {
-                    State::WritingHeaders(unsent)
-                };
+                self.state = State::unsent(unsent);
                 Ok(sent.into())
             }
         }

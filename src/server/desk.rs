@@ -234,6 +234,9 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
 
     /// Logs the replies of the scratch that have left; all that remain where the connection ends (`last`).
     pub(crate) fn log_scratch(&mut self, client: Client, last: bool) {
+        if !self.log.is_on() {
+            return;
+        }
         let mut outgoing = mem::take(&mut self.outgoing);
         self.log(&mut outgoing, client, last);
         self.outgoing = outgoing;

@@ -31,7 +31,7 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 const EVENTS: usize = 1024;
 /// One read takes at most so many bytes of a connection.
-const SCRATCH: usize = 64 * 1024;
+pub(crate) const SCRATCH: usize = 64 * 1024;
 /// Whom a hook concerns that concerns nobody.
 pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// "For ever", in what the clock can count.

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::answering::Readable;
 use super::connection::Connection;
 use super::desk::{Client, Desk};
+use super::event_loop::SCRATCH;
 use super::state::Outcome;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -71,7 +72,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         desk.log.mute();
         Self {
             desk,
-            scratch: vec![0; 64 * 1024],
+            scratch: vec![0; SCRATCH],
             waiting,
         }
     }

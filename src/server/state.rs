@@ -46,6 +46,17 @@ pub(crate) struct Awaiting {
     pub(crate) unparsed: Vec<u8>,
 }
 
+impl State {
+    /// The state of a connection whose socket did not take all of it.
+    pub(crate) fn unsent(unsent: Box<Unsent>) -> Self {
+        if unsent.outgoing.is_streaming() {
+            Self::Streaming(unsent)
+        } else {
+            Self::WritingHeaders(unsent)
+        }
+    }
+}
+
 impl Unparsed {
     pub(crate) fn boxed(bytes: &[u8], search: HeadSearch) -> Box<Self> {
         Box::new(Self {

@@ -10,6 +10,18 @@ fn connect_many(server: &Server, count: usize) -> Vec<Client> {
     (0..count).map(|_| server.connect()).collect()
 }
 
+/// A server that may open 40 descriptors.
+fn short_of_descriptors(site: &Site) -> Server {
+    let root = site.root();
+    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
+    let mut shell = std::process::Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .stdin(Stdio::null());
+    shell.arg(served.get_program()).args(served.get_args());
+    Server::spawn(shell)
+}
+
 #[test]
 fn idle_and_slow_clients_block_nobody() {
     let site = Site::new();
@@ -90,14 +102,7 @@ fn all_loops_serve() {
 #[test]
 fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
     let site = Site::new();
-    let root = site.root();
-    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
-        .stdin(Stdio::null());
-    shell.arg(served.get_program()).args(served.get_args());
-    let server = Server::spawn(shell);
+    let server = short_of_descriptors(&site);
     let mut first = server.connect();
     assert_eq!(first.get("/hello.txt").status(), 200);
     let mut crowd = connect_many(&server, 40);
@@ -115,14 +120,7 @@ fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
 fn where_nobody_is_idle_new_clients_wait_in_the_queue() {
     let site = Site::in_memory();
     site.sparse("big", 64 << 20);
-    let root = site.root();
-    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
-        .stdin(Stdio::null());
-    shell.arg(served.get_program()).args(served.get_args());
-    let server = Server::spawn(shell);
+    let server = short_of_descriptors(&site);
     // They do not read on, so none of them is ever idle.
     let mut busy: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for client in &mut busy {

@@ -43,7 +43,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
         for _ in 0..ACCEPTS {
             let is_full = self.connections.len() - self.closed.len() >= self.max_connections;
-            let idle = self.longest_idle();
+            let idle = if is_full { self.longest_idle() } else { None };
             if is_full && idle.is_none() {
                 self.pause(index);
                 return Ok(());
@@ -60,7 +60,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 return Ok(());
             };
             let taken = self.take_in(stream, address);
-            if let Some(key) = idle.filter(|_| is_full && taken) {
+            if let Some(key) = idle.filter(|_| taken) {
                 self.close(key);
             }
         }
