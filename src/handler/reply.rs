@@ -17,7 +17,7 @@ use crate::config::ProtocolVersion;
 use crate::http::chunked;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
-use crate::wire::body::{Body, Framing, Part, SourceBody};
+use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
 use crate::wire::source::{Fill, Source, pull};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
@@ -258,7 +258,7 @@ impl<'a> Reply<'a> {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
                 self.end_head(request, server, &mut framed);
                 if !silent {
-                    framed.rest = Body::Parts { file, parts };
+                    framed.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
             }
             Content::Source(source) => {
@@ -330,7 +330,7 @@ impl<'a> Reply<'a> {
                 self.out.extend_from_slice(self.written);
             }
             framed.overhead += (self.out.len() - before - length) as u64;
-            framed.rest = Body::Source(SourceBody::new(source, framing));
+            framed.rest = Body::Source(Box::new(SourceBody::new(source, framing)));
         }
         Ok(())
     }

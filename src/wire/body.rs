@@ -15,7 +15,7 @@ use crate::http::chunked;
 /// A source costs time for every byte, not only room in the socket: more than this waits for the next turn.
 const SOURCE_TURN: usize = 64 * 1024;
 
-/// What still has to be streamed after the bytes in memory have left.
+/// What still has to be streamed after the bytes in memory have left; small, for every reply carries one along.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
     #[default]
@@ -24,11 +24,15 @@ pub(crate) enum Body {
         file: Arc<File>,
         range: Range<u64>,
     },
-    Parts {
-        file: File,
-        parts: VecDeque<Part>,
-    },
-    Source(SourceBody),
+    Parts(Box<Parts>),
+    Source(Box<SourceBody>),
+}
+
+/// Several stretches of one file with text between.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) file: File,
+    pub(crate) parts: VecDeque<Part>,
 }
 
 /// One piece of a body that is made of several stretches of one file.
@@ -86,7 +90,7 @@ impl Body {
 
     /// Whether what is to be sent is here: a head need not leave before it.
     pub(crate) fn follows_at_once(&self) -> bool {
-        matches!(self, Self::File { .. } | Self::Parts { .. })
+        matches!(self, Self::File { .. } | Self::Parts(_))
     }
 
     /// Whether it comes from a source that has waited for events: it may go on for ever.
@@ -112,7 +116,7 @@ impl Body {
         let sent = match self {
             Self::Empty => Ok(Sent::All),
             Self::File { file, range } => send_range(file, range, transport, budget, counted),
-            Self::Parts { file, parts } => send_parts(file, parts, transport, budget, counted),
+            Self::Parts(body) => body.send(transport, budget, counted),
             Self::Source(body) => body.send(transport, budget, counted),
         };
         if matches!(sent, Ok(Sent::All)) {
@@ -159,24 +163,26 @@ fn send_buffer(
     sent
 }
 
-fn send_parts(
-    file: &File,
-    parts: &mut VecDeque<Part>,
-    transport: &mut impl Transport,
-    budget: &mut usize,
-    counted: &mut u64,
-) -> io::Result<Sent> {
-    loop {
-        let more = parts.len() > 1;
-        let sent = match parts.front_mut() {
-            None => return Ok(Sent::All),
-            Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, budget, counted)?,
-            Some(Part::Range(range)) => send_range(file, range, transport, budget, counted)?,
-        };
-        if sent != Sent::All {
-            return Ok(sent);
+impl Parts {
+    fn send(
+        &mut self,
+        transport: &mut impl Transport,
+        budget: &mut usize,
+        counted: &mut u64,
+    ) -> io::Result<Sent> {
+        let Self { file, parts } = self;
+        loop {
+            let more = parts.len() > 1;
+            let sent = match parts.front_mut() {
+                None => return Ok(Sent::All),
+                Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, budget, counted)?,
+                Some(Part::Range(range)) => send_range(file, range, transport, budget, counted)?,
+            };
+            if sent != Sent::All {
+                return Ok(sent);
+            }
+            parts.pop_front();
         }
-        parts.pop_front();
     }
 }
 
@@ -321,10 +327,8 @@ mod tests {
             Part::Range(8..10),
             text("<c>"),
         ];
-        Body::Parts {
-            file,
-            parts: parts.into(),
-        }
+        let parts = parts.into();
+        Body::Parts(Box::new(Parts { file, parts }))
     }
 
     #[test]
@@ -356,20 +360,20 @@ mod tests {
 
     #[test]
     fn parts_know_their_length() {
-        let Body::Parts { parts, .. } = parts() else {
+        let Body::Parts(body) = parts() else {
             panic!("no parts");
         };
-        let lengths: Vec<_> = parts.iter().map(Part::length).collect();
+        let lengths: Vec<_> = body.parts.iter().map(Part::length).collect();
         assert_eq!(lengths, [3, 3, 3, 2, 3]);
     }
 
     #[test]
     fn a_file_is_sent_within_its_budget() {
-        let Body::Parts { file, .. } = parts() else {
+        let Body::Parts(body) = parts() else {
             panic!("no parts");
         };
         let mut body = Body::File {
-            file: Arc::new(file),
+            file: Arc::new(body.file),
             range: 2..9,
         };
         let (mut transport, mut budget, mut counted) = (slow(20), 4, 0);
