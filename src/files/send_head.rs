@@ -223,6 +223,7 @@ impl SimpleHttpRequestHandler {
         exchange.send_response(HttpStatus::OK);
         exchange.send_header("Content-Type", format.media_type());
         exchange.send_header("Vary", "Accept");
+        exchange.set_default_fields(format.fields());
         exchange.end_headers();
         exchange.stream(Box::new(listing));
         Ok(())

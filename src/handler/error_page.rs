@@ -57,9 +57,10 @@ pub(crate) fn filled(
     put(out, rest);
 }
 
-/// Writes plain text, for clients that accept no HTML.
+/// Writes plain text, for clients that accept no HTML: terminals, most of them.
 pub(crate) fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
-    let code = status.code();
+    let (code, message, explain) = (status.code(), harmless(message), harmless(explain));
+    let (message, explain) = (message.as_str(), explain.as_str());
     put(out, format_args!("Error code: {code}\n"));
     put(
         out,
@@ -72,6 +73,12 @@ pub(crate) fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain
             format_args!("Error code explanation: {code} - {explain}{stop}\n"),
         );
     }
+}
+
+/// Takes out what a terminal would obey.
+fn harmless(text: &str) -> String {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.replace(obeyed, "\u{fffd}")
 }
 
 /// Returns what a sentence lacks at its end: Python's texts have no full stop, but for the teapot's.
@@ -134,6 +141,16 @@ mod tests {
             page.matches("&lt;script&gt;alert(&quot;1&quot;)&amp;&#39;")
                 .count(),
             3
+        );
+    }
+
+    #[test]
+    fn a_terminal_is_told_nothing_but_text() {
+        let plain = written(text, HttpStatus::BAD_REQUEST, "a\x1b[2Jb\u{9b}\r", "c\n\td");
+        assert_eq!(
+            plain,
+            "Error code: 400\nMessage: a\u{fffd}[2Jb\u{fffd}\u{fffd}.\n\
+             Error code explanation: 400 - c\n\td.\n"
         );
     }
 

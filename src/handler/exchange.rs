@@ -16,6 +16,7 @@ use super::deferred::{Deferred, Promise};
 use super::error_page;
 use super::log::Log;
 use super::mailbox::{Mailbox, SourceWaker};
+use super::page;
 use super::prepared::Prepared;
 use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
@@ -180,6 +181,11 @@ impl<'a> Exchange<'a> {
         self.reply.field(name, value);
     }
 
+    /// Adds these fields when the head ends, but for those that the handler or the configuration has given.
+    pub(crate) fn set_default_fields(&mut self, fields: &'static [(&'static str, &'static str)]) {
+        self.reply.set_defaults(fields);
+    }
+
     /// Ends the head; what the framing needs is added by the server. A head that is left open is ended when the handler returns.
     #[doc(alias = "flush_headers")]
     pub fn end_headers(&mut self) {
@@ -245,6 +251,7 @@ impl<'a> Exchange<'a> {
         }
         let message = message.unwrap_or_else(|| status.phrase());
         let explain = explain.unwrap_or_else(|| status.description());
+        self.set_default_fields(page::DATA_FIELDS);
         if let Some(page) = self.scene.server.error_page() {
             self.send_header("Content-Type", &page.content_type);
             error_page::filled(self.reply.page(), &page.format, status, message, explain);
@@ -255,6 +262,7 @@ impl<'a> Exchange<'a> {
         if html {
             self.reply
                 .field("Content-Type", &[b"text/html; charset=utf-8"]);
+            self.set_default_fields(page::PAGE_FIELDS);
             error_page::html(self.reply.page(), status, message, explain);
         } else {
             self.reply

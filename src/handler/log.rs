@@ -331,12 +331,17 @@ fn json_string(line: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
     for character in String::from_utf8_lossy(text).chars() {
         match character {
             '"' | '\\' => write!(line, "\\{character}")?,
-            _ if character.is_control() => write!(line, "\\u{:04x}", character as u32)?,
+            _ if acts_on_terminal(character) => write!(line, "\\u{:04x}", character as u32)?,
             _ => write!(line, "{character}")?,
         }
     }
     line.push(b'"');
     Ok(())
+}
+
+/// Control characters, line separators, and what turns the direction of the text that follows.
+fn acts_on_terminal(character: char) -> bool {
+    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn hex(nibble: u8) -> u8 {
@@ -376,10 +381,11 @@ mod tests {
     #[test]
     fn json_strings_stay_json() {
         let mut line = Vec::new();
-        json_string(&mut line, b"a\"b\\c\n\xff\xc3\xa9").unwrap();
+        let text = "a\"b\\c\né\u{9b}\u{202e}".as_bytes();
+        json_string(&mut line, &[text, b"\xff"].concat()).unwrap();
         assert_eq!(
             String::from_utf8(line).unwrap(),
-            "\"a\\\"b\\\\c\\u000a\u{fffd}é\""
+            "\"a\\\"b\\\\c\\u000aé\\u009b\\u202e\u{fffd}\""
         );
     }
 }

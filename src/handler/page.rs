@@ -1,7 +1,7 @@
 //! The look that the error page and the directory listing share.
 //!
 //! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
-//! behind any proxy, and under a Content-Security-Policy that allows nothing but inline styles.
+//! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
 
 use std::fmt::{self, Display, Formatter};
 use std::io::Write as _;
@@ -50,6 +50,22 @@ td a{margin-left:-1.75rem}
 td:empty{display:none}
 }
 ";
+
+/// Fields of a page: it is what it says, loads nothing, runs nothing, and stands in no frame. The style sheet is allowed by
+/// its SHA-256, so that no other style, whoever wrote it into the page, has any effect.
+pub(crate) const PAGE_FIELDS: &[(&str, &str)] = &[
+    NOSNIFF,
+    (
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'sha256-x8M3Rwt7kNCQx0cDTy+6iasyZrrXsb5EagXdUYI7hpw='; \
+         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+];
+
+/// Fields of what is written for programs, or for people without a browser.
+pub(crate) const DATA_FIELDS: &[(&str, &str)] = &[NOSNIFF];
+
+const NOSNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 
 /// Writes everything before the content; `title` is markup already.
 pub(crate) fn begin(out: &mut Vec<u8>, title: impl Display) {
@@ -111,6 +127,8 @@ impl Display for Escaped<'_> {
 
 #[cfg(test)]
 mod tests {
+    use sha2::{Digest as _, Sha256};
+
     use super::*;
 
     #[test]
@@ -139,6 +157,33 @@ mod tests {
         assert!(page.starts_with("<!DOCTYPE html>"));
         assert!(page.contains("<title>title</title>"));
         assert!(page.ends_with("</html>\n"));
+    }
+
+    /// A browser that sees another hash shows the page without its style.
+    #[test]
+    fn the_policy_allows_the_stylesheet() {
+        let hash = base64(&Sha256::digest(STYLE));
+        let (_, policy) = PAGE_FIELDS[1];
+        assert!(
+            policy.contains(&format!("style-src 'sha256-{hash}';")),
+            "{hash}"
+        );
+    }
+
+    fn base64(bytes: &[u8]) -> String {
+        const DIGITS: &[u8; 64] =
+            b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let digits = |chunk: &[u8]| {
+            let bits = (0..3).fold(0, |bits, index| {
+                bits << 8 | usize::from(chunk.get(index).copied().unwrap_or(0))
+            });
+            let digit = |index| match index <= chunk.len() {
+                true => char::from(DIGITS[bits >> (18 - 6 * index) & 63]),
+                false => '=',
+            };
+            [0, 1, 2, 3].map(digit)
+        };
+        bytes.chunks(3).flat_map(digits).collect()
     }
 
     #[test]

@@ -50,6 +50,8 @@ pub(crate) struct Reply<'a> {
     stage: Stage,
     status: HttpStatus,
     announced: Option<u64>,
+    /// Fields that the head gets at its end, unless the handler or the configuration has them.
+    defaults: &'static [(&'static str, &'static str)],
     misuse: Option<&'static str>,
 }
 
@@ -75,6 +77,7 @@ impl<'a> Reply<'a> {
             stage: Stage::Start,
             status: HttpStatus::OK,
             announced: None,
+            defaults: &[],
             misuse: None,
         }
     }
@@ -86,6 +89,7 @@ impl<'a> Reply<'a> {
         self.content = Content::Written;
         self.stage = Stage::Start;
         self.announced = None;
+        self.defaults = &[];
         self.misuse = None;
     }
 
@@ -132,6 +136,10 @@ impl<'a> Reply<'a> {
         self.put(&[name.as_bytes(), b": "]);
         self.put(value);
         self.put(&[b"\r\n"]);
+    }
+
+    pub(crate) fn set_defaults(&mut self, fields: &'static [(&'static str, &'static str)]) {
+        self.defaults = fields;
     }
 
     /// Whether a field may be added now; else that is misuse.
@@ -373,8 +381,23 @@ impl<'a> Reply<'a> {
         for (name, value) in &server.config().extra_response_headers {
             self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
+        for (name, value) in self.defaults {
+            if !self.has_field(name) {
+                self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+            }
+        }
         self.put(&[b"\r\n"]);
         framed.overhead = (self.out.len() - self.start) as u64;
+    }
+
+    fn has_field(&self, name: &str) -> bool {
+        let head = self.out.get(self.start..).unwrap_or_default();
+        head.split(|byte| *byte == b'\n').any(|line| {
+            line.split_at_checked(name.len())
+                .is_some_and(|(start, rest)| {
+                    start.eq_ignore_ascii_case(name.as_bytes()) && rest.starts_with(b":")
+                })
+        })
     }
 
     pub(crate) fn server_and_date(&mut self, server: &ServerInfo, clock: &Clock) {

@@ -370,3 +370,54 @@ fn long_listings_stall_nobody() {
         assert_eq!(entries(reader.read_reply().text()).len(), 10_001);
     }
 }
+
+#[test]
+fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
+    let site = Site::hostile();
+    for number in 0..3000 {
+        site.file(format!("many/{number}"), "");
+    }
+    let server = Server::start(&site);
+    for (target, is_page) in [
+        ("/", true),
+        ("/?format=json", false),
+        ("/many/", true),
+        ("/many/?format=json", false),
+    ] {
+        let reply = server.get(target);
+        let options = reply.field("X-Content-Type-Options");
+        assert_eq!(options, Some("nosniff"), "{target}");
+        let policy = reply.field("Content-Security-Policy").unwrap_or_default();
+        let is_strict = policy.starts_with("default-src 'none'; style-src 'sha256-")
+            && !policy.contains("-inline");
+        assert_eq!(is_strict, is_page, "{target}: {policy}");
+        assert!(!reply.text().contains("style="), "the policy forbids it");
+    }
+    assert_eq!(server.get("/%2541").field("X-Content-Type-Options"), None);
+}
+
+#[test]
+fn the_policy_of_the_command_line_goes_before_that_of_the_page() {
+    let server = Server::with(
+        &Site::new(),
+        &[
+            "-H",
+            "content-security-policy: default-src *",
+            "-H",
+            "X-Content-Type-Options: nosniff",
+        ],
+    );
+    for target in ["/", "/?format=json", "/missing", "/hello.txt"] {
+        let reply = server.get(target);
+        assert_eq!(
+            reply.field("Content-Security-Policy"),
+            Some("default-src *"),
+            "{target}"
+        );
+        assert_eq!(
+            reply.field("X-Content-Type-Options"),
+            Some("nosniff"),
+            "{target}"
+        );
+    }
+}

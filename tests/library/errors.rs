@@ -2,7 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, ServerConfig, Source,
+};
 
 use crate::child::Child;
 use crate::client::{Framing, Reply, get};
@@ -490,7 +492,62 @@ fn a_handler_brings_its_own_error_page_and_name() {
     for reply in replies {
         assert_eq!(reply.field("content-type"), Some("text/x-own"));
         assert_eq!(reply.field("server"), Some("Own/1.0"));
+        assert_eq!(reply.field(NOSNIFF), Some("nosniff"));
+        let policy = reply.field(POLICY);
+        assert_eq!(policy, None, "what its page needs is not ours to know");
     }
+}
+
+const NOSNIFF: &str = "x-content-type-options";
+const POLICY: &str = "content-security-policy";
+
+#[test]
+fn an_error_page_is_taken_for_nothing_else_and_runs_nothing() {
+    for (accept, has_policy) in [("text/html", true), ("text/plain", false)] {
+        let request = format!("GET / HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n");
+        let reply = reply(&request, |exchange| {
+            exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+            Ok(())
+        });
+        assert_eq!(reply.field(NOSNIFF), Some("nosniff"));
+        let policy = reply.field(POLICY).unwrap_or_default();
+        assert_eq!(policy.starts_with("default-src 'none';"), has_policy);
+        assert!(!policy.contains("-inline"), "{policy}");
+    }
+    let hello = reply(&request("GET"), |exchange| send_text(exchange, "hello"));
+    assert_eq!((hello.field(NOSNIFF), hello.field(POLICY)), (None, None));
+}
+
+#[test]
+fn a_reply_after_an_error_page_that_was_replaced_has_none_of_its_fields() {
+    let reply = reply(&request("GET"), |exchange| {
+        exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+        exchange.send_error(HttpStatus::NOT_MODIFIED, None, None);
+        Ok(())
+    });
+    assert_eq!((reply.status, reply.field(NOSNIFF)), (304, None));
+}
+
+#[test]
+fn the_policy_of_a_handler_or_of_the_configuration_goes_before_that_of_the_page() {
+    let own = "default-src 'self'";
+    let reply = reply(&request("GET"), |exchange| {
+        exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+        exchange.send_header("content-security-POLICY", own);
+        // The name of another field, and not at the start of a line.
+        exchange.send_header("X-Content-Type", "X-Content-Type-Options: off");
+        Ok(())
+    });
+    assert_eq!(reply.field(POLICY), Some(own));
+    assert_eq!(reply.field(NOSNIFF), Some("nosniff"));
+    let config = ServerConfig {
+        extra_response_headers: vec![("Content-Security-Policy".to_owned(), own.to_owned())],
+        ..ServerConfig::default()
+    };
+    let failing = answering(|_| Err(io::Error::other("expected in this test")));
+    let bytes = MemoryServer::with_config(failing, config).respond(get("/").as_bytes());
+    let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
+    assert_eq!(reply.field(POLICY), Some(own));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! Invariant: who does not ask for JSON, in the query or by wanting it more than HTML (RFC 9110 §12.5.1), gets the page.
 
+use crate::handler::page;
 use crate::http::accept;
 use crate::http::headers::Headers;
 
@@ -38,6 +39,14 @@ impl Format {
             Self::Html => "text/html; charset=utf-8",
             // RFC 8259 §11: JSON is UTF-8 and its media type has no charset.
             Self::Json => "application/json",
+        }
+    }
+
+    /// Returns the fields that keep a browser from taking it for more than it is.
+    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
+        match self {
+            Self::Html => page::PAGE_FIELDS,
+            Self::Json => page::DATA_FIELDS,
         }
     }
 }
