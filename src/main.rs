@@ -20,6 +20,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Show(text) => cli::banner::print(&text),
         Command::Serve(options) => serve(&options),
+        Command::Calibrate(options) => cli::calibrate::run(&options),
     }
 }
 

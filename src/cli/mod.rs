@@ -12,6 +12,7 @@ use httpoll::{LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) mod banner;
+pub(crate) mod calibrate;
 mod typed;
 
 use typed::Typed;
@@ -38,6 +39,8 @@ Usage: httpoll [OPTIONS] [PORT]
   -q, --quiet                 no access log
       --report                say at the end what was served, and what the limit was;
                               SIGUSR1 asks for it at any time
+      --calibrate             measure for 3 seconds what this kernel gives any server,
+                              say how to compare, and end
   -c, --config FILE           options, one per line, # comments; the command line wins
   -h, --help                  show this
   -V, --version               show the version
@@ -49,6 +52,8 @@ pub(crate) enum Command {
     /// Print a text and end.
     Show(String),
     Serve(Box<Options>),
+    /// Measure the machine instead.
+    Calibrate(Box<Options>),
 }
 
 /// Why the program ends before its time.
@@ -95,7 +100,12 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, Failure> {
     } else if typed.version {
         Ok(Command::Show(VERSION.to_owned()))
     } else {
-        Options::new(typed.with_config_file()?).map(|options| Command::Serve(Box::new(options)))
+        let command = if typed.calibrate {
+            Command::Calibrate
+        } else {
+            Command::Serve
+        };
+        Options::new(typed.with_config_file()?).map(|options| command(Box::new(options)))
     }
 }
 
@@ -308,6 +318,7 @@ mod tests {
     fn options(arguments: &[&str]) -> Result<Box<Options>, String> {
         match parse(arguments.iter().map(OsString::from).collect()) {
             Ok(Command::Serve(options)) => Ok(options),
+            Ok(Command::Calibrate(_)) => Err("a calibration".to_owned()),
             Ok(Command::Show(text)) => Err(text),
             Err(Failure::Usage(message) | Failure::Run(message)) => Err(message),
         }

@@ -27,6 +27,7 @@ pub(crate) struct Typed {
     pub(crate) log_format: Option<String>,
     pub(crate) quiet: bool,
     pub(crate) report: bool,
+    pub(crate) calibrate: bool,
     config: Option<PathBuf>,
 }
 
@@ -49,6 +50,7 @@ impl Typed {
             log_format: last(texts(&mut arguments, "", "--log-format")?),
             quiet: flag(&mut arguments, ["-q", "--quiet"]),
             report: flag(&mut arguments, "--report"),
+            calibrate: flag(&mut arguments, "--calibrate"),
             config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
             port: None,
         };
@@ -97,9 +99,10 @@ impl Typed {
             }
             file = typed.after(file);
         }
-        if file.config.is_some() || file.help || file.version {
+        if file.config.is_some() || file.help || file.version || file.calibrate {
             return Err(in_file(usage(
-                "--config, --help and --version cannot stand in a configuration file".to_owned(),
+                "--config, --calibrate, --help and --version cannot stand in a configuration file"
+                    .to_owned(),
             )));
         }
         Ok(self.or(file))
@@ -133,6 +136,7 @@ impl Typed {
             quiet: self.quiet || other.quiet && self.log_format.is_none(),
             log_format: self.log_format.or(other.log_format),
             report: self.report || other.report,
+            calibrate: self.calibrate || other.calibrate,
             config: self.config.or(other.config),
         }
     }

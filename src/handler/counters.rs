@@ -35,7 +35,7 @@ pub struct Counters {
     pub longest_turn: Duration,
     /// Time at work.
     pub busy: Duration,
-    /// Time spent waiting for events.
+    /// Time spent waiting for events with a connection open; without any, nobody is the limit.
     pub idle: Duration,
 }
 
@@ -46,7 +46,7 @@ impl Counters {
         self.partial_writes += u64::from(is_partial);
     }
 
-    /// The share of its time, in percent, that the loop waited for events.
+    /// The share of its time with connections, in percent, that the loop waited for events.
     pub fn idle_percent(&self) -> f64 {
         100.0 * self.idle.as_secs_f64()
             / (self.idle + self.busy).as_secs_f64().max(f64::MIN_POSITIVE)
@@ -80,7 +80,9 @@ impl fmt::Display for Counters {
             self.longest_turn.as_secs_f64() * 1e3
         )?;
         let idle = self.idle_percent();
-        if idle < 10.0 {
+        if self.requests == 0 {
+            write!(f, "nobody has asked for anything")
+        } else if idle < 10.0 {
             write!(f, "the server is the limit (idle {idle:.0} %)")
         } else {
             write!(
@@ -99,6 +101,7 @@ mod tests {
     fn the_verdict_follows_from_where_the_time_went() {
         let seconds = Duration::from_secs;
         let counters = |busy, idle| Counters {
+            requests: 1,
             busy: seconds(busy),
             idle: seconds(idle),
             ..Counters::default()
@@ -114,5 +117,10 @@ mod tests {
             "{relaxed}"
         );
         assert_eq!(Counters::default().idle_percent(), 0.0);
+        let unused = Counters::default().to_string();
+        assert!(
+            unused.ends_with("nobody has asked for anything"),
+            "{unused}"
+        );
     }
 }

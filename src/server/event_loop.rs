@@ -142,7 +142,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let counters = &mut self.desk.server.counters;
         counters.turns += 1;
         counters.busy += busy;
-        counters.idle += now.saturating_duration_since(began);
+        if !self.connections.is_empty() {
+            counters.idle += now.saturating_duration_since(began);
+        }
         counters.longest_turn = counters.longest_turn.max(busy);
         counters.log_lines_lost = self.desk.log.lost_in_all();
         counters.connections = self.connections.len() as u64;

@@ -37,6 +37,8 @@ fn help_names_every_option() {
             "--dotfiles",
             "--log-format",
             "-q, --quiet",
+            "--report",
+            "--calibrate",
             "-c, --config",
             "-V, --version",
         ] {

@@ -12,6 +12,7 @@ mod support;
 
 mod against_python;
 mod big_file;
+mod calibrate;
 mod cli;
 mod closing;
 mod concurrency;

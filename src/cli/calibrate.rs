@@ -1,0 +1,343 @@
+//! `--calibrate`: what the kernel of this machine gives one loop that receives and sends, and does nothing else. No server
+//! does better on one processor, so a figure from outside can be read as a share of it.
+//!
+//! Client and server are the same few lines: each waits for a message of known length and answers with its own. The
+//! client has a thread, as it has a processor of its own when wrk is the client; the server is this thread.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use rustix::fs::{Dir, MemfdFlags, Mode, OFlags, memfd_create, open, sendfile};
+use rustix::net::{SendFlags, send, sockopt::set_tcp_nodelay};
+
+use super::{DEFAULT_PORT, Failure, Options, banner, host_and_port};
+
+/// How long each kind of reply is measured, after a tenth of it to get into step.
+const TIME: Duration = Duration::from_millis(700);
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
+const NULL: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+const MIB: usize = 1 << 20;
+
+/// Measures for some three seconds and prints as it goes.
+pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+    let url = url(options);
+    banner::print("What this kernel gives one loop at most, over loopback:\n\n")?;
+    for (name, connections, length, from_file) in [
+        ("null reply", 64, 0, false),
+        ("memory, 1 KiB", 64, 1 << 10, false),
+        ("memory, 64 KiB", 16, 64 << 10, false),
+        ("sendfile, 1 MiB", 16, MIB, true),
+    ] {
+        let file = from_file.then(|| scratch_file(&options.directory));
+        let reply = Message::reply(length, file.transpose()?)?;
+        let figures = measure(connections, &reply)?;
+        banner::print(&figures.line(name, reply.length()))?;
+    }
+    banner::print(&format!(
+        "\nThe loop received and sent, and did nothing else. To compare, serve with --quiet --report and run\n\n\
+         \x20 wrk -t1 -c64 -d10s --latency {url}\n\
+         \x20 oha -c 64 -z 10s --no-tui {url}\n\n\
+         Divide their requests/s, or bytes/s for large files, by the line of that size. A client that cannot ask\n\
+         faster stays below it, whatever the server does: then --report finds the server idle.\n"
+    ))
+}
+
+/// What one side says: bytes from memory, then perhaps a file.
+struct Message {
+    bytes: Vec<u8>,
+    file: Option<(File, usize)>,
+}
+
+impl Message {
+    fn reply(length: usize, file: Option<File>) -> io::Result<Self> {
+        if length == 0 {
+            return Ok(Self::of(NULL));
+        }
+        let mut message = Self::of(
+            format!(
+                "HTTP/1.1 200 OK\r\nServer: httpoll\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\n\
+                 Content-Type: text/html\r\nContent-Length: {length}\r\nAccept-Ranges: bytes\r\n\
+                 Last-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\nETag: \"5d8-6543\"\r\n\r\n"
+            )
+            .as_bytes(),
+        );
+        let body = vec![b'x'; length];
+        if let Some(mut file) = file {
+            file.write_all(&body)?;
+            message.file = Some((file, length));
+        } else {
+            message.bytes.extend(body);
+        }
+        Ok(message)
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            bytes: bytes.to_vec(),
+            file: None,
+        }
+    }
+
+    fn length(&self) -> usize {
+        self.bytes.len() + self.file.as_ref().map_or(0, |(_, length)| *length)
+    }
+
+    /// Sends on from `sent`; returns what the socket took.
+    fn send(&self, stream: &TcpStream, sent: usize) -> io::Result<usize> {
+        let sent = match (self.bytes.get(sent..), &self.file) {
+            (Some(rest), file) if !rest.is_empty() => {
+                let more = file
+                    .as_ref()
+                    .map_or(SendFlags::empty(), |_| SendFlags::MORE);
+                send(stream, rest, SendFlags::NOSIGNAL | more)
+            }
+            (_, Some((file, length))) => {
+                let mut offset = (sent - self.bytes.len()) as u64;
+                sendfile(stream, file, Some(&mut offset), *length)
+            }
+            _ => Ok(0),
+        };
+        Ok(sent?)
+    }
+}
+
+/// A file without a name on the file system that is to be served, for each has a speed of its own; elsewhere if it must be.
+fn scratch_file(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    let file = [directory, &env::temp_dir()]
+        .into_iter()
+        .find_map(|place| open(place, flags, Mode::RUSR | Mode::WUSR).ok());
+    Ok(match file {
+        Some(file) => file.into(),
+        None => memfd_create("calibrate", MemfdFlags::CLOEXEC)?.into(),
+    })
+}
+
+/// One end of a connection.
+struct End {
+    stream: TcpStream,
+    /// Bytes of the other side's message that have not come yet.
+    missing: usize,
+    /// Bytes of our own that have left.
+    sent: usize,
+}
+
+/// All ends of one side.
+struct Side<'a> {
+    poll: Poll,
+    ends: Vec<End>,
+    expected: usize,
+    message: &'a Message,
+    scratch: Vec<u8>,
+    /// Messages that were answered.
+    answered: u64,
+}
+
+impl<'a> Side<'a> {
+    fn new(expected: usize, message: &'a Message) -> io::Result<Self> {
+        Ok(Self {
+            poll: Poll::new()?,
+            ends: Vec::new(),
+            expected,
+            message,
+            scratch: vec![0; expected.clamp(1 << 10, 256 << 10)],
+            answered: 0,
+        })
+    }
+
+    fn add(&mut self, stream: std::net::TcpStream, sent: usize) -> io::Result<()> {
+        stream.set_nonblocking(true)?;
+        set_tcp_nodelay(&stream, true)?;
+        let mut stream = TcpStream::from_std(stream);
+        let both = Interest::READABLE | Interest::WRITABLE;
+        self.poll
+            .registry()
+            .register(&mut stream, Token(self.ends.len()), both)?;
+        self.ends.push(End {
+            stream,
+            missing: self.expected,
+            sent,
+        });
+        Ok(())
+    }
+
+    /// Answers until `deadline`, or until the other side has gone.
+    fn run(&mut self, deadline: Instant) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            match self.poll.poll(&mut events, Some(left)) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled?,
+            }
+            for event in &events {
+                match self.exchange(event.token().0) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                    exchanged => exchanged?,
+                }
+            }
+        }
+    }
+
+    /// Sends what is owed; where nothing is, receives, and answers once the other side's message is whole. More of it comes
+    /// with an event of its own, for no side speaks before it was answered.
+    fn exchange(&mut self, token: usize) -> io::Result<()> {
+        let Some(end) = self.ends.get_mut(token) else {
+            return Ok(());
+        };
+        while end.sent == self.message.length() {
+            let length = end.stream.read(&mut self.scratch)?;
+            if length == 0 {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
+            end.missing = end.missing.saturating_sub(length);
+            if end.missing == 0 {
+                end.missing = self.expected;
+                end.sent = 0;
+                self.answered += 1;
+            } else if length < self.scratch.len() {
+                return Ok(());
+            }
+        }
+        while end.sent < self.message.length() {
+            end.sent += self.message.send(&end.stream, end.sent)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the server's side reached.
+struct Figures {
+    answered: u64,
+    /// Time of this thread alone, in the kernel and outside.
+    cpu: Duration,
+    wall: Duration,
+}
+
+impl Figures {
+    fn line(&self, name: &str, length: usize) -> String {
+        let per_second = self.answered as f64 / self.wall.as_secs_f64();
+        let cpu = self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64;
+        let mib = per_second * length as f64 / MIB as f64;
+        format!(
+            "  {name:<15} {per_second:>8.0} requests/s {mib:>7.0} MiB/s {cpu:>7.1} us of CPU each\n"
+        )
+    }
+}
+
+fn measure(connections: usize, reply: &Message) -> io::Result<Figures> {
+    let request = Message::of(REQUEST);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut server = Side::new(request.length(), reply)?;
+    let mut client = Side::new(reply.length(), &request)?;
+    for _ in 0..connections {
+        let asking = std::net::TcpStream::connect(listener.local_addr()?)?;
+        // Whoever else finds the port is not let in.
+        let answering = loop {
+            let (stream, peer) = listener.accept()?;
+            if peer == asking.local_addr()? {
+                break stream;
+            }
+        };
+        server.add(answering, reply.length())?;
+        client.add(asking, 0)?;
+    }
+    let warm = Instant::now() + TIME / 10;
+    let end = warm + TIME;
+    thread::scope(move |scope| {
+        // It ends when the server's side is dropped.
+        let asking = move || client.run(end + TIME);
+        thread::Builder::new().spawn_scoped(scope, asking)?;
+        server.run(warm)?;
+        let before = (server.answered, cpu_time(), Instant::now());
+        server.run(end)?;
+        Ok(Figures {
+            answered: server.answered - before.0,
+            cpu: cpu_time().saturating_sub(before.1),
+            wall: before.2.elapsed(),
+        })
+    })
+}
+
+/// The time that this thread has had a processor; none where the kernel does not say.
+fn cpu_time() -> Duration {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|text| text.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
+/// What a client should ask for: the address that was given, and a small file where one is at hand.
+fn url(options: &Options) -> String {
+    let (host, port) = options
+        .bind
+        .first()
+        .and_then(|bind| host_and_port(bind, options.port).ok())
+        .unwrap_or(("127.0.0.1", options.port));
+    let host = match host {
+        "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        host if host.contains(':') => format!("[{host}]"),
+        host => host.to_owned(),
+    };
+    let port = if port == 0 { DEFAULT_PORT } else { port };
+    format!("http://{host}:{port}/{}", file_in(&options.directory))
+}
+
+/// The first file in `directory` whose name needs no escape; nothing where `/` is a file already.
+fn file_in(directory: &Path) -> String {
+    let mut first = String::new();
+    if directory.join("index.html").is_file() {
+        return first;
+    }
+    // Where it cannot be read, nothing can be served either.
+    let entries = File::open(directory).and_then(|directory| Ok(Dir::read_from(directory)?));
+    let Ok(mut entries) = entries else {
+        return first;
+    };
+    while let Some(Ok(entry)) = entries.read() {
+        let name = entry.file_name().to_str().unwrap_or_default();
+        let is_plain = name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let is_first = first.is_empty() || name < first.as_str();
+        if entry.file_type().is_file() && is_plain && is_first && !name.starts_with('.') {
+            name.clone_into(&mut first);
+        }
+    }
+    first
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, parse};
+    use super::*;
+
+    #[test]
+    fn the_address_to_ask_is_the_one_to_be_served() {
+        let table: [(&[&str], &str); 6] = [
+            (&[], "http://127.0.0.1:8000/"),
+            (&["81"], "http://127.0.0.1:81/"),
+            (&["-b", "0.0.0.0", "0"], "http://127.0.0.1:8000/"),
+            (&["-b", "::1", "81"], "http://[::1]:81/"),
+            (&["-b", "[::]:82"], "http://127.0.0.1:82/"),
+            (&["-b", "files.local"], "http://files.local:8000/"),
+        ];
+        for (typed, expected) in table {
+            let arguments = ["--calibrate", "-d", "/dev/null"].iter().chain(typed);
+            let command = parse(arguments.map(Into::into).collect());
+            let Ok(Command::Calibrate(options)) = command else {
+                panic!("{typed:?}: {command:?}");
+            };
+            assert_eq!(url(&options), expected, "{typed:?}");
+        }
+    }
+}
