@@ -618,3 +618,18 @@ fn fields_that_would_break_every_reply_are_refused_at_the_start() {
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
     }
 }
+
+#[test]
+fn without_connections_the_loop_waits_for_nobody() {
+    let (mut server, address) = bound(Hello);
+    server.turn(SOON).unwrap();
+    assert_eq!(server.info().counters().idle, Duration::ZERO);
+    let _client = Client::connect(address);
+    for _ in 0..100 {
+        server.turn(SOON).unwrap();
+        if !server.info().counters().idle.is_zero() {
+            return;
+        }
+    }
+    panic!("{:?}", server.info().counters());
+}
