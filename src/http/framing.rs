@@ -23,6 +23,7 @@ pub(super) struct Facts {
     close: bool,
     keep_alive: bool,
     pub(super) expects_continue: bool,
+    pub(super) is_conditional: bool,
 }
 
 impl Facts {
@@ -30,6 +31,8 @@ impl Facts {
         let mut facts = Self::default();
         for field in fields {
             match field.name.len() {
+                5 if field.name.eq_ignore_ascii_case("range") => facts.is_conditional = true,
+                8 | 13 | 17 | 19 if is_condition(field.name) => facts.is_conditional = true,
                 4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
                 6 if field.name.eq_ignore_ascii_case("expect") => {
                     facts.expect(field.value, version)?;
@@ -123,6 +126,12 @@ impl Facts {
             Version::Http11 => !self.close,
         }
     }
+}
+
+/// Whether a field of this name makes a request conditional, or may be one that does.
+fn is_condition(name: &str) -> bool {
+    let start = name.get(..3).unwrap_or_default();
+    start.eq_ignore_ascii_case("if-")
 }
 
 fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {

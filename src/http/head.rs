@@ -18,7 +18,6 @@ const MAX_EMPTY_LINES: u8 = 4;
 pub(crate) struct HeadSpan {
     pub(crate) start: usize,
     pub(crate) end: usize,
-    pub(crate) fields: usize,
 }
 
 /// The search for the end of a head, which remembers the lines that it has seen: a slow sender cannot make it quadratic.
@@ -73,7 +72,6 @@ impl HeadSearch {
         HeadSpan {
             start: self.start,
             end,
-            fields: self.lines - 1,
         }
     }
 

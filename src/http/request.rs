@@ -4,10 +4,12 @@
 //! always the peer's fault. RFC 9112 §2 to §6 and §9; RFC 9110 §7.2 and §10.1.1.
 
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
 use super::framing::{Facts, Framing};
+use super::head::{HeadSearch, HeadSpan, MAX_FIELDS};
 use super::headers::Headers;
 use super::status::HttpStatus;
 use super::token::{is_host, is_token, is_token_byte};
@@ -118,6 +120,8 @@ pub(crate) struct Request<'a> {
     /// Whether the peer means to go on after this request (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    /// Whether a field makes the reply depend on more than the target: a range or a condition (RFC 9110 §13 and §14).
+    pub(crate) is_conditional: bool,
 }
 
 impl<'a> Request<'a> {
@@ -134,27 +138,108 @@ impl<'a> Request<'a> {
             framing: Framing::Length(0),
             keep_alive: false,
             expects_continue: false,
+            is_conditional: false,
         }
     }
 
-    /// Reads a complete head, as [`HeadSearch`](super::head::HeadSearch) found it; `storage` has room for its fields.
+    /// Finds and reads the head at the front of `bytes`, and says where it stands; `None` where it is not complete yet.
+    /// `search` remembers how far it looked.
+    pub(crate) fn find<'h: 'a>(
+        bytes: &'h [u8],
+        search: &mut HeadSearch,
+        storage: &'a mut Storage<'h>,
+        config: &ServerConfig,
+    ) -> Result<Option<(Self, HeadSpan)>, RequestError> {
+        if let Some(found) = Self::find_usual(bytes, &mut storage.usual, config) {
+            return Ok(Some(found));
+        }
+        let Some(span) = search.search(bytes, config)? else {
+            return Ok(None);
+        };
+        let head = bytes.get(span.start..span.end).unwrap_or_default();
+        Self::parse_careful(head, storage.careful.insert(NO_FIELDS), config)
+            .map(|request| Some((request, span)))
+    }
+
+    /// Reads a complete head that was found before.
     pub(crate) fn parse<'h: 'a>(
+        head: &'h [u8],
+        storage: &'a mut Storage<'h>,
+        config: &ServerConfig,
+    ) -> Result<Self, RequestError> {
+        match Self::find_usual(head, &mut storage.usual, config) {
+            Some((request, _)) => Ok(request),
+            None => Self::parse_careful(head, storage.careful.insert(NO_FIELDS), config),
+        }
+    }
+
+    /// Reads a head in one pass if it is complete, flawless and spelled as nearly all are; what else it may be, or why it is
+    /// to be refused, the careful way knows.
+    fn find_usual<'h: 'a>(
+        bytes: &'h [u8],
+        storage: &'a mut [MaybeUninit<Field<'h>>],
+        config: &ServerConfig,
+    ) -> Option<(Self, HeadSpan)> {
+        // httparse skips empty lines before a request, as many as there are.
+        if !is_token_byte(*bytes.first()?) {
+            return None;
+        }
+        let mut parsed = httparse::Request::new(&mut []);
+        let httparse::Status::Complete(length) =
+            parsed.parse_with_uninit_headers(bytes, storage).ok()?
+        else {
+            return None;
+        };
+        let (command, target) = (parsed.method?, parsed.path?);
+        let version = match parsed.version? {
+            0 => Version::Http10,
+            _ => Version::Http11,
+        };
+        let line = command.len() + target.len() + b"  HTTP/1.1".len();
+        let newline = if bytes.get(line) == Some(&b'\r') {
+            2
+        } else {
+            1
+        };
+        if line + newline > config.max_request_line || length > config.max_head {
+            return None;
+        }
+        let line = RequestLine {
+            bytes: bytes.get(..line)?,
+            command,
+            target,
+            version,
+        };
+        let request = Self::new(line, parsed.headers).ok()?;
+        let span = HeadSpan {
+            start: 0,
+            end: length,
+        };
+        Some((request, span))
+    }
+
+    fn parse_careful<'h: 'a>(
         head: &'h [u8],
         storage: &'a mut [Field<'h>],
         config: &ServerConfig,
     ) -> Result<Self, RequestError> {
         let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
         let (line, block) = head.split_at(end);
-        let requestline = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
+        let line = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
+        let line = parse_request_line(line, config)?;
+        Self::new(line, parse_fields(block, storage)?)
+    }
+
+    fn new(line: RequestLine<'a>, fields: &'a [Field<'a>]) -> Result<Self, RequestError> {
         let RequestLine {
+            bytes,
             command,
             target,
             version,
-        } = parse_request_line(requestline, config)?;
-        let fields = parse_fields(block, storage)?;
+        } = line;
         let facts = Facts::gather(fields, version)?;
         Ok(Self {
-            requestline,
+            requestline: bytes,
             command,
             path: origin_form(target, command)?,
             version,
@@ -162,11 +247,30 @@ impl<'a> Request<'a> {
             framing: facts.framing(version)?,
             keep_alive: facts.keep_alive(version),
             expects_continue: facts.expects_continue,
+            is_conditional: facts.is_conditional,
         })
     }
 }
 
+/// Room for the fields of one head; what is not used is not cleared either.
+pub(crate) struct Storage<'h> {
+    usual: [MaybeUninit<Field<'h>>; MAX_FIELDS],
+    careful: Option<[Field<'h>; MAX_FIELDS]>,
+}
+
+const NO_FIELDS: [Field<'_>; MAX_FIELDS] = [httparse::EMPTY_HEADER; MAX_FIELDS];
+
+impl Storage<'_> {
+    pub(crate) fn new() -> Self {
+        Self {
+            usual: [const { MaybeUninit::uninit() }; MAX_FIELDS],
+            careful: None,
+        }
+    }
+}
+
 struct RequestLine<'a> {
+    bytes: &'a [u8],
     command: &'a str,
     target: &'a str,
     version: Version,
@@ -197,6 +301,7 @@ fn parse_request_line<'a>(
         return Err(RequestError::RequestLine);
     }
     Ok(RequestLine {
+        bytes: line,
         command,
         target,
         version,

@@ -40,23 +40,29 @@ pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are `uri-host [":" port]`; an empty Host is allowed.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
-    let position = |bytes: &[u8], wanted| bytes.iter().position(|byte| *byte == wanted);
-    let (host, port, is_literal) = match bytes.strip_prefix(b"[") {
-        Some(literal) => match position(literal, b']') {
-            Some(end) => (literal.get(..end), literal.get(end + 1..), true),
-            None => return false,
-        },
-        None => {
-            let end = position(bytes, b':').unwrap_or(bytes.len());
-            (bytes.get(..end), bytes.get(end..), false)
-        }
+    let after = |bytes: &[u8], is_allowed: fn(u8) -> bool| {
+        let end = bytes.iter().position(|byte| !is_allowed(*byte));
+        end.unwrap_or(bytes.len())
     };
-    let is_allowed = |byte: &u8| HOST[usize::from(*byte)] || (is_literal && *byte == b':');
-    let port = port.unwrap_or_default();
-    let digits = port.strip_prefix(b":").unwrap_or(port);
-    (port.is_empty() || port.len() > digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && host.unwrap_or_default().iter().all(is_allowed)
+    let rest = match bytes.strip_prefix(b"[") {
+        Some(literal) => {
+            let end = after(literal, |byte| is_host_byte(byte) || byte == b':');
+            match literal.get(end..) {
+                Some([b']', rest @ ..]) => rest,
+                _ => return false,
+            }
+        }
+        None => bytes.get(after(bytes, is_host_byte)..).unwrap_or_default(),
+    };
+    match rest {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+fn is_host_byte(byte: u8) -> bool {
+    HOST[usize::from(byte)]
 }
 
 #[cfg(test)]

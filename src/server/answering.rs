@@ -10,14 +10,12 @@ use crate::handler::deferred::Promise;
 use crate::handler::mailbox::Answer;
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
-use crate::http::head::{HeadSearch, MAX_FIELDS};
-use crate::http::request::{Field, Request, RequestError};
+use crate::http::head::HeadSearch;
+use crate::http::request::{Request, RequestError, Storage};
 use crate::wire::spool::Spool;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
-/// Fields that most requests do not exceed: clearing room for [`MAX_FIELDS`] would cost each of them.
-const FEW_FIELDS: usize = 24;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One turn of a connection: what it may use, and what is left of its budget.
@@ -76,18 +74,10 @@ impl From<Stop> for Then {
     }
 }
 
-/// A complete head, where it stands.
-#[derive(Clone, Copy)]
-struct Head<'h> {
-    bytes: &'h [u8],
-    fields: usize,
-}
-
 /// A head that was understood, while its body arrives.
 #[derive(Debug)]
 pub(crate) struct UnfinishedRequest {
     pub(crate) head: Vec<u8>,
-    fields: usize,
     decoder: BodyDecoder,
     /// `None` where the handler does not want the body.
     body: Option<Spool>,
@@ -99,7 +89,6 @@ pub(crate) struct UnfinishedRequest {
 pub(crate) struct PromisedReply {
     pub(crate) promise: Promise,
     head: Vec<u8>,
-    fields: usize,
     body: Spool,
     /// What the promise came to; `Some(None)` where it was dropped.
     pub(crate) answer: Option<Option<Answer>>,
@@ -112,42 +101,35 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             if self.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
                 return Stop::Send;
             }
-            let span = match search.search(bytes, self.desk.server.config()) {
+            let mut storage = Storage::new();
+            let config = self.desk.server.config();
+            let (request, span) = match Request::find(bytes, &mut search, &mut storage, config) {
+                Ok(Some(found)) => found,
                 Ok(None) => return Stop::Incomplete(search),
-                Ok(Some(span)) => span,
                 Err(error) => return self.refuse(error, bytes),
             };
             self.requests -= 1;
             self.progress = true;
-            search = HeadSearch::default();
             let (head, rest) = bytes.split_at(span.end);
+            let head = head.get(span.start..).unwrap_or_default();
             *bytes = rest;
-            let head = Head {
-                bytes: head.get(span.start..).unwrap_or_default(),
-                fields: span.fields,
+            search = HeadSearch::default();
+            let stop = if request.framing == Framing::Length(0) {
+                self.respond(&request, head, Spool::default(), false)
+            } else {
+                self.begin_body(&request, head, bytes)
             };
-            if let Some(stop) = self.take_head(head, bytes) {
+            if let Some(stop) = stop {
                 return stop;
             }
         }
-    }
-
-    /// Answers the request of a complete head, once its body is complete too.
-    fn take_head(&mut self, head: Head<'_>, bytes: &mut &[u8]) -> Option<Stop> {
-        self.with_request(head, |turn, request| {
-            if request.framing == Framing::Length(0) {
-                turn.respond(request, head, Spool::default(), false)
-            } else {
-                turn.begin_body(request, head, bytes)
-            }
-        })
     }
 
     /// Decides what is to become of the body of a request before it is read.
     fn begin_body(
         &mut self,
         request: &Request<'_>,
-        head: Head<'_>,
+        head: &[u8],
         bytes: &mut &[u8],
     ) -> Option<Stop> {
         let (command, path) = (request.command, &*request.path);
@@ -159,8 +141,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             return Some(Stop::Then(Then::Linger));
         };
         let unfinished = UnfinishedRequest {
-            head: head.bytes.to_vec(),
-            fields: head.fields,
+            head: head.to_vec(),
             decoder: BodyDecoder::new(request.framing),
             body: wanted.then(Spool::default),
             length: 0,
@@ -169,7 +150,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             .decoder
             .announces_more_than(self.body_limit(wanted));
         if too_much && wanted {
-            return Some(self.refuse(RequestError::BodyTooLarge, head.bytes));
+            return Some(self.refuse(RequestError::BodyTooLarge, head));
         } else if too_much {
             return self.respond(request, head, Spool::default(), true);
         }
@@ -224,19 +205,13 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         if let Some(error) = refusal {
             return Some(self.refuse(error, &request.head));
         }
-        let UnfinishedRequest {
-            head, fields, body, ..
-        } = *request;
+        let UnfinishedRequest { head, body, .. } = *request;
         let mut body = body.unwrap_or_default();
         if body.rewind().is_err() {
             return Some(self.refuse(RequestError::Storage, &head));
         }
-        let head = Head {
-            bytes: &head,
-            fields,
-        };
-        self.with_request(head, |turn, request| {
-            turn.respond(request, head, body, too_much)
+        self.with_request(&head, |turn, request| {
+            turn.respond(request, &head, body, too_much)
         })
     }
 
@@ -245,21 +220,16 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let PromisedReply {
             promise,
             head,
-            fields,
             mut body,
             answer,
         } = promised;
-        let head = Head {
-            bytes: &head,
-            fields,
-        };
         let close = promise.close;
         self.progress = true;
-        self.with_request(head, |turn, request| {
+        self.with_request(&head, |turn, request| {
             let answered =
                 turn.desk
                     .fulfil(request, &mut body, turn.client, close, answer.flatten());
-            turn.follow(answered, request, head, body, close)
+            turn.follow(answered, request, &head, body, close)
         })
     }
 
@@ -267,7 +237,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     fn respond(
         &mut self,
         request: &Request<'_>,
-        head: Head<'_>,
+        head: &[u8],
         mut body: Spool,
         close: bool,
     ) -> Option<Stop> {
@@ -279,7 +249,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         &mut self,
         answered: Answered,
         request: &Request<'_>,
-        head: Head<'_>,
+        head: &[u8],
         body: Spool,
         close: bool,
     ) -> Option<Stop> {
@@ -292,8 +262,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             Answered::Aborted => Some(Stop::Then(Then::Reset)),
             Answered::Deferred(promise) => Some(Stop::Then(Then::Await(Box::new(PromisedReply {
                 promise,
-                head: head.bytes.to_vec(),
-                fields: head.fields,
+                head: head.to_vec(),
                 body,
                 answer: None,
             })))),
@@ -306,36 +275,21 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         request.expects_continue && protocol == ProtocolVersion::Http11
     }
 
-    /// Reads a head and gives the request to `then`, or refuses it.
+    /// Reads a head that was found before and gives the request to `then`, or refuses it.
     fn with_request(
         &mut self,
-        head: Head<'_>,
+        head: &[u8],
         then: impl FnOnce(&mut Self, &Request<'_>) -> Option<Stop>,
     ) -> Option<Stop> {
-        with_storage(head.fields, |storage| {
-            match Request::parse(head.bytes, storage, self.desk.server.config()) {
-                Ok(request) => then(self, &request),
-                Err(error) => Some(self.refuse(error, head.bytes)),
-            }
-        })
+        match Request::parse(head, &mut Storage::new(), self.desk.server.config()) {
+            Ok(request) => then(self, &request),
+            Err(error) => Some(self.refuse(error, head)),
+        }
     }
 
     fn refuse(&mut self, error: RequestError, head: &[u8]) -> Stop {
         self.progress = true;
         self.desk.refuse(error, head, self.client);
         Stop::Then(Then::Linger)
-    }
-}
-
-/// Lends room for `fields` fields to `parse`.
-fn with_storage<'h, R>(fields: usize, parse: impl FnOnce(&mut [Field<'h>]) -> R) -> R {
-    const EMPTY: Field<'_> = Field {
-        name: "",
-        value: b"",
-    };
-    if fields <= FEW_FIELDS {
-        parse(&mut [EMPTY; FEW_FIELDS])
-    } else {
-        parse(&mut [EMPTY; MAX_FIELDS])
     }
 }

@@ -1,12 +1,7 @@
 use super::*;
-use crate::http::head::{HeadSearch, HeadSpan, MAX_FIELDS};
+use crate::http::head::{HeadSearch, HeadSpan};
 
 mod search;
-
-const NO_FIELD: Field<'_> = Field {
-    name: "",
-    value: b"",
-};
 
 /// Finds and reads the head at the start of `bytes` as a connection does; `None` where it is not complete.
 fn read_with<R>(
@@ -14,12 +9,13 @@ fn read_with<R>(
     config: &ServerConfig,
     look: impl FnOnce(&Request<'_>) -> R,
 ) -> Result<Option<R>, RequestError> {
-    let Some(span) = HeadSearch::default().search(bytes, config)? else {
-        return Ok(None);
-    };
-    let mut storage = [NO_FIELD; MAX_FIELDS];
-    let room = &mut storage[..span.fields];
-    Request::parse(&bytes[span.start..span.end], room, config).map(|request| Some(look(&request)))
+    Request::find(
+        bytes,
+        &mut HeadSearch::default(),
+        &mut Storage::new(),
+        config,
+    )
+    .map(|found| found.map(|(request, _)| look(&request)))
 }
 
 fn read<R>(bytes: &[u8], look: impl FnOnce(&Request<'_>) -> R) -> Result<R, RequestError> {
