@@ -185,7 +185,6 @@ mod tests {
     use super::*;
     use crate::files::open::Symlinks;
     use crate::handler::BaseHttpRequestHandler;
-    use crate::handler::prepared::PreparedContent;
     use crate::handler::server_info::ServerInfo;
     use crate::http::conditional::Validators;
 
@@ -217,8 +216,8 @@ mod tests {
                 etag: b"tag",
                 last_modified: 0,
             };
-            let content = PreparedContent::Memory(vec![b'x'; size].into());
-            let reply = Arc::new(Prepared::new(&server, &validators, b"", content));
+            let reply = Prepared::in_memory(&server, &validators, b"", size, |_| Ok(())).unwrap();
+            let reply = Arc::new(reply);
             let identity = Identity::from(&self.root.stat(name.as_bytes()).unwrap());
             cache.put(name.as_bytes(), identity, &reply, &self.clock, config);
         }

@@ -11,7 +11,7 @@ use super::cache::Identity;
 use super::guess_type::charset;
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
-use crate::handler::prepared::{Prepared, PreparedContent};
+use crate::handler::prepared::Prepared;
 use crate::http::conditional::{Precondition, Validators, evaluate, if_range_holds};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
@@ -66,8 +66,15 @@ pub(crate) fn send_file(
 
 /// Answers a GET or HEAD of a whole file from what was kept of it.
 pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: Arc<Prepared>) {
-    if !send_precondition(exchange, &kept.validators()) {
-        exchange.send_prepared(kept);
+    let precondition = if exchange.is_conditional() {
+        evaluate(&exchange.headers(), true, Some(&kept.validators()))
+    } else {
+        Precondition::Proceed
+    };
+    match precondition {
+        Precondition::Proceed => exchange.send_prepared(kept),
+        Precondition::NotModified => exchange.send_not_modified(kept),
+        Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
     }
 }
 
@@ -93,41 +100,16 @@ fn prepare(
     validators: &Validators<'_>,
 ) -> io::Result<Prepared> {
     let charset = charset(media_type);
-    let mut fields = Vec::with_capacity(256);
-    write_field(
-        &mut fields,
-        "Last-Modified",
-        &imf_fixdate(validators.last_modified),
-    );
-    write_field(&mut fields, "ETag", validators.etag);
-    write_field(&mut fields, "Accept-Ranges", b"bytes");
-    write_field(
-        &mut fields,
-        "Content-Type",
-        format!("{media_type}{charset}").as_bytes(),
-    );
-    let content = match usize::try_from(resource.size) {
-        Ok(length) if resource.size <= SMALL => {
-            let mut content = vec![0; length];
-            resource.file.read_exact_at(&mut content, 0)?;
-            PreparedContent::Memory(content.into())
+    let fields = format!("Accept-Ranges: bytes\r\nContent-Type: {media_type}{charset}\r\n");
+    let (server, fields) = (exchange.server(), fields.as_bytes());
+    let Resource { file, size, .. } = resource;
+    match usize::try_from(size) {
+        Ok(length) if size <= SMALL => {
+            Prepared::in_memory(server, validators, fields, length, |content| {
+                file.read_exact_at(content, 0)
+            })
         }
-        _ => PreparedContent::File {
-            file: Arc::new(resource.file),
-            length: resource.size,
-        },
-    };
-    Ok(Prepared::new(
-        exchange.server(),
-        validators,
-        &fields,
-        content,
-    ))
-}
-
-fn write_field(fields: &mut Vec<u8>, name: &str, value: &[u8]) {
-    for piece in [name.as_bytes(), b": ", value, b"\r\n"] {
-        fields.extend_from_slice(piece);
+        _ => Ok(Prepared::with_file(server, validators, fields, file, size)),
     }
 }
 

@@ -134,7 +134,8 @@ impl SimpleHttpRequestHandler {
         path: &mut Vec<u8>,
         as_directory: bool,
     ) -> Option<Arc<Prepared>> {
-        if exchange.headers().get("range").is_some() || self.overrides.guess_type.is_some() {
+        let has_range = exchange.is_conditional() && exchange.headers().get("range").is_some();
+        if has_range || self.overrides.guess_type.is_some() {
             return None;
         }
         let length = path.len();

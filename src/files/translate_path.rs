@@ -17,14 +17,51 @@ pub(crate) struct Translated {
 /// Appends the path that `target` means to `path`, as raw bytes: query and fragment are dropped, percent-encoding is
 /// decoded (a bad `%zz` stays as it is), `..` stops at the root. `None` where a NUL is in it.
 pub(crate) fn translate_path(target: &str, path: &mut Vec<u8>) -> Option<Translated> {
+    path.clear();
+    if let Some((plain, trailing_slash)) = plain(target.as_bytes()) {
+        path.extend_from_slice(plain);
+        return Some(Translated {
+            trailing_slash,
+            hidden: false,
+        });
+    }
     let end = target.find(['?', '#']).unwrap_or(target.len());
     let encoded = target.get(..end).unwrap_or_default().as_bytes();
-    path.clear();
     path.extend(percent_decode(encoded));
     if path.contains(&0) {
         return None;
     }
     Some(clean(path))
+}
+
+/// Bytes that mean nothing but themselves, wherever they stand.
+const PLAIN: [bool; 256] = {
+    let mut table = [true; 256];
+    let special = b"\0%?#";
+    let mut index = 0;
+    while index < special.len() {
+        table[special[index] as usize] = false;
+        index += 1;
+    }
+    table
+};
+
+/// The path of a target that is one already, as most are: the bytes between its first slash and its last, and whether there
+/// is that one. `None` where a byte or a segment needs a closer look.
+fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
+    let path = target.strip_prefix(b"/")?;
+    let mut begins_segment = true;
+    for byte in path {
+        let is_dot_or_empty = begins_segment && matches!(byte, b'/' | b'.');
+        if is_dot_or_empty || !PLAIN[usize::from(*byte)] {
+            return None;
+        }
+        begins_segment = *byte == b'/';
+    }
+    Some(match path.strip_suffix(b"/") {
+        Some(directory) => (directory, true),
+        None => (path, path.is_empty()),
+    })
 }
 
 /// Reduces `path` to the segments that count.
@@ -120,6 +157,12 @@ mod tests {
         assert_eq!(translated("/a%00b"), None);
     }
 
+    /// What a target says letter by letter.
+    fn plain_decode(target: &str) -> Vec<u8> {
+        let end = target.find(['?', '#']).unwrap_or(target.len());
+        percent_decode(target[..end].as_bytes()).collect()
+    }
+
     proptest! {
         #[test]
         fn nothing_climbs_out(target in "[/.%2eEfF\\\\a]{0,40}") {
@@ -127,6 +170,15 @@ mod tests {
             prop_assert!(!path.starts_with('/'));
             let bad = |segment: &str| matches!(segment, "" | "." | "..");
             prop_assert!(path.is_empty() || !path.split('/').any(bad), "{path}");
+        }
+
+        #[test]
+        fn a_plain_target_means_what_a_closer_look_finds(target in "/[a-z.%2f/?#]{0,12}") {
+            if let Some((plain, slash)) = plain(target.as_bytes()) {
+                let mut path = plain_decode(&target);
+                let careful = clean(&mut path);
+                prop_assert_eq!((plain, slash, false), (&*path, careful.trailing_slash, careful.hidden));
+            }
         }
 
         #[test]

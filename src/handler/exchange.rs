@@ -231,7 +231,17 @@ impl<'a> Exchange<'a> {
 
     /// Replies with what was prepared, head and all.
     pub(crate) fn send_prepared(&mut self, prepared: Arc<Prepared>) {
-        self.reply.prepared(prepared, self.scene.clock);
+        self.reply.prepared(prepared, HttpStatus::OK);
+    }
+
+    /// Replies that what was prepared is what the client has.
+    pub(crate) fn send_not_modified(&mut self, prepared: Arc<Prepared>) {
+        self.reply.prepared(prepared, HttpStatus::NOT_MODIFIED);
+    }
+
+    /// Whether the request has conditions or ranges.
+    pub(crate) fn is_conditional(&self) -> bool {
+        self.request.is_conditional
     }
 
     /// Sends several stretches of `file` with text between.
@@ -337,8 +347,9 @@ impl<'a> Exchange<'a> {
     }
 
     pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
+        let Scene { server, clock, .. } = self.scene;
         self.reply
-            .finish(self.request, self.scene.server, close || self.close)
+            .finish(self.request, server, clock, close || self.close)
     }
 }
 

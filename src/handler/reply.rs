@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::prepared::{Prepared, PreparedContent};
+use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
 use crate::http::chunked;
@@ -117,15 +117,7 @@ impl<'a> Reply<'a> {
         }
         self.stage = Stage::Fields;
         self.status = status;
-        let version = server.config().protocol_version.name();
-        self.put(&[
-            version.as_bytes(),
-            b" ",
-            &decimal3(status.code()),
-            b" ",
-            status.phrase().as_bytes(),
-            b"\r\n",
-        ]);
+        write_status_line(self.out, server, status);
     }
 
     /// Adds a field as it stands; the caller has checked it.
@@ -192,14 +184,13 @@ impl<'a> Reply<'a> {
         self.hand_over(Content::Source(source));
     }
 
-    /// Takes a reply that was made before; nothing else may have been begun.
-    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, clock: &Clock) {
+    /// Takes a reply that was made before, as 200 or 304; nothing else may have been begun.
+    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, status: HttpStatus) {
         if self.stage != Stage::Start {
             return self.refuse("a second status line");
         }
         self.stage = Stage::Body;
-        self.status = HttpStatus::OK;
-        prepared.append_head(self.out, clock);
+        self.status = status;
         self.content = Content::Prepared(prepared);
     }
 
@@ -226,6 +217,7 @@ impl<'a> Reply<'a> {
         &mut self,
         request: &Request<'_>,
         server: &ServerInfo,
+        clock: &Clock,
         close: bool,
     ) -> io::Result<Framed> {
         let mut framed = Framed {
@@ -252,15 +244,7 @@ impl<'a> Reply<'a> {
                 }
             }
             Content::Prepared(prepared) => {
-                self.end_head(request, server, &mut framed);
-                match &prepared.content {
-                    _ if silent => {}
-                    PreparedContent::Memory(bytes) => self.out.extend_from_slice(bytes),
-                    PreparedContent::File { file, length } => {
-                        let (file, range) = (Arc::clone(file), 0..*length);
-                        framed.rest = Body::File { file, range };
-                    }
-                }
+                self.append_prepared(&prepared, silent, request, server, clock, &mut framed);
             }
             Content::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
@@ -274,6 +258,35 @@ impl<'a> Reply<'a> {
             }
         }
         Ok(framed)
+    }
+
+    fn append_prepared(
+        &mut self,
+        prepared: &Prepared,
+        silent: bool,
+        request: &Request<'_>,
+        server: &ServerInfo,
+        clock: &Clock,
+        framed: &mut Framed,
+    ) {
+        let connection = connection_field(request, framed.keep_alive);
+        if request.version == Version::Http09 {
+            prepared.append_content(self.out);
+        } else if self.status == HttpStatus::NOT_MODIFIED {
+            prepared.append_not_modified(self.out, server, clock, connection);
+        } else {
+            prepared.append(self.out, clock, connection, silent);
+        }
+        let grown = self.out.len() - self.start;
+        if silent {
+            framed.overhead = grown as u64;
+        } else {
+            framed.overhead = (grown - prepared.content_in_memory()) as u64;
+            if let Some((file, length)) = prepared.file() {
+                let range = 0..length;
+                framed.rest = Body::File { file, range };
+            }
+        }
     }
 
     /// Appends the file where it is small; else it stays to be streamed.
@@ -373,11 +386,7 @@ impl<'a> Reply<'a> {
             self.out.truncate(self.start);
             return;
         }
-        if !framed.keep_alive {
-            self.put(&[b"Connection: close\r\n"]);
-        } else if request.version == Version::Http10 {
-            self.put(&[b"Connection: keep-alive\r\n"]);
-        }
+        self.put(&[connection_field(request, framed.keep_alive)]);
         for (name, value) in &server.config().extra_response_headers {
             self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
@@ -408,6 +417,29 @@ impl<'a> Reply<'a> {
             &clock.imf_fixdate,
             b"\r\n",
         ]);
+    }
+}
+
+/// The field line that says what becomes of the connection, where it must be said (RFC 9112 §9.3).
+fn connection_field(request: &Request<'_>, keep_alive: bool) -> &'static [u8] {
+    match (keep_alive, request.version) {
+        (false, _) => b"Connection: close\r\n",
+        (true, Version::Http10) => b"Connection: keep-alive\r\n",
+        (true, _) => b"",
+    }
+}
+
+pub(crate) fn write_status_line(out: &mut Vec<u8>, server: &ServerInfo, status: HttpStatus) {
+    let version = server.config().protocol_version.name();
+    for piece in [
+        version.as_bytes(),
+        b" ",
+        &decimal3(status.code()),
+        b" ",
+        status.phrase().as_bytes(),
+        b"\r\n",
+    ] {
+        out.extend_from_slice(piece);
     }
 }
 

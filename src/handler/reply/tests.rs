@@ -24,7 +24,7 @@ fn reply(command: &str, act: Act) -> Result<(String, bool), String> {
     if let Some(misuse) = reply.misuse() {
         return Err(misuse.to_owned());
     }
-    let framed = reply.finish(&request, &server, false);
+    let framed = reply.finish(&request, &server, &Clock::new(), false);
     let streams = framed.map_err(|error| error.to_string())?.rest;
     let out = String::from_utf8(out).unwrap();
     let out = out.strip_prefix("before").unwrap();
