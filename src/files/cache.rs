@@ -5,7 +5,6 @@
 //! again without a trace.
 
 use std::fmt;
-use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,17 +83,20 @@ impl Entry {
 
 /// Replies by path below the directory; a path is a key only once it was served, so a client cannot fill it with names.
 pub(crate) struct Cache {
-    entries: LruCache<Box<[u8]>, Entry, RandomState>,
+    entries: LruCache<Box<[u8]>, Entry>,
     bytes: usize,
     descriptors: usize,
+    /// The path where nothing was found last, and the turn in which that was so.
+    missing: (Vec<u8>, Option<u64>),
 }
 
 impl Cache {
     pub(crate) fn new() -> Self {
         Self {
-            entries: LruCache::unbounded_with_hasher(RandomState::new()),
+            entries: LruCache::unbounded(),
             bytes: 0,
             descriptors: 0,
+            missing: (Vec::new(), None),
         }
     }
 
@@ -112,6 +114,19 @@ impl Cache {
             entry.turn = turn;
         }
         Some(Arc::clone(&entry.reply))
+    }
+
+    /// Whether nothing was found at `path` in this `turn`.
+    pub(crate) fn is_missing(&self, path: &[u8], turn: u64) -> bool {
+        self.missing.1 == Some(turn) && self.missing.0 == path
+    }
+
+    /// Notes that nothing was found at `path` in this `turn`.
+    pub(crate) fn note_missing(&mut self, path: &[u8], turn: u64) {
+        let (missing, noted) = &mut self.missing;
+        missing.clear();
+        missing.extend_from_slice(path);
+        *noted = Some(turn);
     }
 
     /// Keeps a reply that was made in this turn from a file that is `identity`.

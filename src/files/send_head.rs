@@ -84,10 +84,19 @@ impl SimpleHttpRequestHandler {
             send_file::send_kept(exchange, kept);
             return Ok(());
         }
+        let turn = exchange.clock().turn;
+        if self.cache.borrow().is_missing(path, turn) {
+            return send_not_found(exchange);
+        }
         // 3. What is there: opened first, then asked.
         let resource = match self.resource(path) {
             Ok(resource) => resource,
-            Err(error) => return send_open_error(exchange, &error),
+            Err(error) => {
+                if is_missing(&error) {
+                    self.cache.borrow_mut().note_missing(path, turn);
+                }
+                return send_open_error(exchange, &error);
+            }
         };
         // 4. What belongs to it.
         match resource.kind {

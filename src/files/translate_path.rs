@@ -34,13 +34,13 @@ pub(crate) fn translate_path(target: &str, path: &mut Vec<u8>) -> Option<Transla
     Some(clean(path))
 }
 
-/// Bytes that mean nothing but themselves, wherever they stand.
-const PLAIN: [bool; 256] = {
-    let mut table = [true; 256];
-    let special = b"\0%?#";
+/// Bytes that may mean something else than themselves.
+const SPECIAL: [bool; 256] = {
+    let mut table = [false; 256];
+    let special = b"\0%?#/.";
     let mut index = 0;
     while index < special.len() {
-        table[special[index] as usize] = false;
+        table[special[index] as usize] = true;
         index += 1;
     }
     table
@@ -50,13 +50,13 @@ const PLAIN: [bool; 256] = {
 /// is that one. `None` where a byte or a segment needs a closer look.
 fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
     let path = target.strip_prefix(b"/")?;
-    let mut begins_segment = true;
+    let mut previous = b'/';
     for byte in path {
-        let is_dot_or_empty = begins_segment && matches!(byte, b'/' | b'.');
-        if is_dot_or_empty || !PLAIN[usize::from(*byte)] {
+        let begins_segment = previous == b'/';
+        previous = *byte;
+        if SPECIAL[usize::from(*byte)] && (begins_segment || !matches!(byte, b'/' | b'.')) {
             return None;
         }
-        begins_segment = *byte == b'/';
     }
     Some(match path.strip_suffix(b"/") {
         Some(directory) => (directory, true),

@@ -2,9 +2,12 @@
 
 const SYMBOLS: &[u8] = b"!#$%&'*+-.^_`|~";
 const HOST_SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=";
+/// The same between brackets, for IPv6.
+const LITERAL_SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=:";
 
 const TOKEN: [bool; 256] = table(SYMBOLS);
 const HOST: [bool; 256] = table(HOST_SYMBOLS);
+const LITERAL: [bool; 256] = table(LITERAL_SYMBOLS);
 
 const fn table(symbols: &[u8]) -> [bool; 256] {
     let mut table = [false; 256];
@@ -40,19 +43,12 @@ pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
 
 /// Whether the bytes are `uri-host [":" port]`; an empty Host is allowed.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
-    let after = |bytes: &[u8], is_allowed: fn(u8) -> bool| {
-        let end = bytes.iter().position(|byte| !is_allowed(*byte));
-        end.unwrap_or(bytes.len())
-    };
     let rest = match bytes.strip_prefix(b"[") {
-        Some(literal) => {
-            let end = after(literal, |byte| is_host_byte(byte) || byte == b':');
-            match literal.get(end..) {
-                Some([b']', rest @ ..]) => rest,
-                _ => return false,
-            }
-        }
-        None => bytes.get(after(bytes, is_host_byte)..).unwrap_or_default(),
+        Some(literal) => match after(literal, &LITERAL) {
+            [b']', rest @ ..] => rest,
+            _ => return false,
+        },
+        None => after(bytes, &HOST),
     };
     match rest {
         [] => true,
@@ -61,8 +57,15 @@ pub(crate) fn is_host(bytes: &[u8]) -> bool {
     }
 }
 
-fn is_host_byte(byte: u8) -> bool {
-    HOST[usize::from(byte)]
+/// What comes after the bytes at the front that `table` has.
+fn after<'b>(bytes: &'b [u8], table: &[bool; 256]) -> &'b [u8] {
+    let mut rest = bytes;
+    while let [first, behind @ ..] = rest
+        && table[usize::from(*first)]
+    {
+        rest = behind;
+    }
+    rest
 }
 
 #[cfg(test)]

@@ -100,6 +100,8 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         loop {
             if self.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
                 return Stop::Send;
+            } else if bytes.is_empty() {
+                return Stop::Incomplete(search);
             }
             let mut storage = Storage::new();
             let config = self.desk.server.config();
