@@ -81,6 +81,7 @@ impl SimpleHttpRequestHandler {
         };
         // 2. What is known already, and still true.
         if let Some(kept) = self.kept(exchange, path, as_directory) {
+            exchange.server().count_lookup(true);
             send_file::send_kept(exchange, kept);
             return Ok(());
         }
@@ -171,6 +172,7 @@ impl SimpleHttpRequestHandler {
     ) -> io::Result<()> {
         let media_type = self.guess_type(Path::new(OsStr::from_bytes(path)));
         let (clock, config) = (exchange.clock(), exchange.server().config());
+        exchange.server().count_lookup(false);
         send_file::send_file(exchange, resource, &media_type, |identity, prepared| {
             self.cache
                 .borrow_mut()

@@ -25,6 +25,10 @@ pub struct Counters {
     pub accept_pauses: u64,
     /// Writes that the socket did not take whole.
     pub partial_writes: u64,
+    /// Replies with a whole file that were kept from before.
+    pub cache_hits: u64,
+    /// Replies that had to be made from the file.
+    pub cache_misses: u64,
     /// Log lines that standard error did not take in time.
     pub log_lines_lost: u64,
     /// Turns of the loop.
@@ -71,6 +75,12 @@ impl fmt::Display for Counters {
         )?;
         writeln!(f, "accept pauses   {}", self.accept_pauses)?;
         writeln!(f, "partial writes  {}", self.partial_writes)?;
+        writeln!(
+            f,
+            "cache hits      {} of {}",
+            self.cache_hits,
+            self.cache_hits + self.cache_misses
+        )?;
         writeln!(f, "log lines lost  {}", self.log_lines_lost)?;
         writeln!(
             f,

@@ -1,5 +1,6 @@
 //! What a handler may know of the server it answers for.
 
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,8 @@ pub struct ServerInfo {
     /// Tells it from every other server of this process.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
+    /// Hits and misses: a handler counts them, which sees the server only from outside.
+    lookups: Cell<(u64, u64)>,
 }
 
 /// Fields that the server or the handler makes, and that a reply has once (RFC 9110 §5.3, RFC 9112 §6).
@@ -91,6 +94,7 @@ impl ServerInfo {
             addresses: addresses.to_vec(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
+            lookups: Cell::default(),
         }
     }
 
@@ -121,7 +125,19 @@ impl ServerInfo {
 
     /// Returns what this loop has counted so far.
     pub fn counters(&self) -> Counters {
-        self.counters
+        let (cache_hits, cache_misses) = self.lookups.get();
+        Counters {
+            cache_hits,
+            cache_misses,
+            ..self.counters
+        }
+    }
+
+    /// Counts a file that was kept, or was not.
+    pub(crate) fn count_lookup(&self, is_hit: bool) {
+        let (hits, misses) = self.lookups.get();
+        self.lookups
+            .set((hits + u64::from(is_hit), misses + u64::from(!is_hit)));
     }
 
     /// Returns the addresses that the server listens on, ports included.
