@@ -160,7 +160,7 @@ mod tests {
     /// What a target says letter by letter.
     fn plain_decode(target: &str) -> Vec<u8> {
         let end = target.find(['?', '#']).unwrap_or(target.len());
-        percent_decode(target[..end].as_bytes()).collect()
+        percent_decode(&target.as_bytes()[..end]).collect()
     }
 
     proptest! {

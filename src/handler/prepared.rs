@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::reply::write_status_line;
+use super::lines::write_status_line;
 use super::server_info::ServerInfo;
 use crate::http::conditional::Validators;
 use crate::http::date::{IMF_LEN, imf_fixdate};
