@@ -5,13 +5,14 @@
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use crate::config::LogFormat;
+use crate::http::decimal::push_decimal;
 use crate::http::request::Request;
 use crate::http::status::HttpStatus;
 use crate::wire::stderr::Stderr;
@@ -37,13 +38,19 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Notes what the log will want to say of `request`, its texts in `arena`.
+    /// Notes what `log` will want to say of `request`, its texts in `arena`.
     pub(crate) fn new(
         request: &Request<'_>,
         status: HttpStatus,
         started: Instant,
+        log: &Log,
         arena: &mut Vec<u8>,
     ) -> Self {
+        let is_wanted = matches!(log.format, LogFormat::Combined | LogFormat::Json);
+        let field = |name| {
+            let headers = is_wanted.then_some(request.headers)?;
+            headers.get(name)
+        };
         let mut note = |text: &[u8]| {
             let text = text.get(..MAX_TEXT).unwrap_or(text);
             let start = arena.len();
@@ -53,8 +60,8 @@ impl Record {
         Self {
             status,
             requestline: note(request.requestline),
-            referer: request.headers.get("referer").map(&mut note),
-            agent: request.headers.get("user-agent").map(&mut note),
+            referer: field("referer").map(&mut note),
+            agent: field("user-agent").map(&mut note),
             started,
         }
     }
@@ -125,8 +132,7 @@ impl Log {
     /// Logs a message about a client, in http.server's form.
     pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: &str) {
         self.line(|line| {
-            // Writing to memory cannot fail, here and below.
-            let _ = write!(line, "{} - - [{}] ", client.ip(), text(&clock.log_date));
+            origin(line, client, clock);
             escape(line, message.as_bytes());
             line.push(b'\n');
         });
@@ -135,6 +141,7 @@ impl Log {
     /// Writes lines of the server's own.
     pub(crate) fn text(&mut self, text: impl Display) {
         self.line(|line| {
+            // Writing to memory cannot fail, here and below.
             let _ = write!(line, "{text}");
         });
     }
@@ -249,45 +256,44 @@ impl LogEntry<'_> {
 
     /// Appends the line that the server's [`LogFormat`] asks for, its end included; what the client controls is escaped.
     pub fn write(&self, line: &mut Vec<u8>) {
-        // Writing to memory cannot fail.
-        let _ = match self.format {
-            LogFormat::None => Ok(()),
+        match self.format {
+            LogFormat::None => {}
             LogFormat::Common => self.common(line),
             LogFormat::Combined => self.combined(line),
-            LogFormat::Json => self.json(line),
-        };
+            LogFormat::Json => {
+                // Writing to memory cannot fail.
+                let _ = self.json(line);
+            }
+        }
     }
 
     fn text(&self, range: &Range<usize>) -> &[u8] {
         self.arena.get(range.clone()).unwrap_or_default()
     }
 
-    fn common(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        self.common_fields(line)?;
+    fn common(&self, line: &mut Vec<u8>) {
+        self.common_fields(line);
         line.push(b'\n');
-        Ok(())
     }
 
-    fn combined(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        self.common_fields(line)?;
+    fn combined(&self, line: &mut Vec<u8>) {
+        self.common_fields(line);
         for field in [&self.record.referer, &self.record.agent] {
             line.extend_from_slice(b" \"");
             escape(line, field.as_ref().map_or(b"-", |range| self.text(range)));
             line.push(b'"');
         }
         line.push(b'\n');
-        Ok(())
     }
 
-    fn common_fields(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        write!(
-            line,
-            "{} - - [{}] \"",
-            self.client_address.ip(),
-            text(&self.clock.log_date)
-        )?;
+    fn common_fields(&self, line: &mut Vec<u8>) {
+        origin(line, self.client_address, self.clock);
+        line.push(b'"');
         escape(line, self.requestline());
-        write!(line, "\" {} {}", self.record.status.code(), self.sent)
+        line.extend_from_slice(b"\" ");
+        push_decimal(line, self.record.status.code().into());
+        line.push(b' ');
+        push_decimal(line, self.sent);
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
@@ -314,16 +320,53 @@ impl LogEntry<'_> {
     }
 }
 
-/// Appends `text` with quotes, backslashes, controls and all that is not ASCII escaped: safe for logs and terminals.
-fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    for &byte in text {
-        match byte {
-            b'"' | b'\\' => line.extend_from_slice(&[b'\\', byte]),
-            0x20..=0x7e => line.push(byte),
-            _ => line.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]),
+/// Appends who it was and when: the beginning of every line.
+fn origin(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
+    match client.ip() {
+        IpAddr::V4(address) => {
+            let [first, rest @ ..] = address.octets();
+            push_decimal(line, first.into());
+            for octet in rest {
+                line.push(b'.');
+                push_decimal(line, octet.into());
+            }
+        }
+        IpAddr::V6(address) => {
+            let _ = write!(line, "{address}");
         }
     }
+    line.extend_from_slice(b" - - [");
+    line.extend_from_slice(&clock.log_date);
+    line.extend_from_slice(b"] ");
 }
+
+/// Appends `text` with quotes, backslashes, controls and all that is not ASCII escaped: safe for logs and terminals.
+fn escape(line: &mut Vec<u8>, text: &[u8]) {
+    let mut rest = text;
+    while let Some(plain) = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]) {
+        let (before, special) = rest.split_at(plain);
+        line.extend_from_slice(before);
+        if let [byte, behind @ ..] = special {
+            match byte {
+                b'"' | b'\\' => line.extend_from_slice(&[b'\\', *byte]),
+                _ => line.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]),
+            }
+            rest = behind;
+        }
+    }
+    line.extend_from_slice(rest);
+}
+
+/// The bytes that stand for themselves in a line.
+const PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0x20;
+    while byte <= 0x7e {
+        table[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+        byte += 1;
+    }
+    table
+};
 
 /// Appends `text` as a JSON string; bytes that are no UTF-8 become U+FFFD.
 fn json_string(line: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
@@ -349,10 +392,6 @@ fn hex(nibble: u8) -> u8 {
         0..=9 => b'0' + nibble,
         _ => b'a' + nibble - 10,
     }
-}
-
-fn text(ascii: &[u8]) -> &str {
-    str::from_utf8(ascii).unwrap_or_default()
 }
 
 #[cfg(test)]

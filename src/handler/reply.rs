@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
 use crate::http::chunked;
+use crate::http::decimal::push_decimal;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
@@ -339,7 +340,7 @@ impl<'a> Reply<'a> {
         framing.take(length, fill)?;
         framed.keep_alive &= framing != Framing::Close;
         match self.announced {
-            Some(length) => write!(self.out, "Content-Length: {length}\r\n")?,
+            Some(length) => self.content_length(length),
             None if framing == Framing::Chunked => self.put(&[b"Transfer-Encoding: chunked\r\n"]),
             None => {}
         }
@@ -377,8 +378,14 @@ impl<'a> Reply<'a> {
         if self.status == HttpStatus::NO_CONTENT || self.status.code() < 200 {
             return Ok(());
         }
-        // Writing to memory cannot fail.
-        write!(self.out, "Content-Length: {length}\r\n")
+        self.content_length(length);
+        Ok(())
+    }
+
+    fn content_length(&mut self, length: u64) {
+        self.put(&[b"Content-Length: "]);
+        push_decimal(self.out, length);
+        self.put(&[b"\r\n"]);
     }
 
     /// Closes the head: persistence, the fields of every reply, the empty line. HTTP/0.9 knows no head at all.

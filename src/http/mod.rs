@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod chunked;
 pub(crate) mod conditional;
 pub(crate) mod date;
+pub(crate) mod decimal;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;

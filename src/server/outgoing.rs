@@ -46,7 +46,7 @@ impl Outgoing {
     ) {
         self.body = framed.rest;
         if log.is_on() {
-            let record = Record::new(request, framed.status, started, &mut self.arena);
+            let record = Record::new(request, framed.status, started, log, &mut self.arena);
             let end = self.buffer.bytes.len();
             self.replies.push(LoggedReply {
                 record,
