@@ -157,7 +157,11 @@ impl SimpleHttpRequestHandler {
             .borrow_mut()
             .get(path, exchange.clock().turn, &self.root);
         path.truncate(length);
-        kept.filter(|kept| kept.belongs_to(exchange.server()))
+        // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
+        let now = exchange.clock().unix;
+        kept.filter(|kept| {
+            kept.belongs_to(exchange.server()) && kept.validators().last_modified <= now
+        })
     }
 
     fn resource(&self, path: &[u8]) -> io::Result<Resource> {

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, ProtocolVersion,
@@ -214,4 +214,21 @@ fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
     });
     let head = server.client().send(get("/")).read_until("\r\n\r\n");
     assert!(head.contains("Transfer-Encoding: chunked"));
+}
+
+#[test]
+fn a_clock_that_is_set_back_puts_no_kept_file_in_the_future() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.txt"), "a file").unwrap();
+    let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+    let day = Duration::from_secs(24 * 3600);
+    let now = SystemTime::now();
+    let mut server = MemoryServer::new(files).at(now + day);
+    for _ in 0..2 {
+        server.respond(get("/a.txt").as_bytes());
+    }
+    let response = server.at(now - day).respond(get("/a.txt").as_bytes());
+    let reply = Reply::all(&response, &["GET"]).remove(0);
+    assert_eq!(reply.text(), "a file");
+    assert_eq!(reply.field("Last-Modified"), reply.field("Date"));
 }
