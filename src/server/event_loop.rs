@@ -117,10 +117,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// One turn. It waits at most `timeout`, and no longer than the next deadline.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let began = Instant::now();
-        let timeout = self.wait(timeout, began);
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            polled => polled?,
+        let mut timeout = self.wait(timeout, began);
+        loop {
+            match self.poll.poll(&mut self.events, timeout) {
+                // Also by SIGSTOP and SIGCONT: what came meanwhile is seen before the deadlines that have passed.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    timeout = Some(Duration::ZERO);
+                }
+                polled => break polled?,
+            }
         }
         self.desk.clock.read();
         self.count_turn(began);
