@@ -30,6 +30,8 @@ pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 const EVENTS: usize = 1024;
+/// Deadlines that may pass in one turn, so that a crowd of them does not starve the others; the next turn has no wait.
+const EXPIRIES: usize = 256;
 /// One read takes at most so many bytes of a connection.
 pub(crate) const SCRATCH: usize = 64 * 1024;
 /// Whom a hook concerns that concerns nobody.
@@ -387,7 +389,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn expire_deadlines(&mut self) {
         let now = self.desk.clock.instant;
-        while let Some((key, _)) = self.timers.expired(now) {
+        for _ in 0..EXPIRIES {
+            let Some((key, _)) = self.timers.expired(now) else {
+                break;
+            };
             if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
                 let outcome = connection.expire(&mut self.scratch, &mut self.desk);
                 self.settle(key, outcome);

@@ -165,6 +165,28 @@ fn the_next_deadline_is_that_of_the_connection_that_waits() {
 }
 
 #[test]
+fn deadlines_that_pass_together_are_spread_over_turns() {
+    let config = ServerConfig {
+        keep_alive_timeout: Duration::from_millis(200),
+        ..config()
+    };
+    let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
+    let address = server.info().addresses()[0];
+    let mut clients: Vec<_> = (0..300).map(|_| Client::connect(address)).collect();
+    while server.info().counters().accepted < 300 {
+        server.turn(Some(Duration::ZERO)).unwrap();
+    }
+    thread::sleep(Duration::from_millis(250));
+    server.turn(Some(Duration::ZERO)).unwrap();
+    // Whoever has something to say is heard between two of them.
+    assert!(server.next_deadline().unwrap() < Instant::now());
+    while server.next_deadline().is_some() {
+        server.turn(None).unwrap();
+    }
+    assert!(clients.iter_mut().all(|client| client.rest().is_empty()));
+}
+
+#[test]
 fn a_turn_waits_no_longer_than_it_is_told() {
     let (mut server, _) = bound(Hello);
     server.turn(Some(Duration::ZERO)).unwrap();
