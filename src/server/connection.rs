@@ -157,6 +157,10 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         desk: &mut Desk<H>,
     ) -> Outcome {
+        if self.awaits() == Some(Timeout::Send) {
+            // A mere close would leave the unsent bytes, megabytes of them, to the kernel for minutes.
+            let _ = self.transport.reset();
+        }
         let head = match &mut self.state {
             State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
             State::ReadingBody(request) => mem::take(&mut request.head),

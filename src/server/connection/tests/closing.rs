@@ -231,6 +231,21 @@ fn a_file_that_breaks_off_is_logged_with_what_had_left_of_it() {
     }
 }
 
+#[test]
+fn who_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
+    for path in ["/small", "/file"] {
+        let mut stage = Stage::new();
+        stage.script().room = [Room::Take(10), Room::WouldBlock].into();
+        stage.receive(get(path));
+        assert_eq!(stage.expire(), Outcome::Close);
+        assert_eq!(stage.script().resets, 1, "{path}");
+    }
+    let mut stage = Stage::new();
+    stage.receive(get("/small"));
+    assert_eq!(stage.expire(), Outcome::Close);
+    assert_eq!(stage.script().resets, 0, "it is merely idle");
+}
+
 /// The size in the log is that of the content; chunk sizes and their line ends are none.
 #[test]
 fn a_stream_that_breaks_off_is_logged_without_its_chunk_framing() {

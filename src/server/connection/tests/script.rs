@@ -50,6 +50,7 @@ pub(super) struct Script {
     pub(super) writes: Vec<bool>,
     pub(super) files: usize,
     pub(super) shutdowns: usize,
+    pub(super) resets: usize,
 }
 
 impl Script {
@@ -112,6 +113,7 @@ impl Transport for Script {
     }
 
     fn reset(&mut self) -> io::Result<()> {
+        self.resets += 1;
         Ok(())
     }
 }
@@ -153,6 +155,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             writes: Vec::new(),
             files: 0,
             shutdowns: 0,
+            resets: 0,
         };
         let info = ServerInfo::new(&handler, config, &[]);
         let mut desk = Desk::new(handler, info, Mailbox::new(|| ()));
