@@ -47,6 +47,8 @@ enum Content {
 pub(crate) struct Reply<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
+    /// What is to stream when `out` has left.
+    rest: &'a mut Body,
     written: &'a mut Vec<u8>,
     content: Content,
     stage: Stage,
@@ -63,17 +65,17 @@ pub(crate) struct Framed {
     pub(crate) status: HttpStatus,
     /// Bytes of the reply in memory that are not content: head and chunk framing.
     pub(crate) overhead: u64,
-    pub(crate) rest: Body,
     pub(crate) keep_alive: bool,
 }
 
 impl<'a> Reply<'a> {
-    /// Begins a reply at the end of `out`; `written` is scratch for the body.
-    pub(crate) fn new(out: &'a mut Vec<u8>, written: &'a mut Vec<u8>) -> Self {
+    /// Begins a reply at the end of `out`, where nothing streams yet; `written` is scratch for the body.
+    pub(crate) fn new(out: &'a mut Vec<u8>, rest: &'a mut Body, written: &'a mut Vec<u8>) -> Self {
         written.clear();
         Self {
             start: out.len(),
             out,
+            rest,
             written,
             content: Content::Written,
             stage: Stage::Start,
@@ -225,7 +227,6 @@ impl<'a> Reply<'a> {
         let mut framed = Framed {
             status: self.status,
             overhead: 0,
-            rest: Body::Empty,
             keep_alive: request.keep_alive
                 && !close
                 && server.config().protocol_version == ProtocolVersion::Http11,
@@ -242,7 +243,7 @@ impl<'a> Reply<'a> {
                 self.length_field(range.end - range.start, silent)?;
                 self.end_head(request, server, &mut framed);
                 if !silent {
-                    framed.rest = self.inline_file(file, range)?;
+                    *self.rest = self.inline_file(file, range)?;
                 }
             }
             Content::Prepared(prepared) => {
@@ -252,7 +253,7 @@ impl<'a> Reply<'a> {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
                 self.end_head(request, server, &mut framed);
                 if !silent {
-                    framed.rest = Body::Parts(Box::new(Parts { file, parts }));
+                    *self.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
             }
             Content::Source(source) => {
@@ -286,7 +287,7 @@ impl<'a> Reply<'a> {
             framed.overhead = (grown - prepared.content_in_memory()) as u64;
             if let Some((file, length)) = prepared.file() {
                 let range = 0..length;
-                framed.rest = Body::File { file, range };
+                *self.rest = Body::File { file, range };
             }
         }
     }
@@ -353,7 +354,7 @@ impl<'a> Reply<'a> {
                 self.out.extend_from_slice(self.written);
             }
             framed.overhead += (self.out.len() - before - length) as u64;
-            framed.rest = Body::Source(Box::new(SourceBody::new(source, framing)));
+            *self.rest = Body::Source(Box::new(SourceBody::new(source, framing)));
         }
         Ok(())
     }

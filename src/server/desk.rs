@@ -184,7 +184,10 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             mailbox: &self.mailbox,
             log: &mut self.log,
         };
-        let reply = Reply::new(&mut self.outgoing.buffer.bytes, &mut self.written);
+        let Outgoing {
+            buffer, body: rest, ..
+        } = &mut self.outgoing;
+        let reply = Reply::new(&mut buffer.bytes, rest, &mut self.written);
         run(
             &mut self.handler,
             &mut Exchange::new(request, body, scene, reply),

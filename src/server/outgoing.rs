@@ -44,7 +44,6 @@ impl Outgoing {
         started: Instant,
         log: &Log,
     ) {
-        self.body = framed.rest;
         if log.is_on() {
             let record = Record::new(request, framed.status, started, log, &mut self.arena);
             let end = self.buffer.bytes.len();

@@ -19,16 +19,17 @@ fn reply(command: &str, act: Act) -> Result<(String, bool), String> {
         ..Request::refused(b"")
     };
     let (mut out, mut written) = (b"before".to_vec(), b"of another".to_vec());
-    let mut reply = Reply::new(&mut out, &mut written);
+    let mut rest = Body::Empty;
+    let mut reply = Reply::new(&mut out, &mut rest, &mut written);
     act(&mut reply, &server);
     if let Some(misuse) = reply.misuse() {
         return Err(misuse.to_owned());
     }
     let framed = reply.finish(&request, &server, &Clock::new(), false);
-    let streams = framed.map_err(|error| error.to_string())?.rest;
+    framed.map_err(|error| error.to_string())?;
     let out = String::from_utf8(out).unwrap();
     let out = out.strip_prefix("before").unwrap();
-    Ok((out.to_owned(), !streams.is_empty()))
+    Ok((out.to_owned(), !rest.is_empty()))
 }
 
 fn begin(reply: &mut Reply<'_>, server: &ServerInfo, status: HttpStatus) {
