@@ -1,0 +1,76 @@
+"""slowhttptest, where it is installed: 500 clients of each of its kinds, each against a server of its own, all at once."""
+
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from . import Skip, check, fault, latencies
+from .client import Bystander, assert_serves
+from .content import pattern
+from .server import Server, Site, raise_descriptor_limit
+
+CLIENTS = 500
+PAGE = pattern("page", 1024)
+
+
+def attack(seconds, path, *options, least=CLIENTS):
+    """Runs it for at most so long, while somebody else asks on; the server must end all slow connections before it does."""
+    tool = shutil.which("slowhttptest")
+    if not tool:
+        raise Skip("slowhttptest is missing (apt-get install slowhttptest)")
+    raise_descriptor_limit(8192)
+    with Site(memory=True) as site, Server(site, "-q") as server:
+        site.file("page.bin", PAGE)
+        site.file("big.bin", pattern("big", 16 << 20))
+        assert_serves(server, "/page.bin", PAGE)
+        before = server.footprint()
+        command = [tool, "-c", str(CLIENTS), "-r", "250", "-l", str(seconds), "-p", "5", *options]
+        command += ["-u", f"http://{server.host}:{server.port}{path}"]
+        began = time.monotonic()
+        most = last = 0
+        ended = None
+        with (
+            Bystander(server, "/page.bin", PAGE, pause=0.05) as other,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+            ) as tool,
+        ):
+            try:
+                while tool.poll() is None and (age := time.monotonic() - began) < seconds - 1:
+                    last = server.sockets() - server.own_sockets
+                    most = max(most, last)
+                    # Its clients have come by then; two connections are the bystander's, one is a probe.
+                    if last <= 3 and age > CLIENTS / 250 + 1:
+                        ended = ended or age
+                    time.sleep(0.1)
+                if tool.poll() is not None:
+                    ended = ended or time.monotonic() - began
+            finally:
+                # It says what it has seen.
+                tool.send_signal(signal.SIGINT)
+            said = re.sub(r"\x1b\[[0-9;]*\w", "", tool.communicate(timeout=20)[0].decode(errors="replace"))
+        check("slow HTTP test status" in said, f"it says {said[-300:]!r}")
+        check(not re.search(r"service available:\s+NO", said), "service was not available")
+        check(most >= least, f"only {most} connections at a time")
+        check(ended, f"{last} of {most} connections are open after {seconds - 1} s; others: {latencies(other.took)}")
+        return (
+            f"{CLIENTS} connections, all ended by the server after {ended:.0f} s; {len(other.took)} requests of others: "
+            f"{latencies(other.took)}; {before.check(kib=4096, files=1)}"
+        )
+
+
+@fault("slow-headers", patient=True)
+def slow_headers():
+    return attack(20, "/page.bin", "-H", "-i", "2")
+
+
+@fault("slow-read", patient=True)
+def slow_read():
+    return attack(45, "/big.bin", "-X", "-n", "5", "-z", "32", "-w", "512", "-y", "1024")
+
+
+@fault("range-attack", patient=True)
+def range_attack():
+    return attack(20, "/page.bin", "-R", "-a", "5", "-b", "1000", least=0)

@@ -1,0 +1,239 @@
+"""What surrounds the process: its standard error, its scheduler, its clock, its port."""
+
+import ctypes
+import glob
+import os
+import signal
+import socket
+import subprocess
+import time
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from . import Skip, check, fault, wait_until
+from .client import Client, assert_serves, get
+from .content import pattern
+from .server import Server, Site, program
+
+PAGE = pattern("page", 1024)
+BIG = pattern("big", 32 << 20)
+DAY = 86_400
+# Head deadline of ServerConfig::default().
+HEAD_TIMEOUT = 10
+
+
+def serve_with_log(log, wrap=(), before=lambda: None):
+    """Answers enough requests with long log lines to fill any pipe, and ends in order."""
+    requests = 400
+    long = "/page.bin?" + "x" * 4000
+    with Site() as site, Server(site, log=log, wrap=wrap) as server:
+        site.file("page.bin", PAGE)
+        before()
+        footprint = None
+        with Client(server) as client:
+            for number in range(requests):
+                reply = client.ask(long)
+                check(
+                    (reply.status, reply.body) == (200, PAGE),
+                    f"request {number}: status {reply.status}, or wrong bytes",
+                )
+                if number == 50:
+                    footprint = server.memory()
+        grown = server.memory() - footprint
+        check(grown < 2048, f"{grown} KiB of memory more")
+        began = time.monotonic()
+        server.end()
+        took = time.monotonic() - began
+        check(took < 5, f"the end took {took:.1f} s")
+        return f"{requests} of {requests} served, memory {grown:+} KiB, exit code 0 after {took * 1000:.0f} ms"
+
+
+@fault("stderr-closed")
+def stderr_closed():
+    return serve_with_log(subprocess.DEVNULL, wrap=("sh", "-c", 'exec "$@" 2>&-', "sh"))
+
+
+@fault("stderr-full")
+def stderr_full():
+    with open("/dev/full", "w") as full:
+        return serve_with_log(full)
+
+
+@fault("stderr-dead-pipe")
+def stderr_dead_pipe():
+    reader, writer = os.pipe()
+    try:
+        return serve_with_log(writer, before=lambda: os.close(reader))
+    finally:
+        os.close(writer)
+
+
+@fault("stderr-unread")
+def stderr_unread():
+    reader, writer = os.pipe()
+    try:
+        return serve_with_log(writer)
+    finally:
+        os.close(reader)
+        os.close(writer)
+
+
+@fault("stopped", patient=True)
+def stopped():
+    """SIGSTOP for longer than a head may take: the time that the server stood still is not held against its clients."""
+    with Site() as site, Server(site) as server:
+        site.file("page.bin", PAGE)
+        site.file("big.bin", BIG)
+        assert_serves(server, "/page.bin", PAGE)
+        before = server.footprint()
+        idle = Client(server)
+        check(idle.ask("/page.bin").body == PAGE, "wrong bytes")
+        half = Client(server).send(b"GET /page.bin HTTP/1.1\r\nHo")
+        download = Client(server, window=65536).send(get("/big.bin"))
+        download.head()
+        time.sleep(0.1)
+        server.signal(signal.SIGSTOP)
+        crowd = [Client(server).send(get("/page.bin")) for _ in range(50)]
+        half.send(b"st: x\r\n\r\n")
+        idle.send(get("/page.bin"))
+        time.sleep(HEAD_TIMEOUT + 1)
+        server.signal(signal.SIGCONT)
+        began = time.monotonic()
+        for client in (idle, half, *crowd):
+            reply = client.reply()
+            check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
+            client.close()
+        took = time.monotonic() - began
+        check(download.take(len(BIG)) == BIG, "the download: wrong bytes")
+        download.close()
+        return (
+            f"after {HEAD_TIMEOUT + 1} s: an idle client, one within its request and 50 new ones served {took * 1000:.0f} ms "
+            f"after SIGCONT, a download went on; {before.check(files=1)}"
+        )
+
+
+def libfaketime():
+    for pattern_ in (
+        "/usr/lib/*/faketime/libfaketime.so.1",
+        "/usr/lib/faketime/libfaketime.so.1",
+        "/usr/lib64/faketime/libfaketime.so.1",
+    ):
+        for path in glob.glob(pattern_):
+            return path
+    raise Skip("libfaketime is missing (apt-get install faketime)")
+
+
+@fault("clock-stepped", patient=True)
+def clock_stepped():
+    """The clock of the wall goes a day forward and two back; the steady one, which nobody can set, does not."""
+    with Site() as site:
+        place = site.path.with_name(site.path.name + ".clock")
+
+        def step(days):
+            place.write_text(f"{days:+}d" if days else "+0")
+            return time.time() + days * DAY
+
+        step(0)
+        clock = {
+            "LD_PRELOAD": libfaketime(),
+            "FAKETIME_TIMESTAMP_FILE": str(place),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+        with Server(site, env=clock) as server:
+            path = site.file("page.bin", PAGE)
+            assert_serves(server, "/page.bin", PAGE)
+            before = server.footprint()
+            with Client(server) as kept:
+                tag = kept.ask("/page.bin").fields["etag"]
+                for days in (1, -1, 0):
+                    expected = step(days)
+                    # The head deadline runs across the next step, too.
+                    slow = Client(server).send(b"GET /page.bin HTTP/1.1\r\n")
+                    began = time.monotonic()
+                    reply = kept.ask("/page.bin")
+                    date = parsedate_to_datetime(reply.fields["date"]).timestamp()
+                    check(abs(date - expected) < 5, f"Date is {reply.fields['date']} at {days:+} days")
+                    modified = parsedate_to_datetime(reply.fields["last-modified"]).timestamp()
+                    check(modified <= date, f"Last-Modified is in the future at {days:+} days")
+                    check((reply.body, reply.fields["etag"]) == (PAGE, tag), "wrong bytes or tag")
+                    check(kept.ask("/page.bin", f"If-None-Match: {tag}").status == 304, "not known any more")
+                    fresh = pattern(f"fresh {days}", 1024)
+                    path.write_bytes(fresh)
+                    check(kept.ask("/page.bin").body == fresh, "a stale reply")
+                    path.write_bytes(PAGE)
+                    tag = kept.ask("/page.bin").fields["etag"]
+                    if days == 1:
+                        slow.socket.settimeout(20)
+                        first = slow, began
+                    else:
+                        slow.close()
+                # Opened a day ahead, two days ago: neither sooner nor later than on any other day.
+                reply = first[0].reply()
+                took = time.monotonic() - first[1]
+                check(reply.status == 408, f"status {reply.status}")
+                check(HEAD_TIMEOUT - 0.1 < took < HEAD_TIMEOUT + 1, f"408 after {took:.1f} s")
+                first[0].close()
+                check(kept.ask("/page.bin").body == PAGE, "the kept connection was given up")
+            log = server.last_words(1 << 20).count(time.strftime("%d/%b/%Y", time.gmtime(time.time() + DAY)))
+            check(log > 0, "the log does not follow the clock")
+            place.unlink()
+            return (
+                f"+1, −1 and 0 days: Date and log follow, Last-Modified never ahead of Date, nothing stale; "
+                f"408 after {took:.1f} s, a kept connection stays; {before.check(files=1)}"
+            )
+
+
+@fault("port-taken")
+def port_taken():
+    with Site() as site, Server(site, "-n", "2") as server:
+        site.file("page.bin", PAGE)
+        for loops in ("1", "2"):
+            command = [program(), str(server.port), "-b", server.host, "-n", loops]
+            done = subprocess.run(command, capture_output=True, timeout=10, check=False)
+            said = done.stderr.decode()
+            check(done.returncode == 1, f"exit code {done.returncode}")
+            check(said.count("\n") == 1 and "in use" in said and str(server.port) in said, f"it says {said!r}")
+            for _ in range(20):
+                assert_serves(server, "/page.bin", PAGE)
+        return f"exit code 1 and one line ({said.strip()}); whoever has the port serves on"
+
+
+def listening_sockets(server):
+    """The numbers of a process's descriptors that listen."""
+    inodes = set()
+    for line in Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == "0A":
+            inodes.add(f"socket:[{fields[9]}]")
+    folder = f"/proc/{server.pid}/fd"
+    return [int(name) for name in os.listdir(folder) if os.readlink(f"{folder}/{name}") in inodes]
+
+
+def take_descriptor(server, number):
+    """Takes a socket out of another process: the same one, not a copy (pidfd_getfd, Linux 5.6)."""
+    process = os.pidfd_open(server.pid)
+    taken = ctypes.CDLL(None, use_errno=True).syscall(438, process, number, 0)
+    os.close(process)
+    if taken < 0:
+        raise Skip(f"sockets of other processes cannot be had here: {os.strerror(ctypes.get_errno())}")
+    return socket.socket(fileno=taken)
+
+
+@fault("listener-dies")
+def listener_dies():
+    """One of two listening sockets is shut down behind the server's back."""
+    with Site() as site, Server(site, "-b", "127.0.0.2") as server:
+        site.file("page.bin", PAGE)
+        assert_serves(server, "/page.bin", PAGE)
+        listeners = listening_sockets(server)
+        check(len(listeners) == 2, f"{len(listeners)} sockets listen")
+        dying = take_descriptor(server, listeners[0])
+        dying.shutdown(socket.SHUT_RD)
+        dying.close()
+        wait_until("the server has ended", lambda: not server.is_alive())
+        code, said = server.process.wait(), server.last_words().splitlines()[-1:]
+        server.has_ended = True
+        check(code == 1 and said and said[0].startswith("httpoll: "), f"exit code {code}, it says {said}")
+        return f"exit code 1 and a line ({said[0]})"

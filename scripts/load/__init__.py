@@ -1,0 +1,1 @@
+"""Everything at once, and every reply checked: what scripts/soak is made of."""
