@@ -153,6 +153,7 @@
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | figures | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 
 #[cfg(not(target_os = "linux"))]
@@ -175,6 +176,7 @@ pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
 pub use http::headers::Headers;
 pub use http::status::HttpStatus;
+pub use server::confinement::{Confined, Confinement};
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};

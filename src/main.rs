@@ -26,6 +26,8 @@ fn run(command: Command) -> Result<(), Failure> {
 
 fn serve(options: &Options) -> Result<(), Failure> {
     let handler = options.handler()?;
+    let confinement = options.confinement(&handler)?;
+    let user = options.user()?;
     let addresses = options.addresses()?;
     cli::raise_descriptor_limit();
     let mut server = ThreadingHttpServer::bind_with(
@@ -35,7 +37,10 @@ fn serve(options: &Options) -> Result<(), Failure> {
         options.loops,
     )?;
     server.shutdown_on_signals(cli::banner::farewell)?;
-    cli::banner::print(&cli::banner::greeting(server.server_addresses()))?;
+    let greeting = cli::banner::greeting(server.server_addresses());
+    cli::privileges::give_up_root(user.as_ref())?;
+    cli::privileges::confine(confinement);
+    cli::banner::print(&greeting)?;
     Ok(server.serve_forever()?)
 }
 

@@ -1,6 +1,7 @@
 //! The command line: what can be typed, and what it means for the server.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
@@ -8,11 +9,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::thread::available_parallelism;
 
-use httpoll::{LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler};
+use httpoll::{Confinement, LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler};
+use nix::unistd::User;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) mod banner;
 pub(crate) mod calibrate;
+pub(crate) mod privileges;
 mod typed;
 
 use typed::Typed;
@@ -41,6 +44,7 @@ Usage: httpoll [OPTIONS] [PORT]
                               SIGUSR1 asks for it at any time
       --calibrate             measure for 3 seconds what this kernel gives any server,
                               say how to compare, and end
+      --user NAME             become this user once the port is open; for root alone
   -c, --config FILE           options, one per line, # comments; the command line wins
   -h, --help                  show this
   -V, --version               show the version
@@ -88,6 +92,7 @@ pub(crate) struct Options {
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
+    user: Option<String>,
     pub(crate) loops: NonZeroUsize,
     pub(crate) config: ServerConfig,
 }
@@ -150,6 +155,7 @@ impl Options {
             no_listing: typed.no_listing,
             follow_symlinks: typed.follow_symlinks,
             dotfiles: typed.dotfiles,
+            user: typed.user,
             loops: typed
                 .loops
                 .as_deref()
@@ -182,6 +188,27 @@ impl Options {
         handler.list_directories = !self.no_listing;
         handler.dotfiles = self.dotfiles;
         Ok(handler)
+    }
+
+    /// Says what the process has to read once it serves: below the directory, and wherever links may lead that are followed.
+    /// Of the directory of a single file, the names are of no interest.
+    pub(crate) fn confinement(
+        &self,
+        handler: &SimpleHttpRequestHandler,
+    ) -> Result<Confinement, Failure> {
+        let confinement = Confinement::new();
+        Ok(if self.follow_symlinks {
+            confinement.read_below(File::open("/")?)
+        } else if self.directory.is_file() {
+            confinement.read_files_below(handler.directory()?)
+        } else {
+            confinement.read_below(handler.directory()?)
+        })
+    }
+
+    /// Finds the user to become once the port is open.
+    pub(crate) fn user(&self) -> Result<Option<User>, Failure> {
+        self.user.as_deref().map(privileges::find_user).transpose()
     }
 
     /// Finds the addresses to listen on; every address that a name has.

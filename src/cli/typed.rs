@@ -28,6 +28,7 @@ pub(crate) struct Typed {
     pub(crate) quiet: bool,
     pub(crate) report: bool,
     pub(crate) calibrate: bool,
+    pub(crate) user: Option<String>,
     config: Option<PathBuf>,
 }
 
@@ -51,6 +52,7 @@ impl Typed {
             quiet: flag(&mut arguments, ["-q", "--quiet"]),
             report: flag(&mut arguments, "--report"),
             calibrate: flag(&mut arguments, "--calibrate"),
+            user: last(texts(&mut arguments, "", "--user")?),
             config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
             port: None,
         };
@@ -137,6 +139,7 @@ impl Typed {
             log_format: self.log_format.or(other.log_format),
             report: self.report || other.report,
             calibrate: self.calibrate || other.calibrate,
+            user: self.user.or(other.user),
             config: self.config.or(other.config),
         }
     }

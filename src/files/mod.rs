@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -119,6 +120,15 @@ impl SimpleHttpRequestHandler {
             cache: RefCell::new(Cache::new()),
             path: Vec::new(),
         })
+    }
+
+    /// Returns the directory that is served, opened, for a [`Confinement`](crate::Confinement): of a single file, the one that it
+    /// is in.
+    ///
+    /// # Errors
+    /// There is no descriptor left.
+    pub fn directory(&self) -> io::Result<OwnedFd> {
+        self.root.directory()
     }
 
     /// Puts `translate_path` in place of the usual mapping from target to path below the directory. Segments `.` and `..` of

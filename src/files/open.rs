@@ -63,6 +63,10 @@ impl Root {
         })
     }
 
+    pub(crate) fn directory(&self) -> io::Result<OwnedFd> {
+        self.directory.try_clone()
+    }
+
     /// Opens the regular file or directory (or what else is there: the caller asks fstat) at `path`, which has no `..` and no
     /// leading slash; the empty path is the directory itself.
     ///

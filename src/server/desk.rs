@@ -57,11 +57,11 @@ pub(crate) enum Answered {
 }
 
 impl<H: BaseHttpRequestHandler> Desk<H> {
-    pub(crate) fn new(handler: H, server: ServerInfo, mailbox: Arc<Mailbox>) -> Self {
+    pub(crate) fn new(handler: H, server: ServerInfo, mailbox: Arc<Mailbox>, log: Log) -> Self {
         Self {
             handler,
             clock: Clock::new(),
-            log: Log::new(server.config().log_format),
+            log,
             server,
             outgoing: Outgoing::default(),
             mailbox,

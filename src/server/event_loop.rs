@@ -14,6 +14,7 @@ use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::answering::Readable;
+use super::confinement;
 use super::connection::Connection;
 use super::desk::Desk;
 use super::handle::ServerHandle;
@@ -194,9 +195,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn report(&mut self) {
         let counters = self.desk.server.counters();
         self.desk.log.text(format_args!(
-            "httpoll: loop {} of {}\n{counters}\n",
+            "httpoll: loop {} of {}\nconfinement     {}\n{counters}\n",
             self.index + 1,
-            self.handle.loops()
+            self.handle.loops(),
+            confinement::in_force()
         ));
     }
 

@@ -18,6 +18,7 @@ use super::state::Outcome;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
+use crate::handler::log::Log;
 use crate::handler::mailbox::{Content, Mailbox};
 use crate::handler::server_info::ServerInfo;
 use crate::wire::transport::Transport;
@@ -68,8 +69,9 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         let waiting = Arc::new(Mutex::new(thread::current()));
         let sleeper = Arc::clone(&waiting);
         let mailbox = Mailbox::new(move || lock(&sleeper).unpark());
-        let mut desk = Desk::new(handler, info, mailbox);
-        desk.log.mute();
+        let mut log = Log::new(info.config().log_format);
+        log.mute();
+        let desk = Desk::new(handler, info, mailbox, log);
         Self {
             desk,
             scratch: vec![0; SCRATCH],

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 mod answering;
+pub(crate) mod confinement;
 mod connection;
 mod desk;
 mod event_loop;
@@ -23,6 +24,7 @@ pub use handle::ServerHandle;
 
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use desk::Desk;
 use event_loop::{EventLoop, NOBODY};
@@ -86,7 +88,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let addresses = local_addresses(&listeners)?;
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
-        let desk = new_desk(handler, config, &addresses, &handle, 0)?;
+        let log = Log::new(config.log_format);
+        let desk = new_desk(handler, config, &addresses, &handle, 0, log)?;
         let event_loop = EventLoop::new(endpoint, desk, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
@@ -238,8 +241,9 @@ fn new_desk<H: BaseHttpRequestHandler>(
     addresses: &[SocketAddr],
     handle: &ServerHandle,
     index: usize,
+    log: Log,
 ) -> io::Result<Desk<H>> {
     let server = ServerInfo::new(&handler, config, addresses);
     server.check()?;
-    Ok(Desk::new(handler, server, handle.mailbox(index)))
+    Ok(Desk::new(handler, server, handle.mailbox(index), log))
 }

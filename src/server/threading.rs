@@ -13,6 +13,7 @@ use super::signals::ShutdownSignals;
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 
 /// A server of several loops, each in a thread of its own and with a handler of its own: clones of the one that is given.
@@ -20,6 +21,8 @@ use crate::handler::server_info::ServerInfo;
 #[doc(alias = "ThreadingMixIn")]
 pub struct ThreadingHttpServer<H> {
     endpoints: Vec<Endpoint>,
+    /// Standard error for each loop, opened before the process is confined.
+    logs: Vec<Log>,
     handler: H,
     config: ServerConfig,
     addresses: Vec<SocketAddr>,
@@ -70,8 +73,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
         }
         let handle = ServerHandle::new(endpoints.iter().map(|endpoint| endpoint.poll.registry()))?;
+        let logs = endpoints
+            .iter()
+            .map(|_| Log::new(config.log_format))
+            .collect();
         Ok(Self {
             endpoints,
+            logs,
             handler,
             config,
             addresses,
@@ -109,14 +117,15 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     pub fn serve_forever(self) -> io::Result<()> {
         let Self {
             endpoints,
+            logs,
             handler,
             config,
             addresses,
             handle,
             signals,
         } = self;
-        let run_loop = |(index, endpoint), handler: H, signals: Option<ShutdownSignals>| {
-            let desk = new_desk(handler, config.clone(), &addresses, &handle, index)?;
+        let run_loop = |(index, (endpoint, log)), handler: H, signals: Option<ShutdownSignals>| {
+            let desk = new_desk(handler, config.clone(), &addresses, &handle, index, log)?;
             let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
             event_loop.serve_forever()
@@ -128,7 +137,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             served
         };
         thread::scope(|scope| {
-            let mut numbered = endpoints.into_iter().enumerate();
+            let mut numbered = endpoints.into_iter().zip(logs).enumerate();
             let Some(first) = numbered.next() else {
                 return Ok(());
             };

@@ -39,6 +39,7 @@ fn help_names_every_option() {
             "-q, --quiet",
             "--report",
             "--calibrate",
+            "--user",
             "-c, --config",
             "-V, --version",
         ] {

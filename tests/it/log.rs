@@ -7,7 +7,7 @@ use std::thread;
 
 use rustix::process::Signal;
 
-use crate::support::{Client, Json, Server, Site, command, get, request};
+use crate::support::{Client, Json, Server, Site, command, get, request, without_warnings};
 
 /// Takes a line of the common format apart: request line, status, bytes, and what follows.
 #[track_caller]
@@ -268,7 +268,7 @@ fn a_log_that_nobody_reads_stalls_nobody() {
     }
     server.signal(Signal::TERM);
     server.wait();
-    let log = reading.join().unwrap();
+    let log = without_warnings(&reading.join().unwrap());
     let lost: usize = log.lines().filter_map(lost).sum();
     let logged = log
         .lines()

@@ -18,6 +18,7 @@ mod closing;
 mod concurrency;
 mod conditional;
 mod config;
+mod confinement;
 mod expect;
 mod failures;
 mod framing;

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source};
 
 use crate::client::{Client, PATIENCE};
+use crate::confinement;
 use crate::handlers::send_text;
 
 #[derive(Debug)]
@@ -53,10 +54,16 @@ impl Child {
 
     /// Starts this test program again, as a server with one of the handlers below.
     pub(crate) fn handler(name: &str) -> Self {
+        Self::handler_for(name, Path::new(""))
+    }
+
+    /// The same for a handler that is told of a directory.
+    pub(crate) fn handler_for(name: &str, directory: &Path) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--exact", "child::serve", "--ignored", "--nocapture"])
-            .env("HTTPOLL_HANDLER", name);
+            .env("HTTPOLL_HANDLER", name)
+            .env("HTTPOLL_DIRECTORY", directory);
         Self::start(&mut command)
     }
 
@@ -152,6 +159,9 @@ fn serve() {
         Ok("discarding") => run(Discarding),
         Ok("failing") => run(Failing),
         Ok("endless") => run(EndlessStream),
+        Ok(name) if name.starts_with("trying") => {
+            confinement::serve(name, Path::new(&env::var_os("HTTPOLL_DIRECTORY").unwrap()));
+        }
         _ => {}
     }
 }

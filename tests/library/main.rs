@@ -7,6 +7,7 @@ mod bodies;
 mod child;
 mod client;
 mod composition;
+mod confinement;
 mod cpython;
 mod deferred;
 mod errors;

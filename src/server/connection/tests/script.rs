@@ -10,6 +10,7 @@ use super::super::{Connection, State};
 use super::handler::Handler;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::log::Log;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::server_info::ServerInfo;
 use crate::http::date;
@@ -158,7 +159,8 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             resets: 0,
         };
         let info = ServerInfo::new(&handler, config, &[]);
-        let mut desk = Desk::new(handler, info, Mailbox::new(|| ()));
+        let log = Log::new(info.config().log_format);
+        let mut desk = Desk::new(handler, info, Mailbox::new(|| ()), log);
         // RFC 9110's example; the loop alone reads the clock, so this stands still.
         desk.clock.unix = 784_111_777;
         desk.clock.imf_fixdate = date::imf_fixdate(desk.clock.unix);

@@ -1,0 +1,86 @@
+//! What the program gives up before it serves: root, and all that serving does not need.
+
+use std::ffi::CString;
+use std::fmt::Display;
+use std::io::{self, Write as _};
+
+use httpoll::Confinement;
+use nix::errno::Errno;
+use nix::unistd::{
+    Gid, Uid, User, geteuid, getresgid, getresuid, initgroups, setresgid, setresuid,
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::Failure;
+
+/// Finds the user that `--user` names, before there is a socket that nobody serves.
+pub(crate) fn find_user(name: &str) -> Result<User, Failure> {
+    let shown = name.escape_debug();
+    if !geteuid().is_root() {
+        return Err(Failure::Run(format!(
+            "only root can become {shown} (--user)"
+        )));
+    }
+    match User::from_name(name) {
+        Ok(Some(user)) if user.uid.is_root() => {
+            Err(Failure::Run(format!("{shown} is root, too (--user)")))
+        }
+        Ok(Some(user)) => Ok(user),
+        Ok(None) => Err(Failure::Run(format!("no such user: {shown} (--user)"))),
+        Err(error) => Err(Failure::Run(format!(
+            "cannot look up the user {shown} (--user): {}",
+            io::Error::from(error)
+        ))),
+    }
+}
+
+/// Becomes `user` for good; without one, root is told that it could.
+pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), Failure> {
+    match user {
+        Some(user) => switch(user).map_err(|error| {
+            let name = user.name.escape_debug();
+            let error = io::Error::from(error);
+            Failure::Run(format!("cannot become {name} (--user): {error}"))
+        }),
+        None if geteuid().is_root() => {
+            warn("serving as root; --user NAME gives that up once the port is open");
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+fn switch(user: &User) -> Result<(), Errno> {
+    let (uid, gid) = (user.uid, user.gid);
+    let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
+    initgroups(&name, gid)?;
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    // That there is no way back is seen by trying it.
+    let root = Gid::from_raw(0);
+    let is_root_again = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok()
+        || gid != root && setresgid(root, root, root).is_ok();
+    let (users, groups) = (getresuid()?, getresgid()?);
+    let is_user = [users.real, users.effective, users.saved] == [uid; 3]
+        && [groups.real, groups.effective, groups.saved] == [gid; 3];
+    if is_root_again || !is_user {
+        return Err(Errno::EPERM);
+    }
+    Ok(())
+}
+
+/// Confines the process as far as this kernel can; what is missing is said.
+pub(crate) fn confine(confinement: Confinement) {
+    if let Some(missing) = confinement.enforce().missing() {
+        warn(format_args!("not confined by {missing}"));
+    }
+}
+
+/// Says what the user should know, unless nobody reads on.
+fn warn(warning: impl Display) {
+    let stderr = io::stderr();
+    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
+    if poll(&mut fds, Some(&Timespec::default())) != Ok(0) {
+        let _ = writeln!(io::stderr(), "httpoll: {warning}");
+    }
+}

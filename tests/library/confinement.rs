@@ -1,0 +1,250 @@
+//! What a handler can still do in a process that is confined: one handler that tries everything, with confinement and
+//! without.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, thread};
+
+use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HttpServer};
+use rustix::process::{getpid, getppid, getuid, test_kill_process};
+use rustix::thread::set_thread_uid;
+use tempfile::TempDir;
+
+use crate::child::Child;
+use crate::client::{Client, post};
+use crate::handlers::send_text;
+
+/// Serves a handler that tries what it is asked to, confined as `name` says.
+pub(crate) fn serve(name: &str, directory: &Path) {
+    let mut server = HttpServer::bind("127.0.0.1:0", Trying).unwrap();
+    println!("\nhttp://{}/", server.info().addresses()[0]);
+    let read_only = || Confinement::new().read_below(File::open(directory).unwrap());
+    let temporary = || File::open(env::temp_dir()).unwrap();
+    let confinement = match name {
+        "trying" => None,
+        "trying, confined" => Some(read_only()),
+        "trying, confined to files" => {
+            Some(Confinement::new().read_files_below(File::open(directory).unwrap()))
+        }
+        _ => Some(read_only().write_below(temporary())),
+    };
+    if let Some(confinement) = confinement {
+        eprintln!("in force: {}", confinement.enforce());
+    }
+    server.serve_forever().unwrap();
+}
+
+/// Tries what the first segment of the path says with the path that follows; says `done`, or the kind of the error.
+struct Trying;
+
+impl BaseHttpRequestHandler for Trying {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let path = exchange.path().strip_prefix('/').unwrap();
+        let (what, path) = path.split_once('/').unwrap_or((path, ""));
+        let path = Path::new("/").join(path);
+        let said = match attempt(what, &path) {
+            Ok(()) => "done".to_owned(),
+            Err(error) => format!("{:?}", error.kind()),
+        };
+        send_text(exchange, &said)
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let length = exchange.body_length().to_string();
+        send_text(exchange, &length)
+    }
+}
+
+fn attempt(what: &str, path: &Path) -> io::Result<()> {
+    match what {
+        "read" => fs::read(path).map(drop),
+        "list" => fs::read_dir(path).map(drop),
+        "write" => fs::write(path, "written"),
+        "append" => File::options().append(true).open(path).map(drop),
+        "remove" => fs::remove_file(path),
+        "rename" => fs::rename(path, path.with_extension("renamed")),
+        "link" => fs::hard_link(path, path.with_extension("linked")),
+        "symlink" => symlink("/etc", path),
+        "mkdir" => fs::create_dir(path),
+        "chmod" => fs::set_permissions(path, Permissions::from_mode(0o777)),
+        "touch" => File::open(path)?.set_modified(std::time::UNIX_EPOCH),
+        "spawn" => Command::new(path).status().map(drop),
+        // It returns only where it fails.
+        "execute" => Err(Command::new(path).exec()),
+        "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
+        "connect" => TcpStream::connect("127.0.0.1:9").map(drop),
+        "udp" => UdpSocket::bind("127.0.0.1:0").map(drop),
+        "unix" => UnixStream::connect(path).map(drop),
+        "user" => Ok(set_thread_uid(getuid())?),
+        "signal-parent" => Ok(test_kill_process(getppid().unwrap())?),
+        "signal-self" => Ok(test_kill_process(getpid())?),
+        "thread" => thread::Builder::new()
+            .spawn(|| ())
+            .map(|thread| thread.join().unwrap()),
+        _ => Err(ErrorKind::Unsupported.into()),
+    }
+}
+
+/// A directory to read from, with a secret beside it.
+struct Place {
+    _base: TempDir,
+    directory: PathBuf,
+    secret: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let base = tempfile::tempdir().unwrap();
+        let (directory, secret) = (base.path().join("served"), base.path().join("secret"));
+        fs::create_dir(&directory).unwrap();
+        fs::write(directory.join("file"), "file").unwrap();
+        fs::write(&secret, "secret").unwrap();
+        symlink(&secret, directory.join("link")).unwrap();
+        symlink("/bin/true", directory.join("true")).unwrap();
+        fs::copy("/bin/true", directory.join("own-true")).unwrap();
+        Self {
+            _base: base,
+            directory,
+            secret,
+        }
+    }
+
+    fn at(&self, name: &str) -> String {
+        self.directory.join(name).display().to_string()
+    }
+}
+
+fn tried(client: &mut Client, what: &str, path: &str) -> String {
+    client.get(&format!("/{what}{path}")).text().to_owned()
+}
+
+/// Starts the handler confined, or says why that shows nothing here.
+fn confined(name: &str, place: &Place) -> Option<Child> {
+    let child = Child::handler_for(name, &place.directory);
+    let said = child.errors_with("in force: ", 1);
+    let all = "in force: Landlock (ABI ";
+    if said.contains(all) && said.contains(", no new privileges, seccomp\n") {
+        return Some(child);
+    }
+    eprintln!("skipped: this kernel cannot confine: {}", said.trim_end());
+    None
+}
+
+#[test]
+fn a_confined_handler_is_refused_what_serving_does_not_need() {
+    let place = Place::new();
+    let Some(child) = confined("trying, confined", &place) else {
+        return;
+    };
+    let unconfined = Child::handler_for("trying", &place.directory);
+    let (mut free, mut client) = (unconfined.client(), child.client());
+    // Whoever is free shows that each attempt is one. What destroys comes last.
+    let file = place.at("file");
+    let secret = place.secret.display().to_string();
+    let attempts = [
+        ("read", "/etc/passwd"),
+        ("read", &secret),
+        ("read", &place.at("link")),
+        ("list", "/etc"),
+        ("write", &file),
+        ("write", &place.at("new")),
+        ("append", &file),
+        ("mkdir", &place.at("new-directory")),
+        ("symlink", &place.at("new-link")),
+        ("link", &file),
+        ("chmod", &file),
+        ("touch", &file),
+        ("write", &format!("{secret}-2")),
+        ("spawn", "/bin/true"),
+        ("spawn", &place.at("own-true")),
+        ("listen", ""),
+        ("udp", ""),
+        ("user", ""),
+        ("signal-parent", ""),
+        ("rename", &file),
+        ("remove", &place.at("own-true")),
+    ];
+    for (what, path) in attempts {
+        let refused = tried(&mut client, what, path);
+        assert_eq!(refused, "PermissionDenied", "{what} {path}");
+        assert_eq!(tried(&mut free, what, path), "done", "{what} {path}");
+    }
+    // Free, these fail for another reason, or never return.
+    for (what, path) in [
+        ("execute", "/bin/true"),
+        ("connect", ""),
+        ("unix", "/no/such/socket"),
+    ] {
+        let refused = tried(&mut client, what, path);
+        assert_eq!(refused, "PermissionDenied", "{what} {path}");
+    }
+}
+
+#[test]
+fn a_confined_handler_can_do_what_serving_needs() {
+    let place = Place::new();
+    let Some(child) = confined("trying, confined", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    for (what, path) in [
+        ("read", place.at("file")),
+        ("list", place.at("")),
+        ("thread", String::new()),
+        ("signal-self", String::new()),
+    ] {
+        assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
+    }
+    assert_eq!(client.send(post("/", "x")).reply().text(), "1");
+}
+
+#[test]
+fn where_only_files_are_read_their_names_are_not() {
+    let place = Place::new();
+    let Some(child) = confined("trying, confined to files", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    assert_eq!(tried(&mut client, "read", &place.at("file")), "done");
+    let listed = tried(&mut client, "list", &place.at(""));
+    assert_eq!(listed, "PermissionDenied");
+}
+
+#[test]
+fn what_may_be_written_is_said_before() {
+    let place = Place::new();
+    let Some(child) = confined("trying, writing", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    // Large bodies go to the temporary directory.
+    let large = "x".repeat(100_000);
+    assert_eq!(client.send(post("/", &large)).reply().text(), "100000");
+    let new = place.secret.with_file_name("new");
+    let new = new.display().to_string();
+    for what in ["write", "append", "read", "chmod", "rename"] {
+        assert_eq!(tried(&mut client, what, &new), "done", "{what}");
+    }
+    for (what, path) in [
+        ("read", "/etc/passwd"),
+        ("write", "/etc/httpoll-test"),
+        ("execute", "/bin/true"),
+        ("spawn", &place.at("own-true")),
+        ("listen", ""),
+    ] {
+        let refused = tried(&mut client, what, path);
+        assert_eq!(refused, "PermissionDenied", "{what} {path}");
+    }
+
+    let Some(child) = confined("trying, confined", &place) else {
+        return;
+    };
+    let reply = child.client().send(post("/", &large)).reply();
+    assert_eq!(reply.status, 507, "there is no room for it");
+}
