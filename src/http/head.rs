@@ -11,7 +11,7 @@ use crate::config::ServerConfig;
 /// More field lines than this are refused with 431.
 pub(crate) const MAX_FIELDS: usize = 100;
 /// Empty lines before a request line that are forgiven (RFC 9112 §2.2).
-const MAX_EMPTY_LINES: u8 = 4;
+pub(super) const MAX_EMPTY_LINES: u8 = 4;
 
 /// Where a complete head stands in the bytes that were searched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +49,9 @@ impl HeadSearch {
                     return Err(RequestError::RequestLine);
                 }
             } else {
+                if self.lines == 0 {
+                    self.check_first(bytes)?;
+                }
                 self.check_limits(next, config)?;
                 self.lines += 1;
                 if self.lines > MAX_FIELDS + 1 {
@@ -60,11 +63,17 @@ impl HeadSearch {
             }
             self.line = next;
         }
+        self.check_first(bytes)?;
+        self.check_limits(bytes.len(), config).map(|()| None)
+    }
+
+    /// Refuses what cannot become a request by its first byte; a CR may be that of an empty line.
+    fn check_first(&self, bytes: &[u8]) -> Result<(), RequestError> {
         match bytes.get(self.start) {
             Some(first) if !is_token_byte(*first) && *first != b'\r' => {
                 Err(RequestError::RequestLine)
             }
-            _ => self.check_limits(bytes.len(), config).map(|()| None),
+            _ => Ok(()),
         }
     }
 

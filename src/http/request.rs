@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use memchr::memchr;
 
 use super::framing::{Facts, Framing};
-use super::head::{HeadSearch, HeadSpan, MAX_FIELDS};
+use super::head::{HeadSearch, HeadSpan, MAX_EMPTY_LINES, MAX_FIELDS};
 use super::headers::Headers;
 use super::status::HttpStatus;
 use super::token::{is_host, is_token, is_token_byte};
@@ -81,11 +81,12 @@ impl RequestError {
 
 /// Returns the request line at the start of `head`, without its end: for the log, also of a head that is refused.
 pub(crate) fn request_line(head: &[u8]) -> &[u8] {
-    let start = head
-        .iter()
-        .position(|byte| !matches!(byte, b'\r' | b'\n'))
-        .unwrap_or(head.len());
-    let line = &head[start..];
+    let mut line = head;
+    // Not one more than is forgiven: what comes behind it may not have come yet.
+    for _ in 0..MAX_EMPTY_LINES {
+        let rest = line.strip_prefix(b"\r").unwrap_or(line);
+        line = rest.strip_prefix(b"\n").unwrap_or(line);
+    }
     without_cr(&line[..memchr(b'\n', line).unwrap_or(line.len())])
 }
 
@@ -128,7 +129,9 @@ impl<'a> Request<'a> {
     /// Stands for a head that is refused: what can be known of it, for the reply and the log.
     pub(crate) fn refused(head: &'a [u8]) -> Self {
         let requestline = request_line(head);
-        let is_head = words(requestline).next() == Some(b"HEAD");
+        // Blanks before it are refused before it may have come.
+        let is_head =
+            requestline.starts_with(b"HEAD") && words(requestline).next() == Some(b"HEAD");
         Self {
             requestline,
             command: if is_head { "HEAD" } else { "" },

@@ -197,11 +197,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             }
         });
         let too_much = *length > limit;
-        let refusal = match (decoded, stored) {
-            (Err(error), _) => Some(error),
-            (Ok(_), Err(_)) => Some(RequestError::Storage),
-            _ if too_much && body.is_some() => Some(RequestError::BodyTooLarge),
-            (Ok(false), Ok(())) if !too_much => return Some(Stop::Then(Then::ReadBody(request))),
+        // In the order in which they came about: what stands behind it may be yet to come.
+        let refusal = match (stored, decoded) {
+            (Err(_), _) => Some(RequestError::Storage),
+            _ if too_much => body.is_some().then_some(RequestError::BodyTooLarge),
+            (_, Err(error)) => Some(error),
+            (_, Ok(false)) => return Some(Stop::Then(Then::ReadBody(request))),
             _ => None,
         };
         if let Some(error) = refusal {

@@ -232,3 +232,39 @@ fn a_clock_that_is_set_back_puts_no_kept_file_in_the_future() {
     assert_eq!(reply.text(), "a file");
     assert_eq!(reply.field("Last-Modified"), reply.field("Date"));
 }
+
+/// The status of the only reply to `request`, which is the same whether it comes whole or byte by byte.
+fn status(request: &[u8], method: &str) -> u16 {
+    let limits = ServerConfig {
+        max_request_line: 100,
+        max_body: 10,
+        ..config()
+    };
+    let whole = MemoryServer::with_config(answering(|_| Ok(())), limits.clone()).respond(request);
+    let server = Running::with(limits, || answering(|_| Ok(())));
+    let mut client = server.client();
+    for byte in request {
+        // Once it is refused, the rest may find a closed door.
+        if client.stream.write_all(&[*byte]).is_err() {
+            break;
+        }
+    }
+    let status = Reply::all(&whole, &[method])[0].status;
+    assert_eq!(client.half_close().reply_to(method).status, status);
+    status
+}
+
+#[test]
+fn a_refusal_is_the_same_wherever_its_request_was_cut() {
+    let long = format!(" GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100));
+    assert_eq!(status(long.as_bytes(), "GET"), 400);
+    // What is too much comes before what is wrong.
+    let chunked =
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890wrong";
+    assert_eq!(status(chunked.as_bytes(), "POST"), 413);
+    // It is refused before it is known to be a HEAD.
+    let empty_lines = "\n\n\n\n\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(status(empty_lines.as_bytes(), "GET"), 400);
+    let blank = " HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(status(blank.as_bytes(), "GET"), 400);
+}
