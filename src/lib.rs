@@ -181,3 +181,12 @@ pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};
 pub use wire::source::{Fill, Source};
+
+/// What must hold for any bytes: for `fuzz/` alone, and no part of a build without it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod properties {
+    pub use crate::files::properties::{listing, path};
+    pub use crate::http::properties::{chunked, head, range};
+    pub use crate::server::check_connection as connection;
+}

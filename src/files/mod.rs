@@ -13,6 +13,8 @@ mod guess_type;
 mod list_directory;
 mod open;
 mod overrides;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod resource;
 mod send_file;
 mod send_head;

@@ -11,6 +11,8 @@ pub(crate) mod decimal;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod status;

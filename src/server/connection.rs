@@ -436,5 +436,5 @@ impl<T: Transport> Connection<T> {
     }
 }
 
-#[cfg(test)]
-mod tests;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod tests;

@@ -22,6 +22,9 @@ mod timers;
 
 pub use handle::ServerHandle;
 
+#[cfg(any(test, fuzzing))]
+pub use connection::tests::properties::connection as check_connection;
+
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;

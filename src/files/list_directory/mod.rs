@@ -8,6 +8,8 @@ mod format;
 mod html;
 mod json;
 mod order;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 mod reader;
 mod text;
 

@@ -1,10 +1,30 @@
 //! The machine under a scripted transport: every row of its state table, every split of its input, every short write.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test says what must hold by panicking where it does not; some of this is for `fuzz/`, too"
+)]
+#![cfg_attr(
+    fuzzing,
+    allow(
+        dead_code,
+        reason = "fuzzing has one property, and needs less of the stage"
+    )
+)]
 
+#[cfg(test)]
 mod bodies;
+#[cfg(test)]
 mod budgets;
+#[cfg(test)]
 mod closing;
 mod handler;
+mod model;
+pub(crate) mod properties;
+#[cfg(test)]
 mod replies;
 mod script;
+#[cfg(test)]
 mod splits;
+#[cfg(test)]
 mod states;

@@ -129,6 +129,8 @@ pub(super) struct Stage<H> {
     pub(super) coming: VecDeque<Event>,
     /// The peer does not wait until it was answered.
     pub(super) hasty: bool,
+    /// The most memory that the connection held between two events.
+    pub(super) kept: usize,
     last: Outcome,
 }
 
@@ -177,6 +179,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             scratch: vec![0; 64 * 1024],
             coming: VecDeque::new(),
             hasty: false,
+            kept: 0,
             last: Outcome::Wait { progress: false },
         }
     }
@@ -208,6 +211,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         self.last = self
             .connection
             .advance(readable, &mut self.scratch, &mut self.desk);
+        self.kept = self.kept.max(self.keeps());
         self.last
     }
 
@@ -216,12 +220,25 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         self.last
     }
 
+    /// Bytes of memory that wait for the next event, spooled bodies aside.
+    fn keeps(&self) -> usize {
+        match &self.connection.state {
+            State::Reading(Some(unparsed)) | State::Parsing(unparsed) => unparsed.bytes.capacity(),
+            State::ReadingBody(request) => request.head.capacity(),
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => {
+                unsent.outgoing.buffer.bytes.capacity() + unsent.unparsed.capacity()
+            }
+            _ => 0,
+        }
+    }
+
     /// Delivers everything that is coming, and every writable edge, until the connection closes or nothing is left.
     pub(super) fn play(&mut self) -> Outcome {
         for _ in 0..10_000_000 {
             match self.last {
                 Outcome::Close => return self.last,
-                Outcome::Yield => self.advance(Readable::No),
+                // As the loop does: events that came meanwhile were passed over.
+                Outcome::Yield => self.advance(Readable::ToEnd),
                 Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
                 Outcome::Wait { .. } => match self.coming.pop_front() {
                     None => return self.last,

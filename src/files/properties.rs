@@ -1,0 +1,111 @@
+//! No target leads out of the directory by its spelling, and each leads to where its segments say; see
+//! [`crate::http::properties`].
+
+use super::translate_path::{Translated, clean, is_hidden, translate_path};
+
+pub use super::list_directory::properties::listing;
+
+/// The property; `input` is a target.
+pub fn path(input: &[u8]) {
+    let target = String::from_utf8_lossy(input);
+    let mut path = Vec::new();
+    let Some(translated) = translate_path(&target, &mut path) else {
+        assert!(decode(&target).contains(&0));
+        return;
+    };
+    assert!(!path.contains(&0));
+    assert_eq!(
+        (path.clone(), translated.trailing_slash),
+        walk(&decode(&target))
+    );
+    let segments = || path.split(|byte| *byte == b'/');
+    let climbs = |segment: &[u8]| matches!(segment, b"" | b"." | b"..");
+    assert!(
+        path.is_empty() || !segments().any(climbs),
+        "{}",
+        path.escape_ascii()
+    );
+    assert_eq!(translated.hidden, segments().any(is_hidden));
+
+    // What was reduced is reduced no further, and means itself when it is asked for.
+    let mut again = path.clone();
+    let Translated {
+        trailing_slash,
+        hidden,
+    } = clean(&mut again);
+    assert_eq!(
+        (&again, trailing_slash, hidden),
+        (&path, false, translated.hidden)
+    );
+    let spelled: String = path.iter().map(|byte| format!("%{byte:02x}")).collect();
+    assert!(translate_path(&format!("/{spelled}"), &mut again).is_some());
+    assert_eq!(again, path);
+}
+
+/// Undoes percent-encoding up to query and fragment; what is none stays.
+fn decode(target: &str) -> Vec<u8> {
+    let mut rest = target
+        .split(['?', '#'])
+        .next()
+        .unwrap_or_default()
+        .as_bytes();
+    let mut decoded = Vec::new();
+    while let [first, after @ ..] = rest {
+        let digits = after
+            .get(..2)
+            .and_then(|digits| str::from_utf8(digits).ok());
+        let is_hex = |digits: &&str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        match digits
+            .filter(is_hex)
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+        {
+            Some(byte) if *first == b'%' => {
+                decoded.push(byte);
+                rest = &after[2..];
+            }
+            _ => {
+                decoded.push(*first);
+                rest = after;
+            }
+        }
+    }
+    decoded
+}
+
+/// Follows the segments from the root, and says whether they end with a slash.
+fn walk(path: &[u8]) -> (Vec<u8>, bool) {
+    let mut place = Vec::new();
+    for segment in path.split(|byte| *byte == b'/') {
+        match segment {
+            b"" | b"." => {}
+            b".." => drop(place.pop()),
+            name => place.push(name),
+        }
+    }
+    (place.join(&b'/'), path.ends_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http::properties::replay;
+
+    proptest! {
+        #[test]
+        fn holds_for_targets(target in "/?(\\.{1,3}|%2[eEfF]|/|%00|%|a|\\\\|[?#]|é|\\.well-known|%e9){0,30}") {
+            path(target.as_bytes());
+        }
+
+        #[test]
+        fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..100)) {
+            path(&input);
+        }
+    }
+
+    #[test]
+    fn holds_for_the_corpus() {
+        replay("path", path);
+    }
+}

@@ -1,0 +1,134 @@
+//! A chunked body decodes alike however it is cut, to what its lines say, and what we write ourselves decodes to itself.
+
+use super::take_cuts;
+use crate::http::chunked::{ChunkedDecoder, Decoded, LAST_CHUNK, write_chunk};
+
+/// More than this may exceed what the decoder grants to extensions and trailers.
+const SHORT: usize = 16 * 1024;
+
+/// What a chunked body came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unchunked {
+    More,
+    /// It ended after so many bytes.
+    Done(usize),
+    Malformed,
+}
+
+/// Decodes `coded`, which comes in pieces that end at `cuts`, and then whole.
+pub(crate) fn unchunk(coded: &[u8], cuts: &[usize]) -> (Vec<u8>, Unchunked) {
+    let (mut content, mut decoder, mut start) = (Vec::new(), ChunkedDecoder::default(), 0);
+    for end in cuts.iter().copied().chain([coded.len()]) {
+        let piece = &coded[start..end];
+        match decoder.decode(piece, &mut |data| content.extend_from_slice(data)) {
+            Ok(Decoded::More) => start = end,
+            Ok(Decoded::Done { consumed }) => return (content, Unchunked::Done(start + consumed)),
+            Err(_) => return (content, Unchunked::Malformed),
+        }
+    }
+    (content, Unchunked::More)
+}
+
+/// The property; the first bytes of `input` say how the rest is cut.
+pub fn chunked(mut input: &[u8]) {
+    let (cuts, bytes) = take_cuts(&mut input);
+    let whole = unchunk(bytes, &[]);
+    assert_eq!(unchunk(bytes, &cuts), whole, "cut at {cuts:?}");
+    if bytes.len() <= SHORT {
+        let done = match whole {
+            (content, Unchunked::Done(length)) => Some((content, length)),
+            _ => None,
+        };
+        assert_eq!(read(bytes), done);
+    }
+    let mut coded = Vec::new();
+    let mut starts = cuts.clone();
+    starts.push(bytes.len());
+    for range in starts.windows(2) {
+        write_chunk(&mut coded, &bytes[range[0]..range[1]]);
+    }
+    coded.extend_from_slice(LAST_CHUNK);
+    let content = &bytes[starts[0]..];
+    let expected = (content.to_vec(), Unchunked::Done(coded.len()));
+    assert_eq!(
+        unchunk(&coded, &[coded.len() / 3, coded.len() / 2]),
+        expected
+    );
+}
+
+/// Reads a whole chunked body line by line (RFC 9112 §7.1): its content and its length.
+fn read(coded: &[u8]) -> Option<(Vec<u8>, usize)> {
+    let (mut content, mut rest) = (Vec::new(), coded);
+    loop {
+        let line = take_line(&mut rest)?;
+        let digits = line.bytes().take_while(u8::is_ascii_hexdigit).count();
+        let (size, extension) = line.split_at(digits);
+        if digits > 16 || !(extension.is_empty() || extension.trim_start().starts_with(';')) {
+            return None;
+        }
+        let size = usize::try_from(u64::from_str_radix(size, 16).ok()?).ok()?;
+        if size == 0 {
+            break;
+        }
+        let (data, after) = rest.split_at_checked(size)?;
+        content.extend_from_slice(data);
+        rest = after.strip_prefix(b"\r\n")?;
+    }
+    loop {
+        let line = take_line(&mut rest)?;
+        if line.is_empty() {
+            return Some((content, coded.len() - rest.len()));
+        }
+        let (name, _) = line.split_once(':')?;
+        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+        if name.is_empty() || !name.chars().all(is_token) {
+            return None;
+        }
+    }
+}
+
+/// Takes a line of text off the front, bytes beyond ASCII as replacement characters.
+fn take_line(rest: &mut &[u8]) -> Option<String> {
+    let length = rest.windows(2).position(|window| window == b"\r\n")?;
+    let (line, after) = rest.split_at(length);
+    *rest = &after[2..];
+    let is_text = |byte: &u8| *byte == b'\t' || !byte.is_ascii_control();
+    line.iter().all(is_text).then(|| {
+        line.iter()
+            .map(|byte| {
+                if byte.is_ascii() {
+                    char::from(*byte)
+                } else {
+                    '\u{fffd}'
+                }
+            })
+            .collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn holds_for_chunks(
+            choices: [u8; 8],
+            coded in "(([0-9a-f]{1,2}|[0-3])[ \t]{0,1}(;[a-z \"é]{0,3})?\r\n[a-z]{0,3}\r\n){0,5}0(;x)?\r\n([A-Z ]?: ?b?\r?\n){0,2}\r\n.{0,3}",
+        ) {
+            chunked(&[&choices, coded.as_bytes()].concat());
+        }
+
+        #[test]
+        fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..300)) {
+            chunked(&input);
+        }
+    }
+
+    #[test]
+    fn holds_for_the_corpus() {
+        super::super::replay("chunked", chunked);
+    }
+}

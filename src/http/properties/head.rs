@@ -1,0 +1,323 @@
+//! A head is found and understood alike however it is cut; what is accepted means what its lines say, and what is plain is
+//! accepted.
+
+use super::take_cuts;
+use crate::config::ServerConfig;
+use crate::http::framing::Framing;
+use crate::http::head::{HeadSearch, HeadSpan, MAX_FIELDS};
+use crate::http::request::{Request, RequestError, Storage, Version};
+use crate::http::token::is_token_byte;
+
+/// What stands at the front of a connection.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Front {
+    Incomplete,
+    Refused(RequestError),
+    Head(Head),
+}
+
+/// A head that was accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    start: usize,
+    pub(crate) end: usize,
+    pub(crate) command: String,
+    pub(crate) path: String,
+    pub(crate) version: Version,
+    fields: Vec<(String, Vec<u8>)>,
+    pub(crate) framing: Framing,
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+}
+
+/// Reads the head at the front of `bytes`, which come in pieces that end at `cuts`, and then whole.
+pub(crate) fn front(bytes: &[u8], cuts: &[usize], config: &ServerConfig) -> Front {
+    let mut search = HeadSearch::default();
+    for end in cuts.iter().copied().chain([bytes.len()]) {
+        let mut storage = Storage::new();
+        match Request::find(&bytes[..end], &mut search, &mut storage, config) {
+            Ok(None) => {}
+            Ok(Some((request, span))) => return Front::Head(Head::new(&request, span)),
+            Err(error) => return Front::Refused(error),
+        }
+    }
+    Front::Incomplete
+}
+
+impl Head {
+    fn new(request: &Request<'_>, span: HeadSpan) -> Self {
+        let fields = request.headers.iter();
+        Self {
+            start: span.start,
+            end: span.end,
+            command: request.command.to_owned(),
+            path: request.path.to_string(),
+            version: request.version,
+            fields: fields
+                .map(|(name, value)| (name.to_owned(), value.to_vec()))
+                .collect(),
+            framing: request.framing,
+            keep_alive: request.keep_alive,
+            expects_continue: request.expects_continue,
+        }
+    }
+
+    /// The values of a field, in lower case.
+    fn values(&self, name: &str) -> Vec<String> {
+        self.fields
+            .iter()
+            .filter(|(field, _)| field.eq_ignore_ascii_case(name))
+            .map(|(_, value)| String::from_utf8_lossy(value).to_ascii_lowercase())
+            .collect()
+    }
+}
+
+/// The property; the first bytes of `input` say how the rest is cut and how narrow the limits are.
+pub fn head(mut input: &[u8]) {
+    let config = match super::take_byte(&mut input) % 2 {
+        0 => ServerConfig::default(),
+        _ => ServerConfig {
+            max_request_line: 64,
+            max_head: 200,
+            ..ServerConfig::default()
+        },
+    };
+    let (cuts, bytes) = take_cuts(&mut input);
+    let whole = front(bytes, &[], &config);
+    assert_eq!(front(bytes, &cuts, &config), whole, "cut at {cuts:?}");
+    // An empty line before it, which is forgiven, bars the short way by which nearly all heads are read.
+    if bytes.first().is_some_and(|first| is_token_byte(*first)) {
+        let mut careful = front(&[b"\n", bytes].concat(), &[], &config);
+        if let Front::Head(head) = &mut careful {
+            head.start -= 1;
+            head.end -= 1;
+        }
+        assert_eq!(careful, whole);
+    }
+    match whole {
+        Front::Head(head) => {
+            let alone = front(&bytes[..head.end], &[], &config);
+            assert_means_its_lines(&head, &bytes[head.start..head.end], &config);
+            assert_eq!(
+                alone,
+                Front::Head(head),
+                "what follows is none of its business"
+            );
+        }
+        other => assert!(!is_plain(bytes, &config), "{other:?}"),
+    }
+}
+
+/// Reads the lines of an accepted head as anybody would.
+fn assert_means_its_lines(head: &Head, bytes: &[u8], config: &ServerConfig) {
+    assert!(bytes.len() <= config.max_head);
+    let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    assert_eq!(lines.pop(), Some(b"".as_slice()), "the last line ends");
+    for line in &mut lines {
+        *line = line.strip_suffix(b"\r").unwrap_or(line);
+        assert!(!line.iter().any(|byte| matches!(byte, b'\r' | 0)));
+    }
+    let first = String::from_utf8(lines.remove(0).to_vec()).unwrap();
+    assert!(first.len() < config.max_request_line);
+    let words: Vec<_> = first.split([' ', '\t']).filter(|w| !w.is_empty()).collect();
+    let version = match words[2..] {
+        [] => Version::Http09,
+        [version] => read_version(version),
+        ref other => panic!("{other:?}"),
+    };
+    assert_eq!((words[0], version), (head.command.as_str(), head.version));
+    assert_path(head, words[1]);
+    if version > Version::Http09 {
+        assert_eq!(lines.pop(), Some(b"".as_slice()), "an empty line ends it");
+    }
+    let fields: Vec<_> = lines.into_iter().map(read_field).collect();
+    assert_eq!(fields, head.fields);
+    assert!(fields.len() <= MAX_FIELDS);
+    assert_framing(head);
+    assert_persistence(head);
+}
+
+/// Two numbers, as http.server reads them: `HTTP/01.10` is one of a later minor version.
+fn read_version(word: &str) -> Version {
+    let (major, minor) = word.strip_prefix("HTTP/").unwrap().split_once('.').unwrap();
+    assert!([major, minor].iter().all(|digits| !digits.is_empty()));
+    assert!(
+        (major.to_owned() + minor)
+            .bytes()
+            .all(|digit| digit.is_ascii_digit())
+    );
+    match (major.trim_start_matches('0'), minor.trim_start_matches('0')) {
+        ("", "9") => Version::Http09,
+        ("1", "") => Version::Http10,
+        ("1", _) => Version::Http11,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn assert_path(head: &Head, target: &str) {
+    let path = head.path.as_str();
+    assert!(!path.starts_with("//"), "{path}");
+    assert!(!path.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
+    assert!(
+        target.ends_with(path)
+            || path == "*"
+            || path[1..] == target[target.len() - path.len() + 1..]
+            || path == "/"
+    );
+    match head.command.as_str() {
+        "CONNECT" => {}
+        "OPTIONS" if path == "*" => {}
+        _ => assert!(path.starts_with('/'), "{path}"),
+    }
+}
+
+fn read_field(line: &[u8]) -> (String, Vec<u8>) {
+    let colon = line.iter().position(|byte| *byte == b':').unwrap();
+    let name = String::from_utf8(line[..colon].to_vec()).unwrap();
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    assert!(!name.is_empty() && name.chars().all(is_token), "{name:?}");
+    (name, line[colon + 1..].trim_ascii().to_vec())
+}
+
+/// Smuggling: whoever reads only one of the fields must not come to another end of the body.
+fn assert_framing(head: &Head) {
+    let lengths = head.values("content-length");
+    let codings = head.values("transfer-encoding").join(",");
+    let codings: Vec<_> = members(&codings).filter(|c| !c.is_empty()).collect();
+    match head.framing {
+        Framing::Chunked => {
+            assert_eq!((codings, lengths.len()), (vec!["chunked"], 0));
+            assert_eq!(head.version, Version::Http11);
+        }
+        Framing::Length(length) => {
+            assert!(head.values("transfer-encoding").is_empty());
+            assert!(length == 0 || !lengths.is_empty());
+            for digits in lengths {
+                assert!(!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()));
+                // What exceeds 64 bits exceeds every limit.
+                assert_eq!(digits.parse().unwrap_or(u64::MAX), length);
+            }
+        }
+    }
+}
+
+/// The members of a list; no blanks but HTTP's two are trimmed.
+fn members(list: &str) -> impl Iterator<Item = &str> {
+    list.split(',')
+        .map(|member| member.trim_matches([' ', '\t']))
+}
+
+fn assert_persistence(head: &Head) {
+    let hosts = head.values("host").len();
+    assert!(hosts == 1 || (hosts == 0 && head.version < Version::Http11));
+    let wishes = head.values("connection").join(",");
+    let wishes = |wish| members(&wishes).any(|token| token == wish);
+    let keeps = match head.version {
+        Version::Http09 => false,
+        Version::Http10 => wishes("keep-alive"),
+        Version::Http11 => true,
+    };
+    assert_eq!(head.keep_alive, keeps && !wishes("close"));
+    let expects = head
+        .values("expect")
+        .last()
+        .is_some_and(|value| value == "100-continue");
+    assert_eq!(
+        head.expects_continue,
+        expects && head.version == Version::Http11
+    );
+}
+
+/// Whether `bytes` begin with a request that nobody could object to.
+fn is_plain(bytes: &[u8], config: &ServerConfig) -> bool {
+    let Some(length) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
+        return false;
+    };
+    let Ok(text) = str::from_utf8(&bytes[..length]) else {
+        return false;
+    };
+    let mut lines = text.split("\r\n");
+    let first = lines.next().unwrap_or_default();
+    let words: Vec<_> = first.split(' ').collect();
+    let is_plain_line = matches!(words[..], [method, target, "HTTP/1.1"]
+        if !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase())
+            && target.starts_with('/') && target.bytes().all(|byte| byte.is_ascii_graphic()));
+    let is_within = length + 4 <= config.max_head && first.len() + 2 <= config.max_request_line;
+    let mut framings = 0;
+    let mut hosts = 0;
+    let mut fields = 0;
+    let is_plain_field = |line: &str| {
+        fields += 1;
+        let Some((name, value)) = line.split_once(": ") else {
+            return false;
+        };
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let is_value = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        !name.is_empty()
+            && name.bytes().all(is_name)
+            && value.bytes().all(is_value)
+            && match name.to_ascii_lowercase().as_str() {
+                "host" => {
+                    hosts += 1;
+                    value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                }
+                "content-length" => {
+                    framings += 1;
+                    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit())
+                }
+                "transfer-encoding" => {
+                    framings += 1;
+                    value == "chunked"
+                }
+                "expect" => value == "100-continue",
+                _ => true,
+            }
+    };
+    let are_plain_fields = lines.all(is_plain_field);
+    is_plain_line
+        && is_within
+        && are_plain_fields
+        && hosts == 1
+        && framings <= 1
+        && fields <= MAX_FIELDS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Lines of heads, good and bad.
+    fn lines() -> impl Strategy<Value = Vec<u8>> {
+        let line = prop_oneof![
+            "[A-Z]{1,7} (/|//|http://h|\\*)[!-~]{0,30} HTTP/1.[01]",
+            "(Host|Connection|Content-Length|Transfer-Encoding|Expect|X)( ?: ?|:)(h|close|keep-alive|[0-9]{1,3}|chunked|100-continue|[ -~]{0,20})",
+            Just(String::new()),
+            "\\PC{0,20}",
+        ];
+        let end = prop_oneof![9 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\r")];
+        let line = (line, end).prop_map(|(line, end)| line + end);
+        let plain = Just("GET / HTTP/1.1\r\nHost: h\r\n".to_owned());
+        let start = prop_oneof![plain, Just(String::new())];
+        (start, prop::collection::vec(line, 0..8))
+            .prop_map(|(start, lines)| (start + &lines.concat() + "\r\n").into_bytes())
+    }
+
+    proptest! {
+        #[test]
+        fn holds_for_lines(choices: [u8; 9], lines in lines()) {
+            head(&[&choices, lines.as_slice()].concat());
+        }
+
+        #[test]
+        fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..300)) {
+            head(&input);
+        }
+    }
+
+    #[test]
+    fn holds_for_the_corpus() {
+        super::super::replay("head", head);
+    }
+}
