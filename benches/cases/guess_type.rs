@@ -1,0 +1,18 @@
+//! Media types: by the registry, and of a suffix nobody knows.
+
+use std::collections::HashMap;
+use std::hint::black_box;
+
+use super::call;
+use super::floors::guess_type::guess_type;
+
+fn guess(path: &'static str) -> impl FnMut() -> usize {
+    let extensions_map = HashMap::new();
+    move || guess_type(black_box(path), &extensions_map, "application/octet-stream").len()
+}
+
+cases! {
+    media_type:
+    known => call(guess("assets/images/logo.svg"));
+    unknown => call(guess("assets/images/logo.unheard-of"));
+}
