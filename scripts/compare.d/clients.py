@@ -1,0 +1,93 @@
+"""Who asks: wrk for every work, oha for one, for they read differently."""
+
+import json
+import os
+import shutil
+import subprocess
+
+import meters
+from works import DONE
+
+class Clients:
+    def __init__(self, scratch, cores, seconds):
+        self.scratch, self.cores, self.seconds = scratch, cores, seconds
+        self.threads = min(len(cores), 4)
+        self.instructions = meters.Instructions()
+        self.scripts = {}
+
+    def script(self, work):
+        path = f"{self.scratch}/{work.name}.lua"
+        if work.name not in self.scripts:
+            with open(path, "w") as file:
+                file.write(work.script + DONE)
+            self.scripts[work.name] = path
+        return path
+
+    def run(self, command):
+        return subprocess.run(command, capture_output=True, text=True, start_new_session=True,
+                              preexec_fn=lambda: meters.pin(self.cores))
+
+    def wrk(self, server, work, headers):
+        """One round; what it and the server's meters say."""
+        command = ["wrk", f"-t{self.threads}", f"-c{max(work.connections, self.threads)}", f"-d{self.seconds}s",
+                   "--timeout", "10s", "-s", self.script(work)]
+        for name, value in headers.items():
+            command += ["-H", f"{name}: {value}"]
+        pids = server.pids()
+        before = meters.cpu_seconds(pids)
+        command = self.instructions.around(pids) + command + [f"http://127.0.0.1:{server.port}{work.path}"]
+        run = self.run(command)
+        cpu = meters.cpu_seconds(server.pids()) - before
+        lines = [line for line in run.stderr.splitlines() if line.startswith("{")]
+        said = json.loads(lines[-1]) if lines else {}
+        requests = said.get("requests")
+        if not requests:
+            raise ValueError("answered nothing under load")
+        counted = self.instructions.counted()
+        return {
+            "requests_per_second": requests / said["us"] * 1e6,
+            "mib_per_second": said["bytes"] / said["us"] * 1e6 / (1 << 20),
+            "cpu_us": cpu * 1e6 / requests,
+            "busy_percent": cpu / said["us"] * 1e8,
+            "instructions": [count / requests for count in counted] if counted else None,
+            "p50_ms": said["p50"] / 1e3,
+            "p99_ms": said["p99"] / 1e3,
+            "faults": said["faults"],
+        }
+
+    @staticmethod
+    def has_oha():
+        return shutil.which("oha") is not None
+
+    def oha(self, server, work, headers):
+        """The same by oha; of header fields it needs none for the work that it is used for."""
+        command = ["oha", "--no-tui", "--output-format", "json", "-c", str(work.connections), "-z", f"{self.seconds}s",
+                   f"http://127.0.0.1:{server.port}{work.path}"]
+        pids = server.pids()
+        before = meters.cpu_seconds(pids)
+        run = self.run(command)
+        cpu = meters.cpu_seconds(server.pids()) - before
+        if run.returncode:
+            raise ValueError("oha: " + (run.stderr.strip().splitlines() or ["failed"])[-1])
+        said = json.loads(run.stdout)
+        rate, percentiles = said["summary"]["requestsPerSec"], said["latencyPercentiles"]
+        return {
+            "requests_per_second": rate,
+            "cpu_us": cpu * 1e6 / max(1, rate * said["summary"]["total"]),
+            "p50_ms": (percentiles["p50"] or 0) * 1e3,
+            "p99_ms": (percentiles["p99"] or 0) * 1e3,
+            "faults": sum(count for fault, count in said["errorDistribution"].items() if "deadline" not in fault),
+        }
+
+
+def install():
+    """Installs clients and peers; what cannot be had is left out later."""
+    packages = ["wrk", "gcc", "linux-perf", "nginx-light", "h2o", "lighttpd", "caddy"]
+    if shutil.which("apt-get"):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        subprocess.run(["apt-get", "update", "-q"], env=environment)
+        for package in packages:
+            subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], env=environment)
+    for crate in ["oha", "static-web-server"]:
+        if not shutil.which(crate):
+            subprocess.run(["cargo", "install", "--locked", crate])

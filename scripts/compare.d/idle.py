@@ -1,0 +1,60 @@
+"""Memory: at rest, and for each connection that is open and says nothing."""
+
+import resource
+import socket
+import time
+
+import meters
+
+REQUEST = b"GET /1k.html HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: idle\r\nAccept: */*\r\n\r\n"
+
+
+def memory_of(server, count):
+    """Asks once on each of `count` connections and leaves them open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for _ in range(20):
+        opened(server.port).close()
+    time.sleep(0.2)
+    rest = meters.pss_bytes(server.pids())
+    connections = []
+    try:
+        for number in range(min(count, hard - 100)):
+            connections.append(opened(server.port, f"127.0.0.{2 + number % 8}"))
+        # Some servers give memory back a little later.
+        time.sleep(0.5)
+        full = meters.pss_bytes(server.pids())
+        still_open = sum(is_open(connection) for connection in connections)
+    finally:
+        for connection in connections:
+            connection.close()
+    if still_open < count:
+        raise ValueError(f"keeps {still_open} of {count} connections")
+    return {"rest": rest, "per_connection": (full - rest) / count}
+
+
+def opened(port, source="127.0.0.1"):
+    connection = socket.socket()
+    connection.settimeout(5)
+    # Ends with a reset, so that thousands of closed connections do not linger.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    connection.bind((source, 0))
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(REQUEST)
+    got = b""
+    while len(got.partition(b"\r\n\r\n")[2]) < 1024:
+        piece = connection.recv(65536)
+        if not piece:
+            raise OSError("closed")
+        got += piece
+    connection.setblocking(False)
+    return connection
+
+
+def is_open(connection):
+    try:
+        return connection.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False

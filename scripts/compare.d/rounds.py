@@ -1,0 +1,75 @@
+"""Who is asked for what, and when: servers take turns, so that what disturbs the machine disturbs all of them."""
+
+import sys
+
+import results
+from idle import memory_of
+
+
+class Running:
+    """The servers that were started so far, each once for every way in which it is needed."""
+
+    def __init__(self, place, left_out):
+        self.place, self.left_out = place, left_out
+        self.servers, self.headers, self.given_up = {}, {}, set()
+
+    def ready(self, name, work):
+        """The server, and the header fields to send; ValueError where it cannot do this work."""
+        is_floor = name == "floor"
+        key = (name, work.floor if is_floor else work.logs)
+        if key not in self.servers:
+            self.servers[key] = self.place.start(name, work.logs, work.floor)
+        if (name, work) not in self.headers:
+            port = self.servers[key].port
+            self.headers[name, work] = dict(work.headers) if is_floor else work.check(port)
+        return self.servers[key], self.headers[name, work]
+
+    def stop(self):
+        for server in self.servers.values():
+            server.stop()
+
+
+def measure(ask, running, names, works, count):
+    """Asks every server for every work in each of `count` rounds, by `ask(server, work, headers)`."""
+    rounds = {work: [] for work in works}
+    for number in range(count):
+        for work in works:
+            print(f"round {number + 1} of {count}: {work.title}", file=sys.stderr)
+            rounds[work].append(one_round(ask, running, names, work))
+    return {
+        work.name: {"title": work.title, "connections": work.connections, "servers": results.summed_up(rounds[work])}
+        for work in works
+    }
+
+
+def one_round(ask, running, names, work):
+    figures = {}
+    for name in names:
+        if (name, work) in running.given_up or name == "floor" and not work.floor:
+            continue
+        try:
+            server, headers = running.ready(name, work)
+            figures[name] = ask(server, work, headers)
+        except (ValueError, OSError) as error:
+            running.given_up.add((name, work))
+            running.left_out.append(f"{name}, {work.title}: {error}")
+    return figures
+
+
+def memory(place, names, count, left_out):
+    """Memory of each server, freshly started."""
+    found = {}
+    for name in names if count else []:
+        print(f"memory: {name}", file=sys.stderr)
+        try:
+            server = place.start(name)
+        except ValueError as error:
+            left_out.append(f"{name}, memory: {error}")
+            continue
+        try:
+            found[name] = memory_of(server, count)
+        except (ValueError, OSError) as error:
+            left_out.append(f"{name}, memory: {error}")
+        finally:
+            server.stop()
+    return found

@@ -1,0 +1,205 @@
+"""Who answers: the floor, this server, and every peer that is installed. One process or thread each, no compression, no
+log unless it is asked for, and no limit on requests for each connection."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import meters
+
+IDLE_SECONDS = 600
+
+
+def floor(place, port, root, log, file):
+    return [f"{place.scratch}/floor", str(port), f"{root}/{file}"]
+
+
+def httpoll(place, port, root, log, file):
+    return [place.binary, str(port), "-b", "127.0.0.1", "-d", root] + ([] if log else ["-q"])
+
+
+def nginx_with(cache):
+    def nginx(place, port, root, log, file):
+        home = place.home()
+        kept = "open_file_cache max=20000 inactive=60s; open_file_cache_errors on;" if cache else ""
+        paths = " ".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        return ["nginx", "-e", f"{home}/error", "-c", place.write(f"{home}/conf", f"""
+            daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 20000;
+            pid {home}/pid; error_log {home}/error crit;
+            events {{ worker_connections 19000; multi_accept on; }}
+            http {{
+                types {{ text/html html; text/plain txt; }}
+                default_type application/octet-stream;
+                access_log {log or "off"}; sendfile on; tcp_nopush on; {kept} {paths}
+                keepalive_requests 1000000000; keepalive_timeout {IDLE_SECONDS}s;
+                server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; autoindex on; }}
+            }}""")]
+    return nginx
+
+
+def h2o(place, port, root, log, file):
+    home = place.home()
+    return ["h2o", "-c", place.write(f"{home}/conf", f"""
+num-threads: 1
+max-connections: 19000
+http1-request-timeout: {IDLE_SECONDS}
+{"access-log: " + log if log else ""}
+listen:
+  host: 127.0.0.1
+  port: {port}
+hosts:
+  default:
+    paths:
+      /:
+        file.dir: {root}
+        file.dirlisting: on
+""")]
+
+
+def lighttpd(place, port, root, log, file):
+    home = place.home()
+    return ["lighttpd", "-D", "-f", place.write(f"{home}/conf", f"""
+server.document-root = "{root}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-fds = 30000
+server.max-connections = 14000
+server.max-keep-alive-requests = 1000000000
+server.max-keep-alive-idle = {IDLE_SECONDS}
+server.listen-backlog = 4096
+server.modules += ( "mod_dirlisting" )
+dir-listing.activate = "enable"
+mimetype.assign = ( ".html" => "text/html", ".txt" => "text/plain", "" => "application/octet-stream" )
+""" + (f'server.modules += ( "mod_accesslog" )\naccesslog.filename = "{log}"\n' if log else ""))]
+
+
+def caddy(place, port, root, log, file):
+    home = place.home()
+    logs = f"log {{\n output file {log}\n }}" if log else ""
+    return ["env", "GOMAXPROCS=1", f"HOME={home}", "caddy", "run", "--adapter", "caddyfile", "--config",
+            place.write(f"{home}/conf", f"""
+{{
+    admin off
+    auto_https off
+}}
+http://127.0.0.1:{port} {{
+    root * {root}
+    file_server browse
+    {logs}
+}}
+""")]
+
+
+def static_web_server(place, port, root, log, file):
+    return ["static-web-server", "-a", "127.0.0.1", "-p", str(port), "-d", root, "--threads-multiplier", "1",
+            "--directory-listing", "true", "--compression", "false", "--log-level", "info" if log else "error"]
+
+
+def python(place, port, root, log, file):
+    return [sys.executable, "-m", "http.server", str(port), "-b", "127.0.0.1", "-d", root, "-p", "HTTP/1.1"]
+
+
+# name: how it is started, the program it needs, how it tells its version
+SERVERS = {
+    "floor": (floor, "cc", None),
+    "httpoll": (httpoll, None, None),
+    "h2o": (h2o, "h2o", ["h2o", "--version"]),
+    "lighttpd": (lighttpd, "lighttpd", ["lighttpd", "-v"]),
+    "nginx, file cache": (nginx_with(True), "nginx", ["nginx", "-v"]),
+    "nginx": (nginx_with(False), "nginx", ["nginx", "-v"]),
+    "static-web-server": (static_web_server, "static-web-server", ["static-web-server", "--version"]),
+    "caddy": (caddy, "caddy", ["caddy", "version"]),
+    "python": (python, None, [sys.executable, "--version"]),
+}
+
+
+def installed(names):
+    """Those of `names` that can be started here, and those that cannot."""
+    there = [name for name in names if SERVERS[name][1] is None or shutil.which(SERVERS[name][1])]
+    return there, [name for name in names if name not in there]
+
+
+class Place:
+    """Where servers are started: the files that they share, and the processor that they run on."""
+
+    def __init__(self, scratch, root, binary, core):
+        self.scratch, self.root, self.binary, self.core = scratch, root, binary, core
+        self.homes = 0
+
+    def home(self):
+        """A directory for one server alone."""
+        self.homes += 1
+        home = f"{self.scratch}/home-{self.homes}"
+        os.mkdir(home)
+        # h2o writes its log as nobody.
+        os.chmod(home, 0o777)
+        return home
+
+    def write(self, path, text):
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def start(self, name, logs=False, file="1k.html"):
+        return Server(self, name, logs, file)
+
+
+class Server:
+    """A server that listens, until it is stopped."""
+
+    def __init__(self, place, name, logs=False, file="1k.html"):
+        self.name = name
+        self.port = free_port()
+        log = f"{place.home()}/log" if logs else None
+        command = SERVERS[name][0](place, self.port, place.root, log, file)
+        output = open(f"{log}.stderr" if logs else os.devnull, "wb")
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, cwd=place.scratch,
+            start_new_session=True, preexec_fn=lambda: meters.pin([place.core]))
+        output.close()
+        self.await_port()
+
+    def await_port(self):
+        for _ in range(100):
+            if self.process.poll() is not None:
+                raise ValueError(f"ended at once with {self.process.returncode}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        self.stop()
+        raise ValueError("does not listen")
+
+    def pids(self):
+        return meters.tree(self.process.pid)
+
+    def stop(self):
+        for pid in self.pids():
+            try:
+                os.kill(pid, 9)
+            except ProcessLookupError:
+                pass
+        self.process.wait()
+
+
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def versions(names):
+    """What the servers say of themselves."""
+    said = {}
+    for name in names:
+        command = SERVERS[name][2]
+        if command:
+            run = subprocess.run(command, capture_output=True, text=True)
+            version = re.search(r"\d+\.\d[\w.-]*", run.stdout + run.stderr)
+            said[name] = version.group() if version else "?"
+    return said
