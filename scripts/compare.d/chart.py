@@ -49,8 +49,8 @@ def draw(found):
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{height}" rx="6"/>',
         text(MARGIN, 30, "Requests that a second of processor time answers", "title"),
-        text(MARGIN, 48, "Longer is better. In percent: the share of the floor, which only receives and sends. "
-             "No server on epoll does with less.", "faint"),
+        text(MARGIN, 48, "Longer is better. In percent: the share of the floor, a loop that only receives and sends "
+             "(files from 100 KiB on by sendfile).", "faint"),
         *parts,
         *footer(found, top),
         "</svg>\n",

@@ -1,7 +1,7 @@
 // The yardstick of scripts/compare: what no server on epoll can do without. It receives, counts the ends of request heads,
 // and sends the same reply for each: from memory up to 64 KiB, beyond that by sendfile. It does not parse, opens one file
 // and knows no errors. A head that is split over two reads is not seen: clients that measure send theirs whole.
-// Usage: floor PORT FILE
+// Usage: floor PORT FILE [close]: after the reply
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -26,13 +26,12 @@ enum { EVENTS = 1024, IN_MEMORY = 64 << 10, BATCH = 64 };
 struct owed {
     unsigned replies;
     size_t sent;
-    int closes;
 };
 
 static struct owed *table;
 static char *reply;
 static size_t kept, length; // bytes of the reply that are in memory, and in all
-static int file;
+static int file, closes;
 
 static ssize_t send_some(int fd, const struct owed *owed) {
     if (owed->sent >= kept) {
@@ -61,7 +60,7 @@ static int pay(int fd, struct owed *owed) {
         owed->replies -= owed->sent / length;
         owed->sent %= length;
     }
-    return !owed->closes;
+    return !closes;
 }
 
 static int receive(int fd, struct owed *owed) {
@@ -72,9 +71,7 @@ static int receive(int fd, struct owed *owed) {
     const char *end = buffer + got;
     for (const char *at = buffer; (at = memmem(at, end - at, "\r\n\r\n", 4)); at += 4)
         owed->replies++;
-    if (memmem(buffer, got, "\r\nConnection: close", 19))
-        owed->closes = 1;
-    return pay(fd, owed);
+    return owed->replies ? pay(fd, owed) : 1;
 }
 
 static void load(const char *path) {
@@ -86,8 +83,8 @@ static void load(const char *path) {
     kept = sprintf(reply,
                    "HTTP/1.1 200 OK\r\nServer: floor\r\nDate: Sat, 21 Nov 2026 00:00:00 GMT\r\n"
                    "Content-Type: text/html; charset=utf-8\r\nContent-Length: %zu\r\nAccept-Ranges: bytes\r\n"
-                   "Last-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\nETag: \"0123456789abcdef\"\r\n\r\n",
-                   body);
+                   "Last-Modified: Sat, 21 Nov 2026 00:00:00 GMT\r\nETag: \"0123456789abcdef\"\r\n%s\r\n",
+                   body, closes ? "Connection: close\r\n" : "");
     length = kept + body;
     if (body <= IN_MEMORY) {
         if (read(file, reply + kept, body) != (ssize_t)body)
@@ -97,8 +94,9 @@ static void load(const char *path) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 3)
-        errx(2, "usage: floor PORT FILE");
+    if (count < 3)
+        errx(2, "usage: floor PORT FILE [close]");
+    closes = count > 3;
     load(arguments[2]);
     signal(SIGPIPE, SIG_IGN);
     struct rlimit limit;

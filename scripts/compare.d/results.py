@@ -35,8 +35,9 @@ def row(name, one):
         share(one, "cpu_us_of_floor"),
         f"{one['busy_percent']:.0f} %" if "busy_percent" in one else "-",
         f"{counted[0]:.0f}+{counted[1]:.0f}" if counted else "-",
-        f"{one['p50_ms']:.2f}",
-        f"{one['p99_ms']:.2f}",
+        f"{one['p50_ms']:.2f}" if one["p50_ms"] else "-",
+        # wrk does not know it for pipelined requests.
+        f"{one['p99_ms']:.2f}" if one["p99_ms"] else "-",
         str(one["faults"] or ""),
     ]
 

@@ -4,6 +4,7 @@ import sys
 
 import results
 from idle import memory_of
+from works import WORKS
 
 
 class Running:
@@ -16,9 +17,9 @@ class Running:
     def ready(self, name, work):
         """The server, and the header fields to send; ValueError where it cannot do this work."""
         is_floor = name == "floor"
-        key = (name, work.floor if is_floor else work.logs)
+        key = (name, work.floor, work.closes()) if is_floor else (name, work.logs)
         if key not in self.servers:
-            self.servers[key] = self.place.start(name, work.logs, work.floor)
+            self.servers[key] = self.place.start(name, work)
         if (name, work) not in self.headers:
             port = self.servers[key].port
             self.headers[name, work] = dict(work.headers) if is_floor else work.check(port)
@@ -62,7 +63,7 @@ def memory(place, names, count, left_out):
     for name in names if count else []:
         print(f"memory: {name}", file=sys.stderr)
         try:
-            server = place.start(name)
+            server = place.start(name, WORKS[0])
         except ValueError as error:
             left_out.append(f"{name}, memory: {error}")
             continue

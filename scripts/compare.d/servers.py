@@ -14,16 +14,16 @@ import meters
 IDLE_SECONDS = 600
 
 
-def floor(place, port, root, log, file):
-    return [f"{place.scratch}/floor", str(port), f"{root}/{file}"]
+def floor(place, port, log, work):
+    return [f"{place.scratch}/floor", str(port), f"{place.root}/{work.floor}"] + (["close"] if work.closes() else [])
 
 
-def httpoll(place, port, root, log, file):
-    return [place.binary, str(port), "-b", "127.0.0.1", "-d", root] + ([] if log else ["-q"])
+def httpoll(place, port, log, work):
+    return [place.binary, str(port), "-b", "127.0.0.1", "-d", place.root] + ([] if log else ["-q"])
 
 
 def nginx_with(cache):
-    def nginx(place, port, root, log, file):
+    def nginx(place, port, log, work):
         home = place.home()
         kept = "open_file_cache max=20000 inactive=60s; open_file_cache_errors on;" if cache else ""
         paths = " ".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
@@ -36,12 +36,12 @@ def nginx_with(cache):
                 default_type application/octet-stream;
                 access_log {log or "off"}; sendfile on; tcp_nopush on; {kept} {paths}
                 keepalive_requests 1000000000; keepalive_timeout {IDLE_SECONDS}s;
-                server {{ listen 127.0.0.1:{port} backlog=4096; root {root}; autoindex on; }}
+                server {{ listen 127.0.0.1:{port} backlog=4096; root {place.root}; autoindex on; }}
             }}""")]
     return nginx
 
 
-def h2o(place, port, root, log, file):
+def h2o(place, port, log, work):
     home = place.home()
     return ["h2o", "-c", place.write(f"{home}/conf", f"""
 num-threads: 1
@@ -55,15 +55,15 @@ hosts:
   default:
     paths:
       /:
-        file.dir: {root}
+        file.dir: {place.root}
         file.dirlisting: on
 """)]
 
 
-def lighttpd(place, port, root, log, file):
+def lighttpd(place, port, log, work):
     home = place.home()
     return ["lighttpd", "-D", "-f", place.write(f"{home}/conf", f"""
-server.document-root = "{root}"
+server.document-root = "{place.root}"
 server.bind = "127.0.0.1"
 server.port = {port}
 server.max-fds = 30000
@@ -77,7 +77,7 @@ mimetype.assign = ( ".html" => "text/html", ".txt" => "text/plain", "" => "appli
 """ + (f'server.modules += ( "mod_accesslog" )\naccesslog.filename = "{log}"\n' if log else ""))]
 
 
-def caddy(place, port, root, log, file):
+def caddy(place, port, log, work):
     home = place.home()
     logs = f"log {{\n output file {log}\n }}" if log else ""
     return ["env", "GOMAXPROCS=1", f"HOME={home}", "caddy", "run", "--adapter", "caddyfile", "--config",
@@ -87,20 +87,20 @@ def caddy(place, port, root, log, file):
     auto_https off
 }}
 http://127.0.0.1:{port} {{
-    root * {root}
+    root * {place.root}
     file_server browse
     {logs}
 }}
 """)]
 
 
-def static_web_server(place, port, root, log, file):
-    return ["static-web-server", "-a", "127.0.0.1", "-p", str(port), "-d", root, "--threads-multiplier", "1",
+def static_web_server(place, port, log, work):
+    return ["static-web-server", "-a", "127.0.0.1", "-p", str(port), "-d", place.root, "--threads-multiplier", "1",
             "--directory-listing", "true", "--compression", "false", "--log-level", "info" if log else "error"]
 
 
-def python(place, port, root, log, file):
-    return [sys.executable, "-m", "http.server", str(port), "-b", "127.0.0.1", "-d", root, "-p", "HTTP/1.1"]
+def python(place, port, log, work):
+    return [sys.executable, "-m", "http.server", str(port), "-b", "127.0.0.1", "-d", place.root, "-p", "HTTP/1.1"]
 
 
 # name: how it is started, the program it needs, how it tells its version
@@ -144,19 +144,18 @@ class Place:
             file.write(text)
         return path
 
-    def start(self, name, logs=False, file="1k.html"):
-        return Server(self, name, logs, file)
+    def start(self, name, work):
+        return Server(self, name, work)
 
 
 class Server:
-    """A server that listens, until it is stopped."""
+    """A server that listens, until it is stopped; it is ready for one work and all that ask for the same."""
 
-    def __init__(self, place, name, logs=False, file="1k.html"):
-        self.name = name
+    def __init__(self, place, name, work):
         self.port = free_port()
-        log = f"{place.home()}/log" if logs else None
-        command = SERVERS[name][0](place, self.port, place.root, log, file)
-        output = open(f"{log}.stderr" if logs else os.devnull, "wb")
+        log = f"{place.home()}/log" if work.logs else None
+        command = SERVERS[name][0](place, self.port, log, work)
+        output = open(f"{log}.stderr" if log else os.devnull, "wb")
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, cwd=place.scratch,
             start_new_session=True, preexec_fn=lambda: meters.pin([place.core]))

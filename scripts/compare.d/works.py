@@ -46,6 +46,9 @@ class Work:
     # Whether the server writes a log to a file meanwhile.
     logs: bool = False
 
+    def closes(self):
+        return ("Connection", "close") in self.headers
+
     def check(self, port):
         """Asks once; returns the header fields to send, or raises ValueError."""
         headers = dict(self.headers)
@@ -74,10 +77,10 @@ def ask(port, path, headers):
 
 WORKS = [
     Work("1k", "1 KiB", "/1k.html"),
-    Work("1k-1000", "1 KiB, 1,000 connections", "/1k.html", connections=1000),
+    Work("1k-1000", "1 KiB to 1,000 connections", "/1k.html", connections=1000),
     Work("many", "10,000 files of 1.5 KB", "/many/0.html", script=AT_RANDOM, floor="1.5k.html"),
     Work("pipelined", "1 KiB, 16 pipelined", "/1k.html", script=PIPELINED),
-    Work("close", "1 KiB, Connection: close", "/1k.html", headers=(("Connection", "close"),)),
+    Work("close", "1 KiB, connection closed", "/1k.html", headers=(("Connection", "close"),)),
     Work("log", "1 KiB, log to a file", "/1k.html", logs=True),
     Work("304", "304 Not Modified", "/1k.html", status=304),
     Work("404", "404 Not Found", "/nothing-here", status=404),
