@@ -292,28 +292,28 @@ fn url(options: &Options) -> String {
     format!("http://{host}:{port}/{}", file_in(&options.directory))
 }
 
-/// The first file in `directory` whose name needs no escape; nothing where `/` is a file already.
+/// The smallest file in `directory` whose name needs no escape; nothing where `/` is a file already.
 fn file_in(directory: &Path) -> String {
-    let mut first = String::new();
+    let mut smallest = (u64::MAX, String::new());
     if directory.join("index.html").is_file() {
-        return first;
+        return smallest.1;
     }
     // Where it cannot be read, nothing can be served either.
     let entries = File::open(directory).and_then(|directory| Ok(Dir::read_from(directory)?));
     let Ok(mut entries) = entries else {
-        return first;
+        return smallest.1;
     };
     while let Some(Ok(entry)) = entries.read() {
         let name = entry.file_name().to_str().unwrap_or_default();
-        let is_plain = name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-        let is_first = first.is_empty() || name < first.as_str();
-        if entry.file_type().is_file() && is_plain && is_first && !name.starts_with('.') {
-            name.clone_into(&mut first);
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if entry.file_type().is_file() && name.bytes().all(is_plain) && !name.starts_with('.') {
+            let size = fs::metadata(directory.join(name)).map_or(0, |metadata| metadata.len());
+            if size > 0 && (size, name) < (smallest.0, &smallest.1) {
+                smallest = (size, name.to_owned());
+            }
         }
     }
-    first
+    smallest.1
 }
 
 #[cfg(test)]

@@ -14,9 +14,11 @@ fn figure(line: &str, unit: &str) -> f64 {
 #[test]
 fn every_kind_of_reply_is_measured_and_the_commands_to_compare_are_ready() {
     let site = Site::empty();
-    site.file("z.txt", "last")
-        .file("b b.txt", "needs an escape");
-    site.file("a/in a directory", "").file(".dot", "hidden");
+    site.file("z.txt", "small").file("large", "larger");
+    site.file("empty", "")
+        .file("b b.txt", "esc")
+        .file(".dot", "hid");
+    site.file("a/b", "dir");
     // Nobody needs to be served meanwhile: a port that is taken is no obstacle.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
