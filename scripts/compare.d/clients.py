@@ -88,6 +88,6 @@ def install():
         subprocess.run(["apt-get", "update", "-q"], env=environment)
         for package in packages:
             subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], env=environment)
-    for crate in ["oha", "static-web-server"]:
+    for crate, features in [("oha", []), ("static-web-server", ["--no-default-features", "--features", "directory-listing"])]:
         if not shutil.which(crate):
-            subprocess.run(["cargo", "install", "--locked", crate])
+            subprocess.run(["cargo", "install", "--locked", crate] + features)

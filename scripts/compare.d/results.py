@@ -22,7 +22,12 @@ def figures(rounds, name):
     for key in ("requests_per_second", "cpu_us"):
         if floors:
             total[f"{key}_of_floor"] = median(mine[key] / floor[key] for mine, floor in floors)
-    return total
+    return {key: rounded(value) for key, value in total.items()}
+
+
+def rounded(value):
+    """Four figures are more than can be measured."""
+    return [rounded(each) for each in value] if isinstance(value, list) else float(f"{value:.4g}")
 
 
 def row(name, one):
@@ -38,7 +43,7 @@ def row(name, one):
         f"{one['p50_ms']:.2f}" if one["p50_ms"] else "-",
         # wrk does not know it for pipelined requests.
         f"{one['p99_ms']:.2f}" if one["p99_ms"] else "-",
-        str(one["faults"] or ""),
+        str(int(one["faults"]) or ""),
     ]
 
 
@@ -53,11 +58,15 @@ def show(title, rows, columns=COLUMNS, widths=WIDTHS):
         print("  " + first + " ".join(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:])))
 
 
+def titled(work):
+    return work["title"] if "connections" in work["title"] else f"{work['title']}, {work['connections']} connections"
+
+
 def show_all(found):
     for work in found["works"].values():
-        show(f"{work['title']}, {work['connections']} connections", [row(*each) for each in work["servers"].items()])
+        show(titled(work), [row(*each) for each in work["servers"].items()])
     for work in found["oha"].values():
-        show(f"{work['title']}, {work['connections']} connections, by oha", [row(*each) for each in work["servers"].items()])
+        show(f"{titled(work)}, by oha", [row(*each) for each in work["servers"].items()])
     if found["memory"]:
         rows = [[name, f"{one['rest'] / 1024:.0f}", f"{one['per_connection']:.0f}"] for name, one in found["memory"].items()]
         show(f"memory (Pss), {found['idle']} idle connections", rows, ["server", "KiB at rest", "bytes each"], [18, 12, 12])

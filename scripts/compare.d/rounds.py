@@ -12,14 +12,20 @@ class Running:
 
     def __init__(self, place, left_out):
         self.place, self.left_out = place, left_out
-        self.servers, self.headers, self.given_up = {}, {}, set()
+        self.servers, self.headers = {}, {}
+        # What is not asked again: a work of a server, or, with None, all of them.
+        self.given_up = set()
 
     def ready(self, name, work):
         """The server, and the header fields to send; ValueError where it cannot do this work."""
         is_floor = name == "floor"
         key = (name, work.floor, work.closes()) if is_floor else (name, work.logs)
         if key not in self.servers:
-            self.servers[key] = self.place.start(name, work)
+            try:
+                self.servers[key] = self.place.start(name, work)
+            except ValueError:
+                self.given_up.add((name, None))
+                raise
         if (name, work) not in self.headers:
             port = self.servers[key].port
             self.headers[name, work] = dict(work.headers) if is_floor else work.check(port)
@@ -46,7 +52,7 @@ def measure(ask, running, names, works, count):
 def one_round(ask, running, names, work):
     figures = {}
     for name in names:
-        if (name, work) in running.given_up or name == "floor" and not work.floor:
+        if running.given_up & {(name, work), (name, None)} or name == "floor" and not work.floor:
             continue
         try:
             server, headers = running.ready(name, work)

@@ -96,7 +96,7 @@ http://127.0.0.1:{port} {{
 
 def static_web_server(place, port, log, work):
     return ["static-web-server", "-a", "127.0.0.1", "-p", str(port), "-d", place.root, "--threads-multiplier", "1",
-            "--directory-listing", "true", "--compression", "false", "--log-level", "info" if log else "error"]
+            "--directory-listing", "true", "--log-level", "info" if log else "error"]
 
 
 def python(place, port, log, work):
