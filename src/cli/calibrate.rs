@@ -24,6 +24,9 @@ const TIME: Duration = Duration::from_millis(700);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 const NULL: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 const MIB: usize = 1 << 20;
+/// What is read at once at most, as real clients do it. Larger pieces slow sendfile down, and for the server's side most:
+/// with 256 KiB it was six times the processor time.
+const PIECE: usize = 16 << 10;
 
 /// Measures for some three seconds and prints as it goes.
 pub(crate) fn run(options: &Options) -> Result<(), Failure> {
@@ -147,7 +150,7 @@ impl<'a> Side<'a> {
             ends: Vec::new(),
             expected,
             message,
-            scratch: vec![0; expected.clamp(1 << 10, 256 << 10)],
+            scratch: vec![0; PIECE],
             answered: 0,
         })
     }
