@@ -55,3 +55,26 @@ pub(crate) fn replay(name: &str, property: impl Fn(&[u8])) {
         assert!(held.is_ok(), "{}", file.display());
     }
 }
+
+/// What `bytes` makes, at times with one byte of it changed, left out or added: most bugs are close to what is right.
+#[cfg(test)]
+pub(crate) fn nearly(
+    bytes: impl proptest::strategy::Strategy<Value = Vec<u8>>,
+) -> impl proptest::strategy::Strategy<Value = Vec<u8>> {
+    use proptest::prelude::*;
+
+    let byte = prop_oneof![
+        prop::sample::select(b"\r\n \t\0:;,-0".to_vec()),
+        any::<u8>()
+    ];
+    (bytes, 0..4, any::<prop::sample::Index>(), byte).prop_map(|(mut bytes, change, at, byte)| {
+        let at = at.index(bytes.len() + 1);
+        match (change, bytes.get_mut(at)) {
+            (1, Some(old)) => *old = byte,
+            (2, Some(_)) => drop(bytes.remove(at)),
+            (3, _) => bytes.insert(at, byte),
+            _ => {}
+        }
+        bytes
+    })
+}
