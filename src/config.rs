@@ -46,10 +46,10 @@ pub struct ServerConfig {
     pub request_queue_size: u32,
     /// Whether several servers may listen on the same port (SO_REUSEPORT) and share its connections.
     pub allow_reuse_port: bool,
-    /// Bytes of large bodies that one connection may send in one turn of the loop; heads and small bodies are bounded by
-    /// [`turn_requests`](Self::turn_requests).
+    /// Bytes of bodies that all connections together may send in one turn of the loop. Small bodies leave as soon as they are
+    /// asked for; of the others, the one that has least left goes first, and who has waited for long enough goes before it.
     pub turn_bytes: usize,
-    /// Requests that one connection may have answered in one turn of the loop.
+    /// Requests that one connection may have answered in one go.
     pub turn_requests: usize,
     /// Bytes of memory for replies with small files that are kept; each is checked against the file system in the turn in
     /// which it is sent. Each loop keeps its own.

@@ -12,24 +12,24 @@ use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::head::HeadSearch;
 use crate::http::request::{Request, RequestError, Storage};
+use crate::wire::share::Share;
 use crate::wire::spool::Spool;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// One turn of a connection: what it may use, and what is left of its budget.
+/// One turn of a connection: what it may use, and what is left of its share.
 pub(crate) struct Turn<'t, H> {
     pub(crate) desk: &'t mut Desk<H>,
     pub(crate) client: Client,
     pub(crate) readable: Readable,
-    pub(crate) bytes: usize,
-    pub(crate) requests: usize,
+    pub(crate) share: &'t mut Share,
     pub(crate) progress: bool,
 }
 
 /// What an event, or its absence, tells about bytes to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Readable {
     /// Nothing new.
     No,
@@ -81,7 +81,7 @@ pub(crate) struct UnfinishedRequest {
     decoder: BodyDecoder,
     /// `None` where the handler does not want the body.
     body: Option<Spool>,
-    length: u64,
+    pub(crate) length: u64,
 }
 
 /// A complete request whose reply was promised.
@@ -95,10 +95,10 @@ pub(crate) struct PromisedReply {
 }
 
 impl<H: BaseHttpRequestHandler> Turn<'_, H> {
-    /// Answers the requests at the front of `bytes`, as many as are complete and the budget allows.
+    /// Answers the requests at the front of `bytes`, as many as are complete and the share allows.
     pub(crate) fn answer(&mut self, bytes: &mut &[u8], mut search: HeadSearch) -> Stop {
         loop {
-            if self.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
+            if self.share.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
                 return Stop::Send;
             } else if bytes.is_empty() {
                 return Stop::Incomplete(search);
@@ -110,7 +110,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
                 Ok(None) => return Stop::Incomplete(search),
                 Err(error) => return self.refuse(error, bytes),
             };
-            self.requests -= 1;
+            self.share.requests -= 1;
             self.progress = true;
             let (head, rest) = bytes.split_at(span.end);
             let head = head.get(span.start..).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! The state machine of one connection; every transition is in this file (RFC 9112 §9).
 //!
-//! Invariant: a call to [`Connection::advance`] ends only by *wait* (the kernel said WouldBlock), *yield* (the budget of this
+//! Invariant: a call to [`Connection::advance`] ends only by *wait* (the kernel said WouldBlock), *yield* (its share of this
 //! turn is spent) or *close*. The data of a state lives in its variant, so leaving the state is the reset.
 
 use std::io;
@@ -17,6 +17,7 @@ use crate::handler::mailbox::Answer;
 use crate::http::head::HeadSearch;
 use crate::http::request::{RequestError, request_line};
 use crate::wire::buffer::Sent;
+use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 /// Bytes that are discarded of a peer that goes on sending after its last reply.
@@ -27,7 +28,9 @@ pub(crate) struct Connection<T> {
     transport: T,
     client: Client,
     state: State,
-    /// What the socket says once and will not say again, for replies that are promised after it.
+    /// What the socket has said of bytes to read, which it will not say again.
+    readable: Readable,
+    /// That the peer has closed its side is said once too, and replies may be promised after it.
     peer_left: bool,
 }
 
@@ -37,6 +40,7 @@ impl<T: Transport> Connection<T> {
             transport,
             client,
             state: State::Reading(None),
+            readable: Readable::No,
             peer_left: false,
         }
     }
@@ -117,33 +121,36 @@ impl<T: Transport> Connection<T> {
         matches!(self.state, State::Reading(None))
     }
 
-    pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed)
+    /// Bytes to go until it has done what it is at, as far as anybody knows.
+    pub(crate) fn left(&self) -> u64 {
+        match &self.state {
+            State::Parsing(unparsed) => unparsed.bytes.len() as u64,
+            // The rest is expected to be as long as what has come.
+            State::ReadingBody(request) => request.length,
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
+            _ => 0,
+        }
     }
 
-    /// Goes as far as the socket and the budget of this turn allow; `scratch` is where bytes are read to.
+    /// Goes as far as the socket and its share of this turn allow; `scratch` is where bytes are read to.
     pub(crate) fn advance<H: BaseHttpRequestHandler>(
         &mut self,
         readable: Readable,
+        share: &mut Share,
         scratch: &mut [u8],
         desk: &mut Desk<H>,
     ) -> Outcome {
-        let config = desk.server.config();
-        let (bytes, requests) = (config.turn_bytes.max(1), config.turn_requests.max(1));
-        let readable = match self.state {
-            State::Reading(_) | State::ReadingBody(_) => readable,
-            // Edges that came while we wrote were not acted upon.
-            _ => Readable::ToEnd,
-        };
+        self.hear(readable);
         let mut turn = Turn {
             desk,
             client: self.client,
-            readable,
-            bytes,
-            requests,
+            readable: self.readable,
+            share,
             progress: false,
         };
-        self.run(scratch, &mut turn).unwrap_or_else(|_| {
+        let outcome = self.run(scratch, &mut turn);
+        self.readable = turn.readable;
+        outcome.unwrap_or_else(|_| {
             // The peer or the network is gone: a matter of counters, not of messages.
             turn.desk.server.counters.disconnects += 1;
             self.abandon(turn.desk);
@@ -151,9 +158,15 @@ impl<T: Transport> Connection<T> {
         })
     }
 
+    /// Notes what an event has told, until it is acted upon.
+    pub(crate) fn hear(&mut self, readable: Readable) {
+        self.readable = self.readable.max(readable);
+    }
+
     /// The deadline of what the connection was waiting for has passed.
     pub(crate) fn expire<H: BaseHttpRequestHandler>(
         &mut self,
+        share: &mut Share,
         scratch: &mut [u8],
         desk: &mut Desk<H>,
     ) -> Outcome {
@@ -172,7 +185,7 @@ impl<T: Transport> Connection<T> {
         }
         desk.refuse(RequestError::Timeout, &head, self.client);
         self.suspend(Then::Linger, &[], desk);
-        self.advance(Readable::No, scratch, desk)
+        self.advance(Readable::No, share, scratch, desk)
     }
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
@@ -251,7 +264,7 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
-        if turn.bytes == 0 {
+        if turn.share.bytes == 0 {
             self.state = State::ReadingBody(request);
             return Ok(Step::Yield);
         }
@@ -263,7 +276,7 @@ impl<T: Transport> Connection<T> {
             return Ok(Step::Close);
         }
         turn.progress = true;
-        turn.bytes = turn.bytes.saturating_sub(bytes.len());
+        turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
         let stop = turn.take_body(request, &mut bytes);
         self.serve(bytes, HeadSearch::default(), stop, turn)
     }
@@ -306,10 +319,7 @@ impl<T: Transport> Connection<T> {
             let stop = stop
                 .take()
                 .unwrap_or_else(|| turn.answer(&mut bytes, mem::take(&mut search)));
-            let sent = turn
-                .desk
-                .outgoing
-                .send(&mut self.transport, &mut turn.bytes);
+            let sent = turn.desk.outgoing.send(&mut self.transport, turn.share);
             let left = turn.desk.outgoing.sent();
             let is_partial = matches!(sent, Ok(Sent::Wait));
             turn.desk.server.counters.count_write(left, is_partial);
@@ -321,7 +331,7 @@ impl<T: Transport> Connection<T> {
             }
             turn.desk.outgoing.clear();
             match stop {
-                Stop::Send if turn.requests == 0 => {
+                Stop::Send if turn.share.requests == 0 => {
                     self.state = State::Parsing(Unparsed::boxed(bytes, HeadSearch::default()));
                     return Ok(Step::Yield);
                 }
@@ -345,7 +355,7 @@ impl<T: Transport> Connection<T> {
             Then::Close => Then::Linger,
             then => then,
         };
-        let outgoing = mem::take(&mut desk.outgoing);
+        let outgoing = desk.outgoing.split_off();
         self.state = State::unsent(Box::new(Unsent {
             outgoing,
             then,
@@ -360,7 +370,7 @@ impl<T: Transport> Connection<T> {
     ) -> io::Result<Step> {
         let outgoing = &mut unsent.outgoing;
         let before = outgoing.sent();
-        let sent = outgoing.send(&mut self.transport, &mut turn.bytes);
+        let sent = outgoing.send(&mut self.transport, turn.share);
         let left = outgoing.sent() - before;
         turn.progress |= left > 0;
         let is_partial = matches!(sent, Ok(Sent::Wait));

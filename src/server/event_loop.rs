@@ -19,13 +19,16 @@ use super::connection::Connection;
 use super::desk::Desk;
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
+use super::queue::Queue;
 use super::signals::ShutdownSignals;
-use super::state::Outcome;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
 
 mod accept;
+mod serving;
+
+use serving::Budget;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
@@ -48,10 +51,10 @@ pub(crate) struct EventLoop<H> {
     connections: Slab<Slot>,
     max_connections: usize,
     timers: Timers,
-    /// Connections with more to do than their last turn allowed.
-    yielded: Vec<usize>,
-    /// Those of the turn before, whose turn it is now.
-    resuming: Vec<usize>,
+    queue: Queue,
+    budget: Budget,
+    /// Requests that one connection may have answered in one go.
+    turn_requests: usize,
     closed: Vec<usize>,
     /// Whether the last poll gave as many events as it can: more may wait.
     has_more_events: bool,
@@ -69,7 +72,7 @@ pub(crate) struct EventLoop<H> {
 #[derive(Debug)]
 struct Slot {
     connection: Connection<TcpStream>,
-    /// Whether it is among those that yielded and will have their turn without an event.
+    /// Whether it is in the queue and will have its turn without an event.
     queued: bool,
     /// Whether it is among those that are freed at the end of the turn.
     closing: bool,
@@ -93,8 +96,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 handle.loops(),
             ),
             timers: Timers::new(desk.server.config()),
-            yielded: Vec::new(),
-            resuming: Vec::new(),
+            queue: Queue::default(),
+            budget: Budget::new(desk.server.config()),
+            turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
             has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
@@ -132,9 +136,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         self.desk.clock.read();
         self.count_turn(began);
-        mem::swap(&mut self.yielded, &mut self.resuming);
+        self.budget = Budget::new(self.desk.server.config());
         self.take_events()?;
-        self.resume_yielded();
+        self.serve_queue();
         self.expire_deadlines();
         self.free_closed();
         self.retry_accepts()?;
@@ -217,7 +221,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         };
         [
             soon(
-                self.has_more_events || !self.yielded.is_empty() || accepting(Accepting::More),
+                self.has_more_events || !self.queue.is_empty() || accepting(Accepting::More),
                 Duration::ZERO,
             ),
             soon(
@@ -315,59 +319,6 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Gives a connection its turn; one that is queued has it anyway, and only once.
-    fn advance(&mut self, key: usize, readable: Readable) {
-        let Some(slot) = self.connections.get_mut(key) else {
-            return;
-        };
-        if slot.queued || slot.connection.is_closed() {
-            return;
-        }
-        let outcome = slot
-            .connection
-            .advance(readable, &mut self.scratch, &mut self.desk);
-        self.settle(key, outcome);
-    }
-
-    /// Notes what a connection is waiting for now.
-    fn settle(&mut self, key: usize, outcome: Outcome) {
-        let Some(Slot {
-            connection, queued, ..
-        }) = self.connections.get_mut(key)
-        else {
-            return;
-        };
-        let kind = connection.awaits();
-        let progress = match outcome {
-            Outcome::Close => return self.close(key),
-            Outcome::Wait { .. } if self.desk.draining && connection.is_idle() => {
-                return self.close(key);
-            }
-            Outcome::Wait { progress } => progress,
-            Outcome::Yield => {
-                *queued = true;
-                self.yielded.push(key);
-                true
-            }
-        };
-        let (kind, progress) = match kind {
-            // A stream that never ends must not hold up the end of the server.
-            _ if self.desk.draining && connection.is_endless() => (Some(Timeout::Linger), false),
-            // Nor must a request that does not get complete.
-            Some(Timeout::Head) if self.desk.draining => (Some(Timeout::Linger), false),
-            // Nobody may be there to read what comes next.
-            None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
-            kind => (kind, progress),
-        };
-        match kind {
-            Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
-                self.timers.arm(key, kind, self.desk.clock.instant);
-            }
-            Some(_) => {}
-            None => self.timers.disarm(key),
-        }
-    }
-
     fn close(&mut self, key: usize) {
         if let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) {
             slot.closing = true;
@@ -377,29 +328,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    fn resume_yielded(&mut self) {
-        while let Some(key) = self.resuming.pop() {
-            match self.connections.get_mut(key) {
-                Some(slot) if slot.queued => slot.queued = false,
-                // It was closed meanwhile; the slot may have another owner.
-                _ => continue,
-            }
-            // Events that came while it was queued were passed over.
-            self.advance(key, Readable::ToEnd);
-        }
-    }
-
     fn expire_deadlines(&mut self) {
         let now = self.desk.clock.instant;
-        for _ in 0..EXPIRIES {
-            let Some((key, _)) = self.timers.expired(now) else {
-                break;
-            };
-            if let Some(Slot { connection, .. }) = self.connections.get_mut(key) {
-                let outcome = connection.expire(&mut self.scratch, &mut self.desk);
-                self.settle(key, outcome);
-            }
-        }
+        self.expire(now);
         if self.drain_deadline.is_some_and(|deadline| deadline <= now) {
             for key in self.keys() {
                 self.close(key);

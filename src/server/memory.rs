@@ -21,6 +21,7 @@ use crate::handler::clock::Clock;
 use crate::handler::log::Log;
 use crate::handler::mailbox::{Content, Mailbox};
 use crate::handler::server_info::ServerInfo;
+use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 /// How long a reply may take that another thread gives.
@@ -107,7 +108,13 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         self.desk.clock.begin_turn();
         self.desk.hook(address, |handler| handler.setup(address));
         loop {
-            let outcome = connection.advance(Readable::ToEnd, &mut self.scratch, &mut self.desk);
+            let mut share = Share::of(self.desk.server.config());
+            let outcome = connection.advance(
+                Readable::ToEnd,
+                &mut share,
+                &mut self.scratch,
+                &mut self.desk,
+            );
             self.desk.hook(address, H::service_actions);
             self.desk.log.flush();
             match outcome {

@@ -15,6 +15,7 @@ mod handle;
 mod listener;
 pub(crate) mod memory;
 mod outgoing;
+mod queue;
 mod signals;
 mod state;
 pub(crate) mod threading;

@@ -1,10 +1,11 @@
 //! What one connection has to send: the replies made in one go, the body that streams after the last of them, and what
 //! comes when all has left.
 //!
-//! Invariant: the loop owns one as scratch and clears it after use; only one that the socket did not take at once is kept,
-//! by the connection it belongs to.
+//! Invariant: the loop owns one as scratch and clears it after use; only what the socket did not take at once is kept, by the
+//! connection it belongs to.
 
 use std::io;
+use std::mem;
 use std::time::Instant;
 
 use crate::handler::log::{Log, Record};
@@ -12,6 +13,7 @@ use crate::handler::reply::Framed;
 use crate::http::request::Request;
 use crate::wire::body::Body;
 use crate::wire::buffer::{Buffer, Sent};
+use crate::wire::share::{SMALL, Share};
 use crate::wire::transport::Transport;
 
 #[derive(Debug, Default)]
@@ -56,16 +58,27 @@ impl Outgoing {
         }
     }
 
-    /// Sends on, until all has left, the socket takes no more or `budget` is spent.
+    /// Sends on, until all has left, the socket takes no more or the share is spent.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
-        budget: &mut usize,
+        share: &mut Share,
     ) -> io::Result<Sent> {
-        match self.buffer.send(transport, self.body.follows_at_once())? {
-            Sent::All => self.body.send(transport, budget, &mut self.body_sent),
+        let more = self.body.follows_at_once();
+        let sent = if self.buffer.bytes.len() <= SMALL {
+            self.buffer.send(transport, more)
+        } else {
+            self.buffer.send_share(transport, more, share)
+        };
+        match sent? {
+            Sent::All => self.body.send(transport, share, &mut self.body_sent),
             sent => Ok(sent),
         }
+    }
+
+    /// Bytes still to come, as far as anybody knows.
+    pub(crate) fn left(&self) -> u64 {
+        self.buffer.left() as u64 + self.body.left()
     }
 
     /// Whether the heads have left, and only a body streams on.
@@ -96,6 +109,20 @@ impl Outgoing {
             );
             self.logged += 1;
         }
+    }
+
+    /// Takes out what has not left; what stays is ready for the next use.
+    pub(crate) fn split_off(&mut self) -> Self {
+        let rest = Self {
+            buffer: self.buffer.split_off(),
+            body: mem::take(&mut self.body),
+            body_sent: self.body_sent,
+            replies: mem::take(&mut self.replies),
+            logged: self.logged,
+            arena: mem::take(&mut self.arena),
+        };
+        self.clear();
+        rest
     }
 
     /// Makes it ready for the next use, keeping its memory within bounds.

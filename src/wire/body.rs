@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::buffer::{Buffer, Sent};
 use super::send_file::send_file;
+use super::share::Share;
 use super::source::{Fill, Source, pull};
 use super::transport::Transport;
 use crate::http::chunked;
@@ -54,6 +55,8 @@ pub(crate) struct SourceBody {
     buffer: Buffer,
     /// Where the content stands in the buffer: what is around it is chunk framing.
     content: Range<usize>,
+    /// Bytes that it has given since it last had nothing.
+    given: u64,
 }
 
 /// How the peer learns where the body of a source ends.
@@ -106,18 +109,29 @@ impl Body {
         }
     }
 
-    /// Streams until all has left, the socket takes no more or `budget` is spent; adds the content that left to `counted`.
+    /// Bytes still to come; of a source whose end nobody knows, as many as it has given since it last had nothing.
+    pub(crate) fn left(&self) -> u64 {
+        match self {
+            Self::Empty => 0,
+            Self::File { range, .. } => range.end - range.start,
+            Self::Parts(body) => body.parts.iter().map(Part::left).sum(),
+            Self::Source(body) => body.left(),
+        }
+    }
+
+    /// Streams until all has left, the socket takes no more or the share is spent; adds the content that left to `counted`.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
-        budget: &mut usize,
+        share: &mut Share,
         counted: &mut u64,
     ) -> io::Result<Sent> {
         let sent = match self {
-            Self::Empty => Ok(Sent::All),
-            Self::File { file, range } => send_range(file, range, transport, budget, counted),
-            Self::Parts(body) => body.send(transport, budget, counted),
-            Self::Source(body) => body.send(transport, budget, counted),
+            Self::Empty => return Ok(Sent::All),
+            _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
+            Self::File { file, range } => send_range(file, range, transport, share, counted),
+            Self::Parts(body) => body.send(transport, share, counted),
+            Self::Source(body) => body.send(transport, share, counted),
         };
         if matches!(sent, Ok(Sent::All)) {
             *self = Self::Empty;
@@ -133,17 +147,24 @@ impl Part {
             Self::Range(range) => range.end - range.start,
         }
     }
+
+    fn left(&self) -> u64 {
+        match self {
+            Self::Text(buffer) => buffer.left() as u64,
+            Self::Range(range) => range.end - range.start,
+        }
+    }
 }
 
 fn send_range(
     file: &File,
     range: &mut Range<u64>,
     transport: &mut impl Transport,
-    budget: &mut usize,
+    share: &mut Share,
     counted: &mut u64,
 ) -> io::Result<Sent> {
     let before = range.start;
-    let sent = send_file(file, range, transport, budget);
+    let sent = send_file(file, range, transport, share);
     *counted += range.start - before;
     sent
 }
@@ -152,14 +173,14 @@ fn send_buffer(
     buffer: &mut Buffer,
     more: bool,
     transport: &mut impl Transport,
-    budget: &mut usize,
+    share: &mut Share,
     counted: &mut u64,
 ) -> io::Result<Sent> {
     let before = buffer.sent();
     let sent = buffer.send(transport, more);
     let length = buffer.sent() - before;
     *counted += length as u64;
-    *budget = budget.saturating_sub(length);
+    share.bytes = share.bytes.saturating_sub(length);
     sent
 }
 
@@ -167,7 +188,7 @@ impl Parts {
     fn send(
         &mut self,
         transport: &mut impl Transport,
-        budget: &mut usize,
+        share: &mut Share,
         counted: &mut u64,
     ) -> io::Result<Sent> {
         let Self { file, parts } = self;
@@ -175,8 +196,8 @@ impl Parts {
             let more = parts.len() > 1;
             let sent = match parts.front_mut() {
                 None => return Ok(Sent::All),
-                Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, budget, counted)?,
-                Some(Part::Range(range)) => send_range(file, range, transport, budget, counted)?,
+                Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, share, counted)?,
+                Some(Part::Range(range)) => send_range(file, range, transport, share, counted)?,
             };
             if sent != Sent::All {
                 return Ok(sent);
@@ -195,20 +216,30 @@ impl SourceBody {
             has_slept: false,
             buffer: Buffer::default(),
             content: 0..0,
+            given: 0,
+        }
+    }
+
+    fn left(&self) -> u64 {
+        match self.framing {
+            Framing::Length(left) => left + self.buffer.left() as u64,
+            _ if self.fill == Fill::NotNow => self.buffer.left() as u64,
+            // It is expected to last for as long as it has lasted.
+            _ => self.given,
         }
     }
 
     fn send(
         &mut self,
         transport: &mut impl Transport,
-        budget: &mut usize,
+        share: &mut Share,
         counted: &mut u64,
     ) -> io::Result<Sent> {
         let mut pulled = 0;
         let mut asked = false;
         loop {
             let before = self.content_sent();
-            let sent = send_buffer(&mut self.buffer, false, transport, budget, &mut 0);
+            let sent = send_buffer(&mut self.buffer, false, transport, share, &mut 0);
             *counted += self.content_sent() - before;
             match sent? {
                 Sent::All => {}
@@ -219,7 +250,7 @@ impl SourceBody {
             match self.fill {
                 Fill::Done => return Ok(Sent::All),
                 Fill::NotNow if asked => return Ok(Sent::Idle),
-                _ if *budget == 0 || pulled >= SOURCE_TURN => return Ok(Sent::Yield),
+                _ if share.bytes == 0 || pulled >= SOURCE_TURN => return Ok(Sent::Yield),
                 _ => {}
             }
             self.refill()?;
@@ -245,8 +276,13 @@ impl SourceBody {
             0
         };
         self.fill = pull(self.source.as_mut(), bytes)?;
-        self.has_slept |= self.fill == Fill::NotNow;
         self.content = start..bytes.len();
+        if self.fill == Fill::NotNow {
+            self.has_slept = true;
+            self.given = 0;
+        } else {
+            self.given += self.content.len() as u64;
+        }
         self.framing.take(self.content.len(), self.fill)?;
         if self.framing == Framing::Chunked {
             chunked::close_chunk(bytes, start);
@@ -259,129 +295,4 @@ impl SourceBody {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write as _;
-    use std::os::unix::fs::FileExt as _;
-
-    use rustix::fs::{MemfdFlags, memfd_create};
-
-    use super::*;
-
-    /// Takes at most so many bytes at once, and says "not now" in between.
-    struct Slow {
-        most: usize,
-        full: bool,
-        output: Vec<u8>,
-        more: Vec<bool>,
-    }
-
-    impl Transport for Slow {
-        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
-            self.more.push(more);
-            let length = bytes.len().min(self.most);
-            self.output.extend_from_slice(&bytes[..length]);
-            Ok(length)
-        }
-
-        fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
-            self.full = !self.full;
-            if !self.full {
-                return Err(io::ErrorKind::WouldBlock.into());
-            }
-            let mut bytes = vec![0; length.min(self.most)];
-            let length = file.read_at(&mut bytes, offset)?;
-            self.output.extend_from_slice(&bytes[..length]);
-            Ok(length)
-        }
-
-        fn shutdown(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-
-        fn reset(&mut self) -> io::Result<()> {
-            Err(io::ErrorKind::Unsupported.into())
-        }
-    }
-
-    fn slow(most: usize) -> Slow {
-        Slow {
-            most,
-            full: false,
-            output: Vec::new(),
-            more: Vec::new(),
-        }
-    }
-
-    fn parts() -> Body {
-        let mut file = File::from(memfd_create("parts", MemfdFlags::CLOEXEC).unwrap());
-        file.write_all(b"0123456789").unwrap();
-        let text = |text: &str| Part::Text(text.as_bytes().to_vec().into());
-        let parts = [
-            text("<a>"),
-            Part::Range(1..4),
-            text("<b>"),
-            Part::Range(8..10),
-            text("<c>"),
-        ];
-        let parts = parts.into();
-        Body::Parts(Box::new(Parts { file, parts }))
-    }
-
-    #[test]
-    fn parts_leave_in_order_whatever_is_taken_at_once() {
-        for most in 1..=20 {
-            for share in [1, 2, 5, usize::MAX] {
-                let (mut body, mut transport, mut counted) = (parts(), slow(most), 0);
-                while body
-                    .send(&mut transport, &mut share.clone(), &mut counted)
-                    .unwrap()
-                    != Sent::All
-                {}
-                assert_eq!(
-                    transport.output, b"<a>123<b>89<c>",
-                    "{most} at once, {share} a turn"
-                );
-                assert_eq!(counted, 14);
-                assert!(body.is_empty());
-            }
-        }
-    }
-
-    #[test]
-    fn all_parts_but_the_last_say_that_more_follows() {
-        let (mut body, mut transport) = (parts(), slow(20));
-        while body.send(&mut transport, &mut 100, &mut 0).unwrap() != Sent::All {}
-        assert_eq!(transport.more, [true, true, false]);
-    }
-
-    #[test]
-    fn parts_know_their_length() {
-        let Body::Parts(body) = parts() else {
-            panic!("no parts");
-        };
-        let lengths: Vec<_> = body.parts.iter().map(Part::length).collect();
-        assert_eq!(lengths, [3, 3, 3, 2, 3]);
-    }
-
-    #[test]
-    fn a_file_is_sent_within_its_budget() {
-        let Body::Parts(body) = parts() else {
-            panic!("no parts");
-        };
-        let mut body = Body::File {
-            file: Arc::new(body.file),
-            range: 2..9,
-        };
-        let (mut transport, mut budget, mut counted) = (slow(20), 4, 0);
-        let mut send =
-            |budget: &mut usize| body.send(&mut transport, budget, &mut counted).unwrap();
-        assert_eq!((send(&mut budget), budget), (Sent::Yield, 0));
-        assert_eq!(send(&mut 9), Sent::Wait);
-        assert_eq!(send(&mut 9), Sent::All);
-        assert_eq!((transport.output.as_slice(), counted), (&b"2345678"[..], 7));
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! Bytes on their way out, and how many of them have left.
 
 use std::io;
+use std::mem;
 
+use super::share::{SMALL, Share};
 use super::transport::Transport;
 
 /// How far a piece of a reply came.
@@ -11,7 +13,7 @@ pub(crate) enum Sent {
     All,
     /// The socket takes no more now.
     Wait,
-    /// The budget of this turn is spent.
+    /// The share of this turn is spent.
     Yield,
     /// There is nothing to send before the source is woken.
     Idle,
@@ -21,18 +23,30 @@ pub(crate) enum Sent {
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
+    /// How many of `bytes` have left.
     sent: usize,
+    /// Bytes that left before those.
+    gone: usize,
 }
 
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, sent: 0 }
+        Self {
+            bytes,
+            ..Self::default()
+        }
     }
 }
 
 impl Buffer {
+    /// Bytes that have left.
     pub(crate) fn sent(&self) -> usize {
-        self.sent
+        self.gone + self.sent
+    }
+
+    /// Bytes that have not left.
+    pub(crate) fn left(&self) -> usize {
+        self.bytes.len() - self.sent
     }
 
     pub(crate) fn is_sent(&self) -> bool {
@@ -42,6 +56,21 @@ impl Buffer {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
+        self.gone = 0;
+    }
+
+    /// Takes out what has not left. Little of it is copied, so that memory that is used again and again stays.
+    pub(crate) fn split_off(&mut self) -> Self {
+        if self.left() > SMALL {
+            return mem::take(self);
+        }
+        let rest = Self {
+            bytes: self.bytes.get(self.sent..).unwrap_or_default().to_vec(),
+            sent: 0,
+            gone: self.sent(),
+        };
+        self.clear();
+        rest
     }
 
     /// Writes until all has left or the socket takes no more; `more` says that a body follows at once.
@@ -55,6 +84,37 @@ impl Buffer {
                     return Ok(Sent::Wait);
                 }
                 Ok(length) => self.sent += length,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Sent::All)
+    }
+
+    /// The same for bytes that are many: so many of them as the share has.
+    pub(crate) fn send_share(
+        &mut self,
+        transport: &mut impl Transport,
+        more: bool,
+        share: &mut Share,
+    ) -> io::Result<Sent> {
+        if share.whole && self.left() > share.bytes {
+            return Ok(Sent::Yield);
+        }
+        while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
+            let piece = rest.get(..share.bytes).unwrap_or(rest);
+            if piece.is_empty() {
+                return Ok(Sent::Yield);
+            }
+            match transport.write(piece, more || piece.len() < rest.len()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => {
+                    self.sent += length;
+                    share.bytes -= length;
+                    if length < piece.len() {
+                        return Ok(Sent::Wait);
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
                 Err(error) => return Err(error),
             }
@@ -106,6 +166,44 @@ mod tests {
         // Nothing is left, so nothing is written.
         assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::All);
         assert_eq!(buffer.sent(), 5);
+    }
+
+    #[test]
+    fn what_is_split_off_goes_on_where_the_rest_ended() {
+        for length in [5, SMALL + 5] {
+            let mut buffer = Buffer::from(vec![b'x'; length]);
+            let capacity = buffer.bytes.capacity();
+            buffer.send(&mut Takes(vec![Some(2)]), true).unwrap();
+            let mut rest = buffer.split_off();
+            assert_eq!((rest.sent(), rest.left()), (2, length - 2));
+            assert_eq!((buffer.sent(), buffer.left()), (0, 0));
+            assert_eq!(buffer.bytes.capacity() == capacity, length < SMALL);
+            rest.send(&mut Takes(vec![Some(1)]), true).unwrap();
+            rest = rest.split_off();
+            assert_eq!((rest.sent(), rest.left()), (3, length - 3));
+        }
+    }
+
+    #[test]
+    fn many_bytes_leave_as_the_share_allows() {
+        let mut share = Share {
+            bytes: 3,
+            requests: 0,
+            whole: true,
+        };
+        let mut buffer = Buffer::from(b"hello".to_vec());
+        let mut send = |share: &mut Share, takes: &[Option<usize>]| {
+            let mut transport = Takes(takes.to_vec());
+            let sent = buffer.send_share(&mut transport, true, share).unwrap();
+            (sent, buffer.left(), share.bytes)
+        };
+        assert_eq!(send(&mut share, &[]), (Sent::Yield, 5, 3));
+        share.whole = false;
+        assert_eq!(send(&mut share, &[None]), (Sent::Wait, 5, 3));
+        assert_eq!(send(&mut share, &[Some(2)]), (Sent::Wait, 3, 1));
+        assert_eq!(send(&mut share, &[Some(1)]), (Sent::Yield, 2, 0));
+        share.bytes = 3;
+        assert_eq!(send(&mut share, &[Some(2)]), (Sent::All, 0, 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod send_file;
+pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;

@@ -5,9 +5,10 @@ use std::io;
 use std::ops::Range;
 
 use super::buffer::Sent;
+use super::share::Share;
 use super::transport::Transport;
 
-/// Sends `range` of `file` and moves its start along, until all has left, the socket takes no more or `budget` is spent.
+/// Sends `range` of `file` and moves its start along, until all has left, the socket takes no more or the share is spent.
 ///
 /// # Errors
 /// [`io::ErrorKind::UnexpectedEof`] where the file has shrunk: the announced length can no longer be kept, so only closing
@@ -16,18 +17,18 @@ pub(crate) fn send_file(
     file: &File,
     range: &mut Range<u64>,
     transport: &mut impl Transport,
-    budget: &mut usize,
+    share: &mut Share,
 ) -> io::Result<Sent> {
     while range.start < range.end {
-        if *budget == 0 {
+        if share.bytes == 0 {
             return Ok(Sent::Yield);
         }
         let left = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        match transport.send_file(file, range.start, left.min(*budget)) {
+        match transport.send_file(file, range.start, left.min(share.bytes)) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(length) => {
                 range.start += length as u64;
-                *budget -= length;
+                share.bytes -= length;
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
             Err(error) => return Err(error),

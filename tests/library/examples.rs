@@ -193,6 +193,16 @@ fn files_and_api_serves_both() {
 }
 
 #[test]
+fn limits_are_those_of_the_command_line() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.txt"), "a file").unwrap();
+    let arguments = [directory.path().as_os_str(), OsStr::new("max_head=100")];
+    let server = Child::example("limits", &arguments);
+    assert_eq!(server.client().get("/a.txt").text(), "a file");
+    assert_eq!(server.client().get(&"/a".repeat(50)).status, 431);
+}
+
+#[test]
 fn events_reach_all_subscribers_alike() {
     let server = Child::example("events", &[]);
     let mut subscribers = [server.client(), server.client()];

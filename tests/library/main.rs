@@ -12,6 +12,7 @@ mod cpython;
 mod deferred;
 mod errors;
 mod examples;
+mod fairness;
 mod framing;
 mod handlers;
 mod memory_server;

@@ -100,7 +100,7 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
     }
     stage.coming.push_back(Event::Eof);
     stage.play();
-    assert!(stage.connection.is_closed(), "{}", stage.state());
+    assert_eq!(stage.state(), "Closed");
     assert!(stage.output().is_empty());
     statuses
 }

@@ -17,6 +17,7 @@ use crate::http::date;
 use crate::server::answering::Readable;
 use crate::server::desk::{Client, Desk};
 use crate::server::state::Outcome;
+use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 /// What the peer does, one event each.
@@ -208,15 +209,19 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
     }
 
     pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
-        self.last = self
-            .connection
-            .advance(readable, &mut self.scratch, &mut self.desk);
+        let mut share = Share::of(self.desk.server.config());
+        self.last =
+            self.connection
+                .advance(readable, &mut share, &mut self.scratch, &mut self.desk);
         self.kept = self.kept.max(self.keeps());
         self.last
     }
 
     pub(super) fn expire(&mut self) -> Outcome {
-        self.last = self.connection.expire(&mut self.scratch, &mut self.desk);
+        let mut share = Share::of(self.desk.server.config());
+        self.last = self
+            .connection
+            .expire(&mut share, &mut self.scratch, &mut self.desk);
         self.last
     }
 
@@ -237,8 +242,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         for _ in 0..10_000_000 {
             match self.last {
                 Outcome::Close => return self.last,
-                // As the loop does: events that came meanwhile were passed over.
-                Outcome::Yield => self.advance(Readable::ToEnd),
+                Outcome::Yield => self.advance(Readable::No),
                 Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
                 Outcome::Wait { .. } => match self.coming.pop_front() {
                     None => return self.last,

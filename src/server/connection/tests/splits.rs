@@ -41,8 +41,8 @@ fn a_conversation_in_one_piece_is_answered_in_order() {
     let mut stage = Stage::new();
     assert_eq!(stage.answer(&[&requests]), replies);
     assert!(stage.connection.is_idle());
-    // The answers before each streaming body leave with its head.
-    assert_eq!(stage.script().reads, 2);
+    // One read drains the socket, however long the answers take to leave.
+    assert_eq!(stage.script().reads, 1);
 }
 
 #[test]

@@ -1,0 +1,30 @@
+//! A directory served with limits of one's own: `limits ADDRESS DIRECTORY [NAME=VALUE]...`, with the names of `ServerConfig`.
+
+use std::error::Error;
+
+use httpoll::{HttpServer, LogFormat, ServerConfig, SimpleHttpRequestHandler};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8000".into());
+    let directory = arguments.next().unwrap_or_else(|| ".".into());
+    let mut config = ServerConfig {
+        log_format: LogFormat::None,
+        ..ServerConfig::default()
+    };
+    for argument in arguments {
+        match argument.split_once('=').ok_or("not NAME=VALUE")? {
+            ("max_head", value) => config.max_head = value.parse()?,
+            ("turn_bytes", value) => config.turn_bytes = value.parse()?,
+            ("turn_requests", value) => config.turn_requests = value.parse()?,
+            ("max_connections", value) => config.max_connections = Some(value.parse()?),
+            ("report", value) => config.report = value.parse()?,
+            (name, _) => return Err(format!("no limit is called {name}").into()),
+        }
+    }
+    let handler = SimpleHttpRequestHandler::new(directory)?;
+    let mut server = HttpServer::bind_with(address, handler, config)?;
+    server.shutdown_on_signals(|_| ())?;
+    println!("http://{}/", server.server_addresses()[0]);
+    Ok(server.serve_forever()?)
+}

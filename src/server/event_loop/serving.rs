@@ -1,0 +1,173 @@
+//! Who may do how much in a turn: small answers as their events come, then the queue of those who need more, within one
+//! budget of bytes for the whole turn.
+//!
+//! Invariant: taking events costs what small answers cost. A body that is begun then fits as a whole into what is left of
+//! half the budget; the other half is for the queue in every turn.
+
+use std::time::Instant;
+
+use super::{EXPIRIES, EventLoop, Slot};
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+use crate::server::answering::Readable;
+use crate::server::state::Outcome;
+use crate::server::timers::Timeout;
+use crate::wire::share::Share;
+
+/// Requests answered while events are taken, before each connection gets one and waits in the queue for more.
+const REQUESTS: usize = 1024;
+/// What a request costs beside its bytes, as bytes that could be sent in the same time.
+const REQUEST_COST: usize = 8 * 1024;
+
+/// What is left of a turn.
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// What the events may use of its bytes.
+    share: Share,
+    /// Requests that are answered before everybody gets only one.
+    requests: usize,
+}
+
+impl Budget {
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        let share = Share {
+            bytes: config.turn_bytes / 2,
+            requests: 0,
+            whole: true,
+        };
+        Self {
+            share,
+            requests: REQUESTS,
+        }
+    }
+
+    /// What the queue may use.
+    fn rest(&self, config: &ServerConfig) -> usize {
+        let used = config.turn_bytes / 2 - self.share.bytes;
+        config.turn_bytes.max(1) - used
+    }
+}
+
+impl<H: BaseHttpRequestHandler> EventLoop<H> {
+    /// Gives a connection what its event is worth; one that is queued has its turn anyway, and only once.
+    pub(super) fn advance(&mut self, key: usize, readable: Readable) {
+        let Some(slot) = self.connections.get_mut(key) else {
+            return;
+        };
+        let Budget { share, requests } = &mut self.budget;
+        let left = slot.connection.left();
+        if slot.queued || left > share.bytes as u64 {
+            slot.connection.hear(readable);
+            if !slot.queued {
+                slot.queued = true;
+                self.queue.push(key, left);
+            }
+            return;
+        }
+        let allowed = self.turn_requests.min(*requests).max(1);
+        share.requests = allowed;
+        let outcome = slot
+            .connection
+            .advance(readable, share, &mut self.scratch, &mut self.desk);
+        *requests = requests.saturating_sub(allowed - share.requests);
+        // What nearly all events come to: a request was answered, and the next one is waited for.
+        if outcome == (Outcome::Wait { progress: true })
+            && slot.connection.is_idle()
+            && !self.desk.draining
+        {
+            let now = self.desk.clock.instant;
+            self.timers.arm(key, Timeout::KeepAlive, now);
+            return;
+        }
+        self.settle(key, outcome);
+    }
+
+    /// Gives those who wait in the queue their turn, as long as the budget lasts; the rest waits for the next turn.
+    pub(super) fn serve_queue(&mut self) {
+        self.queue.begin();
+        let mut left = self.budget.rest(self.desk.server.config());
+        while left > 0
+            && let Some(key) = self.queue.pop()
+        {
+            let Some(slot) = self.connections.get_mut(key).filter(|slot| slot.queued) else {
+                // It was closed meanwhile; the slot may have another owner.
+                continue;
+            };
+            slot.queued = false;
+            let mut share = Share {
+                bytes: left,
+                requests: self.turn_requests,
+                whole: false,
+            };
+            let outcome = slot.connection.advance(
+                Readable::No,
+                &mut share,
+                &mut self.scratch,
+                &mut self.desk,
+            );
+            let requests = (self.turn_requests - share.requests).max(1);
+            let cost = left - share.bytes + requests * REQUEST_COST;
+            left = left.saturating_sub(cost);
+            self.queue.charge(cost);
+            self.settle(key, outcome);
+        }
+    }
+
+    /// Notes what a connection is waiting for now.
+    pub(super) fn settle(&mut self, key: usize, outcome: Outcome) {
+        let Some(Slot {
+            connection, queued, ..
+        }) = self.connections.get_mut(key)
+        else {
+            return;
+        };
+        let kind = connection.awaits();
+        let progress = match outcome {
+            Outcome::Close => return self.close(key),
+            Outcome::Wait { .. } if self.desk.draining && connection.is_idle() => {
+                return self.close(key);
+            }
+            Outcome::Wait { progress } => progress,
+            Outcome::Yield => {
+                *queued = true;
+                self.queue.push(key, connection.left());
+                true
+            }
+        };
+        let (kind, progress) = match kind {
+            // A stream that never ends must not hold up the end of the server.
+            _ if self.desk.draining && connection.is_endless() => (Some(Timeout::Linger), false),
+            // Nor must a request that does not get complete.
+            Some(Timeout::Head) if self.desk.draining => (Some(Timeout::Linger), false),
+            // Nobody may be there to read what comes next.
+            None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
+            kind => (kind, progress),
+        };
+        match kind {
+            Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
+                self.timers.arm(key, kind, self.desk.clock.instant);
+            }
+            Some(_) => {}
+            None => self.timers.disarm(key),
+        }
+    }
+
+    /// Ends what has waited for too long.
+    pub(super) fn expire(&mut self, now: Instant) {
+        for _ in 0..EXPIRIES {
+            let Some((key, _)) = self.timers.expired(now) else {
+                break;
+            };
+            // Whoever is queued waits for us, not for the peer.
+            let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.queued) else {
+                continue;
+            };
+            let share = &mut self.budget.share;
+            share.requests = 1;
+            let outcome = slot
+                .connection
+                .expire(share, &mut self.scratch, &mut self.desk);
+            self.settle(key, outcome);
+        }
+    }
+}
