@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use percent_encoding::{CONTROLS, utf8_percent_encode};
 use rustix::io::Errno;
 
 use super::SimpleHttpRequestHandler;
@@ -266,7 +267,9 @@ fn send_redirect(exchange: &mut Exchange<'_>, path: &[u8]) -> io::Result<()> {
     }
     if let Some((_, query)) = exchange.path().split_once('?') {
         location.push('?');
-        location.push_str(query.split_once('#').map_or(query, |(query, _)| query));
+        let query = query.split_once('#').map_or(query, |(query, _)| query);
+        // What is encoded stays so; what is not ASCII might act on a terminal.
+        location.extend(utf8_percent_encode(query, CONTROLS));
     }
     exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
     exchange.send_header("Location", location);

@@ -294,3 +294,61 @@ fn a_log_that_nobody_can_read_any_more_harms_nobody() {
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
 }
+
+/// What acts on a terminal, a page or a head, wherever a client can put it.
+#[test]
+fn nothing_of_a_client_acts_on_log_page_or_head() {
+    const HOSTILE: [&[u8]; 6] = [
+        b"\x1b[31m\x07\x08",
+        b"</title><script>alert(1)</script>\"'",
+        b"%0d%0aSet-Cookie:%20a=b",
+        b"%1b%5b2J%00",
+        "\u{202e}\u{2028}\u{85}\u{9b}".as_bytes(),
+        b"\xff\xfe\xc0\xaf",
+    ];
+    for format in ["common", "combined", "json"] {
+        let site = Site::new();
+        let server = Server::with(&site, &["--log-format", format]);
+        let mut count = 0;
+        for hostile in HOSTILE {
+            let places: [&[&[u8]]; 7] = [
+                &[b"GET /", hostile, b" HTTP/1.1\r\nHost: x\r\n\r\n"],
+                &[b"GET /dir?", hostile, b" HTTP/1.1\r\nHost: x\r\n\r\n"],
+                &[b"GET /dir/?sort=", hostile, b" HTTP/1.1\r\nHost: x\r\n\r\n"],
+                &[hostile, b" / HTTP/1.1\r\nHost: x\r\n\r\n"],
+                &[b"GET / HTTP/1.1", hostile, b"\r\nHost: x\r\n\r\n"],
+                &[b"GET / HTTP/1.1\r\nHost: ", hostile, b"\r\n\r\n"],
+                &[
+                    b"GET /x HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\nReferer: ",
+                    hostile,
+                    b"\r\nUser-Agent: ",
+                    hostile,
+                    b"\r\n\r\n",
+                ],
+            ];
+            for place in places {
+                let request = place.concat();
+                // The head is read without any leniency: no control, one Date, only fields.
+                let reply = server.ask(&request);
+                assert_eq!(reply.field("Set-Cookie"), None);
+                let page = reply.text();
+                let acts =
+                    |c: char| c.is_control() && c != '\n' || ('\u{2028}'..='\u{202e}').contains(&c);
+                assert!(
+                    !page.contains("<script") && !page.contains(acts),
+                    "{page:?}"
+                );
+                count += 1;
+            }
+        }
+        for line in server.log_lines(count) {
+            let acts = |c: char| c.is_control() || ('\u{2028}'..='\u{202e}').contains(&c);
+            assert!(!line.contains(acts), "{line:?}");
+            let is_whole = match format {
+                "json" => line.starts_with("{\"time\":") && line.ends_with('}'),
+                _ => line.starts_with("127.0.0.1 - - ["),
+            };
+            assert!(is_whole, "{line:?}");
+        }
+    }
+}

@@ -207,8 +207,9 @@ fn filter(may_write: bool) -> BpfProgram {
         unknown,
     ];
     // A kernel with x32 takes every call by a second number, too, from this one on.
-    #[cfg(target_arch = "x86_64")]
-    filter.extend([step(IS_AT_LEAST, (0, 1), 0x4000_0000), refuse()]);
+    if cfg!(target_arch = "x86_64") {
+        filter.extend([step(IS_AT_LEAST, (0, 1), 0x4000_0000), refuse()]);
+    }
     let attributes: &[_] = if may_write { &[] } else { ATTRIBUTES };
     for number in REFUSED.iter().chain(attributes).copied().flatten() {
         filter.extend([step(IS_EQUAL, (0, 1), *number), refuse()]);
@@ -249,4 +250,116 @@ fn step(code: u16, skips: (u8, u8), k: u32) -> sock_filter {
 
 fn returning(action: SeccompAction) -> sock_filter {
     step(RETURN, (0, 0), action.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALLOW: u32 = 0x7fff_0000;
+    const KILL: u32 = 0x8000_0000;
+    const EPERM: u32 = 0x0005_0001;
+    const ENOSYS: u32 = 0x0005_0026;
+
+    /// Runs the filter as the kernel does.
+    fn verdict(filter: &BpfProgram, architecture: u32, number: u32, arguments: [u32; 3]) -> u32 {
+        let (mut accumulator, mut at) = (0, 0);
+        loop {
+            let sock_filter { code, jt, jf, k } = filter[at].clone();
+            let mut jump = |holds: bool| at += usize::from(if holds { jt } else { jf });
+            match (code, k) {
+                (LOAD, NUMBER_OFFSET) => accumulator = number,
+                (LOAD, ARCHITECTURE_OFFSET) => accumulator = architecture,
+                (LOAD, _) => accumulator = arguments[(k - ARGUMENTS_OFFSET) as usize / 8],
+                (AND, _) => accumulator &= k,
+                (IS_EQUAL, _) => jump(accumulator == k),
+                (IS_AT_LEAST, _) => jump(accumulator >= k),
+                (RETURN, _) => return k,
+                _ => panic!("{code}"),
+            }
+            at += 1;
+        }
+    }
+
+    #[test]
+    fn what_a_server_needs_is_allowed_and_nothing_of_the_list() {
+        let filter = filter(false);
+        let asked = |number| verdict(&filter, ARCHITECTURE, number, [0; 3]);
+        let needed = [
+            __NR_read,
+            __NR_write,
+            __NR_openat,
+            __NR_openat2,
+            __NR_statx,
+            __NR_sendfile,
+            __NR_accept4,
+            __NR_recvfrom,
+            __NR_sendto,
+            __NR_shutdown,
+            __NR_setsockopt,
+            __NR_epoll_pwait,
+            __NR_futex,
+            __NR_getrandom,
+            __NR_getdents64,
+            __NR_preadv2,
+            __NR_exit_group,
+            __NR_mmap,
+        ];
+        for number in needed {
+            assert_eq!(asked(number), ALLOW, "{number}");
+        }
+        for number in REFUSED.iter().chain(ATTRIBUTES).copied().flatten() {
+            assert_eq!(asked(*number), EPERM, "{number}");
+        }
+        assert_eq!(asked(__NR_clone3), ENOSYS);
+    }
+
+    #[test]
+    fn attributes_of_files_may_change_where_files_may_be_written() {
+        let filter = filter(true);
+        for number in ATTRIBUTES.iter().copied().flatten() {
+            let verdict = verdict(&filter, ARCHITECTURE, *number, [0; 3]);
+            assert_eq!(verdict, ALLOW, "{number}");
+        }
+        let execve = verdict(&filter, ARCHITECTURE, __NR_execve, [0; 3]);
+        assert_eq!(execve, EPERM);
+    }
+
+    #[test]
+    fn some_calls_depend_on_an_argument() {
+        let filter = filter(false);
+        let own = getpid().as_raw_pid().unsigned_abs();
+        let (readable, thread) = (PROT_READ | PROT_WRITE, CLONE_THREAD | CLONE_VM | CLONE_FS);
+        let table = [
+            (__NR_kill, [own, 9, 0], ALLOW),
+            (__NR_kill, [1, 9, 0], EPERM),
+            (__NR_kill, [0, 9, 0], EPERM),
+            (__NR_kill, [u32::MAX, 9, 0], EPERM),
+            (__NR_tgkill, [own, 7, 6], ALLOW),
+            (__NR_tgkill, [own + 1, own, 6], EPERM),
+            (__NR_mmap, [0, 0, readable], ALLOW),
+            (__NR_mmap, [0, 0, PROT_READ | PROT_EXEC], EPERM),
+            (__NR_mprotect, [0, 0, readable], ALLOW),
+            (__NR_mprotect, [0, 0, PROT_EXEC], EPERM),
+            (__NR_clone, [thread, 0, 0], ALLOW),
+            (__NR_clone, [CLONE_VM | CLONE_VFORK, 0, 0], EPERM),
+            (__NR_clone, [17, 0, 0], EPERM),
+        ];
+        for (number, arguments, expected) in table {
+            let verdict = verdict(&filter, ARCHITECTURE, number, arguments);
+            assert_eq!(verdict, expected, "{number} {arguments:?}");
+        }
+    }
+
+    #[test]
+    fn no_call_has_a_second_door() {
+        let filter = filter(false);
+        // As a program of 32 bits would call it.
+        assert_eq!(verdict(&filter, 0x4000_0003, __NR_read, [0; 3]), KILL);
+        #[cfg(target_arch = "x86_64")]
+        for number in [__NR_read, __NR_execve, 520, u32::MAX] {
+            let verdict = verdict(&filter, ARCHITECTURE, number | 0x4000_0000, [0; 3]);
+            assert_eq!(verdict, EPERM, "{number}");
+        }
+    }
 }
