@@ -5,7 +5,7 @@ from html import escape
 from os.path import splitext
 
 WIDTH, COLUMNS, MARGIN, GAP = 940, 3, 20, 24
-NAME, VALUE, LINE = 96, 90, 16
+NAME, VALUE, LINE = 103, 88, 16
 PANEL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
 BAR = PANEL - NAME - VALUE
 HEAD, FOOT = 66, 58
@@ -82,9 +82,10 @@ def memory_panels(found):
 
 def draw_panel(panel, left, top):
     title, less_is_better, bars = panel
-    longest = max(length for _, length, _ in bars)
+    longest = max((length for _, length, _ in bars), default=1)
     if less_is_better:
-        longest = min(longest, CUT * max(1e-9, sorted(length for _, length, _ in bars)[1]))
+        shortest = min((length for name, length, _ in bars if name != "floor"), default=longest)
+        longest = min(longest, CUT * max(1e-3, shortest))
     parts = [text(left, top + 12, title, "panel"),
              f'<line x1="{left:.0f}" x2="{left + PANEL:.0f}" y1="{top + 18}" y2="{top + 18}"/>']
     for number, (name, length, figure) in enumerate(bars):

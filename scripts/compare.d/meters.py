@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import resource
 import shutil
 import subprocess
 import tempfile
@@ -91,6 +92,15 @@ def pin(processors):
             file.write("-10")
     except OSError:
         pass
+
+
+def raise_descriptor_limit():
+    """For this process and all that it starts; returns how many descriptors each may open."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1 << 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def machine():

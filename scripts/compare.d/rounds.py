@@ -1,6 +1,7 @@
 """Who is asked for what, and when: servers take turns, so that what disturbs the machine disturbs all of them."""
 
 import sys
+from http.client import HTTPException
 
 import results
 from idle import memory_of
@@ -57,7 +58,7 @@ def one_round(ask, running, names, work):
         try:
             server, headers = running.ready(name, work)
             figures[name] = ask(server, work, headers)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, HTTPException) as error:
             running.given_up.add((name, work))
             running.left_out.append(f"{name}, {work.title}: {error}")
     return figures
