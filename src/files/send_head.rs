@@ -236,7 +236,7 @@ impl SimpleHttpRequestHandler {
         };
         let follow = move |path: &[u8]| root.stat(path);
         let order = Order::from_query(query);
-        let listing = Listing::new(directory.file.into(), path, order, format, options, follow)?;
+        let listing = Listing::new(directory.file.into(), path, order, format, options, follow);
         exchange.send_response(HttpStatus::OK);
         exchange.send_header("Content-Type", format.media_type());
         exchange.send_header("Vary", "Accept");

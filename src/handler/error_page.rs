@@ -2,22 +2,26 @@
 //!
 //! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
 
-use std::fmt::Display;
-
-use crate::handler::page::{self, escape_html, put};
+use crate::handler::page::{self, put, put_escaped};
+use crate::http::decimal::push_decimal;
 use crate::http::status::HttpStatus;
 
 /// Writes the page for a browser.
 pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
-    let (code, message) = (status.code(), escape_html(message));
-    page::begin(out, format_args!("{code} {message}"));
-    put(
-        out,
-        format_args!("<h1><small>Error code: {code}</small>{message}</h1>\n"),
-    );
+    page::begin(out, |out| {
+        put_code(out, status);
+        put(out, &[" "]);
+        put_escaped(out, message);
+    });
+    put(out, &["<h1><small>Error code: "]);
+    put_code(out, status);
+    put(out, &["</small>"]);
+    put_escaped(out, message);
+    put(out, &["</h1>\n"]);
     if !explain.is_empty() {
-        let (explain, stop) = (escape_html(explain), full_stop(explain));
-        put(out, format_args!("<p>{explain}{stop}</p>\n"));
+        put(out, &["<p>"]);
+        put_escaped(out, explain);
+        put(out, &[full_stop(explain), "</p>\n"]);
     }
     page::end(out);
 }
@@ -30,55 +34,57 @@ pub(crate) fn filled(
     message: &str,
     explain: &str,
 ) {
-    let places: [(&str, &dyn Display); 4] = [
-        ("%(code)d", &status.code()),
-        ("%(message)s", &escape_html(message)),
-        ("%(explain)s", &escape_html(explain)),
-        ("%%", &'%'),
-    ];
     let mut rest = format;
     while let Some(position) = rest.find('%') {
         let (text, place) = rest.split_at(position);
-        put(out, text);
-        let found = places
-            .iter()
-            .find_map(|(name, value)| Some((value, place.strip_prefix(name)?)));
-        rest = match found {
-            Some((value, rest)) => {
-                put(out, value);
-                rest
-            }
-            None => {
-                put(out, '%');
-                place.get(1..).unwrap_or_default()
-            }
+        put(out, &[text]);
+        rest = if let Some(rest) = place.strip_prefix("%(code)d") {
+            put_code(out, status);
+            rest
+        } else if let Some(rest) = place.strip_prefix("%(message)s") {
+            put_escaped(out, message);
+            rest
+        } else if let Some(rest) = place.strip_prefix("%(explain)s") {
+            put_escaped(out, explain);
+            rest
+        } else {
+            put(out, &["%"]);
+            let rest = place.strip_prefix("%%").or(place.strip_prefix('%'));
+            rest.unwrap_or_default()
         };
     }
-    put(out, rest);
+    put(out, &[rest]);
 }
 
 /// Writes plain text, for clients that accept no HTML: terminals, most of them.
 pub(crate) fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
-    let (code, message, explain) = (status.code(), harmless(message), harmless(explain));
-    let (message, explain) = (message.as_str(), explain.as_str());
-    put(out, format_args!("Error code: {code}\n"));
-    put(
-        out,
-        format_args!("Message: {message}{}\n", full_stop(message)),
-    );
+    put(out, &["Error code: "]);
+    put_code(out, status);
+    put(out, &["\nMessage: "]);
+    put_harmless(out, message);
+    put(out, &[full_stop(message), "\n"]);
     if !explain.is_empty() {
-        let stop = full_stop(explain);
-        put(
-            out,
-            format_args!("Error code explanation: {code} - {explain}{stop}\n"),
-        );
+        put(out, &["Error code explanation: "]);
+        put_code(out, status);
+        put(out, &[" - "]);
+        put_harmless(out, explain);
+        put(out, &[full_stop(explain), "\n"]);
     }
 }
 
-/// Takes out what a terminal would obey.
-fn harmless(text: &str) -> String {
+fn put_code(out: &mut Vec<u8>, status: HttpStatus) {
+    push_decimal(out, status.code().into());
+}
+
+/// Appends `text` without what a terminal would obey.
+fn put_harmless(out: &mut Vec<u8>, text: &str) {
     let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
-    text.replace(obeyed, "\u{fffd}")
+    for (index, piece) in text.split(obeyed).enumerate() {
+        if index > 0 {
+            put(out, &["\u{fffd}"]);
+        }
+        put(out, &[piece]);
+    }
 }
 
 /// Returns what a sentence lacks at its end: Python's texts have no full stop, but for the teapot's.

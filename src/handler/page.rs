@@ -3,9 +3,6 @@
 //! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
 //! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
 
-use std::fmt::{self, Display, Formatter};
-use std::io::Write as _;
-
 /// The stylesheet of every page, for light and dark, from a phone to a desk.
 ///
 /// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3). Directories are told by the slash at the end of their
@@ -67,62 +64,64 @@ pub(crate) const DATA_FIELDS: &[(&str, &str)] = &[NOSNIFF];
 
 const NOSNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 
-/// Writes everything before the content; `title` is markup already.
-pub(crate) fn begin(out: &mut Vec<u8>, title: impl Display) {
+/// Writes everything before the content; `put_title` writes markup.
+pub(crate) fn begin(out: &mut Vec<u8>, put_title: impl FnOnce(&mut Vec<u8>)) {
+    // Without an icon a browser asks for /favicon.ico, and each listing puts a 404 into the log.
     put(
         out,
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
+        &[
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <link rel=\"icon\" href=\"data:,\">\n<title>",
+        ],
     );
+    put_title(out);
     put(
         out,
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
-    );
-    // Without this a browser asks for /favicon.ico, and each listing puts a 404 into the log.
-    put(out, "<link rel=\"icon\" href=\"data:,\">\n");
-    put(
-        out,
-        format_args!("<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"),
+        &[
+            "</title>\n<style>",
+            STYLE,
+            "</style>\n</head>\n<body>\n<main>\n",
+        ],
     );
 }
 
 /// Writes everything after the content.
 pub(crate) fn end(out: &mut Vec<u8>) {
-    put(out, "</main>\n</body>\n</html>\n");
+    put(out, &["</main>\n</body>\n</html>\n"]);
 }
 
-/// Appends `text` as it is.
-pub(crate) fn put(out: &mut Vec<u8>, text: impl Display) {
-    let written = write!(out, "{text}");
-    debug_assert!(written.is_ok(), "a Vec takes whatever is written to it");
-}
-
-/// Shows `text` such that it can stand in the content of an element and in a quoted attribute.
-pub(crate) fn escape_html(text: &str) -> impl Display {
-    Escaped(text)
-}
-
-struct Escaped<'a>(&'a str);
-
-impl Display for Escaped<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for piece in self.0.split_inclusive(['&', '<', '>', '"', '\'']) {
-            let mut rest = piece.chars();
-            let entity = match rest.next_back() {
-                Some('&') => "&amp;",
-                Some('<') => "&lt;",
-                Some('>') => "&gt;",
-                Some('"') => "&quot;",
-                Some('\'') => "&#39;",
-                _ => {
-                    f.write_str(piece)?;
-                    continue;
-                }
-            };
-            f.write_str(rest.as_str())?;
-            f.write_str(entity)?;
-        }
-        Ok(())
+/// Appends `pieces` as they are.
+pub(crate) fn put(out: &mut Vec<u8>, pieces: &[&str]) {
+    for piece in pieces {
+        out.extend_from_slice(piece.as_bytes());
     }
+}
+
+/// Appends `text` such that it can stand in the content of an element and in a quoted attribute.
+pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text.as_bytes();
+    while let Some(length) = rest.iter().position(|byte| entity(*byte).is_some()) {
+        let (plain, special) = rest.split_at(length);
+        out.extend_from_slice(plain);
+        if let Some((byte, after)) = special.split_first() {
+            put(out, &[entity(*byte).unwrap_or_default()]);
+            rest = after;
+        }
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Returns what stands for a byte that HTML could misread.
+fn entity(byte: u8) -> Option<&'static str> {
+    Some(match byte {
+        b'&' => "&amp;",
+        b'<' => "&lt;",
+        b'>' => "&gt;",
+        b'"' => "&quot;",
+        b'\'' => "&#39;",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -141,14 +140,16 @@ mod tests {
             ("é<🎉", "é&lt;🎉"),
         ];
         for (text, html) in cases {
-            assert_eq!(escape_html(text).to_string(), html, "{text}");
+            let mut out = Vec::new();
+            put_escaped(&mut out, text);
+            assert_eq!(String::from_utf8(out).unwrap(), html, "{text}");
         }
     }
 
     #[test]
     fn a_page_needs_nothing_else() {
         let mut page = Vec::new();
-        begin(&mut page, "title");
+        begin(&mut page, |out| put(out, &["title"]));
         end(&mut page);
         let page = String::from_utf8(page).unwrap();
         for foreign in ["<script", "http:", "https:", "@import", "url(", "src="] {

@@ -399,8 +399,9 @@ impl<'a> Reply<'a> {
         for (name, value) in &server.config().extra_response_headers {
             self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
-        for (name, value) in self.defaults {
-            if !self.has_field(name) {
+        let given = self.given_defaults();
+        for (index, (name, value)) in self.defaults.iter().enumerate() {
+            if given & 1 << index == 0 {
                 self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
             }
         }
@@ -408,14 +409,25 @@ impl<'a> Reply<'a> {
         framed.overhead = (self.out.len() - self.start) as u64;
     }
 
-    fn has_field(&self, name: &str) -> bool {
+    /// Returns which of the defaults are in the head already, a bit for each.
+    fn given_defaults(&self) -> u32 {
+        let mut given = 0;
+        if self.defaults.is_empty() {
+            return given;
+        }
         let head = self.out.get(self.start..).unwrap_or_default();
-        head.split(|byte| *byte == b'\n').any(|line| {
-            line.split_at_checked(name.len())
-                .is_some_and(|(start, rest)| {
-                    start.eq_ignore_ascii_case(name.as_bytes()) && rest.starts_with(b":")
-                })
-        })
+        for end in memchr::memchr_iter(b'\n', head) {
+            let line = head.get(end + 1..).unwrap_or_default();
+            for (index, (name, _)) in self.defaults.iter().enumerate() {
+                let is_given = line
+                    .split_at_checked(name.len())
+                    .is_some_and(|(start, rest)| {
+                        rest.starts_with(b":") && start.eq_ignore_ascii_case(name.as_bytes())
+                    });
+                given |= u32::from(is_given) << index;
+            }
+        }
+        given
     }
 
     pub(crate) fn server_and_date(&mut self, server: &ServerInfo, clock: &Clock) {

@@ -2,6 +2,8 @@
 //!
 //! Invariant: a member that is not well formed counts for nothing, and where none counts the client has no preference.
 
+use std::iter;
+
 use super::token::is_token;
 
 /// The quality of what is wanted most, in thousandths.
@@ -11,17 +13,24 @@ const MAX_QUALITY: u16 = 1000;
 ///
 /// The most specific media range decides; its parameters do not count, `media_type` has none.
 pub(crate) fn quality<'a>(accept: impl Iterator<Item = &'a [u8]>, media_type: &str) -> u16 {
+    let (main, subtype) = media_type.split_once('/').unwrap_or_default();
     let mut any = false;
     let mut best = None;
-    for range in accept
-        .flat_map(|value| split_unquoted(value, b','))
-        .filter_map(MediaRange::parse)
-    {
+    for member in accept.flat_map(|value| split_unquoted(value, b',')) {
+        let mut parts = split_unquoted(member, b';').map(<[u8]>::trim_ascii);
+        let range = parts.next().unwrap_or_default();
+        let specificity = specificity(range, main.as_bytes(), subtype.as_bytes());
+        // What neither decides nor is the first that counts need not be read.
+        if any && specificity.is_none() {
+            continue;
+        }
+        let Some(quality) = weight(range, parts) else {
+            continue;
+        };
         any = true;
         // The tuple orders by specificity first; of equals the higher quality wins.
-        best = range
-            .specificity(media_type)
-            .map(|specificity| (specificity, range.quality))
+        best = specificity
+            .map(|specificity| (specificity, quality))
             .max(best);
     }
     match best {
@@ -39,49 +48,35 @@ enum Specificity {
     Subtype,
 }
 
-/// One member of Accept, its parameters reduced to the quality.
-struct MediaRange<'a> {
-    main: &'a [u8],
-    subtype: &'a [u8],
-    quality: u16,
+/// Returns `None` unless `range` is one that the media type `main/subtype` falls into.
+fn specificity(range: &[u8], main: &[u8], subtype: &[u8]) -> Option<Specificity> {
+    if range == b"*/*" {
+        return Some(Specificity::Anything);
+    }
+    let (ranged, rest) = range.split_at_checked(main.len())?;
+    let rest = rest.strip_prefix(b"/")?;
+    if !ranged.eq_ignore_ascii_case(main) {
+        None
+    } else if rest == b"*" {
+        Some(Specificity::Type)
+    } else {
+        rest.eq_ignore_ascii_case(subtype)
+            .then_some(Specificity::Subtype)
+    }
 }
 
-impl<'a> MediaRange<'a> {
-    fn parse(member: &'a [u8]) -> Option<Self> {
-        let mut parts = split_unquoted(member, b';').map(<[u8]>::trim_ascii);
-        let range = parts.next()?;
-        let slash = memchr::memchr(b'/', range)?;
-        let (main, subtype) = (range.get(..slash)?, range.get(slash + 1..)?);
-        if !is_token(main) || !is_token(subtype) || (main == b"*" && subtype != b"*") {
-            return None;
-        }
-        let weight = parts.find_map(|parameter| match parameter {
-            [b'q' | b'Q', b'=', weight @ ..] => Some(weight),
-            _ => None,
-        });
-        let quality = weight.map_or(Some(MAX_QUALITY), qvalue)?;
-        Some(Self {
-            main,
-            subtype,
-            quality,
-        })
+/// Returns the quality that a member gives its `range`, or `None` where the member is not well formed.
+fn weight<'a>(range: &[u8], mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
+    let slash = memchr::memchr(b'/', range)?;
+    let (main, subtype) = (range.get(..slash)?, range.get(slash + 1..)?);
+    if !is_token(main) || !is_token(subtype) || (main == b"*" && subtype != b"*") {
+        return None;
     }
-
-    /// Returns `None` unless this is a range that `media_type` falls into.
-    fn specificity(&self, media_type: &str) -> Option<Specificity> {
-        let (main, subtype) = media_type.split_once('/')?;
-        if self.main == b"*" {
-            Some(Specificity::Anything)
-        } else if !self.main.eq_ignore_ascii_case(main.as_bytes()) {
-            None
-        } else if self.subtype == b"*" {
-            Some(Specificity::Type)
-        } else {
-            self.subtype
-                .eq_ignore_ascii_case(subtype.as_bytes())
-                .then_some(Specificity::Subtype)
-        }
-    }
+    let weight = parameters.find_map(|parameter| match parameter {
+        [b'q' | b'Q', b'=', weight @ ..] => Some(weight),
+        _ => None,
+    });
+    weight.map_or(Some(MAX_QUALITY), qvalue)
 }
 
 /// Reads a weight of at most three decimals, in thousandths.
@@ -104,8 +99,25 @@ fn qvalue(weight: &[u8]) -> Option<u16> {
 
 /// Splits at every `separator` that stands in no quoted-string (RFC 9110 §5.6.4).
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(text);
+    iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = find_unquoted(text, separator) else {
+            return rest.take();
+        };
+        rest = text.get(end + 1..);
+        text.get(..end)
+    })
+}
+
+fn find_unquoted(text: &[u8], separator: u8) -> Option<usize> {
+    // Quotes are rare, and nearly always there are none at all.
+    let found = memchr::memchr2(separator, b'"', text)?;
+    if text.get(found) == Some(&separator) {
+        return Some(found);
+    }
     let (mut quoted, mut escaped) = (false, false);
-    text.split(move |&byte| {
+    text.iter().position(|&byte| {
         let ends = byte == separator && !quoted;
         quoted ^= byte == b'"' && !escaped;
         escaped = quoted && byte == b'\\' && !escaped;

@@ -15,7 +15,7 @@ pub(crate) const IMF_LEN: usize = 29;
 pub(crate) const LOG_LEN: usize = 26;
 
 /// Fri, 31 Dec 9999 23:59:59 GMT: `httpdate` panics on anything later.
-const LAST_SECOND: u64 = 253_402_300_799;
+pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
 /// Formats `Sat, 21 Nov 2026 02:51:04 GMT`; times after year 9999 become its last second.
 pub(crate) fn imf_fixdate(unix: u64) -> [u8; IMF_LEN] {

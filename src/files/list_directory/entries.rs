@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
 
-use super::order::Order;
+use super::order::{Order, Ranks};
 
 /// What a visitor finds behind a name: for a symbolic link that of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,28 @@ impl Run {
         });
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
     fn sort(&mut self) {
         let Self {
             order,
             names,
             entries,
         } = self;
-        entries.sort_unstable_by(|a, b| order.compare(&unpack(names, b), &unpack(names, a)));
+        let name = |packed| unpack(names, packed).name;
+        let ranks = Ranks::new(*order, entries.iter().map(name));
+        let mut ranked: Vec<_> = entries
+            .iter()
+            .map(|packed| (ranks.rank(&unpack(names, packed)), *packed))
+            .collect();
+        ranked.sort_unstable_by(|(rank_a, a), (rank_b, b)| {
+            rank_b
+                .cmp(rank_a)
+                .then_with(|| order.compare(&unpack(names, b), &unpack(names, a)))
+        });
+        *entries = ranked.into_iter().map(|(_, packed)| packed).collect();
         names.shrink_to_fit();
         entries.shrink_to_fit();
     }

@@ -5,74 +5,79 @@
 
 use super::entries::{Entry, Kind, Sorted};
 use super::order::{Order, SortKey};
-use super::percent_encode;
-use super::text::{put_date, put_size, put_visible};
+use super::text::{Dates, put_size, put_visible};
+use super::{is_plain, percent_encode};
 use crate::handler::page::{self, put};
+use crate::http::decimal::push_decimal;
 
 /// Writes everything above the first entry; `path` has no slash at its ends.
 pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, entries: &Sorted) {
-    let mut title = b"Directory listing for /".to_vec();
-    if !path.is_empty() {
-        put_visible(&mut title, path);
-        title.push(b'/');
-    }
-    page::begin(out, String::from_utf8_lossy(&title));
+    page::begin(out, |out| {
+        put(out, &["Directory listing for /"]);
+        if !path.is_empty() {
+            put_visible(out, path);
+            put(out, &["/"]);
+        }
+    });
     put_breadcrumb(out, path);
     put_counts(out, entries.directories, entries.files);
-    put(out, "<table>\n");
+    put(out, &["<table>\n"]);
     if entries.len() > 0 {
-        put(out, "<thead><tr>");
+        put(out, &["<thead><tr>"]);
         put_heading(out, order, SortKey::Name, "Name");
         put_heading(out, order, SortKey::Size, "Size");
         put_heading(out, order, SortKey::Date, "Modified (UTC)");
-        put(out, "</tr></thead>\n");
+        put(out, &["</tr></thead>\n"]);
     }
-    put(out, "<tbody>\n");
+    put(out, &["<tbody>\n"]);
     if !path.is_empty() {
-        let parent = "<a href=\"../\" title=\"Parent directory\">../</a>";
         put(
             out,
-            format_args!("<tr><td>{parent}</td><td></td><td></td></tr>\n"),
+            &[
+                "<tr><td><a href=\"../\" title=\"Parent directory\">../</a></td><td></td><td></td></tr>\n",
+            ],
         );
     }
 }
 
 /// Writes the row of one entry.
-pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>) {
-    put(out, "<tr><td><a href=\"");
-    put(out, percent_encode(entry.name));
-    put(out, if entry.is_directory() { "/\"" } else { "\"" });
-    put(out, nature(entry));
-    put(out, "><bdi>");
-    put_visible(out, entry.name);
-    put(out, "</bdi>");
-    if entry.is_directory() {
-        put(out, "/");
+pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
+    let is_plain = is_plain(entry.name);
+    put(out, &["<tr><td><a href=\""]);
+    if is_plain {
+        out.extend_from_slice(entry.name);
+    } else {
+        out.extend(percent_encode(entry.name).flat_map(str::bytes));
     }
-    if entry.is_link {
-        put(out, "<i>@</i>");
+    let slash = if entry.is_directory() { "/" } else { "" };
+    put(out, &[slash, "\"", nature(entry), "><bdi>"]);
+    if is_plain {
+        out.extend_from_slice(entry.name);
+    } else {
+        put_visible(out, entry.name);
     }
-    put(out, "</a></td>");
+    let sign = if entry.is_link { "<i>@</i>" } else { "" };
+    put(out, &["</bdi>", slash, sign, "</a></td>"]);
     match entry.size {
         Some(bytes) => put_size(out, bytes),
-        None => put(out, "<td></td>"),
+        None => put(out, &["<td></td>"]),
     }
     match entry.mtime.and_then(|mtime| u64::try_from(mtime).ok()) {
-        Some(unix) => put_date(out, unix),
-        None => put(out, "<td></td>"),
+        Some(unix) => dates.put(out, unix),
+        None => put(out, &["<td></td>"]),
     }
-    put(out, "</tr>\n");
+    put(out, &["</tr>\n"]);
 }
 
 /// Writes everything below the last entry.
 pub(super) fn end(out: &mut Vec<u8>) {
-    put(out, "</tbody>\n</table>\n");
+    put(out, &["</tbody>\n</table>\n"]);
     page::end(out);
 }
 
 /// Writes the path; every directory above this one is a link, relative so that it works behind a proxy, too.
 fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
-    put(out, "<h1><small>Directory listing for</small>\n");
+    put(out, &["<h1><small>Directory listing for</small>\n"]);
     let mut above = path
         .split(|&byte| byte == b'/')
         .filter(|name| !name.is_empty())
@@ -84,37 +89,38 @@ fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
     {
         above -= 1;
         put_crumb(out, above, name);
-        put(out, "<i>/</i>");
+        put(out, &["<i>/</i>"]);
     }
-    put(out, "</h1>\n");
+    put(out, &["</h1>\n"]);
 }
 
 fn put_crumb(out: &mut Vec<u8>, above: usize, name: &[u8]) {
     if above > 0 {
-        put(out, format_args!("<a href=\"{}\">", "../".repeat(above)));
+        put(out, &["<a href=\"", &"../".repeat(above), "\">"]);
     }
-    put(out, "<bdi>");
+    put(out, &["<bdi>"]);
     put_visible(out, name);
-    put(out, if above > 0 { "</bdi></a>" } else { "</bdi>" });
+    put(out, &[if above > 0 { "</bdi></a>" } else { "</bdi>" }]);
 }
 
 fn put_counts(out: &mut Vec<u8>, directories: usize, files: usize) {
-    let directories = match directories {
-        0 => String::new(),
-        1 => "1 directory".to_owned(),
-        many => format!("{many} directories"),
-    };
-    let files = match files {
-        0 => String::new(),
-        1 => "1 file".to_owned(),
-        many => format!("{many} files"),
-    };
-    let counts = match (directories.as_str(), files.as_str()) {
-        ("", "") => "This directory is empty.".to_owned(),
-        (one, "") | ("", one) => one.to_owned(),
-        (directories, files) => format!("{directories}, {files}"),
-    };
-    put(out, format_args!("<p class=\"n\">{counts}</p>\n"));
+    put(out, &["<p class=\"n\">"]);
+    match (directories, files) {
+        (0, 0) => put(out, &["This directory is empty."]),
+        (_, 0) => put_count(out, directories, " directory", " directories"),
+        (0, _) => put_count(out, files, " file", " files"),
+        _ => {
+            put_count(out, directories, " directory", " directories");
+            put(out, &[", "]);
+            put_count(out, files, " file", " files");
+        }
+    }
+    put(out, &["</p>\n"]);
+}
+
+fn put_count(out: &mut Vec<u8>, count: usize, one: &str, many: &str) {
+    push_decimal(out, count as u64);
+    put(out, &[if count == 1 { one } else { many }]);
 }
 
 /// Writes a column's head: a link that sorts by it, or the other way round where it is already sorted so.
@@ -126,11 +132,11 @@ fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
         (false, _) => ("", key != SortKey::Name),
     };
     let (word, direction) = (key.word(), if descending { "desc" } else { "asc" });
-    let href = format_args!("?sort={word}&amp;order={direction}");
     put(
         out,
-        format_args!("<th scope=\"col\"{sorted}><a href=\"{href}\">{title}</a></th>"),
+        &["<th scope=\"col\"", sorted, "><a href=\"?sort=", word],
     );
+    put(out, &["&amp;order=", direction, "\">", title, "</a></th>"]);
 }
 
 /// Returns the attributes of an entry's link that say what its name does not.
@@ -163,14 +169,15 @@ mod tests {
         let mut sorted = Sorted::default();
         sorted.push(run);
         begin(&mut out, path, order, &sorted);
-        while sorted.pop(|entry| row(&mut out, &entry)) {}
+        let mut dates = Dates::new();
+        while sorted.pop(|entry| row(&mut out, &entry, &mut dates)) {}
         end(&mut out);
         String::from_utf8(out).unwrap()
     }
 
     fn written(entry: &Entry<'_>) -> String {
         let mut out = Vec::new();
-        row(&mut out, entry);
+        row(&mut out, entry, &mut Dates::new());
         String::from_utf8(out).unwrap()
     }
 

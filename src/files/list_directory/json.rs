@@ -4,36 +4,40 @@
 //! entry has an `href` too, which still leads to the file.
 
 use super::entries::{Entry, Kind};
-use super::percent_encode;
+use super::{is_plain, percent_encode};
 use crate::handler::page::put;
+use crate::http::decimal::push_decimal;
 
 /// Writes everything before the first entry.
 pub(super) fn begin(out: &mut Vec<u8>) {
-    put(out, "[");
+    put(out, &["["]);
 }
 
 /// Writes one entry.
 pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, is_last: bool) {
-    let name = String::from_utf8_lossy(entry.name);
-    put(out, "{\"name\":\"");
-    put_escaped(out, &name);
-    put(
-        out,
-        format_args!("\",\"type\":\"{}\",\"size\":", type_of(entry)),
-    );
-    put_number(out, entry.size);
-    put(out, ",\"mtime\":");
-    put_number(out, entry.mtime);
-    if name.as_bytes() != entry.name {
-        let href = percent_encode(entry.name);
-        put(out, format_args!(",\"href\":\"{href}\""));
+    put(out, &["{\"name\":\""]);
+    let is_text = put_name(out, entry.name);
+    put(out, &["\",\"type\":\"", type_of(entry), "\",\"size\":"]);
+    match entry.size {
+        Some(size) => push_decimal(out, size),
+        None => put(out, &["null"]),
     }
-    put(out, if is_last { "}" } else { "},\n" });
+    put(out, &[",\"mtime\":"]);
+    match entry.mtime {
+        Some(mtime) => put_signed(out, mtime),
+        None => put(out, &["null"]),
+    }
+    if !is_text {
+        put(out, &[",\"href\":\""]);
+        out.extend(percent_encode(entry.name).flat_map(str::bytes));
+        put(out, &["\""]);
+    }
+    put(out, &[if is_last { "}" } else { "},\n" }]);
 }
 
 /// Writes everything after the last entry.
 pub(super) fn end(out: &mut Vec<u8>) {
-    put(out, "]\n");
+    put(out, &["]\n"]);
 }
 
 fn type_of(entry: &Entry<'_>) -> &'static str {
@@ -45,26 +49,59 @@ fn type_of(entry: &Entry<'_>) -> &'static str {
     }
 }
 
-fn put_number(out: &mut Vec<u8>, number: Option<impl std::fmt::Display>) {
-    match number {
-        Some(number) => put(out, number),
-        None => put(out, "null"),
+fn put_signed(out: &mut Vec<u8>, number: i64) {
+    if number < 0 {
+        put(out, &["-"]);
     }
+    push_decimal(out, number.unsigned_abs());
+}
+
+/// Writes a name as the inside of a string, and says whether it is UTF-8.
+fn put_name(out: &mut Vec<u8>, name: &[u8]) -> bool {
+    if is_plain(name) {
+        out.extend_from_slice(name);
+        return true;
+    }
+    let mut is_text = true;
+    for chunk in name.utf8_chunks() {
+        put_escaped(out, chunk.valid());
+        if !chunk.invalid().is_empty() {
+            put(out, &["\u{fffd}"]);
+            is_text = false;
+        }
+    }
+    is_text
 }
 
 /// Writes the inside of a string (RFC 8259 §7).
 fn put_escaped(out: &mut Vec<u8>, text: &str) {
-    for &byte in text.as_bytes() {
+    let mut rest = text.as_bytes();
+    while let Some(length) = rest.iter().position(|byte| needs_escape(*byte)) {
+        let (plain, special) = rest.split_at(length);
+        out.extend_from_slice(plain);
+        let Some((&byte, after)) = special.split_first() else {
+            break;
+        };
         match byte {
-            b'"' => put(out, "\\\""),
-            b'\\' => put(out, "\\\\"),
-            b'\n' => put(out, "\\n"),
-            b'\r' => put(out, "\\r"),
-            b'\t' => put(out, "\\t"),
-            0..=0x1f | 0x7f => put(out, format_args!("\\u{byte:04x}")),
-            _ => out.push(byte),
+            b'"' => put(out, &["\\\""]),
+            b'\\' => put(out, &["\\\\"]),
+            b'\n' => put(out, &["\\n"]),
+            b'\r' => put(out, &["\\r"]),
+            b'\t' => put(out, &["\\t"]),
+            _ => {
+                let digits =
+                    [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+                put(out, &["\\u00"]);
+                out.extend_from_slice(&digits);
+            }
         }
+        rest = after;
     }
+    out.extend_from_slice(rest);
+}
+
+fn needs_escape(byte: u8) -> bool {
+    matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f)
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ pub(crate) use self::order::Order;
 
 use self::entries::Sorted;
 use self::reader::{Reader, SLICE};
+use self::text::Dates;
 use crate::wire::source::{Fill, Source};
 
 /// Every byte that is not unreserved (RFC 3986 §2.3): with `:` among them no name can be taken for a URL with a scheme.
@@ -39,6 +40,24 @@ const PIECE: usize = 16 * 1024;
 /// Writes a name such that it is one segment of a path and nothing else, whatever its bytes are.
 pub(crate) fn percent_encode(name: &[u8]) -> PercentEncode<'_> {
     percent_encoding::percent_encode(name, RESERVED)
+}
+
+/// Whether every byte of `name` means itself wherever it stands (RFC 3986 §2.3), as is so with most names.
+fn is_plain(name: &[u8]) -> bool {
+    const PLAIN: [bool; 256] = {
+        let mut table = [false; 256];
+        let mut byte = 0;
+        while byte < 128 {
+            table[byte] = (byte as u8).is_ascii_alphanumeric();
+            byte += 1;
+        }
+        table[b'-' as usize] = true;
+        table[b'.' as usize] = true;
+        table[b'_' as usize] = true;
+        table[b'~' as usize] = true;
+        table
+    };
+    name.iter().all(|byte| PLAIN[usize::from(*byte)])
 }
 
 /// What a listing shows.
@@ -78,14 +97,14 @@ impl Listing {
         format: Format,
         options: ListingOptions,
         follow: impl Fn(&[u8]) -> io::Result<Stat> + 'static,
-    ) -> io::Result<Self> {
-        let reader = Reader::new(directory, path, order, options, Box::new(follow))?;
-        Ok(Self {
+    ) -> Self {
+        let reader = Reader::new(directory, path, order, options, Box::new(follow));
+        Self {
             path: path.to_vec(),
             order,
             format,
             phase: Phase::Reading(reader),
-        })
+        }
     }
 
     fn read(&mut self, mut reader: Reader, out: &mut Vec<u8>) -> io::Result<Phase> {
@@ -107,10 +126,11 @@ impl Listing {
 
     fn write(&self, mut rest: Sorted, piece: usize, out: &mut Vec<u8>) -> Phase {
         let full = out.len().saturating_add(piece);
+        let mut dates = Dates::new();
         while out.len() < full {
             let is_last = rest.len() == 1;
             let found = rest.pop(|entry| match self.format {
-                Format::Html => html::row(out, &entry),
+                Format::Html => html::row(out, &entry, &mut dates),
                 Format::Json => json::row(out, &entry, is_last),
             });
             if !found {
@@ -191,7 +211,6 @@ mod tests {
                 options,
                 follow,
             )
-            .unwrap()
         }
 
         fn json(&self, query: &str) -> String {
@@ -247,7 +266,7 @@ mod tests {
         }
         let parts = pieces(site.listing("", Format::Json, ListingOptions::default()));
         let silent = parts.iter().take_while(|part| part.is_empty()).count();
-        assert_eq!(silent, 3000 / (SLICE + 1), "{silent}");
+        assert!((2..=3000 / (SLICE + 1)).contains(&silent), "{silent}");
         assert!(parts.iter().skip(silent).all(|part| !part.is_empty()));
         assert!(parts.iter().all(|part| part.len() < PIECE + 1024));
         assert!(parts.len() > silent + 5);
@@ -269,7 +288,8 @@ mod tests {
         for number in 0..2000 {
             fs::remove_file(site.0.join(number.to_string())).unwrap();
         }
-        assert_eq!(names(&pieces(listing).concat()).len(), SLICE + 1);
+        let left = names(&pieces(listing).concat()).len();
+        assert!((SLICE + 1..2000).contains(&left), "{left}");
     }
 
     #[test]
@@ -355,7 +375,14 @@ mod tests {
         let directory = fs::File::open(&site.0).unwrap().into();
         let order = Order::from_query("");
         let options = ListingOptions::default();
-        pieces(Listing::new(directory, b"a/b", order, Format::Html, options, follow).unwrap());
+        pieces(Listing::new(
+            directory,
+            b"a/b",
+            order,
+            Format::Html,
+            options,
+            follow,
+        ));
         assert_eq!(*asked.borrow(), [b"a/b/link"]);
     }
 
@@ -374,18 +401,8 @@ mod tests {
         let file = fs::File::open(site.0.join("plain")).unwrap().into();
         let options = ListingOptions::default();
         let follow = |_: &[u8]| Err(io::ErrorKind::NotFound.into());
-        let listing = Listing::new(
-            file,
-            b"",
-            Order::from_query(""),
-            Format::Html,
-            options,
-            follow,
-        );
-        assert!(
-            listing
-                .and_then(|mut listing| listing.fill(&mut Vec::new()))
-                .is_err()
-        );
+        let order = Order::from_query("");
+        let mut listing = Listing::new(file, b"", order, Format::Html, options, follow);
+        assert!(listing.fill(&mut Vec::new()).is_err());
     }
 }

@@ -74,6 +74,48 @@ impl Order {
     }
 }
 
+/// What tells most entries of a directory apart at a glance.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ranks {
+    order: Order,
+    /// How many bytes all names begin with in common; `None` where one of them is not ASCII.
+    common: Option<usize>,
+}
+
+impl Ranks {
+    pub(super) fn new<'a>(order: Order, mut names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let first = names.next().unwrap_or_default();
+        let mut common = first.is_ascii().then_some(first.len());
+        for name in names {
+            common = common.filter(|_| name.is_ascii()).map(|common| {
+                let same = first.iter().zip(name).take(common);
+                same.take_while(|(a, b)| a == b).count()
+            });
+        }
+        Self { order, common }
+    }
+
+    /// Returns a number such that an entry of a lower one comes before one of a higher; of equals [`Order::compare`] tells.
+    pub(super) fn rank(&self, entry: &Entry<'_>) -> u64 {
+        let rank = match (self.order.by, self.common) {
+            (SortKey::Size, _) => entry.size.map_or(0, |size| size.saturating_add(1)),
+            (SortKey::Date, _) => entry
+                .mtime
+                .map_or(0, |mtime| mtime.cast_unsigned() ^ 1 << 63),
+            (SortKey::Name, None) => 0,
+            (SortKey::Name, Some(common)) => {
+                let mut start = [0; 8];
+                for (to, from) in start.iter_mut().zip(entry.name.iter().skip(common)) {
+                    *to = from.to_ascii_lowercase();
+                }
+                u64::from_be_bytes(start)
+            }
+        };
+        let directed = if self.order.descending { !rank } else { rank };
+        u64::from(!entry.is_directory()) << 63 | directed >> 1
+    }
+}
+
 fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
     let lower = if a.is_ascii() && b.is_ascii() {
         let (a, b) = (a.iter(), b.iter());
@@ -96,6 +138,8 @@ fn lower_case(name: &[u8]) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::files::list_directory::entries::Kind;
 
@@ -196,6 +240,34 @@ mod tests {
             let (up, down) = (format!("sort={key}"), format!("sort={key}&order=desc"));
             assert_eq!(sorted(&up, entries.clone()), ["c", "b", "a", "d"]);
             assert_eq!(sorted(&down, entries.clone()), ["a", "d", "b", "c"]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_lower_rank_comes_first(
+            names in prop::collection::vec("[a-cA-C_]{0,3}|file[kKz\u{212a}é]{0,3}", 2..6),
+            facts in prop::collection::vec((any::<bool>(), 0_u64..4, -2_i64..2), 6),
+            by in prop::sample::select(vec![SortKey::Name, SortKey::Size, SortKey::Date]),
+            descending: bool,
+        ) {
+            let entry = |(name, &(is_directory, size, mtime)): (&String, &(bool, u64, i64))| Entry {
+                name: name.clone().leak().as_bytes(),
+                kind: if is_directory { Kind::Directory } else { Kind::File },
+                size: [None, Some(0), Some(1), Some(u64::MAX - 1)][size as usize],
+                mtime: (mtime < 1).then_some(mtime * (i64::MAX / 2)),
+                ..ENTRY
+            };
+            let entries: Vec<_> = names.iter().zip(&facts).map(entry).collect();
+            let order = Order { by, descending };
+            let ranks = Ranks::new(order, entries.iter().map(|entry| entry.name));
+            for a in &entries {
+                for b in &entries {
+                    if ranks.rank(a) < ranks.rank(b) {
+                        prop_assert_eq!(order.compare(a, b), Ordering::Less, "{:?} {:?}", a, b);
+                    }
+                }
+            }
         }
     }
 }

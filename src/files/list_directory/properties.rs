@@ -8,6 +8,7 @@
 
 use super::entries::{Entry, Kind, Run, Sorted};
 use super::order::Order;
+use super::text::Dates;
 use super::{html, json};
 use crate::handler::page::STYLE;
 use crate::http::properties::take_byte;
@@ -55,12 +56,13 @@ pub fn listing(input: &[u8]) -> String {
 /// The page, the JSON, and the names in their order.
 fn write(path: &[u8], mut sorted: Sorted) -> (String, String, Vec<Vec<u8>>) {
     let (mut page, mut text, mut names) = (Vec::new(), Vec::new(), Vec::new());
+    let mut dates = Dates::new();
     html::begin(&mut page, path, Order::from_query(""), &sorted);
     json::begin(&mut text);
     loop {
         let is_last = sorted.len() == 1;
         let found = sorted.pop(|entry| {
-            html::row(&mut page, &entry);
+            html::row(&mut page, &entry, &mut dates);
             json::row(&mut text, &entry, is_last);
             names.push(entry.name.to_vec());
         });

@@ -3,10 +3,11 @@
 //! Invariant: slices are counted in entries, never in time, so that two readers of one directory (a HEAD and a GET) get
 //! the same pieces.
 
+use std::ffi::CStr;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, Dir, DirEntry, FileType, Stat, statat};
+use rustix::fs::{AtFlags, FileType, RawDir, Stat, statat};
 use rustix::io::Errno;
 
 use super::ListingOptions;
@@ -15,21 +16,30 @@ use super::order::Order;
 use crate::files::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
-/// How many entries one call reads and sorts: about a millisecond of work.
+/// How many entries one call reads and sorts at least, unless there are no more: about a millisecond of work.
 pub(super) const SLICE: usize = 512;
+
+/// Bytes of names that are asked of the kernel at a time: those of a few hundred entries.
+const BATCH: usize = 16 * 1024;
 
 /// Resolves a symbolic link, given by its path below the root, without leaving the root.
 pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat>>;
 
 /// A directory that is being read.
 pub(super) struct Reader {
-    directory: Dir,
+    directory: OwnedFd,
     order: Order,
+    look: Look,
+    batch: Vec<u8>,
+    sorted: Sorted,
+}
+
+/// How an entry is looked at.
+struct Look {
     options: ListingOptions,
     follow: Follow,
     /// The path of the directory with the slash that a name follows; empty at the root.
     prefix: Vec<u8>,
-    sorted: Sorted,
 }
 
 impl Reader {
@@ -39,33 +49,45 @@ impl Reader {
         order: Order,
         options: ListingOptions,
         follow: Follow,
-    ) -> io::Result<Self> {
+    ) -> Self {
         let mut prefix = path.to_vec();
         if !prefix.is_empty() {
             prefix.push(b'/');
         }
-        Ok(Self {
-            directory: Dir::new(directory)?,
+        Self {
+            directory,
             order,
-            options,
-            follow,
-            prefix,
+            look: Look {
+                options,
+                follow,
+                prefix,
+            },
+            batch: Vec::with_capacity(BATCH),
             sorted: Sorted::default(),
-        })
+        }
     }
 
     /// Reads one slice; [`Fill::Done`]: that was the last one.
     pub(super) fn read_slice(&mut self) -> io::Result<Fill> {
         let mut run = Run::new(self.order);
-        let mut fill = Fill::More;
-        // One look further than a slice, to see the end of a directory that just fills it.
-        for _ in 0..=SLICE {
-            let Some(found) = self.next_entry() else {
-                fill = Fill::Done;
-                break;
-            };
-            self.keep(&found?, &mut run)?;
-        }
+        let directory = self.directory.as_fd();
+        let mut names = RawDir::new(directory, self.batch.spare_capacity_mut());
+        // A slice ends where a batch does, for the rest of that would be lost; and a directory that just fills a slice is seen
+        // to its end.
+        let fill = loop {
+            if run.len() > SLICE && names.is_buffer_empty() {
+                break Fill::More;
+            }
+            match names.next() {
+                // The directory itself was removed meanwhile.
+                None | Some(Err(Errno::NOENT)) => break Fill::Done,
+                Some(found) => {
+                    let found = found?;
+                    let (name, file_type) = (found.file_name(), found.file_type());
+                    self.look.keep(directory, name, file_type, &mut run);
+                }
+            }
+        };
         self.sorted.push(run);
         Ok(fill)
     }
@@ -74,27 +96,19 @@ impl Reader {
     pub(super) fn into_sorted(self) -> Sorted {
         self.sorted
     }
+}
 
-    fn next_entry(&mut self) -> Option<io::Result<DirEntry>> {
-        loop {
-            match self.directory.read()? {
-                Ok(found) if matches!(found.file_name().to_bytes(), b"." | b"..") => {}
-                found => return Some(found.map_err(io::Error::from)),
-            }
+impl Look {
+    fn keep(&self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {
+        let bytes = name.to_bytes();
+        if matches!(bytes, b"." | b"..") || (is_hidden(bytes) && !self.options.dotfiles) {
+            return;
         }
-    }
-
-    fn keep(&self, found: &DirEntry, run: &mut Run) -> io::Result<()> {
-        let name = found.file_name();
-        if is_hidden(name.to_bytes()) && !self.options.dotfiles {
-            return Ok(());
-        }
-        match statat(self.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => run.push(self.describe(name.to_bytes(), &stat)),
+        match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => run.push(self.describe(bytes, &stat)),
             Err(Errno::NOENT) => {}
-            Err(_) => run.push(unknown(name.to_bytes(), found.file_type())),
+            Err(_) => run.push(unknown(bytes, file_type)),
         }
-        Ok(())
     }
 
     fn describe<'a>(&self, name: &'a [u8], stat: &Stat) -> Entry<'a> {

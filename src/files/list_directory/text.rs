@@ -3,16 +3,17 @@
 //! Invariant: whatever a name contains, it stays one line of text: nothing in it acts as markup, breaks the line or turns
 //! the direction of what follows.
 
-use crate::handler::page::{escape_html, put};
-use crate::http::date::short_date;
+use crate::handler::page::{put, put_escaped};
+use crate::http::date::{LAST_SECOND, short_date};
+use crate::http::decimal::push_decimal;
 
 /// Writes a name as one line of text.
 pub(super) fn put_visible(out: &mut Vec<u8>, name: &[u8]) {
     for piece in String::from_utf8_lossy(name).split_inclusive(acts_on_text) {
         let text = piece.strip_suffix(acts_on_text);
-        put(out, escape_html(text.unwrap_or(piece)));
+        put_escaped(out, text.unwrap_or(piece));
         if let (Some(_), Some(last)) = (text, piece.chars().next_back()) {
-            put(out, picture(last));
+            put(out, &[picture(last).encode_utf8(&mut [0; 4])]);
         }
     }
 }
@@ -34,32 +35,69 @@ fn picture(c: char) -> char {
 
 /// Writes the cell of a size for people, with the exact one as its title where that is rounded.
 pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
-    let mut scale = 1_u128;
-    for unit in ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"] {
+    let mut shift = 0;
+    for unit in [" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"] {
         if bytes < 1024 {
             break;
         }
-        scale *= 1024;
-        let tenths = (u128::from(bytes) * 10 + scale / 2) / scale;
+        shift += 10;
+        let tenths = (u128::from(bytes) * 10 + (1 << (shift - 1))) >> shift;
         if tenths < 10_240 {
-            let (whole, tenth) = (tenths / 10, tenths % 10);
-            return put(
-                out,
-                format_args!("<td title=\"{bytes} bytes\">{whole}.{tenth} {unit}</td>"),
-            );
+            let tenths = tenths as u64;
+            put(out, &["<td title=\""]);
+            push_decimal(out, bytes);
+            put(out, &[" bytes\">"]);
+            push_decimal(out, tenths / 10);
+            put(out, &["."]);
+            push_decimal(out, tenths % 10);
+            return put(out, &[unit, "</td>"]);
         }
     }
-    put(out, format_args!("<td>{bytes} B</td>"));
+    put(out, &["<td>"]);
+    push_decimal(out, bytes);
+    put(out, &[" B</td>"]);
 }
 
-/// Writes the cell of a date, in UTC.
-pub(super) fn put_date(out: &mut Vec<u8>, unix: u64) {
-    let date = short_date(unix);
-    put(out, "<td><time datetime=\"");
-    out.extend_from_slice(&iso_date(&date));
-    put(out, "\">");
-    out.extend_from_slice(&date);
-    put(out, "</time></td>");
+/// Writes the cells of dates, in UTC. The files of a directory are often of one day, whose text is kept.
+pub(super) struct Dates {
+    day: u64,
+    cell: [u8; Self::CELL.len()],
+}
+
+impl Dates {
+    const CELL: &[u8; 68] =
+        b"<td><time datetime=\"yyyy-mm-ddThh:mmZ\">dd Mon yyyy hh:mm</time></td>";
+    const ISO: usize = 20;
+    const TEXT: usize = 39;
+
+    pub(super) fn new() -> Self {
+        Self {
+            day: u64::MAX,
+            cell: *Self::CELL,
+        }
+    }
+
+    pub(super) fn put(&mut self, out: &mut Vec<u8>, unix: u64) {
+        const DAY: u64 = 24 * 60 * 60;
+        let unix = unix.min(LAST_SECOND);
+        if self.day != unix / DAY {
+            self.day = unix / DAY;
+            let date = short_date(unix);
+            self.cell[Self::ISO..Self::ISO + 17].copy_from_slice(&iso_date(&date));
+            self.cell[Self::TEXT..Self::TEXT + 17].copy_from_slice(&date);
+        }
+        let (hours, minutes) = (unix % DAY / 3600, unix / 60 % 60);
+        for (at, number) in [
+            (Self::ISO + 11, hours),
+            (Self::ISO + 14, minutes),
+            (Self::TEXT + 12, hours),
+            (Self::TEXT + 15, minutes),
+        ] {
+            self.cell[at] = b'0' + (number / 10) as u8;
+            self.cell[at + 1] = b'0' + (number % 10) as u8;
+        }
+        out.extend_from_slice(&self.cell);
+    }
 }
 
 /// Rearranges `21 Nov 2026 02:51` into `2026-11-21T02:51Z`, a global date of HTML.
@@ -160,12 +198,15 @@ mod tests {
 
     #[test]
     fn dates_are_those_of_the_clock_in_utc() {
-        let date = |unix| written(|out| put_date(out, unix));
+        let mut dates = Dates::new();
+        let mut date = |unix| written(|out| dates.put(out, unix));
         assert_eq!(
             date(1_795_229_464),
             "<td><time datetime=\"2026-11-21T02:51Z\">21 Nov 2026 02:51</time></td>"
         );
+        assert!(date(1_795_229_464 + 3600).contains("\"2026-11-21T03:51Z\">21 Nov 2026 03:51<"));
         assert!(date(0).contains("\"1970-01-01T00:00Z\">01 Jan 1970 00:00<"));
+        assert!(date(86_399).contains("\"1970-01-01T23:59Z\">01 Jan 1970 23:59<"));
         assert!(date(u64::MAX).contains("\"9999-12-31T23:59Z\""));
         for month in 0..12 {
             let cell = date(86_400 * (15 + month * 30));
