@@ -229,11 +229,13 @@ struct Figures {
 
 impl Figures {
     fn line(&self, name: &str, length: usize) -> String {
-        let per_second = self.answered as f64 / self.wall.as_secs_f64();
-        let cpu = self.cpu.as_secs_f64() * 1e6 / self.answered.max(1) as f64;
-        let mib = per_second * length as f64 / MIB as f64;
+        let answered = u128::from(self.answered);
+        let per_second = answered * 1_000_000 / self.wall.as_micros().max(1);
+        let tenths = self.cpu.as_nanos() / 100 / answered.max(1);
+        let (cpu, tenth) = (tenths / 10, tenths % 10);
+        let mib = per_second * length as u128 / MIB as u128;
         format!(
-            "  {name:<15} {per_second:>8.0} requests/s {mib:>7.0} MiB/s {cpu:>7.1} us of CPU each\n"
+            "  {name:<15} {per_second:>8} requests/s {mib:>7} MiB/s {cpu:>5}.{tenth} us of CPU each\n"
         )
     }
 }

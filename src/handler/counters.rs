@@ -57,13 +57,22 @@ impl Counters {
     }
 }
 
+/// A number with one decimal; floating point would bring along 20 KiB that print it.
+struct Tenths(u64);
+
+impl fmt::Display for Tenths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.0 / 10, self.0 % 10)
+    }
+}
+
 /// Some lines of text for people, the last of them a verdict.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let per_turn = |count: u64| count as f64 / (self.turns.max(1)) as f64;
+        let per_turn = |count: u64| Tenths(count.saturating_mul(10) / self.turns.max(1));
         writeln!(
             f,
-            "requests        {} ({:.1} a turn)",
+            "requests        {} ({} a turn)",
             self.requests,
             per_turn(self.requests)
         )?;
@@ -84,21 +93,18 @@ impl fmt::Display for Counters {
         writeln!(f, "log lines lost  {}", self.log_lines_lost)?;
         writeln!(
             f,
-            "turns           {} ({:.1} events each, the longest {:.1} ms)",
+            "turns           {} ({} events each, the longest {} ms)",
             self.turns,
             per_turn(self.events),
-            self.longest_turn.as_secs_f64() * 1e3
+            Tenths(self.longest_turn.as_micros() as u64 / 100)
         )?;
-        let idle = self.idle_percent();
+        let idle = self.idle_percent().round() as u64;
         if self.requests == 0 {
             write!(f, "nobody has asked for anything")
-        } else if idle < 10.0 {
-            write!(f, "the server is the limit (idle {idle:.0} %)")
+        } else if idle < 10 {
+            write!(f, "the server is the limit (idle {idle} %)")
         } else {
-            write!(
-                f,
-                "the client or the network is the limit (idle {idle:.0} %)"
-            )
+            write!(f, "the client or the network is the limit (idle {idle} %)")
         }
     }
 }
