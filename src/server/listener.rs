@@ -9,12 +9,16 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::config::ServerConfig;
 
 /// How long a listener without descriptors waits before it tries by itself.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Bytes that wait in the kernel for a slow reader, beside those that are on their way to it. The kernel would take megabytes,
+/// and say nothing of their leaving for so long that the reader seems not to read at all.
+const UNSENT: u32 = 128 * 1024;
 
 /// Tokens of listeners count down from here, those of connections up from 0.
 pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
@@ -101,6 +105,8 @@ impl Endpoint {
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
+            // Every connection has it from its listener; where it cannot be set, slow readers cost more memory.
+            let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT);
             let mut socket = TcpListener::from_std(listener);
             poll.registry().register(
                 &mut socket,

@@ -7,6 +7,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use httpoll::{HttpServer, LogFormat, ServerConfig, ServerHandle, SimpleHttpRequestHandler};
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use crate::support::{Client, Site, get, request, wait_until};
 
@@ -145,6 +146,28 @@ fn a_client_that_stops_reading_is_given_up() {
         !is_established(server.address, &client)
     });
     assert!(client.count_to_end() < BIG);
+}
+
+#[test]
+fn a_client_that_reads_slowly_is_waited_for() {
+    let site = Site::new();
+    site.sparse("big", BIG);
+    let config = ServerConfig {
+        send_timeout: Duration::from_secs(2),
+        ..defaults()
+    };
+    let server = Library::start(&site, config);
+    let mut client = server.connect();
+    set_socket_recv_buffer_size(client.stream(), 1 << 16).unwrap();
+    client
+        .send(request("GET", "/big", &["Connection: close"]))
+        .read_head();
+    // At this pace the megabytes that the kernel would take last longer than the timeout.
+    for _ in 0..100 {
+        assert_eq!(client.take(1 << 14).len(), 1 << 14);
+        thread::sleep(SHORT / 2);
+    }
+    assert_eq!(client.count_to_end(), BIG - 100 * (1 << 14));
 }
 
 #[test]
