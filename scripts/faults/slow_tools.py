@@ -1,4 +1,4 @@
-"""slowhttptest, where it is installed: 500 clients of each of its kinds, each against a server of its own, all at once."""
+"""slowhttptest, where it is installed: hundreds of clients of each of its kinds, each against a server of its own, all at once."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ CLIENTS = 500
 PAGE = pattern("page", 1024)
 
 
-def attack(seconds, path, *options, least=CLIENTS):
+def attack(seconds, path, *options, clients=CLIENTS, least=CLIENTS):
     """Runs it for at most so long, while somebody else asks on; the server must end all slow connections before it does."""
     tool = shutil.which("slowhttptest")
     if not tool:
@@ -26,7 +26,7 @@ def attack(seconds, path, *options, least=CLIENTS):
         site.file("big.bin", pattern("big", 16 << 20))
         assert_serves(server, "/page.bin", PAGE)
         before = server.footprint()
-        command = [tool, "-c", str(CLIENTS), "-r", "250", "-l", str(seconds), "-p", "5", *options]
+        command = [tool, "-c", str(clients), "-r", "250", "-l", str(seconds), "-p", "5", *options]
         command += ["-u", f"http://{server.host}:{server.port}{path}"]
         began = time.monotonic()
         most = last = 0
@@ -42,7 +42,7 @@ def attack(seconds, path, *options, least=CLIENTS):
                     last = server.sockets() - server.own_sockets
                     most = max(most, last)
                     # Its clients have come by then; two connections are the bystander's, one is a probe.
-                    if last <= 3 and age > CLIENTS / 250 + 1:
+                    if last <= 3 and age > clients / 250 + 1:
                         ended = ended or age
                     time.sleep(0.1)
                 if tool.poll() is not None:
@@ -56,7 +56,7 @@ def attack(seconds, path, *options, least=CLIENTS):
         check(most >= least, f"only {most} connections at a time")
         check(ended, f"{last} of {most} connections are open after {seconds - 1} s; others: {latencies(other.took)}")
         return (
-            f"{CLIENTS} connections, all ended by the server after {ended:.0f} s; {len(other.took)} requests of others: "
+            f"{clients} connections, all ended by the server after {ended:.0f} s; {len(other.took)} requests of others: "
             f"{latencies(other.took)}; {before.check(kib=4096, files=1)}"
         )
 
@@ -66,9 +66,16 @@ def slow_headers():
     return attack(20, "/page.bin", "-H", "-i", "2")
 
 
+@fault("slow-body", patient=True)
+def slow_body():
+    return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192")
+
+
 @fault("slow-read", patient=True)
 def slow_read():
-    return attack(45, "/big.bin", "-X", "-n", "5", "-z", "32", "-w", "512", "-y", "1024")
+    # Each of them fills a buffer of some megabytes in the kernel first.
+    options = ("-X", "-n", "5", "-z", "32", "-w", "512", "-y", "1024")
+    return attack(45, "/big.bin", *options, clients=200, least=200)
 
 
 @fault("range-attack", patient=True)

@@ -1,9 +1,11 @@
 """Files that are rewritten all the time, each version known, so that a reply can be right, wrong, torn or stale.
 
-A version is begun before its file is renamed into place and done after that: a reply to a request may be any version from the
-last that was done when the request was sent to the last that was begun when the reply had come, and no other.
+A version is begun before its file is renamed into place and settled a moment after that: a reply to a request may be any
+version from the last that was settled when the request was sent to the last that was begun when the reply had come, and no
+other. The moment is there because the server looks at a file once in a turn of its loop.
 """
 
+import collections
 import hashlib
 import itertools
 import multiprocessing
@@ -14,6 +16,8 @@ import time
 # Sizes around what is kept in memory, what fits a buffer, and what takes many turns.
 SIZES = [1, 100, 1000, 4096, 30_000, 65_536, 70_001, 400_000, 3_000_000]
 BLOCK = 32
+# Seconds that a turn of the loop may take on a machine that has other things to do.
+TURN = 0.3
 # What wrk asks for, and checks by itself: blocks that are all alike.
 WHOLE = 4096
 
@@ -41,16 +45,18 @@ class Versions:
     def __init__(self, folder):
         self.folder, self.count = folder, 2 * len(SIZES)
         self.begun = multiprocessing.Array("q", self.count + 1, lock=False)
-        self.done = multiprocessing.Array("q", self.count + 1, lock=False)
+        self.settled = multiprocessing.Array("q", self.count + 1, lock=False)
+        self.settling = collections.deque()
         for number in range(self.count + 1):
             self.rewrite(number)
+            self.settled[number] = 1
 
     def name(self, number):
         return f"{number}.bin"
 
     def rewrite(self, number):
         """Puts the next version in place, whole."""
-        version = self.done[number] + 1
+        version = self.begun[number] + 1
         if number == self.count:
             path, data = self.folder / "wrk.bin", block(number, version) * (WHOLE // BLOCK)
         else:
@@ -59,18 +65,26 @@ class Versions:
         new.write_bytes(data)
         self.begun[number] = version
         os.rename(new, path)
-        self.done[number] = version
+        self.settling.append((time.monotonic() + TURN, number, version))
+
+    def settle(self):
+        while self.settling and self.settling[0][0] < time.monotonic():
+            _, number, version = self.settling.popleft()
+            self.settled[number] = version
 
     def keep_rewriting(self, stop):
-        """A rewrite every few milliseconds, sometimes of the same file twice in a row."""
-        for number in itertools.cycle(range(self.count + 1)):
+        """A rewrite every few milliseconds, often two of a file in a row. Some files then rest for seconds, so that a change
+        that the server did not notice is asked for."""
+        for tick in itertools.count():
+            number = tick % (self.count + 1)
             if stop.is_set():
                 return
-            self.rewrite(number)
-            if random.random() < 0.2:
-                self.rewrite(number)
+            if number % 3 == 0 or tick // (self.count + 1) % 20 == number:
+                for _ in range(random.choice((1, 1, 2, 3))):
+                    self.rewrite(number)
+            self.settle()
             time.sleep(random.choice((0.0, 0.005, 0.02)))
 
     def possible(self, number, oldest):
-        """The versions that a reply may be, where `oldest` was done when its request was sent."""
+        """The versions that a reply may be, where `oldest` was settled when its request was sent."""
         return range(oldest, self.begun[number] + 1)
