@@ -147,7 +147,7 @@ def assert_serves(server, path, body, **options):
 
 
 class Bystander(threading.Thread):
-    """Somebody who asks for a file again and again, over new connections and a kept one in turn, and notes the time it takes."""
+    """Somebody who asks for a file again and again, over new connections and a kept one in turn, and notes the time."""
 
     def __init__(self, server, path, body, pause=0.01):
         super().__init__(daemon=True)

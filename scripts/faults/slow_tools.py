@@ -1,4 +1,4 @@
-"""slowhttptest, where it is installed: hundreds of clients of each of its kinds, each against a server of its own, all at once."""
+"""slowhttptest, where it is installed: hundreds of clients of each of its kinds, each kind at a server of its own."""
 
 import re
 import shutil
@@ -64,11 +64,6 @@ def attack(seconds, path, *options, clients=CLIENTS, least=CLIENTS):
 @fault("slow-headers", patient=True)
 def slow_headers():
     return attack(20, "/page.bin", "-H", "-i", "2")
-
-
-@fault("slow-body", patient=True)
-def slow_body():
-    return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192")
 
 
 @fault("slow-read", patient=True)

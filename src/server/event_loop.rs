@@ -124,22 +124,17 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// One turn. It waits at most `timeout`, and no longer than the next deadline.
     pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let began = Instant::now();
-        let mut timeout = self.wait(timeout, began);
-        loop {
-            match self.poll.poll(&mut self.events, timeout) {
-                // Also by SIGSTOP and SIGCONT: what came meanwhile is seen before the deadlines that have passed.
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    timeout = Some(Duration::ZERO);
-                }
-                polled => break polled?,
-            }
+        let timeout = self.wait(timeout, began);
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            polled => polled?,
         }
         self.desk.clock.read();
         self.count_turn(began);
         self.budget = Budget::new(self.desk.server.config());
         self.take_events()?;
         self.serve_queue();
-        self.expire_deadlines();
+        self.expire_deadlines(began);
         self.free_closed();
         self.retry_accepts()?;
         self.desk.hook(NOBODY, H::service_actions);
@@ -328,10 +323,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    fn expire_deadlines(&mut self) {
-        let now = self.desk.clock.instant;
-        self.expire(now);
-        if self.drain_deadline.is_some_and(|deadline| deadline <= now) {
+    /// Ends what had waited for too long before events were `asked` for: of whoever was stopped for a while, with its process or
+    /// its machine, all that came meanwhile has been seen by then.
+    fn expire_deadlines(&mut self, asked: Instant) {
+        self.expire(asked);
+        if self
+            .drain_deadline
+            .is_some_and(|deadline| deadline <= asked)
+        {
             for key in self.keys() {
                 self.close(key);
             }

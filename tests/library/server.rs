@@ -187,6 +187,32 @@ fn deadlines_that_pass_together_are_spread_over_turns() {
 }
 
 #[test]
+fn what_came_before_events_were_asked_for_again_is_not_too_late() {
+    let config = ServerConfig {
+        head_timeout: Duration::from_millis(100),
+        ..config()
+    };
+    let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
+    let mut client = Client::connect(server.info().addresses()[0]);
+    client.send("GET /");
+    // From the deadline of an idle connection to that of a head.
+    let soon = || Instant::now() + Duration::from_secs(1);
+    while server
+        .next_deadline()
+        .is_none_or(|deadline| deadline > soon())
+    {
+        server.turn(Some(PATIENCE)).unwrap();
+    }
+    let deadline = server.next_deadline().unwrap();
+    while Instant::now() < deadline {
+        server.turn(None).unwrap();
+    }
+    client.send(" HTTP/1.1\r\nHost: a\r\n\r\n");
+    server.turn(Some(PATIENCE)).unwrap();
+    assert_eq!(client.reply().status, 200);
+}
+
+#[test]
 fn a_turn_waits_no_longer_than_it_is_told() {
     let (mut server, _) = bound(Hello);
     server.turn(Some(Duration::ZERO)).unwrap();
