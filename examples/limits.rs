@@ -18,6 +18,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("turn_bytes", value) => config.turn_bytes = value.parse()?,
             ("turn_requests", value) => config.turn_requests = value.parse()?,
             ("max_connections", value) => config.max_connections = Some(value.parse()?),
+            ("read_ahead", value) => config.read_ahead = value.parse()?,
             ("report", value) => config.report = value.parse()?,
             (name, _) => return Err(format!("no limit is called {name}").into()),
         }

@@ -51,6 +51,9 @@ pub struct ServerConfig {
     pub turn_bytes: usize,
     /// Requests that one connection may have answered in one go.
     pub turn_requests: usize,
+    /// Whether a file that is not in memory is asked for and waited for, so that the disk does not stop the loop; a file system
+    /// that cannot tell is read as it comes.
+    pub read_ahead: bool,
     /// Bytes of memory for replies with small files that are kept; each is checked against the file system in the turn in
     /// which it is sent. Each loop keeps its own.
     pub cache_bytes: usize,
@@ -84,6 +87,7 @@ impl Default for ServerConfig {
             allow_reuse_port: false,
             turn_bytes: 1024 * 1024,
             turn_requests: 64,
+            read_ahead: true,
             cache_bytes: 32 * 1024 * 1024,
             cache_descriptors: 64,
             extra_response_headers: Vec::new(),

@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::cache::Identity;
@@ -17,6 +16,7 @@ use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
+use crate::wire::stretch::read_exact_now;
 
 /// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
 const SMALL: u64 = 64 * 1024;
@@ -39,9 +39,12 @@ pub(crate) fn send_file(
     }
     match requested_ranges(exchange, &validators, resource.size) {
         RangeSet::Whole => {
-            let identity = resource.identity;
+            let (identity, size) = (resource.identity, resource.size);
             let prepared = Arc::new(prepare(exchange, resource, media_type, &validators)?);
-            keep(identity, &prepared);
+            // A small file that came from the disk is read into memory the next time.
+            if size > SMALL || prepared.file().is_none() {
+                keep(identity, &prepared);
+            }
             exchange.send_prepared(prepared);
             Ok(())
         }
@@ -103,14 +106,19 @@ fn prepare(
     let fields = format!("Accept-Ranges: bytes\r\nContent-Type: {media_type}{charset}\r\n");
     let (server, fields) = (exchange.server(), fields.as_bytes());
     let Resource { file, size, .. } = resource;
-    match usize::try_from(size) {
-        Ok(length) if size <= SMALL => {
-            Prepared::in_memory(server, validators, fields, length, |content| {
-                file.read_exact_at(content, 0)
-            })
+    if let Ok(length) = usize::try_from(size)
+        && size <= SMALL
+    {
+        let mut is_read = false;
+        let prepared = Prepared::in_memory(server, validators, fields, length, |content| {
+            is_read = read_exact_now(&file, content, 0)?;
+            Ok(())
+        })?;
+        if is_read {
+            return Ok(prepared);
         }
-        _ => Ok(Prepared::with_file(server, validators, fields, file, size)),
     }
+    Ok(Prepared::with_file(server, validators, fields, file, size))
 }
 
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
@@ -166,7 +174,7 @@ fn send_multipart(
         parts.push_back(text(format!(
             "{delimiter}{boundary}\r\nContent-Type: {media_type}{charset}\r\nContent-Range: {content_range}\r\n\r\n"
         )));
-        parts.push_back(Part::Range(range.clone()));
+        parts.push_back(Part::Range(range.clone().into()));
         delimiter = "\r\n--";
     }
     parts.push_back(text(format!("\r\n--{boundary}--\r\n")));

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use super::clock::Clock;
@@ -21,6 +20,7 @@ use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
 use crate::wire::source::{Fill, Source, pull};
+use crate::wire::stretch::read_exact_now;
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
 const INLINE_FILE: usize = 32 * 1024;
@@ -287,23 +287,26 @@ impl<'a> Reply<'a> {
             framed.overhead = (grown - prepared.content_in_memory()) as u64;
             if let Some((file, length)) = prepared.file() {
                 let range = 0..length;
-                *self.rest = Body::File { file, range };
+                *self.rest = Body::file(file, range);
             }
         }
     }
 
-    /// Appends the file where it is small; else it stays to be streamed.
+    /// Appends the file where it is small, and in memory; else it stays to be streamed.
     fn inline_file(&mut self, file: Arc<File>, range: Range<u64>) -> io::Result<Body> {
         match usize::try_from(range.end - range.start) {
             Ok(length) if length <= INLINE_FILE => {
                 let start = self.out.len();
                 self.out.resize(start + length, 0);
                 let room = self.out.get_mut(start..).unwrap_or_default();
-                file.read_exact_at(room, range.start)?;
-                Ok(Body::Empty)
+                if read_exact_now(&file, room, range.start)? {
+                    return Ok(Body::Empty);
+                }
+                self.out.truncate(start);
             }
-            _ => Ok(Body::File { file, range }),
+            _ => {}
         }
+        Ok(Body::file(file, range))
     }
 
     /// Asks for the first piece at once: what is complete by then leaves as a body of known length. HEAD asks as well, so

@@ -5,7 +5,6 @@
 
 use std::io;
 use std::mem;
-use std::net::SocketAddr;
 use std::sync::atomic::Ordering;
 
 use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
@@ -20,8 +19,11 @@ use crate::wire::buffer::Sent;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
+mod status;
+
 /// Bytes that are discarded of a peer that goes on sending after its last reply.
 const MAX_LINGER: usize = 4 * 1024 * 1024;
+
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
@@ -47,23 +49,6 @@ impl<T: Transport> Connection<T> {
 
     pub(crate) fn into_transport(self) -> T {
         self.transport
-    }
-
-    pub(crate) fn client(&self) -> SocketAddr {
-        self.client.address
-    }
-
-    /// What the connection is waiting for, and so which deadline it has; none while the next move is the handler's.
-    pub(crate) fn awaits(&self) -> Option<Timeout> {
-        match &self.state {
-            State::Reading(None) => Some(Timeout::KeepAlive),
-            State::Reading(Some(_)) | State::Parsing(_) => Some(Timeout::Head),
-            State::ReadingBody(_) => Some(Timeout::Body),
-            State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
-            State::WritingHeaders(_) | State::Streaming(_) => Some(Timeout::Send),
-            State::Lingering(_) => Some(Timeout::Linger),
-            State::Awaiting(_) | State::Closed => None,
-        }
     }
 
     /// The promised reply that is still to come on this connection.
@@ -93,42 +78,6 @@ impl<T: Transport> Connection<T> {
         self.peer_left = true;
         if let Some(promised) = self.promised() {
             promised.promise.client_left.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Whether the peer has closed its side.
-    pub(crate) fn has_left(&self) -> bool {
-        self.peer_left
-    }
-
-    /// Whether a stream lives from events that may never end.
-    pub(crate) fn is_endless(&self) -> bool {
-        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_endless())
-    }
-
-    /// Whether a stream has nothing to send until it is woken.
-    pub(crate) fn is_silent(&self) -> bool {
-        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
-    }
-
-    /// Whether the connection waits for a promised reply.
-    pub(crate) fn is_awaiting(&self) -> bool {
-        matches!(self.state, State::Awaiting(_))
-    }
-
-    /// Whether the connection is between two requests.
-    pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Reading(None))
-    }
-
-    /// Bytes to go until it has done what it is at, as far as anybody knows.
-    pub(crate) fn left(&self) -> u64 {
-        match &self.state {
-            State::Parsing(unparsed) => unparsed.bytes.len() as u64,
-            // The rest is expected to be as long as what has come.
-            State::ReadingBody(request) => request.length,
-            State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
-            _ => 0,
         }
     }
 
@@ -226,6 +175,7 @@ impl<T: Transport> Connection<T> {
                     });
                 }
                 Step::Yield => return Ok(Outcome::Yield),
+                Step::Cold => return Ok(Outcome::Cold),
                 Step::Close => return Ok(Outcome::Close),
             }
         }

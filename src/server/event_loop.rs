@@ -17,6 +17,7 @@ use super::answering::Readable;
 use super::confinement;
 use super::connection::Connection;
 use super::desk::Desk;
+use super::disk::Disk;
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::queue::Queue;
@@ -52,6 +53,7 @@ pub(crate) struct EventLoop<H> {
     max_connections: usize,
     timers: Timers,
     queue: Queue,
+    disk: Disk,
     budget: Budget,
     /// Requests that one connection may have answered in one go.
     turn_requests: usize,
@@ -97,6 +99,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             ),
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),
+            disk: Disk::new(desk.server.config().read_ahead),
             budget: Budget::new(desk.server.config()),
             turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
@@ -223,6 +226,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 accepting(Accepting::Paused) || self.desk.log.is_waiting(),
                 PAUSE,
             ),
+            self.disk.next_deadline(),
             self.timers.next_deadline(),
             self.drain_deadline,
         ]

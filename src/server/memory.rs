@@ -119,7 +119,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             self.desk.log.flush();
             match outcome {
                 Outcome::Close => break,
-                Outcome::Yield => {}
+                Outcome::Yield | Outcome::Cold => {}
                 Outcome::Wait { .. } if self.wait(&mut connection) => {}
                 Outcome::Wait { .. } => break,
             }

@@ -10,6 +10,7 @@ mod answering;
 pub(crate) mod confinement;
 mod connection;
 mod desk;
+mod disk;
 mod event_loop;
 mod handle;
 mod listener;

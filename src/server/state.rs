@@ -75,6 +75,8 @@ pub(crate) enum Outcome {
     },
     /// There is more to do, in the next turn.
     Yield,
+    /// The disk is waited for.
+    Cold,
     Close,
 }
 
@@ -83,6 +85,7 @@ pub(crate) enum Step {
     Next,
     Wait,
     Yield,
+    Cold,
     Close,
 }
 
@@ -92,6 +95,7 @@ impl From<Sent> for Step {
             Sent::All => Self::Next,
             Sent::Wait | Sent::Idle => Self::Wait,
             Sent::Yield => Self::Yield,
+            Sent::Cold => Self::Cold,
         }
     }
 }

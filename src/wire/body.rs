@@ -7,9 +7,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::{Buffer, Sent};
-use super::send_file::send_file;
 use super::share::Share;
 use super::source::{Fill, Source, pull};
+use super::stretch::Stretch;
 use super::transport::Transport;
 use crate::http::chunked;
 
@@ -23,7 +23,7 @@ pub(crate) enum Body {
     Empty,
     File {
         file: Arc<File>,
-        range: Range<u64>,
+        stretch: Stretch,
     },
     Parts(Box<Parts>),
     Source(Box<SourceBody>),
@@ -40,7 +40,7 @@ pub(crate) struct Parts {
 #[derive(Debug)]
 pub(crate) enum Part {
     Text(Buffer),
-    Range(Range<u64>),
+    Range(Stretch),
 }
 
 /// A source with what it has produced and the socket has not taken.
@@ -87,6 +87,11 @@ fn another_length() -> io::Error {
 }
 
 impl Body {
+    pub(crate) fn file(file: Arc<File>, range: Range<u64>) -> Self {
+        let stretch = range.into();
+        Self::File { file, stretch }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
@@ -113,7 +118,7 @@ impl Body {
     pub(crate) fn left(&self) -> u64 {
         match self {
             Self::Empty => 0,
-            Self::File { range, .. } => range.end - range.start,
+            Self::File { stretch, .. } => stretch.left(),
             Self::Parts(body) => body.parts.iter().map(Part::left).sum(),
             Self::Source(body) => body.left(),
         }
@@ -129,7 +134,7 @@ impl Body {
         let sent = match self {
             Self::Empty => return Ok(Sent::All),
             _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
-            Self::File { file, range } => send_range(file, range, transport, share, counted),
+            Self::File { file, stretch } => send_stretch(file, stretch, transport, share, counted),
             Self::Parts(body) => body.send(transport, share, counted),
             Self::Source(body) => body.send(transport, share, counted),
         };
@@ -144,28 +149,28 @@ impl Part {
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Text(buffer) => buffer.bytes.len() as u64,
-            Self::Range(range) => range.end - range.start,
+            Self::Range(stretch) => stretch.left(),
         }
     }
 
     fn left(&self) -> u64 {
         match self {
             Self::Text(buffer) => buffer.left() as u64,
-            Self::Range(range) => range.end - range.start,
+            Self::Range(stretch) => stretch.left(),
         }
     }
 }
 
-fn send_range(
+fn send_stretch(
     file: &File,
-    range: &mut Range<u64>,
+    stretch: &mut Stretch,
     transport: &mut impl Transport,
     share: &mut Share,
     counted: &mut u64,
 ) -> io::Result<Sent> {
-    let before = range.start;
-    let sent = send_file(file, range, transport, share);
-    *counted += range.start - before;
+    let before = stretch.left();
+    let sent = stretch.send(file, transport, share);
+    *counted += before - stretch.left();
     sent
 }
 
@@ -197,7 +202,9 @@ impl Parts {
             let sent = match parts.front_mut() {
                 None => return Ok(Sent::All),
                 Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, share, counted)?,
-                Some(Part::Range(range)) => send_range(file, range, transport, share, counted)?,
+                Some(Part::Range(stretch)) => {
+                    send_stretch(file, stretch, transport, share, counted)?
+                }
             };
             if sent != Sent::All {
                 return Ok(sent);

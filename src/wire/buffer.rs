@@ -17,6 +17,8 @@ pub(crate) enum Sent {
     Yield,
     /// There is nothing to send before the source is woken.
     Idle,
+    /// The next bytes are not in memory.
+    Cold,
 }
 
 /// A growing run of bytes that leaves from its front.
@@ -128,6 +130,7 @@ mod tests {
     use std::fs::File;
 
     use super::*;
+    use crate::wire::share::Cold;
 
     /// Says to each write in turn how much is taken of it; `None` is "not now".
     struct Takes(Vec<Option<usize>>);
@@ -190,6 +193,7 @@ mod tests {
             bytes: 3,
             requests: 0,
             whole: true,
+            cold: Cold::Read,
         };
         let mut buffer = Buffer::from(b"hello".to_vec());
         let mut send = |share: &mut Share, takes: &[Option<usize>]| {

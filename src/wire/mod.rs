@@ -2,9 +2,9 @@
 
 pub(crate) mod body;
 pub(crate) mod buffer;
-pub(crate) mod send_file;
 pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;
+pub(crate) mod stretch;
 pub(crate) mod transport;

@@ -11,6 +11,18 @@ pub(crate) struct Share {
     pub(crate) requests: usize,
     /// Whether only a body that fits in as a whole is begun.
     pub(crate) whole: bool,
+    pub(crate) cold: Cold,
+}
+
+/// What is done about a file that is not in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cold {
+    /// It is read: there is no loop that would stand still, or nobody minds.
+    Read,
+    /// The kernel is asked to read it ahead.
+    Ask,
+    /// Enough is asked for already.
+    Wait,
 }
 
 impl Share {
@@ -20,6 +32,7 @@ impl Share {
             bytes: config.turn_bytes.max(1),
             requests: config.turn_requests.max(1),
             whole: false,
+            cold: Cold::Read,
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
 use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
-use crate::wire::share::Share;
+use crate::wire::share::{Cold, Share};
 
 /// Requests answered while events are taken, before each connection gets one and waits in the queue for more.
 const REQUESTS: usize = 1024;
@@ -34,6 +34,7 @@ impl Budget {
             bytes: config.turn_bytes / 2,
             requests: 0,
             whole: true,
+            cold: Cold::Read,
         };
         Self {
             share,
@@ -66,6 +67,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         let allowed = self.turn_requests.min(*requests).max(1);
         share.requests = allowed;
+        share.cold = self.disk.allows();
         let outcome = slot
             .connection
             .advance(readable, share, &mut self.scratch, &mut self.desk);
@@ -84,6 +86,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Gives those who wait in the queue their turn, as long as the budget lasts; the rest waits for the next turn.
     pub(super) fn serve_queue(&mut self) {
+        for key in self.disk.due(self.desk.clock.instant) {
+            if let Some(slot) = self.connections.get(key) {
+                self.queue.push(key, slot.connection.left());
+            }
+        }
         self.queue.begin();
         let mut left = self.budget.rest(self.desk.server.config());
         while left > 0
@@ -98,6 +105,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 bytes: left,
                 requests: self.turn_requests,
                 whole: false,
+                cold: self.disk.allows(),
             };
             let outcome = slot.connection.advance(
                 Readable::No,
@@ -131,6 +139,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Outcome::Yield => {
                 *queued = true;
                 self.queue.push(key, connection.left());
+                true
+            }
+            Outcome::Cold => {
+                *queued = true;
+                self.disk.push(key, self.desk.clock.instant);
                 true
             }
         };

@@ -4,6 +4,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::*;
+use crate::wire::share::Cold;
 
 /// Takes at most so many bytes at once, and says "not now" in between.
 struct Slow {
@@ -59,6 +60,7 @@ fn share(bytes: usize) -> Share {
         bytes,
         requests: 0,
         whole: false,
+        cold: Cold::Read,
     }
 }
 
@@ -68,9 +70,9 @@ fn parts() -> Body {
     let text = |text: &str| Part::Text(text.as_bytes().to_vec().into());
     let parts = [
         text("<a>"),
-        Part::Range(1..4),
+        Part::Range((1..4).into()),
         text("<b>"),
-        Part::Range(8..10),
+        Part::Range((8..10).into()),
         text("<c>"),
     ];
     let parts = parts.into();
@@ -118,10 +120,7 @@ fn a_file_is_sent_within_its_budget() {
     let Body::Parts(body) = parts() else {
         panic!("no parts");
     };
-    let mut body = Body::File {
-        file: Arc::new(body.file),
-        range: 2..9,
-    };
+    let mut body = Body::file(Arc::new(body.file), 2..9);
     let (mut transport, mut four, mut counted) = (slow(20), share(4), 0);
     let mut send = |share: &mut Share| body.send(&mut transport, share, &mut counted).unwrap();
     assert_eq!((send(&mut four), four.bytes), (Sent::Yield, 0));

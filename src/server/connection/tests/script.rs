@@ -242,7 +242,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         for _ in 0..10_000_000 {
             match self.last {
                 Outcome::Close => return self.last,
-                Outcome::Yield => self.advance(Readable::No),
+                Outcome::Yield | Outcome::Cold => self.advance(Readable::No),
                 Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
                 Outcome::Wait { .. } => match self.coming.pop_front() {
                     None => return self.last,

@@ -1,0 +1,327 @@
+//! A stretch of a file on its way out by sendfile: exactly the bytes that were announced, whatever the file does meanwhile.
+//!
+//! Invariant: bytes that are not in memory are not sent but asked for, for reading them from the disk would stop the loop,
+//! and everybody in it. Only a file system that cannot tell, or that takes far too long, is read all the same.
+
+use std::fs::File;
+use std::io::{self, IoSliceMut};
+use std::num::NonZeroU64;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
+
+use super::buffer::Sent;
+use super::share::{Cold, Share};
+use super::transport::Transport;
+
+/// So much is asked about, and read ahead, at once.
+const WINDOW: u64 = 1024 * 1024;
+/// One byte in so many is asked about: the kernel reads ahead in larger pieces.
+const STEP: usize = 256 * 1024;
+/// Attempts, about a millisecond each, until the kernel is asked again to read ahead.
+const AGAIN: u32 = 100;
+/// Attempts until the file is read all the same.
+const PATIENCE: u32 = 2000;
+
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub(crate) range: Range<u64>,
+    /// Where the bytes end that were found in memory.
+    warm: u64,
+    /// Where the bytes end that the kernel was asked to read ahead.
+    asked: u64,
+    /// Attempts that found bytes missing, one after the other.
+    attempts: u32,
+}
+
+impl From<Range<u64>> for Stretch {
+    fn from(range: Range<u64>) -> Self {
+        Self {
+            warm: range.start,
+            asked: 0,
+            attempts: 0,
+            range,
+        }
+    }
+}
+
+impl Stretch {
+    /// Bytes that have not left.
+    pub(crate) fn left(&self) -> u64 {
+        self.range.end - self.range.start
+    }
+
+    /// Sends `file` from where it stands, until all has left, the socket takes no more, the share is spent or the disk must be
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] where the file has shrunk: the announced length can no longer be kept, so only closing
+    /// the connection tells the peer.
+    pub(crate) fn send(
+        &mut self,
+        file: &File,
+        transport: &mut impl Transport,
+        share: &mut Share,
+    ) -> io::Result<Sent> {
+        while self.left() > 0 {
+            if share.bytes == 0 {
+                return Ok(Sent::Yield);
+            }
+            let ready = match share.cold {
+                Cold::Read => self.left(),
+                cold if self.range.start < self.warm || self.warm_up(file, cold) => {
+                    self.warm.min(self.range.end) - self.range.start
+                }
+                _ => return Ok(Sent::Cold),
+            };
+            let length = usize::try_from(ready).unwrap_or(usize::MAX);
+            match transport.send_file(file, self.range.start, length.min(share.bytes)) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(length) => {
+                    self.range.start += length as u64;
+                    share.bytes -= length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Sent::All)
+    }
+
+    /// Says whether the next bytes can be sent without the disk; asks for them where they cannot, and `cold` allows it.
+    fn warm_up(&mut self, file: &File, cold: Cold) -> bool {
+        let end = self.range.end.min(self.range.start + WINDOW);
+        let is_warm = self.attempts > PATIENCE || is_in_memory(file, self.range.start..end);
+        if !is_warm && cold == Cold::Ask {
+            self.attempts += 1;
+            if self.attempts.is_multiple_of(AGAIN) {
+                self.asked = 0;
+            }
+        }
+        // What comes from the disk is asked for one window ahead.
+        if cold == Cold::Ask && (!is_warm || self.asked > 0) {
+            self.ask(file, end + WINDOW);
+        }
+        if is_warm {
+            self.warm = end;
+            if self.attempts <= PATIENCE {
+                self.attempts = 0;
+            }
+        }
+        is_warm
+    }
+
+    /// Asks the kernel to read ahead up to `end`.
+    fn ask(&mut self, file: &File, end: u64) {
+        let start = self.asked.max(self.range.start);
+        let end = end.min(self.range.end);
+        if let Some(length) = NonZeroU64::new(end.saturating_sub(start)) {
+            // A file system that does not read ahead is one that is waited for in vain.
+            let _ = fadvise(file, start, Some(length), Advice::WillNeed);
+            self.asked = end;
+        }
+    }
+}
+
+/// Whether `range` can be read without waiting for the disk, as far as samples tell.
+fn is_in_memory(file: &File, range: Range<u64>) -> bool {
+    let last = range.end.saturating_sub(1);
+    (range.start..range.end)
+        .step_by(STEP)
+        .map(|start| last.min(start + STEP as u64 - 1))
+        .all(|offset| read_now(file, &mut [0], offset).is_some())
+}
+
+/// Reads what is at `offset`; `None` where that would have to wait for the disk, and nothing was read.
+fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
+        Ok(length) => Some(Ok(length)),
+        Err(Errno::AGAIN) => None,
+        // Neither every kernel nor every file system can tell.
+        Err(_) => Some(file.read_at(buffer, offset)),
+    }
+}
+
+/// Fills `buffer` from `offset` on, if that can be done without waiting for the disk; says whether it was.
+///
+/// # Errors
+/// [`io::ErrorKind::UnexpectedEof`] where the file ends before.
+pub(crate) fn read_exact_now(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+    let mut read = 0;
+    while let Some(rest @ [_, ..]) = buffer.get_mut(read..) {
+        match read_now(file, rest, offset + read as u64) {
+            None => return Ok(false),
+            Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Some(length) => read += length?,
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::thread::sleep;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Keeps what it is sent.
+    struct Sink(Vec<u8>);
+
+    impl Transport for Sink {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn write(&mut self, _: &[u8], _: bool) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+            let start = self.0.len();
+            self.0.resize(start + length, 0);
+            let read = file.read_at(&mut self.0[start..], offset)?;
+            self.0.truncate(start + read);
+            Ok(read)
+        }
+
+        fn shutdown(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+
+        fn reset(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    fn share(cold: Cold) -> Share {
+        Share {
+            bytes: 300_000,
+            requests: 0,
+            whole: false,
+            cold,
+        }
+    }
+
+    fn bytes(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index / 7 % 251) as u8).collect()
+    }
+
+    /// A file on the disk and not in memory; `None` where files are never that.
+    fn cold_file(content: &[u8]) -> Option<File> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        file.sync_all().unwrap();
+        chill(&file);
+        let is_cold = !is_in_memory(&file, 0..content.len() as u64);
+        if !is_cold {
+            eprintln!("skipped: files of the temporary directory are always in memory");
+        }
+        is_cold.then_some(file)
+    }
+
+    /// Throws away what is in memory; what is just being read ahead stays.
+    fn chill(file: &File) {
+        sleep(Duration::from_millis(1));
+        fadvise(file, 0, None, Advice::DontNeed).unwrap();
+    }
+
+    #[test]
+    fn a_cold_file_is_asked_for_and_sent_when_it_is_there() {
+        let content = bytes(3 * WINDOW as usize + 5);
+        let Some(file) = cold_file(&content) else {
+            return;
+        };
+        let mut stretch = Stretch::from(3..content.len() as u64);
+        let mut sink = Sink(Vec::new());
+        let mut send = |cold| {
+            stretch
+                .send(&file, &mut sink, &mut share(cold))
+                .map(|sent| (sent, sink.0.len()))
+                .unwrap()
+        };
+        assert_eq!(send(Cold::Wait), (Sent::Cold, 0));
+        let mut waits = 0;
+        loop {
+            match send(Cold::Ask) {
+                (Sent::All, _) => break,
+                (Sent::Cold, _) => waits += 1,
+                _ => {}
+            }
+            assert!(waits < 10_000, "it never comes");
+            sleep(Duration::from_millis(1));
+        }
+        assert!(sink.0 == content[3..]);
+    }
+
+    #[test]
+    fn a_warm_file_is_not_waited_for_and_a_shrunken_one_neither() {
+        let content = bytes(2 * WINDOW as usize);
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&content).unwrap();
+        let mut stretch = Stretch::from(0..content.len() as u64);
+        let mut sink = Sink(Vec::new());
+        let mut send = || stretch.send(&file, &mut sink, &mut share(Cold::Ask));
+        for _ in 0..3 {
+            assert_eq!(send().unwrap(), Sent::Yield);
+        }
+        file.set_len(WINDOW).unwrap();
+        let error = loop {
+            match send() {
+                Ok(sent) => assert_eq!(sent, Sent::Yield),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert!(sink.0 == content[..WINDOW as usize]);
+    }
+
+    #[test]
+    fn what_never_comes_is_read_all_the_same() {
+        let content = bytes(WINDOW as usize * 2);
+        let Some(file) = cold_file(&content) else {
+            return;
+        };
+        let mut stretch = Stretch::from(0..content.len() as u64);
+        let mut sink = Sink(Vec::new());
+        stretch.attempts = PATIENCE;
+        let mut send = || {
+            chill(&file);
+            stretch.send(&file, &mut sink, &mut share(Cold::Ask))
+        };
+        assert_eq!(send().unwrap(), Sent::Cold);
+        // From now on nothing of it is waited for.
+        loop {
+            match send().unwrap() {
+                Sent::All => break,
+                sent => assert_eq!(sent, Sent::Yield),
+            }
+        }
+        assert!(sink.0 == content);
+    }
+
+    #[test]
+    fn small_reads_are_whole_or_none() {
+        let content = bytes(10_000);
+        let Some(file) = cold_file(&content) else {
+            return;
+        };
+        let mut buffer = vec![0; content.len()];
+        let is_cold = |_| {
+            chill(&file);
+            !read_exact_now(&file, &mut buffer, 0).unwrap()
+        };
+        assert!((0..1000).any(is_cold));
+        file.read_exact_at(&mut buffer, 0).unwrap();
+        buffer.fill(0);
+        assert!(read_exact_now(&file, &mut buffer, 0).unwrap());
+        assert!(buffer == content);
+        // Of what is not there, nothing is said to be on the disk.
+        let end = read_exact_now(&file, &mut buffer, 1);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+}
