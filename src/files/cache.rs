@@ -51,20 +51,28 @@ impl From<&Stat> for Identity {
 impl Identity {
     /// Whether any further change after `now` (since 1970) would show.
     fn is_settled(&self, now: Duration) -> bool {
-        let settled = if self.modified.1 == 0 && self.changed.1 == 0 {
+        [self.modified, self.changed]
+            .iter()
+            .all(|stamp| since_1970(*stamp).saturating_add(self.tick()) < now)
+    }
+
+    /// Whether the content has changed so shortly before `now` (since 1970) that its next change may have the same time.
+    pub(crate) fn is_fresh(&self, now: Duration) -> bool {
+        since_1970(self.modified).abs_diff(now) <= self.tick()
+    }
+
+    fn tick(&self) -> Duration {
+        if self.modified.1 == 0 && self.changed.1 == 0 {
             SETTLED_SECONDS
         } else {
             SETTLED
-        };
-        [self.modified, self.changed]
-            .iter()
-            .all(|(seconds, nanoseconds)| {
-                let seconds = u64::try_from(*seconds).unwrap_or(0);
-                Duration::from_secs(seconds)
-                    .saturating_add(Duration::from_nanos(*nanoseconds) + settled)
-                    < now
-            })
+        }
     }
+}
+
+fn since_1970((seconds, nanoseconds): (i64, u64)) -> Duration {
+    let seconds = Duration::from_secs(u64::try_from(seconds).unwrap_or(0));
+    seconds.saturating_add(Duration::from_nanos(nanoseconds))
 }
 
 #[derive(Debug)]

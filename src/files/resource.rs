@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use rustix::fs::{FileType, fstat};
 
@@ -49,8 +50,9 @@ impl Resource {
             .min(now)
     }
 
-    /// A strong entity tag: the nanosecond of the last change, and the size.
-    pub(crate) fn etag(&self) -> EntityTag {
+    /// A strong entity tag: the nanosecond of the last change, and the size. File systems count time in ticks, so as long as
+    /// another change might have the same nanosecond, the tag is that of this moment `now` (since 1970) alone.
+    pub(crate) fn etag(&self, now: Duration) -> EntityTag {
         let (seconds, nanoseconds) = self.identity.modified;
         let changed = (seconds as u64)
             .wrapping_mul(1_000_000_000)
@@ -60,8 +62,12 @@ impl Resource {
             length: 0,
         };
         let mut rest = tag.bytes.as_mut_slice();
-        // Two numbers of 64 bits in hexadecimal always fit.
-        let _ = write!(rest, "\"{changed:x}-{:x}\"", self.size);
+        // Three numbers of 64 bits in hexadecimal always fit.
+        let _ = write!(rest, "\"{changed:x}-{:x}", self.size);
+        if self.identity.is_fresh(now) {
+            let _ = write!(rest, "-{:x}", now.as_nanos() as u64);
+        }
+        let _ = rest.write_all(b"\"");
         tag.length = EntityTag::ROOM - rest.len();
         tag
     }
@@ -75,7 +81,7 @@ pub(crate) struct EntityTag {
 }
 
 impl EntityTag {
-    const ROOM: usize = 35;
+    const ROOM: usize = 52;
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()

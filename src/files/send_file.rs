@@ -28,7 +28,7 @@ pub(crate) fn send_file(
     media_type: &str,
     keep: impl FnOnce(Identity, &Arc<Prepared>),
 ) -> io::Result<()> {
-    let tag = resource.etag();
+    let tag = resource.etag(exchange.clock().since_1970);
     let last_modified = resource.last_modified(exchange.clock().unix);
     let validators = Validators {
         etag: tag.as_bytes(),

@@ -268,3 +268,26 @@ fn a_refusal_is_the_same_wherever_its_request_was_cut() {
     let blank = " HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(status(blank.as_bytes(), "GET"), 400);
 }
+
+#[test]
+fn changes_within_a_tick_of_the_clock_do_not_share_a_tag() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.txt");
+    let time = SystemTime::now();
+    let ask = |content: &str, later: u64, field: &str| {
+        fs::write(&path, content).unwrap();
+        fs::File::open(&path).unwrap().set_modified(time).unwrap();
+        let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+        let mut server = MemoryServer::new(files).at(time + Duration::from_millis(later));
+        let request = format!("GET /a.txt HTTP/1.1\r\nHost: a\r\n{field}\r\n");
+        let response = server.respond(request.as_bytes());
+        let reply = Reply::all(&response, &["GET"]).remove(0);
+        (reply.status, reply.field("ETag").unwrap().to_owned())
+    };
+    let (_, old) = ask("old", 1, "");
+    let known = format!("If-None-Match: {old}\r\n");
+    // The same size and the same time; that of another turn, and that of a file that has long been left alone.
+    assert_eq!(ask("new", 2, &known).0, 200);
+    assert_eq!(ask("new", 1000, &known).0, 200);
+    assert_eq!(ask("new", 1000, "").1, ask("new", 2000, "").1);
+}
