@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("turn_requests", value) => config.turn_requests = value.parse()?,
             ("max_connections", value) => config.max_connections = Some(value.parse()?),
             ("read_ahead", value) => config.read_ahead = value.parse()?,
+            ("defer_accept", value) => config.defer_accept = value.parse()?,
             ("report", value) => config.report = value.parse()?,
             (name, _) => return Err(format!("no limit is called {name}").into()),
         }

@@ -47,6 +47,10 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
     pub(crate) fn into_transport(self) -> T {
         self.transport
     }

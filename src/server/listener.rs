@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
+use nix::sys::socket::{getsockopt, setsockopt};
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
@@ -20,8 +22,21 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// and say nothing of their leaving for so long that the reader seems not to read at all.
 const UNSENT: u32 = 128 * 1024;
 
+/// Seconds that a connection without a request is kept back, as far as the kernel's own timing goes.
+const DEFERRED: u32 = 1;
+
 /// Tokens of listeners count down from here, those of connections up from 0.
 pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
+
+sockopt_impl!(
+    /// Seconds that a connection may be kept back until its first bytes are here; neither the standard library nor socket2
+    /// has a call for it.
+    DeferAccept,
+    Both,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32
+);
 
 /// A listening socket of one loop.
 #[derive(Debug)]
@@ -30,6 +45,8 @@ pub(crate) struct Listener {
     pub(crate) accepting: Accepting,
     /// Whether nothing was accepted since accepting had to pause.
     pub(crate) was_paused: bool,
+    /// Whether what is accepted has sent its first bytes already.
+    pub(crate) is_deferred: bool,
 }
 
 /// What is known about connections that wait to be accepted.
@@ -46,6 +63,7 @@ pub(crate) enum Accepting {
 impl Listener {
     pub(crate) fn new(socket: TcpListener) -> Self {
         Self {
+            is_deferred: getsockopt(&socket, DeferAccept).is_ok_and(|seconds| seconds > 0),
             socket,
             accepting: Accepting::Idle,
             was_paused: false,
@@ -188,6 +206,10 @@ fn listen(
         socket.set_only_v6(v6_only || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
     }
     socket.bind(&address.into())?;
+    if config.defer_accept {
+        // Where the kernel cannot, it costs what it costs otherwise.
+        let _ = setsockopt(&socket, DeferAccept, &DEFERRED);
+    }
     socket.listen(config.request_queue_size.try_into().unwrap_or(i32::MAX))?;
     Ok(socket.into())
 }

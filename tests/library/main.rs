@@ -10,6 +10,7 @@ mod composition;
 mod confinement;
 mod cpython;
 mod deferred;
+mod deferred_accept;
 mod errors;
 mod examples;
 mod fairness;

@@ -8,11 +8,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use mio::{Interest, Token};
+use mio::{Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit};
 
 use super::{EventLoop, Slot};
 use crate::handler::BaseHttpRequestHandler;
+use crate::server::answering::Readable;
 use crate::server::connection::Connection;
 use crate::server::desk::Client;
 use crate::server::listener::Accepting;
@@ -59,7 +60,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 }
                 return Ok(());
             };
-            let taken = self.take_in(stream, address);
+            let is_deferred = listener.is_deferred;
+            let taken = self.take_in(stream, address, is_deferred);
             if let Some(key) = idle.filter(|_| taken) {
                 self.close(key);
             }
@@ -68,8 +70,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         Ok(())
     }
 
-    /// Says whether the connection was taken in.
-    fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr) -> bool {
+    /// Says whether the connection was taken in. What is known to have brought a request with it (`is_deferred`) has its first
+    /// turn at once, and is made known to the poll only if it lives on.
+    fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr, is_deferred: bool) -> bool {
         self.desk.server.counters.accepted += 1;
         let wanted = self
             .desk
@@ -80,24 +83,27 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         let entry = self.connections.vacant_entry();
         let key = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        let registered = self
-            .poll
-            .registry()
-            .register(&mut stream, Token(key), interest);
         // A failure means that the peer is gone already, or that the kernel has no room for this one.
-        if stream.set_nodelay(true).and(registered).is_err() {
+        if !is_deferred && open(&mut stream, &self.poll, key).is_err() {
             return false;
         }
-        let connection = Connection::new(stream, Client { address, key });
         entry.insert(Slot {
-            connection,
+            connection: Connection::new(stream, Client { address, key }),
             queued: false,
             closing: false,
         });
         self.timers
             .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
         self.desk.hook(address, |handler| handler.setup(address));
+        if is_deferred {
+            self.advance(key, Readable::Bytes);
+            let living = self.connections.get_mut(key).filter(|slot| !slot.closing);
+            if living
+                .is_some_and(|slot| open(slot.connection.transport_mut(), &self.poll, key).is_err())
+            {
+                self.close(key);
+            }
+        }
         true
     }
 
@@ -135,6 +141,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             listener.accepting = accepting;
         }
     }
+}
+
+/// Makes `stream` known to the poll; what is there already is an event.
+fn open(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let interest = Interest::READABLE | Interest::WRITABLE;
+    poll.registry().register(stream, Token(key), interest)
 }
 
 /// How many connections each of `loops` loops may have: what is configured, else what the limit on descriptors leaves beside

@@ -1,0 +1,112 @@
+//! Connections that the kernel keeps back until they have something to say.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::{Duration, Instant};
+
+use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogFormat, ServerConfig};
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::SetStruct;
+use nix::{libc, setsockopt_impl};
+
+#[derive(Clone, Debug)]
+struct DeferAccept;
+
+setsockopt_impl!(
+    DeferAccept,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    u32,
+    SetStruct<u32>
+);
+
+#[derive(Debug)]
+struct Path;
+
+impl BaseHttpRequestHandler for Path {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        exchange.send_response(HttpStatus::OK);
+        exchange.end_headers();
+        let path = exchange.path().to_owned();
+        exchange.wfile().write_all(path.as_bytes())
+    }
+}
+
+fn deferring() -> HttpServer<Path> {
+    let config = ServerConfig {
+        defer_accept: true,
+        log_format: LogFormat::None,
+        ..ServerConfig::default()
+    };
+    HttpServer::bind_with("127.0.0.1:0", Path, config).unwrap()
+}
+
+fn address(server: &HttpServer<Path>) -> SocketAddr {
+    server.server_addresses()[0]
+}
+
+/// Turns until `count` requests were answered.
+fn turn_until(server: &mut HttpServer<Path>, count: u64) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while server.info().counters().requests < count {
+        assert!(Instant::now() < end, "{:?}", server.info().counters());
+        server.turn(Some(Duration::from_millis(10))).unwrap();
+    }
+}
+
+#[test]
+fn one_event_is_enough_for_a_whole_connection() {
+    let mut server = deferring();
+    let mut client = TcpStream::connect(address(&server)).unwrap();
+    server.turn(Some(Duration::from_millis(50))).unwrap();
+    assert_eq!(
+        server.info().counters().accepted,
+        0,
+        "it has said nothing yet"
+    );
+    client
+        .write_all(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    turn_until(&mut server, 1);
+    let counters = server.info().counters();
+    assert_eq!((counters.accepted, counters.events), (1, 1));
+    let mut reply = String::new();
+    client.read_to_string(&mut reply).unwrap();
+    assert!(reply.ends_with("\r\n\r\n/a"), "{reply}");
+}
+
+#[test]
+fn what_lives_on_is_served_as_ever() {
+    let mut server = deferring();
+    let mut client = TcpStream::connect(address(&server)).unwrap();
+    let pieces = [
+        "GET /a HTTP/1.1\r\nHost: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n\r\nGET /c",
+        " HTTP/1.1\r\nHost",
+        ": h\r\nConnection: close\r\n\r\n",
+    ];
+    for (piece, answered) in pieces.into_iter().zip([2, 2, 3]) {
+        client.write_all(piece.as_bytes()).unwrap();
+        turn_until(&mut server, answered);
+        server.turn(Some(Duration::from_millis(20))).unwrap();
+        assert_eq!(server.info().counters().requests, answered);
+    }
+    let mut replies = String::new();
+    client.read_to_string(&mut replies).unwrap();
+    let bodies: Vec<_> = replies.match_indices("\r\n\r\n/").collect();
+    assert_eq!(bodies.len(), 3, "{replies}");
+}
+
+/// Where the server was not asked to, but whoever made its listener did: socket activation has an option for it.
+#[test]
+fn a_listener_that_comes_from_elsewhere_is_taken_as_it_is() {
+    for (seconds, events) in [(5, 1), (0, 2)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        setsockopt(&listener, DeferAccept, &seconds).unwrap();
+        let config = ServerConfig::default();
+        let mut server = HttpServer::from_listeners(vec![listener], Path, config).unwrap();
+        let mut client = TcpStream::connect(address(&server)).unwrap();
+        client.write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
+        turn_until(&mut server, 1);
+        assert_eq!(server.info().counters().events, events, "{seconds} s");
+    }
+}
