@@ -37,8 +37,9 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 /// Deadlines that may pass in one turn, so that a crowd of them does not starve the others; the next turn has no wait.
 const EXPIRIES: usize = 256;
-/// One read takes at most so many bytes of a connection.
-pub(crate) const SCRATCH: usize = 64 * 1024;
+/// One read takes at most so many bytes of a connection. The pages of so large an allocation cost nothing until a read has
+/// filled them.
+pub(crate) const SCRATCH: usize = 128 * 1024;
 /// Whom a hook concerns that concerns nobody.
 pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
 /// "For ever", in what the clock can count.
