@@ -8,7 +8,7 @@ use crate::http::status::HttpStatus;
 
 /// Writes the page for a browser.
 pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
-    page::begin(out, |out| {
+    page::begin(out, "", |out| {
         put_code(out, status);
         put(out, &[" "]);
         put_escaped(out, message);

@@ -272,7 +272,7 @@ impl<'a> Exchange<'a> {
         if html {
             self.reply
                 .field("Content-Type", &[b"text/html; charset=utf-8"]);
-            self.set_default_fields(page::PAGE_FIELDS);
+            self.set_default_fields(page::ERROR_FIELDS);
             error_page::html(self.reply.page(), status, message, explain);
         } else {
             self.reply

@@ -3,23 +3,31 @@
 //! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
 //! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
 
-/// The stylesheet of every page, for light and dark, from a phone to a desk.
+/// The style sheet of every page, for light and dark, from a phone to a desk.
 ///
-/// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3). Directories are told by the slash at the end of their
-/// link, which costs no byte per row, and the fixed layout lets a browser show a long table while it still arrives.
+/// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3).
 pub(crate) const STYLE: &str = "
-:root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570;--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
-@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af;--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
+:root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570}
+@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af}}
 *{box-sizing:border-box}
 body{max-width:62rem;margin:0 auto;padding:clamp(1.25rem,5vw,3.5rem) clamp(1rem,4vw,2rem);background:var(--bg);color:var(--fg);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere;-webkit-text-size-adjust:100%;text-size-adjust:100%}
+h1{margin:0 0 .5rem;font-size:1.5rem;font-weight:600;line-height:1.35}
+h1 small{display:block;margin-bottom:.25rem;color:var(--dim);font-size:.875rem;font-weight:400}
+p{margin:0}
+";
+
+/// What the page of a listing adds to it.
+///
+/// Directories are told by the slash at the end of their link, which costs no byte per row, and the fixed layout lets a
+/// browser show a long table while it still arrives.
+pub(crate) const LISTING_STYLE: &str = "
+:root{--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
+@media(prefers-color-scheme:dark){:root{--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
 a{color:var(--link);text-decoration:none;border-radius:3px}
 a:hover{text-decoration:underline}
 a:focus-visible{outline:2px solid var(--link);outline-offset:2px}
-h1{margin:0 0 .5rem;font-size:1.5rem;font-weight:600;line-height:1.35}
-h1 small{display:block;margin-bottom:.25rem;color:var(--dim);font-size:.875rem;font-weight:400}
 h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
 h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
-p{margin:0}
 .n{color:var(--dim);font-size:.875rem}
 table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
@@ -48,14 +56,35 @@ td:empty{display:none}
 }
 ";
 
-/// Fields of a page: it is what it says, loads nothing, runs nothing, and stands in no frame. The style sheet is allowed by
-/// its SHA-256, so that no other style, whoever wrote it into the page, has any effect.
-pub(crate) const PAGE_FIELDS: &[(&str, &str)] = &[
+/// The policy of a page: it loads nothing, runs nothing, and stands in no frame. Style sheets are allowed by their SHA-256, so
+/// that no other style, whoever wrote it into the page, has any effect.
+macro_rules! policy {
+    ($($hash:literal),+) => {
+        concat!(
+            "default-src 'none'; style-src", $(" 'sha256-", $hash, "'"),+,
+            "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        )
+    };
+}
+
+/// Fields of an error page.
+pub(crate) const ERROR_FIELDS: &[(&str, &str)] = &[
     NOSNIFF,
     (
         "Content-Security-Policy",
-        "default-src 'none'; style-src 'sha256-x8M3Rwt7kNCQx0cDTy+6iasyZrrXsb5EagXdUYI7hpw='; \
-         img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        policy!("IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig="),
+    ),
+];
+
+/// Fields of the page of a listing.
+pub(crate) const LISTING_FIELDS: &[(&str, &str)] = &[
+    NOSNIFF,
+    (
+        "Content-Security-Policy",
+        policy!(
+            "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
+            "B8htjGq8qAs1Ui/hsnHvvFab+JPGApFPAxm3r9Jo3xg="
+        ),
     ),
 ];
 
@@ -64,8 +93,8 @@ pub(crate) const DATA_FIELDS: &[(&str, &str)] = &[NOSNIFF];
 
 const NOSNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
 
-/// Writes everything before the content; `put_title` writes markup.
-pub(crate) fn begin(out: &mut Vec<u8>, put_title: impl FnOnce(&mut Vec<u8>)) {
+/// Writes everything before the content; `put_title` writes markup, and `style` is the page's own beside the common one.
+pub(crate) fn begin(out: &mut Vec<u8>, style: &str, put_title: impl FnOnce(&mut Vec<u8>)) {
     // Without an icon a browser asks for /favicon.ico, and each listing puts a 404 into the log.
     put(
         out,
@@ -76,14 +105,11 @@ pub(crate) fn begin(out: &mut Vec<u8>, put_title: impl FnOnce(&mut Vec<u8>)) {
         ],
     );
     put_title(out);
-    put(
-        out,
-        &[
-            "</title>\n<style>",
-            STYLE,
-            "</style>\n</head>\n<body>\n<main>\n",
-        ],
-    );
+    put(out, &["</title>\n<style>", STYLE, "</style>\n"]);
+    if !style.is_empty() {
+        put(out, &["<style>", style, "</style>\n"]);
+    }
+    put(out, &["</head>\n<body>\n<main>\n"]);
 }
 
 /// Writes everything after the content.
@@ -149,7 +175,7 @@ mod tests {
     #[test]
     fn a_page_needs_nothing_else() {
         let mut page = Vec::new();
-        begin(&mut page, |out| put(out, &["title"]));
+        begin(&mut page, LISTING_STYLE, |out| put(out, &["title"]));
         end(&mut page);
         let page = String::from_utf8(page).unwrap();
         for foreign in ["<script", "http:", "https:", "@import", "url(", "src="] {
@@ -162,13 +188,13 @@ mod tests {
 
     /// A browser that sees another hash shows the page without its style.
     #[test]
-    fn the_policy_allows_the_stylesheet() {
-        let hash = base64(&Sha256::digest(STYLE));
-        let (_, policy) = PAGE_FIELDS[1];
-        assert!(
-            policy.contains(&format!("style-src 'sha256-{hash}';")),
-            "{hash}"
-        );
+    fn the_policy_allows_the_style_sheets() {
+        let hash = |style| format!("'sha256-{}'", base64(&Sha256::digest(style)));
+        let both = format!("{} {}", hash(STYLE), hash(LISTING_STYLE));
+        for (fields, hashes) in [(ERROR_FIELDS, hash(STYLE)), (LISTING_FIELDS, both)] {
+            let (_, policy) = fields[1];
+            assert!(policy.contains(&format!("style-src {hashes};")), "{hashes}");
+        }
     }
 
     fn base64(bytes: &[u8]) -> String {
@@ -188,9 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn the_stylesheet_knows_both_schemes_and_is_balanced() {
-        assert!(STYLE.contains("prefers-color-scheme:dark"));
-        assert_eq!(STYLE.matches('{').count(), STYLE.matches('}').count());
-        assert!(!STYLE.contains('<'), "it stands inside a style element");
+    fn every_style_sheet_knows_both_schemes_and_is_balanced() {
+        for style in [STYLE, LISTING_STYLE] {
+            assert!(style.contains("prefers-color-scheme:dark"));
+            assert_eq!(style.matches('{').count(), style.matches('}').count());
+            assert!(!style.contains('<'), "it stands inside a style element");
+        }
     }
 }

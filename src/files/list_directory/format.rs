@@ -45,7 +45,7 @@ impl Format {
     /// Returns the fields that keep a browser from taking it for more than it is.
     pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::Html => page::PAGE_FIELDS,
+            Self::Html => page::LISTING_FIELDS,
             Self::Json => page::DATA_FIELDS,
         }
     }

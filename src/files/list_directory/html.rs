@@ -12,7 +12,7 @@ use crate::http::decimal::push_decimal;
 
 /// Writes everything above the first entry; `path` has no slash at its ends.
 pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, entries: &Sorted) {
-    page::begin(out, |out| {
+    page::begin(out, page::LISTING_STYLE, |out| {
         put(out, &["Directory listing for /"]);
         if !path.is_empty() {
             put_visible(out, path);

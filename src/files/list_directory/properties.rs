@@ -10,7 +10,7 @@ use super::entries::{Entry, Kind, Run, Sorted};
 use super::order::Order;
 use super::text::Dates;
 use super::{html, json};
-use crate::handler::page::STYLE;
+use crate::handler::page::{LISTING_STYLE, STYLE};
 use crate::http::properties::take_byte;
 
 const KINDS: [Kind; 3] = [Kind::Directory, Kind::File, Kind::Other];
@@ -81,7 +81,7 @@ fn write(path: &[u8], mut sorted: Sorted) -> (String, String, Vec<Vec<u8>>) {
 
 /// Takes the page apart as strictly as it is written: tags of few kinds, attributes in double quotes, five entities.
 fn assert_page(page: &str, path: &[u8], names: &[Vec<u8>]) {
-    let page = page.replacen(STYLE, "", 1);
+    let page = page.replacen(STYLE, "", 1).replacen(LISTING_STYLE, "", 1);
     let (mut open, mut links, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = page.as_str();
     while let Some((text, after)) = rest.split_once('<') {
