@@ -28,8 +28,11 @@ pub struct ServerConfig {
     pub max_discard: u64,
     /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
     pub head_timeout: Duration,
-    /// Time without any progress in a request body. Then 408.
+    /// Time after which a request body must have made progress, and again after each such time:
+    /// [`min_body_rate`](Self::min_body_rate). Else 408.
     pub body_timeout: Duration,
+    /// Bytes of a request body that must come in a second, on the average of each `body_timeout`.
+    pub min_body_rate: u64,
     /// Time without any progress while sending a reply. Then the connection closes.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
@@ -82,6 +85,7 @@ impl Default for ServerConfig {
             max_discard: 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
+            min_body_rate: 1024,
             send_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(60),
             linger_timeout: Duration::from_secs(2),

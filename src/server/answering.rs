@@ -3,8 +3,10 @@
 //!
 //! Invariant: nothing here touches the socket; what must happen next is said by a [`Stop`].
 
+use std::time::Instant;
+
 use super::desk::{Answered, Client, Desk};
-use crate::config::ProtocolVersion;
+use crate::config::{ProtocolVersion, ServerConfig};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::deferred::Promise;
 use crate::handler::mailbox::Answer;
@@ -82,6 +84,23 @@ pub(crate) struct UnfinishedRequest {
     /// `None` where the handler does not want the body.
     body: Option<Spool>,
     pub(crate) length: u64,
+    /// When its pace was last looked at, and how much had come by then.
+    checked: (Instant, u64),
+}
+
+impl UnfinishedRequest {
+    /// Whether as much has come as must, since this was last asked: a slow drip is no progress.
+    pub(crate) fn keeps_pace(&mut self, now: Instant, config: &ServerConfig) -> bool {
+        let (then, had) = self.checked;
+        let elapsed = now.saturating_duration_since(then);
+        if elapsed < config.body_timeout {
+            // The deadline was that of a body before this one.
+            return true;
+        }
+        self.checked = (now, self.length);
+        let expected = elapsed.as_millis() * u128::from(config.min_body_rate) / 1000;
+        u128::from(self.length - had) >= expected.max(1)
+    }
 }
 
 /// A complete request whose reply was promised.
@@ -147,6 +166,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             decoder: BodyDecoder::new(request.framing),
             body: wanted.then(Spool::default),
             length: 0,
+            checked: (self.desk.clock.instant, 0),
         };
         let too_much = unfinished
             .decoder

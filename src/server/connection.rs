@@ -127,6 +127,11 @@ impl<T: Transport> Connection<T> {
             // A mere close would leave the unsent bytes, megabytes of them, to the kernel for minutes.
             let _ = self.transport.reset();
         }
+        if let State::ReadingBody(request) = &mut self.state
+            && request.keeps_pace(desk.clock.instant, desk.server.config())
+        {
+            return Outcome::Wait { progress: true };
+        }
         let head = match &mut self.state {
             State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
             State::ReadingBody(request) => mem::take(&mut request.head),

@@ -154,6 +154,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Some(Timeout::Head) if self.desk.draining => (Some(Timeout::Linger), false),
             // Nobody may be there to read what comes next.
             None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
+            // What has come of a body is counted when its time is over.
+            Some(Timeout::Body) => (kind, false),
             kind => (kind, progress),
         };
         match kind {

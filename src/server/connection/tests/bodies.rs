@@ -22,6 +22,30 @@ fn last_reply() -> Vec<u8> {
     reply("200 OK", fields, b"hello\n")
 }
 
+/// 1 KiB a second is progress, less is none, and what came before earns nothing.
+#[test]
+fn a_body_has_to_keep_its_pace() {
+    let fields = "Content-Length: 1000000\r\n";
+    for (pieces, expired) in [
+        (&[10 * 1024, 10 * 1024, 10 * 1024 - 1][..], 3),
+        (&[500_000, 0], 2),
+        (&[1], 1),
+    ] {
+        let mut stage = Stage::new();
+        stage.receive(post(fields, ""));
+        for (nth, length) in (1..).zip(pieces) {
+            stage.receive(vec![b'x'; *length]);
+            stage.expire();
+            let replies = statuses(&stage.output());
+            assert_eq!(
+                replies.len(),
+                usize::from(nth == expired),
+                "{pieces:?}: {nth}"
+            );
+        }
+    }
+}
+
 #[test]
 fn bodies_are_no_requests_wherever_they_are_cut() {
     let inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -217,7 +217,9 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         self.last
     }
 
+    /// Its deadline comes, as late as that of a body does.
     pub(super) fn expire(&mut self) -> Outcome {
+        self.desk.clock.instant += self.desk.server.config().body_timeout;
         let mut share = Share::of(self.desk.server.config());
         self.last = self
             .connection
