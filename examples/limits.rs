@@ -18,6 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("turn_bytes", value) => config.turn_bytes = value.parse()?,
             ("turn_requests", value) => config.turn_requests = value.parse()?,
             ("max_connections", value) => config.max_connections = Some(value.parse()?),
+            ("max_connections_per_ip", value) => {
+                config.max_connections_per_ip = Some(value.parse()?);
+            }
             ("read_ahead", value) => config.read_ahead = value.parse()?,
             ("defer_accept", value) => config.defer_accept = value.parse()?,
             ("report", value) => config.report = value.parse()?,

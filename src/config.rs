@@ -45,6 +45,9 @@ pub struct ServerConfig {
     /// Connections that may be open at a time; `None` is what the limit on descriptors allows, with a reserve for files. At
     /// the limit the connection that has been idle for longest makes room; where none is, the queue waits.
     pub max_connections: Option<usize>,
+    /// Connections that one client may have open at a time, an IPv4 address or a /64 of IPv6; what comes beyond is closed
+    /// without a word. `None` is any number: behind one address there may be a whole company. N loops have an N-th each.
+    pub max_connections_per_ip: Option<usize>,
     /// Connections that the kernel holds ready for `accept`.
     pub request_queue_size: u32,
     /// Whether the kernel keeps a connection to itself until its first bytes are here (TCP_DEFER_ACCEPT): one request per
@@ -91,6 +94,7 @@ impl Default for ServerConfig {
             linger_timeout: Duration::from_secs(2),
             drain_timeout: Duration::from_secs(30),
             max_connections: None,
+            max_connections_per_ip: None,
             request_queue_size: 4096,
             defer_accept: false,
             allow_reuse_port: false,

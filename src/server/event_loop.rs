@@ -13,6 +13,7 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
+use super::addresses::Addresses;
 use super::answering::Readable;
 use super::confinement;
 use super::connection::Connection;
@@ -52,6 +53,7 @@ pub(crate) struct EventLoop<H> {
     listeners: Vec<Listener>,
     connections: Slab<Slot>,
     max_connections: usize,
+    addresses: Addresses,
     timers: Timers,
     queue: Queue,
     disk: Disk,
@@ -98,6 +100,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 desk.server.config().max_connections,
                 handle.loops(),
             ),
+            addresses: Addresses::new(desk.server.config(), handle.loops()),
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),
             disk: Disk::new(desk.server.config().read_ahead),
@@ -322,6 +325,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn close(&mut self, key: usize) {
         if let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) {
             slot.closing = true;
+            self.addresses.leave(slot.connection.client().ip());
             slot.connection.abandon(&mut self.desk);
             self.timers.disarm(key);
             self.closed.push(key);

@@ -1,7 +1,8 @@
 //! Timeouts and limits, which the command line does not set: a server of the library, in a thread of the test.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::channel;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -94,6 +95,30 @@ fn a_head_that_drips_in_is_not_waited_for() {
         }
     });
     assert_eq!(client.read_reply().status(), 408);
+}
+
+#[test]
+fn a_client_has_only_so_many_connections_and_gets_them_back() {
+    let config = ServerConfig {
+        max_connections_per_ip: Some(2),
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    let mut clients = [server.connect(), server.connect()];
+    for client in &mut clients {
+        assert_eq!(client.get("/hello.txt").status(), 200);
+    }
+    server.connect().assert_closed();
+    let [mut staying, leaving] = clients;
+    drop(leaving);
+    wait_until("another may come", || {
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut byte = [0];
+        // What is refused may be reset before the request is written.
+        stream.write_all(get("/hello.txt").as_bytes()).is_ok()
+            && stream.read(&mut byte).is_ok_and(|length| length == 1)
+    });
+    assert_eq!(staying.get("/hello.txt").status(), 200);
 }
 
 #[test]

@@ -74,10 +74,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// turn at once, and is made known to the poll only if it lives on.
     fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr, is_deferred: bool) -> bool {
         self.desk.server.counters.accepted += 1;
-        let wanted = self
-            .desk
-            .hook(address, |handler| handler.verify_request(address));
-        if wanted != Some(true) {
+        let wanted = self.addresses.has_room(address.ip())
+            && self
+                .desk
+                .hook(address, |handler| handler.verify_request(address))
+                == Some(true);
+        if !wanted {
             self.desk.server.counters.refused += 1;
             return false;
         }
@@ -92,6 +94,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             queued: false,
             closing: false,
         });
+        self.addresses.enter(address.ip());
         self.timers
             .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
         self.desk.hook(address, |handler| handler.setup(address));

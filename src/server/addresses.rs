@@ -1,0 +1,113 @@
+//! How many connections each client has, where their number is limited.
+//!
+//! Invariant: only addresses with a connection are remembered, so they are never more than the connections.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::config::ServerConfig;
+
+/// The connections of one loop, by address. It hashes with a secret key: clients choose their addresses within limits.
+#[derive(Debug)]
+pub(crate) struct Addresses {
+    /// `None` where nobody counts.
+    most: Option<usize>,
+    open: HashMap<IpAddr, usize>,
+}
+
+impl Addresses {
+    /// Counts for one of `loops` loops, each of which has its share of the limit.
+    pub(crate) fn new(config: &ServerConfig, loops: usize) -> Self {
+        let share = |most: usize| most.div_ceil(loops.max(1)).max(1);
+        Self {
+            most: config.max_connections_per_ip.map(share),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Whether `address` may have one more.
+    pub(crate) fn has_room(&self, address: IpAddr) -> bool {
+        self.most.is_none_or(|most| {
+            let open = self.open.get(&network(address));
+            open.is_none_or(|open| *open < most)
+        })
+    }
+
+    pub(crate) fn enter(&mut self, address: IpAddr) {
+        if self.most.is_some() {
+            *self.open.entry(network(address)).or_default() += 1;
+        }
+    }
+
+    pub(crate) fn leave(&mut self, address: IpAddr) {
+        if self.most.is_none() {
+            return;
+        }
+        let network = network(address);
+        if let Some(open) = self.open.get_mut(&network) {
+            *open -= 1;
+            if *open == 0 {
+                self.open.remove(&network);
+            }
+        }
+    }
+}
+
+/// Who counts as one client: a whole /64 of IPv6, for nobody is given less.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(most: Option<usize>, loops: usize) -> Addresses {
+        let config = ServerConfig {
+            max_connections_per_ip: most,
+            ..ServerConfig::default()
+        };
+        Addresses::new(&config, loops)
+    }
+
+    #[test]
+    fn who_leaves_makes_room_and_is_forgotten() {
+        let mut addresses = addresses(Some(2), 1);
+        let (one, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
+        addresses.enter(one);
+        assert!(addresses.has_room(one));
+        addresses.enter(one);
+        assert!(!addresses.has_room(one) && addresses.has_room(other));
+        addresses.leave(one);
+        assert!(addresses.has_room(one));
+        addresses.leave(one);
+        assert!(addresses.open.is_empty());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_client() {
+        let mut addresses = addresses(Some(1), 1);
+        addresses.enter("2001:db8:1:2::1".parse().unwrap());
+        assert!(!addresses.has_room("2001:db8:1:2:ffff::9".parse().unwrap()));
+        assert!(addresses.has_room("2001:db8:1:3::1".parse().unwrap()));
+    }
+
+    #[test]
+    fn loops_share_the_limit_and_without_one_nobody_counts() {
+        let address = [127, 0, 0, 1].into();
+        for (most, loops, allowed) in [(Some(5), 2, 3), (Some(1), 4, 1), (Some(0), 1, 1)] {
+            let mut addresses = addresses(most, loops);
+            for _ in 0..allowed {
+                assert!(addresses.has_room(address));
+                addresses.enter(address);
+            }
+            assert!(!addresses.has_room(address), "{most:?} of {loops}");
+        }
+        let mut addresses = addresses(None, 1);
+        (0..1000).for_each(|_| addresses.enter(address));
+        assert!(addresses.has_room(address) && addresses.open.is_empty());
+    }
+}
