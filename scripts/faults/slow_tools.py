@@ -66,6 +66,11 @@ def slow_headers():
     return attack(20, "/page.bin", "-H", "-i", "2")
 
 
+@fault("slow-body", patient=True)
+def slow_body():
+    return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192")
+
+
 @fault("slow-read", patient=True)
 def slow_read():
     # Each of them fills a buffer of some megabytes in the kernel first.

@@ -83,7 +83,9 @@ class Reader(Kind):
             reply = client.ask(path, f"If-None-Match: {tag}")
             possible = self.versions.possible(number, oldest)
             if reply.status == 304:
-                check(version in possible, f"304 for version {version}, which is none of {possible}")
+                # Tiny versions are alike now and then.
+                same = any(content(number, other) == content(number, version) for other in possible)
+                check(same, f"304 for version {version} of file {number}, which is none of {possible}")
             else:
                 is_version(reply, number, possible)
         elif way == "head":
