@@ -68,6 +68,8 @@ pub(crate) struct EventLoop<H> {
     handle: ServerHandle,
     index: usize,
     signals: Option<ShutdownSignals>,
+    /// Why the first listening socket was lost.
+    failure: Option<io::Error>,
     /// When the poll last came back.
     woke: Instant,
     /// Since a shutdown was asked for: when even replies in flight are given up.
@@ -113,6 +115,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             handle,
             index,
             signals: None,
+            failure: None,
             woke: Instant::now(),
             drain_deadline: None,
         }
@@ -139,11 +142,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.desk.clock.read();
         self.count_turn(began);
         self.budget = Budget::new(self.desk.server.config());
-        self.take_events()?;
+        self.take_events();
         self.serve_queue();
         self.expire_deadlines(began);
         self.free_closed();
-        self.retry_accepts()?;
+        self.retry_accepts();
         self.desk.hook(NOBODY, H::service_actions);
         self.desk.log.flush();
         Ok(())
@@ -185,7 +188,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         &mut self.desk
     }
 
-    /// Runs until a shutdown has been asked for and done.
+    /// Runs until a shutdown has been asked for and done; then says whether a listening socket was lost on the way.
     pub(crate) fn serve_forever(&mut self) -> io::Result<()> {
         while !self.is_finished() {
             self.turn(None)?;
@@ -194,7 +197,28 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             self.report();
         }
         self.desk.log.finish();
-        Ok(())
+        self.take_failure()
+    }
+
+    /// The loss of a listening socket that was not told yet.
+    pub(crate) fn take_failure(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
+    }
+
+    /// Says why this loop has ended, if the others go on; otherwise whoever called says it.
+    pub(crate) fn take_leave(&mut self, error: &io::Error) {
+        let (number, loops) = (self.index + 1, self.handle.loops());
+        if loops > 1 {
+            self.desk.log.text(format_args!(
+                "httpoll: loop {number} of {loops} has ended: {error}\n"
+            ));
+            self.desk.log.finish();
+        }
+    }
+
+    /// Gives up the signals, for whoever takes care of them when this loop does not.
+    pub(crate) fn take_signals(&mut self) -> Option<ShutdownSignals> {
+        self.signals.take()
     }
 
     /// Says on standard error what this loop has counted.
@@ -246,17 +270,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         [timeout, due].into_iter().flatten().min()
     }
 
-    fn take_events(&mut self) -> io::Result<()> {
+    fn take_events(&mut self) {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
         let count = events.iter().count();
         self.has_more_events = count == EVENTS;
         self.desk.server.counters.events += count as u64;
-        let taken = events.iter().try_for_each(|event| self.take_event(event));
+        events.iter().for_each(|event| self.take_event(event));
         self.events = events;
-        taken
     }
 
-    fn take_event(&mut self, event: &Event) -> io::Result<()> {
+    fn take_event(&mut self, event: &Event) {
         match event.token() {
             WAKER => {
                 if self.handle.is_asked(self.index) {
@@ -273,7 +296,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 }
             }
             Token(token) if token > LAST_LISTENER - self.listeners.len() => {
-                self.accept(LAST_LISTENER - token)?;
+                self.accept(LAST_LISTENER - token);
             }
             Token(key) => {
                 let readable = match (
@@ -290,7 +313,6 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 }
             }
         }
-        Ok(())
     }
 
     /// What other threads have sent to connections.
@@ -365,8 +387,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.desk.draining = true;
         // Whoever has connected by now is served still.
         for index in 0..self.listeners.len() {
-            // A listener that fails has nobody left.
-            let _ = self.accept(index);
+            self.accept(index);
         }
         self.listeners.clear();
         for key in self.keys() {

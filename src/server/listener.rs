@@ -58,6 +58,8 @@ pub(crate) enum Accepting {
     More,
     /// There are some, but no descriptors for them.
     Paused,
+    /// The socket is of no use any more.
+    Lost,
 }
 
 impl Listener {

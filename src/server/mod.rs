@@ -158,9 +158,11 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Waits for events, at most `timeout` and no longer than the next deadline, and does all there is to do.
     ///
     /// # Errors
-    /// The poll or a listener is of no use any more.
+    /// The poll is of no use any more, or a listening socket is. The latter is said once, and further turns serve the others;
+    /// without any, the server ends as after a shutdown.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        self.event_loop.turn(timeout)
+        self.event_loop.turn(timeout)?;
+        self.event_loop.take_failure()
     }
 
     /// Returns when [`turn`](Self::turn) is due even if no event comes.
@@ -207,7 +209,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
     ///
     /// # Errors
-    /// As for [`turn`](Self::turn).
+    /// The poll is of no use any more; or, at the end, a listening socket was lost on the way.
     pub fn serve_forever(&mut self) -> io::Result<()> {
         self.event_loop.serve_forever()
     }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroUsize;
-use std::thread;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
 
 use super::event_loop::EventLoop;
 use super::handle::ServerHandle;
@@ -15,6 +17,9 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+
+/// How often the signals are looked at where no loop waits for them.
+const PATROL: Duration = Duration::from_millis(100);
 
 /// A server of several loops, each in a thread of its own and with a handler of its own: clones of the one that is given.
 #[doc(alias = "ThreadingHTTPServer")]
@@ -112,8 +117,10 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
 
     /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
     ///
+    /// A loop that fails, or panics, ends alone; standard error is told of it, and the others go on.
+    ///
     /// # Errors
-    /// The first error of a loop, which ends the others too.
+    /// The first failure of a loop, when all have ended.
     pub fn serve_forever(self) -> io::Result<()> {
         let Self {
             endpoints,
@@ -124,40 +131,94 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             handle,
             signals,
         } = self;
-        let run_loop = |(index, (endpoint, log)), handler: H, signals: Option<ShutdownSignals>| {
-            let desk = new_desk(handler, config.clone(), &addresses, &handle, index, log)?;
-            let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
-            signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
-            event_loop.serve_forever()
+        let common = Common {
+            config,
+            addresses,
+            handle,
         };
-        let run = |endpoint, handler, signals| {
-            let served = run_loop(endpoint, handler, signals);
-            // Whichever loop ends first, the others follow.
-            handle.shutdown();
-            served
-        };
+        // A clone that panics does so before anything runs.
+        let handlers: Vec<_> = (1..endpoints.len()).map(|_| handler.clone()).collect();
         thread::scope(|scope| {
             let mut numbered = endpoints.into_iter().zip(logs).enumerate();
             let Some(first) = numbered.next() else {
                 return Ok(());
             };
             let threads: Vec<_> = numbered
-                .map(|endpoint| {
-                    let handler = handler.clone();
-                    let run = &run;
-                    scope.spawn(move || run(endpoint, handler, None))
+                .zip(handlers)
+                .map(|(endpoint, handler)| {
+                    let common = &common;
+                    scope.spawn(move || common.run(endpoint, handler, None).0)
                 })
                 .collect();
-            let mut served = run(first, handler, signals);
+            let (mut served, signals) = common.run(first, handler, signals);
+            if let Some(mut signals) = signals {
+                // In place of the loop that failed.
+                while !threads.iter().all(ScopedJoinHandle::is_finished) {
+                    signals.take(&common.handle);
+                    thread::sleep(PATROL);
+                }
+            }
             for thread in threads {
-                let ended = thread
-                    .join()
-                    .unwrap_or_else(|_| Err(io::Error::other("a loop panicked")));
+                let ended = thread.join().unwrap_or_else(|_| Err(panicked()));
                 served = served.and(ended);
             }
             served
         })
     }
+}
+
+/// What all loops are made with.
+struct Common {
+    config: ServerConfig,
+    addresses: Vec<SocketAddr>,
+    handle: ServerHandle,
+}
+
+impl Common {
+    /// Makes a loop and runs it to its end. Where that is a failure, the signals come back: the others still need them.
+    // Once in the program, not in every thread's start: it is all that there is.
+    #[inline(never)]
+    fn run<H: BaseHttpRequestHandler>(
+        &self,
+        (index, (endpoint, log)): (usize, (Endpoint, Log)),
+        handler: H,
+        signals: Option<ShutdownSignals>,
+    ) -> (io::Result<()>, Option<ShutdownSignals>) {
+        let Self {
+            config,
+            addresses,
+            handle,
+        } = self;
+        let start = || {
+            let desk = new_desk(handler, config.clone(), addresses, handle, index, log)?;
+            let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
+            signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
+            Ok(event_loop)
+        };
+        let mut event_loop = match start() {
+            Ok(event_loop) => event_loop,
+            Err(error) => {
+                // A server that does not start as it was asked to does not start.
+                handle.shutdown();
+                return (Err(error), None);
+            }
+        };
+        let served = catch_unwind(AssertUnwindSafe(|| event_loop.serve_forever()));
+        let served = served.unwrap_or_else(|_| Err(panicked()));
+        let signals = event_loop.take_signals().filter(|_| served.is_err());
+        // What panicked once may do so again, at the latest while it is dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if let Err(error) = &served {
+                event_loop.take_leave(error);
+            }
+            drop(event_loop);
+        }));
+        (served, signals)
+    }
+}
+
+fn panicked() -> io::Error {
+    io::Error::other("a loop panicked")
 }
 
 impl<H> fmt::Debug for ThreadingHttpServer<H> {

@@ -5,21 +5,25 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::{self, BufReader, Read as _};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::{self, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
+};
 
 use crate::client::{Client, PATIENCE};
 use crate::confinement;
+use crate::failing_loops::Bombs;
 use crate::handlers::send_text;
 
 #[derive(Debug)]
 pub(crate) struct Child {
-    process: process::Child,
+    pub(crate) process: process::Child,
     lines: BufReader<ChildStdout>,
     errors: Arc<Mutex<String>>,
     pub(crate) address: SocketAddr,
@@ -159,6 +163,13 @@ fn serve() {
         Ok("discarding") => run(Discarding),
         Ok("failing") => run(Failing),
         Ok("endless") => run(EndlessStream),
+        Ok("bombs") => {
+            let (address, loops) = ("127.0.0.1:0", NonZeroUsize::new(2).unwrap());
+            let mut server = ThreadingHttpServer::bind(address, Bombs, loops).unwrap();
+            server.shutdown_on_signals(|_| ()).unwrap();
+            println!("\nhttp://{}/", server.server_addresses()[0]);
+            server.serve_forever().unwrap();
+        }
         Ok(name) if name.starts_with("trying") => {
             confinement::serve(name, Path::new(&env::var_os("HTTPOLL_DIRECTORY").unwrap()));
         }

@@ -13,6 +13,7 @@ mod deferred;
 mod deferred_accept;
 mod errors;
 mod examples;
+mod failing_loops;
 mod fairness;
 mod framing;
 mod handlers;

@@ -16,7 +16,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
 use crate::server::connection::Connection;
 use crate::server::desk::Client;
-use crate::server::listener::Accepting;
+use crate::server::listener::{Accepting, Listener};
 use crate::server::timers::Timeout;
 
 /// Connections accepted at once, so that a flood of them does not starve those that are there.
@@ -28,37 +28,35 @@ const OVERDRAFT: usize = 8;
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Goes on with what was left in a queue: its edge will not come again.
-    pub(super) fn retry_accepts(&mut self) -> io::Result<()> {
+    pub(super) fn retry_accepts(&mut self) {
         for index in 0..self.listeners.len() {
-            if self
-                .listeners
-                .get(index)
-                .is_some_and(|listener| listener.accepting != Accepting::Idle)
-            {
-                self.accept(index)?;
+            let waits = |listener: &Listener| listener.accepting != Accepting::Idle;
+            if self.listeners.get(index).is_some_and(waits) {
+                self.accept(index);
             }
         }
-        Ok(())
     }
 
-    pub(super) fn accept(&mut self, index: usize) -> io::Result<()> {
+    pub(super) fn accept(&mut self, index: usize) {
+        if self.listeners.get(index).is_none_or(is_lost) {
+            return;
+        }
         for _ in 0..ACCEPTS {
             let is_full = self.connections.len() - self.closed.len() >= self.max_connections;
             let idle = if is_full { self.longest_idle() } else { None };
             if is_full && idle.is_none() {
-                self.pause(index);
-                return Ok(());
+                return self.pause(index);
             } else if is_full && self.closed.len() >= OVERDRAFT {
                 break;
             }
             let Some(listener) = self.listeners.get_mut(index) else {
-                return Ok(());
+                return;
             };
-            let Some((stream, address)) = listener.accept()? else {
-                if listener.accepting == Accepting::Paused {
-                    self.relieve(index);
-                }
-                return Ok(());
+            let (stream, address) = match listener.accept() {
+                Ok(Some(accepted)) => accepted,
+                Ok(None) if listener.accepting == Accepting::Paused => return self.relieve(index),
+                Ok(None) => return,
+                Err(error) => return self.lose(index, error),
             };
             let is_deferred = listener.is_deferred;
             let taken = self.take_in(stream, address, is_deferred);
@@ -67,7 +65,31 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
         }
         self.set_accepting(index, Accepting::More);
-        Ok(())
+    }
+
+    /// A listening socket is of no use any more. The others go on; without any, the server ends as after a shutdown, for nobody
+    /// could reach it.
+    fn lose(&mut self, index: usize, error: io::Error) {
+        let Some(listener) = self.listeners.get_mut(index) else {
+            return;
+        };
+        listener.accepting = Accepting::Lost;
+        // Its events would come for ever; where this fails, they cannot come.
+        let _ = self.poll.registry().deregister(&mut listener.socket);
+        match listener.socket.local_addr() {
+            Ok(address) => self.desk.log.text(format_args!(
+                "httpoll: the socket that listens on {address} is lost: {error}\n"
+            )),
+            Err(_) => self.desk.log.text(format_args!(
+                "httpoll: a listening socket is lost: {error}\n"
+            )),
+        }
+        let failure = format!("a listening socket was lost: {error}");
+        self.failure
+            .get_or_insert(io::Error::new(error.kind(), failure));
+        if self.listeners.iter().all(is_lost) {
+            self.drain();
+        }
     }
 
     /// Says whether the connection was taken in. What is known to have brought a request with it (`is_deferred`) has its first
@@ -151,6 +173,10 @@ fn open(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let interest = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(stream, Token(key), interest)
+}
+
+fn is_lost(listener: &Listener) -> bool {
+    listener.accepting == Accepting::Lost
 }
 
 /// How many connections each of `loops` loops may have: what is configured, else what the limit on descriptors leaves beside
