@@ -316,7 +316,11 @@ impl LogEntry<'_> {
                 None => line.extend_from_slice(b"null"),
             }
         }
-        writeln!(line, r#","duration_us":{}}}"#, self.duration().as_micros())
+        writeln!(
+            line,
+            r#","duration_us":{}}}"#,
+            self.duration().as_micros() as u64
+        )
     }
 }
 

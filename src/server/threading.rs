@@ -137,20 +137,21 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             handle,
         };
         // A clone that panics does so before anything runs.
-        let handlers: Vec<_> = (1..endpoints.len()).map(|_| handler.clone()).collect();
+        let mut others = Vec::new();
+        let mut parts = endpoints.into_iter().zip(logs);
+        let Some(first) = parts.next() else {
+            return Ok(());
+        };
+        for (endpoint, log) in parts {
+            others.push(((endpoint, log), handler.clone()));
+        }
         thread::scope(|scope| {
-            let mut numbered = endpoints.into_iter().zip(logs).enumerate();
-            let Some(first) = numbered.next() else {
-                return Ok(());
-            };
-            let threads: Vec<_> = numbered
-                .zip(handlers)
-                .map(|(endpoint, handler)| {
-                    let common = &common;
-                    scope.spawn(move || common.run(endpoint, handler, None).0)
-                })
-                .collect();
-            let (mut served, signals) = common.run(first, handler, signals);
+            let mut threads = Vec::new();
+            for (parts, handler) in others {
+                let (common, index) = (&common, threads.len() + 1);
+                threads.push(scope.spawn(move || common.run(index, parts, handler, None).0));
+            }
+            let (mut served, signals) = common.run(0, first, handler, signals);
             if let Some(mut signals) = signals {
                 // In place of the loop that failed.
                 while !threads.iter().all(ScopedJoinHandle::is_finished) {
@@ -180,7 +181,8 @@ impl Common {
     #[inline(never)]
     fn run<H: BaseHttpRequestHandler>(
         &self,
-        (index, (endpoint, log)): (usize, (Endpoint, Log)),
+        index: usize,
+        (endpoint, log): (Endpoint, Log),
         handler: H,
         signals: Option<ShutdownSignals>,
     ) -> (io::Result<()>, Option<ShutdownSignals>) {

@@ -11,7 +11,7 @@ use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit};
 
-use super::{EventLoop, Slot};
+use super::{EventLoop, NOBODY, Slot};
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
 use crate::server::connection::Connection;
@@ -76,15 +76,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         listener.accepting = Accepting::Lost;
         // Its events would come for ever; where this fails, they cannot come.
         let _ = self.poll.registry().deregister(&mut listener.socket);
-        match listener.socket.local_addr() {
-            Ok(address) => self.desk.log.text(format_args!(
-                "httpoll: the socket that listens on {address} is lost: {error}\n"
-            )),
-            Err(_) => self.desk.log.text(format_args!(
-                "httpoll: a listening socket is lost: {error}\n"
-            )),
-        }
-        let failure = format!("a listening socket was lost: {error}");
+        let address = listener.socket.local_addr().unwrap_or(NOBODY);
+        let failure = format!("the socket that listened on {address} is lost: {error}");
+        self.desk.log.text(format_args!("httpoll: {failure}\n"));
         self.failure
             .get_or_insert(io::Error::new(error.kind(), failure));
         if self.listeners.iter().all(is_lost) {
