@@ -20,7 +20,7 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Bytes that wait in the kernel for a slow reader, beside those that are on their way to it. The kernel would take megabytes,
 /// and say nothing of their leaving for so long that the reader seems not to read at all.
-const UNSENT: u32 = 128 * 1024;
+const UNSENT: u32 = 512 * 1024;
 
 /// Seconds that a connection without a request is kept back, as far as the kernel's own timing goes.
 const DEFERRED: u32 = 1;
