@@ -33,7 +33,8 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// Bytes of a request body that must come in a second, on the average of each `body_timeout`.
     pub min_body_rate: u64,
-    /// Time without any progress while sending a reply. Then the connection closes.
+    /// Time without progress while sending a reply: the socket takes nothing, and of what it has, fewer than 1 KiB a second reach
+    /// the peer. Then the connection is reset.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it closes silently.

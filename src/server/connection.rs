@@ -124,6 +124,9 @@ impl<T: Transport> Connection<T> {
         desk: &mut Desk<H>,
     ) -> Outcome {
         if self.awaits() == Some(Timeout::Send) {
+            if self.is_delivered(desk) {
+                return Outcome::Wait { progress: true };
+            }
             // A mere close would leave the unsent bytes, megabytes of them, to the kernel for minutes.
             let _ = self.transport.reset();
         }
@@ -144,6 +147,17 @@ impl<T: Transport> Connection<T> {
         desk.refuse(RequestError::Timeout, &head, self.client);
         self.suspend(Then::Linger, &[], desk);
         self.advance(Readable::No, share, scratch, desk)
+    }
+
+    /// Whether the peer reads what the kernel has for it. A stream that never ends is not waited for when the server ends.
+    fn is_delivered<H>(&mut self, desk: &Desk<H>) -> bool {
+        let given_up = desk.draining && self.is_endless();
+        match (&mut self.state, self.transport.delivery()) {
+            (State::WritingHeaders(unsent) | State::Streaming(unsent), Some(delivery)) => {
+                !given_up && unsent.is_delivered(delivery, desk.server.config())
+            }
+            _ => false,
+        }
     }
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
@@ -319,6 +333,7 @@ impl<T: Transport> Connection<T> {
             outgoing,
             then,
             unparsed: unparsed.to_vec(),
+            acked: None,
         }));
     }
 
@@ -331,7 +346,10 @@ impl<T: Transport> Connection<T> {
         let before = outgoing.sent();
         let sent = outgoing.send(&mut self.transport, turn.share);
         let left = outgoing.sent() - before;
-        turn.progress |= left > 0;
+        if left > 0 {
+            turn.progress = true;
+            unsent.acked = None;
+        }
         let is_partial = matches!(sent, Ok(Sent::Wait));
         turn.desk.server.counters.count_write(left, is_partial);
         turn.desk.log(outgoing, self.client, sent.is_err());

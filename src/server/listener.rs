@@ -11,16 +11,12 @@ use mio::{Interest, Poll, Token};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::ServerConfig;
 
 /// How long a listener without descriptors waits before it tries by itself.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
-
-/// Bytes that wait in the kernel for a slow reader, beside those that are on their way to it. The kernel would take megabytes,
-/// and say nothing of their leaving for so long that the reader seems not to read at all.
-const UNSENT: u32 = 512 * 1024;
 
 /// Seconds that a connection without a request is kept back, as far as the kernel's own timing goes.
 const DEFERRED: u32 = 1;
@@ -125,8 +121,6 @@ impl Endpoint {
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
-            // Every connection has it from its listener; where it cannot be set, slow readers cost more memory.
-            let _ = SockRef::from(&listener).set_tcp_notsent_lowat(UNSENT);
             let mut socket = TcpListener::from_std(listener);
             poll.registry().register(
                 &mut socket,

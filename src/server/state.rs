@@ -4,8 +4,13 @@
 
 use super::answering::{PromisedReply, Then, UnfinishedRequest};
 use super::outgoing::Outgoing;
+use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
 use crate::wire::buffer::Sent;
+use crate::wire::transport::Delivery;
+
+/// Bytes a second that a peer must take, on the average of each `send_timeout`.
+const MIN_SEND_RATE: u64 = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) enum State {
@@ -38,6 +43,24 @@ pub(crate) struct Unsent {
     pub(crate) outgoing: Outgoing,
     pub(crate) then: Then,
     pub(crate) unparsed: Vec<u8>,
+    /// Bytes that had reached the peer when the socket was last found to take no more for a whole `send_timeout`.
+    pub(crate) acked: Option<u64>,
+}
+
+impl Unsent {
+    /// Whether the peer reads on, though the socket has taken nothing for a `send_timeout`: the kernel holds megabytes for it,
+    /// and makes room only when a third of them have left. Asked again, it must have read at no mere drip.
+    pub(crate) fn is_delivered(&mut self, delivery: Delivery, config: &ServerConfig) -> bool {
+        let timeout = config.send_timeout;
+        match self.acked.replace(delivery.acked) {
+            // Bytes were still on their way when the deadline was set.
+            None => delivery.stalled < timeout - timeout / 16,
+            Some(before) => {
+                let expected = timeout.as_millis() * u128::from(MIN_SEND_RATE) / 1000;
+                u128::from(delivery.acked.saturating_sub(before)) >= expected.max(1)
+            }
+        }
+    }
 }
 
 #[derive(Debug)]

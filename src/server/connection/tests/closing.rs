@@ -1,10 +1,13 @@
 //! How a connection ends, by whom, and what of it is logged.
 
+use std::time::Duration;
+
 use super::super::MAX_LINGER;
 use super::handler::{FILE_SIZE, file_of, get, reply, small, statuses};
 use super::script::{Event, Room, Stage};
 use crate::config::{ProtocolVersion, ServerConfig};
 use crate::server::state::Outcome;
+use crate::wire::transport::Delivery;
 
 const ALL: Room = Room::Take(usize::MAX);
 
@@ -244,6 +247,59 @@ fn who_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
     stage.receive(get("/small"));
     assert_eq!(stage.expire(), Outcome::Close);
     assert_eq!(stage.script().resets, 0, "it is merely idle");
+}
+
+#[test]
+fn who_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
+    /// At a deadline: bytes that have reached the peer, seconds for which nothing has moved, and whether it is waited for.
+    type Deadline = (u64, u64, bool);
+    let table: [(&str, &[Deadline]); 5] = [
+        (
+            "reads",
+            &[(9, 5, true), (50_009, 5, true), (99_999, 0, true)],
+        ),
+        (
+            "stops",
+            &[(9, 5, true), (50_009, 5, true), (50_009, 0, false)],
+        ),
+        ("drips", &[(9, 5, true), (9999, 5, false)]),
+        ("has not read since", &[(9, 29, false)]),
+        ("has not read for long", &[(9, 99, false)]),
+    ];
+    for (what, deadlines) in table {
+        let mut stage = Stage::new();
+        stage.script().room = [Room::Take(10), Room::WouldBlock].into();
+        stage.receive(get("/file"));
+        for &(acked, seconds, waits) in deadlines {
+            let stalled = Duration::from_secs(seconds);
+            stage.script().delivery = Some(Delivery { acked, stalled });
+            let expected = match waits {
+                true => Outcome::Wait { progress: true },
+                false => Outcome::Close,
+            };
+            assert_eq!(stage.expire(), expected, "{what}");
+            assert_eq!(stage.script().resets, usize::from(!waits), "{what}");
+        }
+    }
+}
+
+#[test]
+fn what_the_socket_takes_is_progress_whatever_the_peer_has_got() {
+    let mut stage = Stage::new();
+    let delivery = |acked| {
+        Some(Delivery {
+            acked,
+            stalled: Duration::ZERO,
+        })
+    };
+    stage.script().room = [Room::Take(10), Room::WouldBlock].into();
+    stage.receive(get("/file"));
+    stage.script().delivery = delivery(9);
+    assert_eq!(stage.expire(), Outcome::Wait { progress: true });
+    stage.script().room = [Room::Take(10), Room::WouldBlock].into();
+    assert_eq!(stage.drain(), Outcome::Wait { progress: true });
+    assert_eq!(stage.expire(), Outcome::Wait { progress: true });
+    assert_eq!(stage.expire(), Outcome::Close);
 }
 
 /// The size in the log is that of the content; chunk sizes and their line ends are none.

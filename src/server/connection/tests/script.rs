@@ -18,7 +18,7 @@ use crate::server::answering::Readable;
 use crate::server::desk::{Client, Desk};
 use crate::server::state::Outcome;
 use crate::wire::share::Share;
-use crate::wire::transport::Transport;
+use crate::wire::transport::{Delivery, Transport};
 
 /// What the peer does, one event each.
 #[derive(Clone, Debug)]
@@ -53,6 +53,7 @@ pub(super) struct Script {
     pub(super) files: usize,
     pub(super) shutdowns: usize,
     pub(super) resets: usize,
+    pub(super) delivery: Option<Delivery>,
 }
 
 impl Script {
@@ -118,6 +119,10 @@ impl Transport for Script {
         self.resets += 1;
         Ok(())
     }
+
+    fn delivery(&self) -> Option<Delivery> {
+        self.delivery
+    }
 }
 
 /// One connection with what its loop lends it.
@@ -160,6 +165,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             files: 0,
             shutdowns: 0,
             resets: 0,
+            delivery: None,
         };
         let info = ServerInfo::new(&handler, config, &[]);
         let log = Log::new(info.config().log_format);
