@@ -68,7 +68,9 @@ def show_all(found):
     for work in found["oha"].values():
         show(f"{titled(work)}, by oha", [row(*each) for each in work["servers"].items()])
     if found["memory"]:
-        rows = [[name, f"{one['rest'] / 1024:.0f}", f"{one['per_connection']:.0f}"] for name, one in found["memory"].items()]
-        show(f"memory (Pss), {found['idle']} idle connections", rows, ["server", "KiB at rest", "bytes each"], [18, 12, 12])
+        rows = [[name, f"{one['start_ms']:.1f}", f"{one['rest'] / 1024:.0f}", f"{one['per_connection']:.0f}"]
+                for name, one in found["memory"].items()]
+        show(f"start to first answer, and memory (Pss) with {found['idle']} idle connections", rows,
+             ["server", "start ms", "KiB at rest", "bytes each"], [18, 12, 12, 12])
     for fault in found["left_out"]:
         print(f"left out: {fault}")

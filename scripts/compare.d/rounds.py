@@ -4,7 +4,7 @@ import sys
 from http.client import HTTPException
 
 import results
-from idle import memory_of
+from idle import memory_of, milliseconds_to_answer
 from works import WORKS
 
 
@@ -64,20 +64,19 @@ def one_round(ask, running, names, work):
     return figures
 
 
-def memory(place, names, count, left_out):
-    """Memory of each server, freshly started."""
+def at_rest(place, names, count, left_out):
+    """How long each server takes to start, and its memory."""
     found = {}
     for name in names if count else []:
-        print(f"memory: {name}", file=sys.stderr)
+        print(f"start and memory: {name}", file=sys.stderr)
+        server = None
         try:
+            start = milliseconds_to_answer(lambda: place.start(name, WORKS[0]))
             server = place.start(name, WORKS[0])
-        except ValueError as error:
-            left_out.append(f"{name}, memory: {error}")
-            continue
-        try:
-            found[name] = memory_of(server, count)
+            found[name] = memory_of(server, count) | {"start_ms": start}
         except (ValueError, OSError) as error:
-            left_out.append(f"{name}, memory: {error}")
+            left_out.append(f"{name}, start and memory: {error}")
         finally:
-            server.stop()
+            if server:
+                server.stop()
     return found
