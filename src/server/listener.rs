@@ -11,6 +11,7 @@ use mio::{Interest, Poll, Token};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
+use rustix::net::sockopt::set_tcp_nodelay;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::ServerConfig;
@@ -121,6 +122,8 @@ impl Endpoint {
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
+            // Every connection has it from its listener, without a system call of its own.
+            set_tcp_nodelay(&listener, true)?;
             let mut socket = TcpListener::from_std(listener);
             poll.registry().register(
                 &mut socket,
@@ -259,6 +262,18 @@ mod tests {
             .collect();
         assert_eq!(ports[0], ports[1]);
         assert_ne!(ports[0], 0);
+    }
+
+    #[test]
+    fn what_is_accepted_sends_without_delay() {
+        let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
+        let listeners = listen_all(&any, &ServerConfig::default()).unwrap();
+        let address = listeners[0].local_addr().unwrap();
+        let mut endpoint = Endpoint::new(listeners).unwrap();
+        let _client = std::net::TcpStream::connect(address).unwrap();
+        let accepted = endpoint.listeners[0].accept().unwrap();
+        let (stream, _) = accepted.expect("the kernel has it");
+        assert!(stream.nodelay().unwrap());
     }
 
     #[test]

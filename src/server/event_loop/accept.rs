@@ -164,7 +164,6 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
 /// Makes `stream` known to the poll; what is there already is an event.
 fn open(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
-    stream.set_nodelay(true)?;
     let interest = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(stream, Token(key), interest)
 }
