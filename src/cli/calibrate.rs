@@ -229,11 +229,10 @@ struct Figures {
 
 impl Figures {
     fn line(&self, name: &str, length: usize) -> String {
-        let answered = u128::from(self.answered);
-        let per_second = answered * 1_000_000 / self.wall.as_micros().max(1);
-        let tenths = self.cpu.as_nanos() / 100 / answered.max(1);
+        let per_second = self.answered * 1_000_000 / (self.wall.as_micros() as u64).max(1);
+        let tenths = self.cpu.as_nanos() as u64 / 100 / self.answered.max(1);
         let (cpu, tenth) = (tenths / 10, tenths % 10);
-        let mib = per_second * length as u128 / MIB as u128;
+        let mib = per_second * length as u64 / MIB as u64;
         format!(
             "  {name:<15} {per_second:>8} requests/s {mib:>7} MiB/s {cpu:>5}.{tenth} us of CPU each\n"
         )

@@ -21,9 +21,10 @@ pub(crate) fn guess_type<'a>(
     };
     if !extensions_map.is_empty() {
         let key = format!(".{suffix}");
+        let lower = || key.chars().flat_map(char::to_lowercase).collect::<String>();
         let mapped = extensions_map
             .get(&key)
-            .or_else(|| extensions_map.get(&key.to_lowercase()));
+            .or_else(|| extensions_map.get(&lower()));
         if let Some(media_type) = mapped {
             return media_type;
         }

@@ -89,7 +89,10 @@ fn remove_dot_segments(path: &mut [u8]) -> usize {
         let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |length| read + length);
         match &path[read..end] {
             b"" | b"." => {}
-            b".." => written = memchr::memrchr(b'/', &path[..written]).unwrap_or(0),
+            b".." => {
+                let parent = path[..written].iter().rposition(|byte| *byte == b'/');
+                written = parent.unwrap_or(0);
+            }
             _ => {
                 if written > 0 {
                     path[written] = b'/';

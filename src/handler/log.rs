@@ -204,7 +204,8 @@ impl Log {
             Ok(length) if length == self.waiting.len() => self.waiting.clear(),
             Ok(length) => drop(self.waiting.drain(..length)),
             Err(_) => {
-                self.lose(memchr::memchr_iter(b'\n', &self.waiting).count() as u64);
+                let ends = self.waiting.iter().filter(|byte| **byte == b'\n');
+                self.lose(ends.count() as u64);
                 self.waiting.clear();
             }
         }

@@ -85,7 +85,7 @@ impl Stderr {
 /// The lines at the start of `lines` that fit into one atomic write; of a single longer line, what does.
 fn whole_lines(lines: &[u8]) -> &[u8] {
     let (front, rest) = lines.split_at(lines.len().min(ATOMIC));
-    match memchr::memrchr(b'\n', front) {
+    match front.iter().rposition(|byte| *byte == b'\n') {
         Some(end) if !rest.is_empty() => lines.get(..=end).unwrap_or(front),
         _ => front,
     }
