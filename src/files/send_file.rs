@@ -11,7 +11,7 @@ use super::guess_type::charset;
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
-use crate::http::conditional::{Precondition, Validators, evaluate, if_range_holds};
+use crate::http::conditional::{Precondition, Validators, evaluate_known, if_range_holds};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
@@ -69,12 +69,7 @@ pub(crate) fn send_file(
 
 /// Answers a GET or HEAD of a whole file from what was kept of it.
 pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: Arc<Prepared>) {
-    let precondition = if exchange.is_conditional() {
-        evaluate(&exchange.headers(), true, Some(&kept.validators()))
-    } else {
-        Precondition::Proceed
-    };
-    match precondition {
+    match precondition(exchange, &kept.validators()) {
         Precondition::Proceed => exchange.send_prepared(kept),
         Precondition::NotModified => exchange.send_not_modified(kept),
         Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
@@ -83,7 +78,7 @@ pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: Arc<Prepared>) {
 
 /// Answers where the request's conditions decide (RFC 9110 §13.2.2), and says whether they did.
 fn send_precondition(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -> bool {
-    match evaluate(&exchange.headers(), true, Some(validators)) {
+    match precondition(exchange, validators) {
         Precondition::Proceed => return false,
         Precondition::NotModified => {
             exchange.send_response(HttpStatus::NOT_MODIFIED);
@@ -119,6 +114,10 @@ fn prepare(
         }
     }
     Ok(Prepared::with_file(server, validators, fields, file, size))
+}
+
+fn precondition(exchange: &Exchange<'_>, validators: &Validators<'_>) -> Precondition {
+    evaluate_known(exchange.condition(), &exchange.headers(), validators)
 }
 
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).

@@ -19,6 +19,7 @@ use super::translate_path::{clean, translate_path};
 use super::{guess_type, send_file};
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
+use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 
 impl SimpleHttpRequestHandler {
@@ -145,7 +146,8 @@ impl SimpleHttpRequestHandler {
         path: &mut Vec<u8>,
         as_directory: bool,
     ) -> Option<Arc<Prepared>> {
-        let has_range = exchange.is_conditional() && exchange.headers().get("range").is_some();
+        let has_range =
+            exchange.condition() == Condition::Other && exchange.headers().get("range").is_some();
         if has_range || self.overrides.guess_type.is_some() {
             return None;
         }

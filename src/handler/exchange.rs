@@ -21,6 +21,7 @@ use super::prepared::Prepared;
 use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
 use crate::http::accept;
+use crate::http::conditional::Condition;
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
@@ -239,9 +240,15 @@ impl<'a> Exchange<'a> {
         self.reply.prepared(prepared, HttpStatus::NOT_MODIFIED);
     }
 
-    /// Whether the request has conditions or ranges.
-    pub(crate) fn is_conditional(&self) -> bool {
-        self.request.is_conditional
+    /// What is known of the conditions and ranges of the request.
+    pub(crate) fn condition(&self) -> Condition {
+        self.request.condition
+    }
+
+    /// Whether a page may be HTML; most clients that are not browsers do not say.
+    fn accepts_html(&self) -> bool {
+        let accept = || self.request.headers.get_all("accept");
+        self.request.accepts_anything || accept::quality(accept(), "text/html") > 0
     }
 
     /// Sends several stretches of `file` with text between.
@@ -267,9 +274,8 @@ impl<'a> Exchange<'a> {
             error_page::filled(self.reply.page(), &page.format, status, message, explain);
             return;
         }
-        let html = accept::quality(self.request.headers.get_all("accept"), "text/html") > 0;
         self.reply.field("Vary", &[b"Accept"]);
-        if html {
+        if self.accepts_html() {
             self.reply
                 .field("Content-Type", &[b"text/html; charset=utf-8"]);
             self.set_default_fields(page::ERROR_FIELDS);

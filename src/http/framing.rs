@@ -2,6 +2,7 @@
 //!
 //! Invariant: framing that is not certain is an error, never a guess (RFC 9112 §6.3 and §11.2: smuggling).
 
+use super::conditional::Condition;
 use super::request::{Field, RequestError, Version, parse_digits};
 use super::token::is_host;
 
@@ -12,9 +13,50 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// What the fields say about framing and persistence, gathered in one pass.
+/// What the fields of a head come to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Meaning {
+    pub(crate) version: Version,
+    pub(crate) framing: Framing,
+    /// Whether the peer means to go on after this request (RFC 9112 §9.3).
+    pub(crate) keep_alive: bool,
+    pub(crate) expects_continue: bool,
+    pub(crate) condition: Condition,
+    /// Whether no Accept field says more than that anything will do.
+    pub(crate) accepts_anything: bool,
+}
+
+impl Default for Meaning {
+    /// Of a head that nothing is known of.
+    fn default() -> Self {
+        Self {
+            version: Version::Http11,
+            framing: Framing::Length(0),
+            keep_alive: false,
+            expects_continue: false,
+            condition: Condition::None,
+            accepts_anything: true,
+        }
+    }
+}
+
+impl Meaning {
+    pub(super) fn of(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
+        let facts = Facts::gather(fields, version)?;
+        Ok(Self {
+            version,
+            framing: facts.framing(version)?,
+            keep_alive: facts.keep_alive(version),
+            expects_continue: facts.expects_continue,
+            condition: facts.condition(),
+            accepts_anything: !facts.is_choosy,
+        })
+    }
+}
+
+/// What the fields say, gathered in one pass.
 #[derive(Default)]
-pub(super) struct Facts {
+struct Facts {
     hosts: usize,
     content_length: Option<u64>,
     codings: usize,
@@ -22,18 +64,28 @@ pub(super) struct Facts {
     unknown_coding: bool,
     close: bool,
     keep_alive: bool,
-    pub(super) expects_continue: bool,
-    pub(super) is_conditional: bool,
+    expects_continue: bool,
+    /// The field that is the first If-None-Match.
+    none_match: Option<usize>,
+    modified_since: bool,
+    /// Whether there is a range, or a condition beside those.
+    others: bool,
+    is_choosy: bool,
 }
 
 impl Facts {
-    pub(super) fn gather(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
+    fn gather(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
         let mut facts = Self::default();
-        for field in fields {
+        for (number, field) in fields.iter().enumerate() {
             match field.name.len() {
-                5 if field.name.eq_ignore_ascii_case("range") => facts.is_conditional = true,
-                8 | 13 | 17 | 19 if is_condition(field.name) => facts.is_conditional = true,
+                5 if field.name.eq_ignore_ascii_case("range") => facts.others = true,
+                8 | 13 | 17 | 19 if is_condition(field.name) => {
+                    facts.note_condition(field.name, number);
+                }
                 4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
+                6 if field.name.eq_ignore_ascii_case("accept") => {
+                    facts.is_choosy |= field.value != b"*/*";
+                }
                 6 if field.name.eq_ignore_ascii_case("expect") => {
                     facts.expect(field.value, version)?;
                 }
@@ -53,6 +105,26 @@ impl Facts {
             return Err(RequestError::Host);
         }
         Ok(facts)
+    }
+
+    fn note_condition(&mut self, name: &str, number: usize) {
+        if name.eq_ignore_ascii_case("if-none-match") && self.none_match.is_none() {
+            self.none_match = Some(number);
+        } else if name.eq_ignore_ascii_case("if-modified-since") {
+            self.modified_since = true;
+        } else {
+            self.others = true;
+        }
+    }
+
+    fn condition(&self) -> Condition {
+        match self.none_match {
+            _ if self.others => Condition::Other,
+            // Beside If-None-Match the date does not count (RFC 9110 §13.1.3).
+            Some(number) => Condition::NoneMatch(number),
+            None if self.modified_since => Condition::Other,
+            None => Condition::None,
+        }
     }
 
     fn host(&mut self, value: &[u8]) -> Result<(), RequestError> {
@@ -104,7 +176,7 @@ impl Facts {
         Ok(())
     }
 
-    pub(super) fn framing(&self, version: Version) -> Result<Framing, RequestError> {
+    fn framing(&self, version: Version) -> Result<Framing, RequestError> {
         if self.codings == 0 {
             return Ok(Framing::Length(self.content_length.unwrap_or(0)));
         }
@@ -119,7 +191,7 @@ impl Facts {
         }
     }
 
-    pub(super) fn keep_alive(&self, version: Version) -> bool {
+    fn keep_alive(&self, version: Version) -> bool {
         match version {
             Version::Http09 => false,
             Version::Http10 => self.keep_alive && !self.close,

@@ -4,20 +4,43 @@
 //! more than ASCII in them and promises no encoding.
 
 use std::fmt;
+use std::ops::Range;
 
 use super::request::Field;
+
+/// Where a field stands in the bytes of its head.
+#[derive(Clone, Debug)]
+pub(crate) struct FieldSpan {
+    name: Range<usize>,
+    value: Range<usize>,
+}
+
+impl FieldSpan {
+    /// Finds `field` in `block`, from which it was cut.
+    pub(crate) fn of(field: &Field<'_>, block: &[u8]) -> Self {
+        let span = |part: &[u8]| {
+            let start = part.as_ptr().addr().wrapping_sub(block.as_ptr().addr());
+            start..start.wrapping_add(part.len())
+        };
+        Self {
+            name: span(field.name.as_bytes()),
+            value: span(field.value),
+        }
+    }
+}
 
 /// The header fields of a request, in the order in which they arrived.
 #[derive(Clone, Copy, Default)]
 #[doc(alias = "headers")]
 #[doc(alias = "MessageClass")]
 pub struct Headers<'a> {
-    fields: &'a [Field<'a>],
+    block: &'a [u8],
+    fields: &'a [FieldSpan],
 }
 
 impl<'a> Headers<'a> {
-    pub(crate) fn new(fields: &'a [Field<'a>]) -> Self {
-        Self { fields }
+    pub(crate) fn new(block: &'a [u8], fields: &'a [FieldSpan]) -> Self {
+        Self { block, fields }
     }
 
     /// Returns the value of the first field called `name`, whatever its case.
@@ -27,16 +50,35 @@ impl<'a> Headers<'a> {
 
     /// Returns the values of all fields called `name`, whatever its case, in order of arrival.
     pub fn get_all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.fields
-            .iter()
-            .filter(move |field| field.name.eq_ignore_ascii_case(name))
-            .map(|field| field.value)
+        self.entries()
+            .filter(move |(field, _)| field.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value)
     }
 
     /// Returns the fields as pairs of name and value, in order of arrival.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        self.fields.iter().map(|field| (field.name, field.value))
+        // A name is a token, so it is always text.
+        self.entries()
+            .map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
     }
+
+    /// The same with names as they stand in the head.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let Self { block, fields } = *self;
+        fields
+            .iter()
+            .map(|field| (part(block, &field.name), part(block, &field.value)))
+    }
+
+    /// Returns the value of the field that has this number in order of arrival.
+    pub(crate) fn value(&self, number: usize) -> Option<&'a [u8]> {
+        let field = self.fields.get(number)?;
+        Some(part(self.block, &field.value))
+    }
+}
+
+fn part<'a>(block: &'a [u8], span: &Range<usize>) -> &'a [u8] {
+    block.get(span.clone()).unwrap_or_default()
 }
 
 impl fmt::Debug for Headers<'_> {

@@ -16,4 +16,5 @@ pub(crate) mod properties;
 pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod status;
+pub(crate) mod storage;
 pub(crate) mod token;

@@ -8,10 +8,12 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use super::framing::{Facts, Framing};
+use super::conditional::Condition;
+use super::framing::Framing;
 use super::head::{HeadSearch, HeadSpan, MAX_EMPTY_LINES, MAX_FIELDS};
 use super::headers::Headers;
 use super::status::HttpStatus;
+use super::storage::Storage;
 use super::token::{is_host, is_token, is_token_byte};
 use crate::config::ServerConfig;
 
@@ -121,8 +123,10 @@ pub(crate) struct Request<'a> {
     /// Whether the peer means to go on after this request (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
-    /// Whether a field makes the reply depend on more than the target: a range or a condition (RFC 9110 §13 and §14).
-    pub(crate) is_conditional: bool,
+    /// What makes the reply depend on more than the target (RFC 9110 §13 and §14).
+    pub(crate) condition: Condition,
+    /// Whether no Accept field says more than that anything will do (RFC 9110 §12.5.1).
+    pub(crate) accepts_anything: bool,
 }
 
 impl<'a> Request<'a> {
@@ -141,7 +145,8 @@ impl<'a> Request<'a> {
             framing: Framing::Length(0),
             keep_alive: false,
             expects_continue: false,
-            is_conditional: false,
+            condition: Condition::None,
+            accepts_anything: true,
         }
     }
 
@@ -150,139 +155,177 @@ impl<'a> Request<'a> {
     pub(crate) fn find<'h: 'a>(
         bytes: &'h [u8],
         search: &mut HeadSearch,
-        storage: &'a mut Storage<'h>,
+        storage: &'a mut Storage,
         config: &ServerConfig,
     ) -> Result<Option<(Self, HeadSpan)>, RequestError> {
-        if let Some(found) = Self::find_usual(bytes, &mut storage.usual, config) {
-            return Ok(Some(found));
+        if let Some((found, length)) = find_usual(bytes, storage, config) {
+            let span = HeadSpan {
+                start: 0,
+                end: length,
+            };
+            return Ok(Some((Self::new(found, storage), span)));
         }
         let Some(span) = search.search(bytes, config)? else {
             return Ok(None);
         };
         let head = bytes.get(span.start..span.end).unwrap_or_default();
-        Self::parse_careful(head, storage.careful.insert(NO_FIELDS), config)
-            .map(|request| Some((request, span)))
+        let found = parse_careful(head, storage, config)?;
+        Ok(Some((Self::new(found, storage), span)))
     }
 
     /// Reads a complete head that was found before.
     pub(crate) fn parse<'h: 'a>(
         head: &'h [u8],
-        storage: &'a mut Storage<'h>,
+        storage: &'a mut Storage,
         config: &ServerConfig,
     ) -> Result<Self, RequestError> {
-        match Self::find_usual(head, &mut storage.usual, config) {
-            Some((request, _)) => Ok(request),
-            None => Self::parse_careful(head, storage.careful.insert(NO_FIELDS), config),
-        }
+        let found = match find_usual(head, storage, config) {
+            Some((found, _)) => found,
+            None => parse_careful(head, storage, config)?,
+        };
+        Ok(Self::new(found, storage))
     }
 
-    /// Reads a head in one pass if it is complete, flawless and spelled as nearly all are; what else it may be, or why it is
-    /// to be refused, the careful way knows.
-    fn find_usual<'h: 'a>(
-        bytes: &'h [u8],
-        storage: &'a mut [MaybeUninit<Field<'h>>],
-        config: &ServerConfig,
-    ) -> Option<(Self, HeadSpan)> {
-        // httparse skips empty lines before a request, as many as there are.
-        if !is_token_byte(*bytes.first()?) {
-            return None;
+    fn new(found: Found<'a>, storage: &'a Storage) -> Self {
+        let meaning = storage.meaning;
+        Self {
+            requestline: found.line,
+            command: found.command,
+            path: found.path,
+            version: meaning.version,
+            headers: Headers::new(found.block, &storage.fields),
+            framing: meaning.framing,
+            keep_alive: meaning.keep_alive,
+            expects_continue: meaning.expects_continue,
+            condition: meaning.condition,
+            accepts_anything: meaning.accepts_anything,
         }
-        let mut parsed = httparse::Request::new(&mut []);
-        let httparse::Status::Complete(length) =
-            parsed.parse_with_uninit_headers(bytes, storage).ok()?
-        else {
-            return None;
-        };
-        let (command, target) = (parsed.method?, parsed.path?);
-        let version = match parsed.version? {
-            0 => Version::Http10,
-            _ => Version::Http11,
-        };
-        let line = command.len() + target.len() + b"  HTTP/1.1".len();
-        let newline = if bytes.get(line) == Some(&b'\r') {
-            2
-        } else {
-            1
-        };
-        if line + newline > config.max_request_line || length > config.max_head {
-            return None;
-        }
-        let line = RequestLine {
-            bytes: bytes.get(..line)?,
-            command,
-            target,
-            version,
-        };
-        let request = Self::new(line, parsed.headers).ok()?;
-        let span = HeadSpan {
-            start: 0,
-            end: length,
-        };
-        Some((request, span))
     }
+}
 
-    fn parse_careful<'h: 'a>(
-        head: &'h [u8],
-        storage: &'a mut [Field<'h>],
-        config: &ServerConfig,
-    ) -> Result<Self, RequestError> {
-        let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
-        let (line, block) = head.split_at(end);
-        let line = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
-        let line = parse_request_line(line, config)?;
-        Self::new(line, parse_fields(block, storage)?)
-    }
+/// A head that was found, but for what the storage has of it.
+struct Found<'h> {
+    line: &'h [u8],
+    command: &'h str,
+    path: Cow<'h, str>,
+    /// Where the fields stand.
+    block: &'h [u8],
+}
 
-    fn new(line: RequestLine<'a>, fields: &'a [Field<'a>]) -> Result<Self, RequestError> {
-        let RequestLine {
-            bytes,
-            command,
-            target,
-            version,
-        } = line;
-        let facts = Facts::gather(fields, version)?;
+impl<'h> Found<'h> {
+    fn new(line: &RequestLine<'h>, block: &'h [u8]) -> Result<Self, RequestError> {
         Ok(Self {
-            requestline: bytes,
-            command,
-            path: origin_form(target, command)?,
-            version,
-            headers: Headers::new(fields),
-            framing: facts.framing(version)?,
-            keep_alive: facts.keep_alive(version),
-            expects_continue: facts.expects_continue,
-            is_conditional: facts.is_conditional,
+            line: line.bytes,
+            command: line.command,
+            path: origin_form(line.target, line.command)?,
+            block,
         })
     }
 }
 
-/// Room for the fields of one head; what is not used is not cleared either.
-pub(crate) struct Storage<'h> {
-    usual: [MaybeUninit<Field<'h>>; MAX_FIELDS],
-    careful: Option<[Field<'h>; MAX_FIELDS]>,
-}
-
-const NO_FIELDS: [Field<'_>; MAX_FIELDS] = [httparse::EMPTY_HEADER; MAX_FIELDS];
-
-impl Storage<'_> {
-    pub(crate) fn new() -> Self {
-        Self {
-            usual: [const { MaybeUninit::uninit() }; MAX_FIELDS],
-            careful: None,
-        }
+/// Reads a head, and says how long it is, if it is complete, flawless and spelled as nearly all are; what else it may be, or
+/// why it is to be refused, the careful way knows.
+fn find_usual<'h>(
+    bytes: &'h [u8],
+    storage: &mut Storage,
+    config: &ServerConfig,
+) -> Option<(Found<'h>, usize)> {
+    let found = match find_repeated(bytes, storage) {
+        Some(found) => found,
+        None => find_new(bytes, storage)?,
+    };
+    let (line, tail) = found;
+    let length = line.bytes.len() + tail.len() - VERSION;
+    let newline = match tail.get(VERSION) {
+        Some(b'\r') => 2,
+        _ => 1,
+    };
+    if line.bytes.len() + newline > config.max_request_line || length > config.max_head {
+        return None;
     }
+    Some((Found::new(&line, tail).ok()?, length))
 }
+
+/// Reads a head of which only method and target are new, and returns its tail with its line.
+fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<(RequestLine<'h>, &'h [u8])> {
+    let blank = bytes.iter().position(|byte| !is_token_byte(*byte))?;
+    let (command, rest) = bytes.split_at(blank);
+    let target = rest.strip_prefix(b" ")?;
+    let end = target.iter().position(|byte| !byte.is_ascii_graphic())?;
+    if blank == 0 || end == 0 {
+        return None;
+    }
+    let (target, tail) = target.split_at(end);
+    let tail = storage.recognise(tail)?;
+    let line = RequestLine {
+        bytes: bytes.get(..blank + 1 + end + VERSION)?,
+        command: match command {
+            b"GET" => "GET",
+            b"HEAD" => "HEAD",
+            _ => str::from_utf8(command).ok()?,
+        },
+        target: str::from_utf8(target).ok()?,
+    };
+    Some((line, tail))
+}
+
+/// Reads a head in one pass, and remembers its tail.
+fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<(RequestLine<'h>, &'h [u8])> {
+    // httparse skips empty lines before a request, as many as there are.
+    if !is_token_byte(*bytes.first()?) {
+        return None;
+    }
+    let mut fields = [const { MaybeUninit::uninit() }; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let httparse::Status::Complete(length) =
+        parsed.parse_with_uninit_headers(bytes, &mut fields).ok()?
+    else {
+        return None;
+    };
+    let (command, target) = (parsed.method?, parsed.path?);
+    let version = match parsed.version? {
+        0 => Version::Http10,
+        _ => Version::Http11,
+    };
+    let end = command.len() + b" ".len() + target.len();
+    let tail = bytes.get(end..length)?;
+    storage.read(parsed.headers, tail, version).ok()?;
+    storage.remember(tail);
+    let line = RequestLine {
+        bytes: bytes.get(..end + VERSION)?,
+        command,
+        target,
+    };
+    Some((line, tail))
+}
+
+fn parse_careful<'h>(
+    head: &'h [u8],
+    storage: &mut Storage,
+    config: &ServerConfig,
+) -> Result<Found<'h>, RequestError> {
+    let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
+    let (line, block) = head.split_at(end);
+    let line = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
+    let (line, version) = parse_request_line(line, config)?;
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    storage.read(parse_fields(block, &mut fields)?, block, version)?;
+    Found::new(&line, block)
+}
+
+/// A blank and the version of a head that is spelled as nearly all are.
+const VERSION: usize = b" HTTP/1.1".len();
 
 struct RequestLine<'a> {
     bytes: &'a [u8],
     command: &'a str,
     target: &'a str,
-    version: Version,
 }
 
 fn parse_request_line<'a>(
     line: &'a [u8],
     config: &ServerConfig,
-) -> Result<RequestLine<'a>, RequestError> {
+) -> Result<(RequestLine<'a>, Version), RequestError> {
     let mut words = words(line);
     let (Some(command), Some(target)) = (words.next(), words.next()) else {
         return Err(RequestError::RequestLine);
@@ -303,12 +346,12 @@ fn parse_request_line<'a>(
     if version == Version::Http09 && (command != "GET" || !config.http09) {
         return Err(RequestError::RequestLine);
     }
-    Ok(RequestLine {
+    let line = RequestLine {
         bytes: line,
         command,
         target,
-        version,
-    })
+    };
+    Ok((line, version))
 }
 
 fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
@@ -363,7 +406,7 @@ fn origin_form<'a>(target: &'a str, command: &str) -> Result<Cow<'a, str>, Reque
 fn parse_fields<'a, 'h: 'a>(
     block: &'h [u8],
     storage: &'a mut [Field<'h>],
-) -> Result<&'a [Field<'a>], RequestError> {
+) -> Result<&'a [Field<'h>], RequestError> {
     if block.is_empty() {
         return Ok(&[]);
     }

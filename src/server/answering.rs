@@ -13,7 +13,8 @@ use crate::handler::mailbox::Answer;
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::head::HeadSearch;
-use crate::http::request::{Request, RequestError, Storage};
+use crate::http::request::{Request, RequestError};
+use crate::http::storage::Storage;
 use crate::wire::share::Share;
 use crate::wire::spool::Spool;
 
@@ -49,6 +50,14 @@ pub(crate) enum Stop {
     /// What was made must leave before more is made.
     Send,
     Then(Then),
+}
+
+/// How far a request came whose head was found.
+enum Begun {
+    /// It has its answer, and what follows from that; or there is no request.
+    Answered(Option<Stop>),
+    /// Its body is to be read.
+    Body(Box<UnfinishedRequest>),
 }
 
 /// What comes after the bytes that were made have left.
@@ -122,23 +131,11 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             } else if bytes.is_empty() {
                 return Stop::Incomplete(search);
             }
-            let mut storage = Storage::new();
-            let config = self.desk.server.config();
-            let (request, span) = match Request::find(bytes, &mut search, &mut storage, config) {
-                Ok(Some(found)) => found,
-                Ok(None) => return Stop::Incomplete(search),
-                Err(error) => return self.refuse(error, bytes),
-            };
-            self.share.requests -= 1;
-            self.progress = true;
-            let (head, rest) = bytes.split_at(span.end);
-            let head = head.get(span.start..).unwrap_or_default();
-            *bytes = rest;
+            let begun = self.with_storage(|turn, storage| turn.begin(bytes, search, storage));
             search = HeadSearch::default();
-            let stop = if request.framing == Framing::Length(0) {
-                self.respond(&request, head, Spool::default(), false)
-            } else {
-                self.begin_body(&request, head, bytes)
+            let stop = match begun {
+                Begun::Answered(stop) => stop,
+                Begun::Body(request) => self.take_body(request, bytes),
             };
             if let Some(stop) = stop {
                 return stop;
@@ -146,20 +143,41 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         }
     }
 
-    /// Decides what is to become of the body of a request before it is read.
+    /// Takes the head at the front of `bytes` off, and answers it if that is all of the request.
+    fn begin(&mut self, bytes: &mut &[u8], mut search: HeadSearch, storage: &mut Storage) -> Begun {
+        let config = self.desk.server.config();
+        let (request, span) = match Request::find(bytes, &mut search, storage, config) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Begun::Answered(Some(Stop::Incomplete(search))),
+            Err(error) => return Begun::Answered(Some(self.refuse(error, bytes))),
+        };
+        self.share.requests -= 1;
+        self.progress = true;
+        let (head, rest) = bytes.split_at(span.end);
+        let head = head.get(span.start..).unwrap_or_default();
+        *bytes = rest;
+        if request.framing == Framing::Length(0) {
+            Begun::Answered(self.respond(&request, head, Spool::default(), false))
+        } else {
+            self.begin_body(&request, head, bytes)
+                .map_or_else(Begun::Answered, Begun::Body)
+        }
+    }
+
+    /// Decides what is to become of the body of a request before it is read; `Err` has what became of the request else.
     fn begin_body(
         &mut self,
         request: &Request<'_>,
         head: &[u8],
-        bytes: &mut &[u8],
-    ) -> Option<Stop> {
+        bytes: &[u8],
+    ) -> Result<Box<UnfinishedRequest>, Option<Stop>> {
         let (command, path) = (request.command, &*request.path);
         let asked = self.desk.hook(self.client.address, |handler| {
             handler.reads_body(command, path)
         });
         let Some(wanted) = asked else {
             self.desk.fail(request, self.client, "reads_body panicked");
-            return Some(Stop::Then(Then::Linger));
+            return Err(Some(Stop::Then(Then::Linger)));
         };
         let unfinished = UnfinishedRequest {
             head: head.to_vec(),
@@ -172,18 +190,18 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             .decoder
             .announces_more_than(self.body_limit(wanted));
         if too_much && wanted {
-            return Some(self.refuse(RequestError::BodyTooLarge, head));
+            return Err(Some(self.refuse(RequestError::BodyTooLarge, head)));
         } else if too_much {
-            return self.respond(request, head, Spool::default(), true);
+            return Err(self.respond(request, head, Spool::default(), true));
         }
         if self.expects_continue(request) && bytes.is_empty() {
             match self.desk.expect_100(request, self.client) {
                 None => self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE),
-                Some(Answered::Aborted) => return Some(Stop::Then(Then::Reset)),
-                Some(_) => return Some(Stop::Then(Then::Linger)),
+                Some(Answered::Aborted) => return Err(Some(Stop::Then(Then::Reset))),
+                Some(_) => return Err(Some(Stop::Then(Then::Linger))),
             }
         }
-        self.take_body(Box::new(unfinished), bytes)
+        Ok(Box::new(unfinished))
     }
 
     fn body_limit(&self, wanted: bool) -> u64 {
@@ -304,10 +322,20 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         head: &[u8],
         then: impl FnOnce(&mut Self, &Request<'_>) -> Option<Stop>,
     ) -> Option<Stop> {
-        match Request::parse(head, &mut Storage::new(), self.desk.server.config()) {
-            Ok(request) => then(self, &request),
-            Err(error) => Some(self.refuse(error, head)),
-        }
+        self.with_storage(|turn, storage| {
+            match Request::parse(head, storage, turn.desk.server.config()) {
+                Ok(request) => then(turn, &request),
+                Err(error) => Some(turn.refuse(error, head)),
+            }
+        })
+    }
+
+    /// Lends the loop's storage to a request; nothing else may need it meanwhile, or it gets one of its own.
+    fn with_storage<R>(&mut self, then: impl FnOnce(&mut Self, &mut Storage) -> R) -> R {
+        let mut storage = self.desk.storage.take().unwrap_or_default();
+        let result = then(self, &mut storage);
+        self.desk.storage = Some(storage);
+        result
     }
 
     fn refuse(&mut self, error: RequestError, head: &[u8]) -> Stop {

@@ -20,6 +20,7 @@ use crate::handler::reply::{Framed, Reply};
 use crate::handler::server_info::ServerInfo;
 use crate::http::request::{Request, RequestError};
 use crate::http::status::HttpStatus;
+use crate::http::storage::Storage;
 use crate::wire::spool::Spool;
 
 #[derive(Debug)]
@@ -30,6 +31,8 @@ pub(crate) struct Desk<H> {
     pub(crate) log: Log,
     pub(crate) outgoing: Outgoing,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// What was understood of the last head; away while a request borrows from it.
+    pub(crate) storage: Option<Box<Storage>>,
     written: Vec<u8>,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
@@ -65,6 +68,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             server,
             outgoing: Outgoing::default(),
             mailbox,
+            storage: None,
             written: Vec::new(),
             draining: false,
         }

@@ -1,6 +1,12 @@
 //! If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, in the order of RFC 9110 §13.2.2.
 
+use std::thread;
+use std::time::Duration;
+
 use crate::support::{Server, Site, request};
+
+/// Longer than a file must have been left alone to be kept.
+const SETTLED: Duration = Duration::from_millis(80);
 
 const CHANGED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const EARLIER: &str = "Tue, 31 Dec 2019 23:59:59 GMT";
@@ -13,10 +19,17 @@ fn site() -> Site {
     site
 }
 
-/// Asserts the status of requests with fields in which `TAG` stands for the tag of the file.
+/// Asserts the status of requests with fields in which `TAG` stands for the tag of the file: when that has just changed, so
+/// that it is read for each of them, and when its replies are kept.
 fn assert_statuses(cases: &[(&[&str], u16)]) {
     let site = site();
     let server = Server::start(&site);
+    assert_statuses_now(&server, cases);
+    thread::sleep(SETTLED);
+    assert_statuses_now(&server, cases);
+}
+
+fn assert_statuses_now(server: &Server, cases: &[(&[&str], u16)]) {
     let mut client = server.connect();
     let tag = client.get("/hello.txt").field("ETag").unwrap().to_owned();
     for (fields, status) in cases {
@@ -40,6 +53,9 @@ fn if_none_match_compares_weakly() {
         (&["If-None-Match: *"], 304),
         (&["If-None-Match: \"a\", W/\"b\" ,\tTAG, \"c\""], 304),
         (&["If-None-Match: \"a\"", "If-None-Match: TAG"], 304),
+        (&["If-None-Match: TAG", "If-None-Match: \"a\""], 304),
+        (&["If-None-Match: TAGx"], 200),
+        (&["If-None-Match: "], 200),
         (&["If-None-Match: \"other\""], 200),
         (&["If-None-Match: W/\"other\", \"a, b\""], 200),
         (&["If-None-Match: \"*\""], 200),
@@ -90,6 +106,12 @@ fn the_stronger_condition_decides() {
     assert_statuses(&[
         (&["If-None-Match: \"other\"", &modified], 200),
         (&["If-None-Match: TAG", &changed], 304),
+        (&[&changed, "If-None-Match: TAG"], 304),
+        (&[&modified, "If-None-Match: \"other\""], 200),
+        (&[&unmodified, "If-None-Match: TAG"], 412),
+        (&["If-None-Match: TAG", &unmodified], 412),
+        (&["If-None-Match: TAG", "If-Match: \"wrong\""], 412),
+        (&["If-None-Match: TAG", "If-Range: TAG"], 304),
         (&["If-Match: TAG", &unmodified], 200),
         (&["If-Match: \"wrong\"", "If-None-Match: TAG"], 412),
         (&["If-Match: TAG", "If-None-Match: TAG"], 304),
@@ -117,6 +139,28 @@ fn not_modified_carries_the_validators() {
     assert_eq!(reply.field("Last-Modified"), whole.field("Last-Modified"));
     assert_ne!(reply.field("Content-Length"), Some("0"));
     client.assert_open();
+}
+
+#[test]
+fn a_kept_304_says_what_one_that_was_found_with_care_does() {
+    let site = site();
+    let server = Server::with(&site, &["-H", "X-Mine: 1"]);
+    thread::sleep(SETTLED);
+    let mut client = server.connect();
+    let tag = client.get("/hello.txt").field("ETag").unwrap().to_owned();
+    for method in ["GET", "HEAD"] {
+        for connection in ["Connection: keep-alive", "Connection: close"] {
+            let ask = |tag: &str| {
+                let none_match = format!("If-None-Match: {tag}");
+                let reply = server.ask(request(method, "/hello.txt", &[&none_match, connection]));
+                assert_eq!((reply.status(), reply.body.len()), (304, 0));
+                let mut fields = reply.head.fields;
+                fields.retain(|(name, _)| name != "Date");
+                fields
+            };
+            assert_eq!(ask(&tag), ask(&format!("\"other\", {tag}")));
+        }
+    }
 }
 
 #[test]

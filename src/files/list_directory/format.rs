@@ -54,7 +54,7 @@ impl Format {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::request::Field;
+    use crate::http::storage::tests::request_with;
 
     #[test]
     fn json_is_for_who_asks() {
@@ -75,11 +75,9 @@ mod tests {
             ("xformat=json&format=json2", "", Format::Html),
         ];
         for (query, accept, expected) in cases {
-            let fields = [Field {
-                name: "Accept",
-                value: accept.as_bytes(),
-            }];
-            let format = Format::negotiate(query, Headers::new(&fields));
+            let format = request_with(&[("Accept", accept)], |request| {
+                Format::negotiate(query, request.headers)
+            });
             assert_eq!(format, expected, "{query} {accept}");
         }
     }

@@ -5,7 +5,8 @@ use super::take_cuts;
 use crate::config::ServerConfig;
 use crate::http::framing::Framing;
 use crate::http::head::{HeadSearch, HeadSpan, MAX_FIELDS};
-use crate::http::request::{Request, RequestError, Storage, Version};
+use crate::http::request::{Request, RequestError, Version};
+use crate::http::storage::Storage;
 use crate::http::token::is_token_byte;
 
 /// What stands at the front of a connection.
@@ -32,10 +33,19 @@ pub(crate) struct Head {
 
 /// Reads the head at the front of `bytes`, which come in pieces that end at `cuts`, and then whole.
 pub(crate) fn front(bytes: &[u8], cuts: &[usize], config: &ServerConfig) -> Front {
+    front_after(&mut Storage::default(), bytes, cuts, config)
+}
+
+/// The same where `storage` may know the head, or parts of it.
+fn front_after(
+    storage: &mut Storage,
+    bytes: &[u8],
+    cuts: &[usize],
+    config: &ServerConfig,
+) -> Front {
     let mut search = HeadSearch::default();
     for end in cuts.iter().copied().chain([bytes.len()]) {
-        let mut storage = Storage::new();
-        match Request::find(&bytes[..end], &mut search, &mut storage, config) {
+        match Request::find(&bytes[..end], &mut search, storage, config) {
             Ok(None) => {}
             Ok(Some((request, span))) => return Front::Head(Head::new(&request, span)),
             Err(error) => return Front::Refused(error),
@@ -85,6 +95,11 @@ pub fn head(mut input: &[u8]) {
     let (cuts, bytes) = take_cuts(&mut input);
     let whole = front(bytes, &[], &config);
     assert_eq!(front(bytes, &cuts, &config), whole, "cut at {cuts:?}");
+    let mut storage = Storage::default();
+    for _ in 0..2 {
+        let again = front_after(&mut storage, bytes, &cuts, &config);
+        assert_eq!(again, whole, "clients repeat themselves");
+    }
     // An empty line before it, which is forgiven, bars the short way by which nearly all heads are read.
     if bytes.first().is_some_and(|first| is_token_byte(*first)) {
         let mut careful = front(&[b"\n", bytes].concat(), &[], &config);

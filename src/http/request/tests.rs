@@ -1,6 +1,7 @@
 use super::*;
 use crate::http::head::{HeadSearch, HeadSpan};
 
+mod repeated;
 mod search;
 
 /// Finds and reads the head at the start of `bytes` as a connection does; `None` where it is not complete.
@@ -12,7 +13,7 @@ fn read_with<R>(
     Request::find(
         bytes,
         &mut HeadSearch::default(),
-        &mut Storage::new(),
+        &mut Storage::default(),
         config,
     )
     .map(|found| found.map(|(request, _)| look(&request)))

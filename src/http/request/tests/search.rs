@@ -190,7 +190,7 @@ fn limits_are_the_same_wherever_the_bytes_are_cut() {
 }
 
 /// Pieces of which hostile and honest heads are made alike.
-fn fragments() -> impl Strategy<Value = Vec<u8>> {
+pub(super) fn fragments() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b"GET ",
         b"POST ",
@@ -252,15 +252,17 @@ proptest! {
         max_head in prop_oneof![Just(32768_usize), 15_usize..60],
     ) {
         let config = ServerConfig { max_request_line, max_head, ..ServerConfig::default() };
-        let mut storage = Storage::new();
-        let Some((usual, span)) = Request::find_usual(&bytes, &mut storage.usual, &config) else {
+        let mut storage = Storage::default();
+        let Some((usual, end)) = find_usual(&bytes, &mut storage, &config) else {
             return Ok(());
         };
+        let usual = Ok::<_, RequestError>(Request::new(usual, &storage));
+        let span = HeadSpan { start: 0, end };
         prop_assert_eq!(HeadSearch::default().search(&bytes, &config), Ok(Some(span)));
-        let head = &bytes[span.start..span.end];
-        let mut fields = NO_FIELDS;
-        let careful = Request::parse_careful(head, &mut fields, &config);
-        prop_assert_eq!(format!("{:?}", Ok::<_, RequestError>(usual)), format!("{careful:?}"));
+        let mut storage = Storage::default();
+        let careful = parse_careful(&bytes[..end], &mut storage, &config)
+            .map(|found| Request::new(found, &storage));
+        prop_assert_eq!(format!("{usual:?}"), format!("{careful:?}"));
     }
 
     #[test]
@@ -272,7 +274,7 @@ proptest! {
         let mut ends: Vec<_> = ends.drain(..).map(|end| end.index(bytes.len() + 1)).collect();
         ends.sort_unstable();
         let parse = |span: HeadSpan| {
-            Request::parse(&bytes[span.start..span.end], &mut Storage::new(), &config)
+            Request::parse(&bytes[span.start..span.end], &mut Storage::default(), &config)
                 .map(|request| (span, request.framing, request.keep_alive))
         };
         let outcome = |found: Result<Option<HeadSpan>, RequestError>| {
