@@ -33,6 +33,19 @@ fn exchange(
     }
 }
 
+/// Returns the field with which the client asks whether it has the small file already.
+fn tag(
+    server: &mut HttpServer<SimpleHttpRequestHandler>,
+    client: &mut TcpStream,
+    buffer: &mut [u8],
+) -> String {
+    let request = b"HEAD /small.html HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    exchange(server, client, request, 1, buffer);
+    let reply = String::from_utf8_lossy(buffer);
+    let tag = reply.lines().find_map(|line| line.strip_prefix("ETag: "));
+    format!("If-None-Match: {}\r\n", tag.unwrap())
+}
+
 #[test]
 fn a_file_that_was_served_before_costs_no_allocation() {
     let name = format!("httpoll-allocations-{}", std::process::id());
@@ -52,15 +65,18 @@ fn a_file_that_was_served_before_costs_no_allocation() {
     client.set_nonblocking(true).unwrap();
     let mut buffer = vec![0; 1 << 20];
 
+    let tag = tag(&mut server, &mut client, &mut buffer);
     let cases = [
-        ("GET /small.html", 1024),
-        ("HEAD /small.html", 0),
-        ("GET /large.bin", LARGE),
-        ("GET /nothing", 0),
+        ("GET /small.html", "", 1024),
+        ("HEAD /small.html", "", 0),
+        ("GET /small.html", &tag, 0),
+        ("GET /large.bin", "", LARGE),
+        ("GET /nothing", "", 0),
+        ("GET /nothing", "Accept: text/plain\r\n", 0),
     ];
-    for (target, length) in cases {
+    for (target, field, length) in cases {
         let request = format!(
-            "{target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
+            "{target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\n{field}\r\n"
         );
         // The first byte of the head is as good as any to wait for where the body is none.
         let mut run = || {
@@ -74,7 +90,7 @@ fn a_file_that_was_served_before_costs_no_allocation() {
         };
         (0..5).for_each(|_| run());
         let counted = measure(|| (0..100).for_each(|_| run()));
-        assert_eq!(counted.count_total, 0, "{target}");
+        assert_eq!(counted.count_total, 0, "{target} {field}");
     }
     fs::remove_dir_all(&directory).unwrap();
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 use lru::LruCache;
 use rustix::fs::Stat;
 
+use super::kept_file::KeptFile;
 use super::open::Root;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
-use crate::handler::prepared::Prepared;
+use crate::handler::kept_page::KeptPage;
 
 /// A time stamp this old will not be given to another change: some file systems count in ticks of 10 ms.
 const SETTLED: Duration = Duration::from_millis(40);
@@ -80,12 +81,12 @@ struct Entry {
     identity: Identity,
     /// The turn in which it was last found to be true.
     turn: u64,
-    reply: Arc<Prepared>,
+    file: Arc<KeptFile>,
 }
 
 impl Entry {
     fn cost(&self, path: &[u8]) -> usize {
-        ENTRY + path.len() + self.reply.memory()
+        ENTRY + path.len() + self.file.memory()
     }
 }
 
@@ -96,6 +97,8 @@ pub(crate) struct Cache {
     descriptors: usize,
     /// The path where nothing was found last, and the turn in which that was so.
     missing: (Vec<u8>, Option<u64>),
+    /// The page that says so.
+    pub(crate) not_found: KeptPage,
 }
 
 impl Cache {
@@ -105,11 +108,12 @@ impl Cache {
             bytes: 0,
             descriptors: 0,
             missing: (Vec::new(), None),
+            not_found: KeptPage::default(),
         }
     }
 
-    /// Returns the reply with the file at `path`, if there is one and it is true in this `turn`.
-    pub(crate) fn get(&mut self, path: &[u8], turn: u64, root: &Root) -> Option<Arc<Prepared>> {
+    /// Returns what was kept of the file at `path`, if it is true in this `turn`.
+    pub(crate) fn get(&mut self, path: &[u8], turn: u64, root: &Root) -> Option<Arc<KeptFile>> {
         let entry = self.entries.get_mut(path)?;
         if entry.turn != turn {
             let is_true = root
@@ -121,7 +125,7 @@ impl Cache {
             }
             entry.turn = turn;
         }
-        Some(Arc::clone(&entry.reply))
+        Some(Arc::clone(&entry.file))
     }
 
     /// Whether nothing was found at `path` in this `turn`.
@@ -137,19 +141,19 @@ impl Cache {
         *noted = Some(turn);
     }
 
-    /// Keeps a reply that was made in this turn from a file that is `identity`.
+    /// Keeps a file that is `identity`, of which the replies were made in this turn.
     pub(crate) fn put(
         &mut self,
         path: &[u8],
         identity: Identity,
-        reply: &Arc<Prepared>,
+        file: KeptFile,
         clock: &Clock,
         config: &ServerConfig,
     ) {
         let entry = Entry {
             identity,
             turn: clock.turn,
-            reply: Arc::clone(reply),
+            file: Arc::new(file),
         };
         let cost = entry.cost(path);
         if cost > config.cache_bytes / 8 || !identity.is_settled(clock.since_1970) {
@@ -157,7 +161,7 @@ impl Cache {
         }
         self.remove(path);
         self.bytes += cost;
-        self.descriptors += usize::from(reply.holds_descriptor());
+        self.descriptors += usize::from(entry.file.whole.holds_descriptor());
         self.entries.put(path.into(), entry);
         while self.bytes > config.cache_bytes
             || self.descriptors > config.cache_descriptors
@@ -178,7 +182,7 @@ impl Cache {
 
     fn forget(&mut self, path: &[u8], entry: &Entry) {
         self.bytes -= entry.cost(path);
-        self.descriptors -= usize::from(entry.reply.holds_descriptor());
+        self.descriptors -= usize::from(entry.file.whole.holds_descriptor());
     }
 }
 
@@ -207,9 +211,9 @@ mod tests {
 
     use super::*;
     use crate::files::open::Symlinks;
+    use crate::files::resource::Resource;
     use crate::handler::BaseHttpRequestHandler;
     use crate::handler::server_info::ServerInfo;
-    use crate::http::conditional::Validators;
 
     struct Nobody;
 
@@ -235,14 +239,10 @@ mod tests {
         fn put(&self, cache: &mut Cache, name: &str, size: usize, config: &ServerConfig) {
             fs::write(self.path.join(name), vec![b'x'; size]).unwrap();
             let server = ServerInfo::new(&Nobody, config.clone(), &[]);
-            let validators = Validators {
-                etag: b"tag",
-                last_modified: 0,
-            };
-            let reply = Prepared::in_memory(&server, &validators, b"", size, |_| Ok(())).unwrap();
-            let reply = Arc::new(reply);
-            let identity = Identity::from(&self.root.stat(name.as_bytes()).unwrap());
-            cache.put(name.as_bytes(), identity, &reply, &self.clock, config);
+            let resource = Resource::new(self.root.file(name.as_bytes()).unwrap()).unwrap();
+            let (identity, etag) = (resource.identity, resource.etag(self.clock.since_1970));
+            let file = KeptFile::new(&server, resource, "text/plain", etag, 0).unwrap();
+            cache.put(name.as_bytes(), identity, file, &self.clock, config);
         }
 
         /// Whether `name` is kept, so many `turns` later.

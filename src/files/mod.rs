@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 mod cache;
 mod guess_type;
+mod kept_file;
 mod list_directory;
 mod open;
 mod overrides;

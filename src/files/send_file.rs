@@ -8,25 +8,21 @@ use std::sync::Arc;
 
 use super::cache::Identity;
 use super::guess_type::charset;
+use super::kept_file::{KeptFile, SMALL};
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
-use crate::handler::prepared::Prepared;
 use crate::http::conditional::{Precondition, Validators, evaluate_known, if_range_holds};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
-use crate::wire::stretch::read_exact_now;
-
-/// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
-const SMALL: u64 = 64 * 1024;
 
 /// Answers a GET or HEAD of `resource`, which is a regular file; a reply with the whole of it is given to `keep`.
 pub(crate) fn send_file(
     exchange: &mut Exchange<'_>,
     resource: Resource,
     media_type: &str,
-    keep: impl FnOnce(Identity, &Arc<Prepared>),
+    keep: impl FnOnce(Identity, KeptFile),
 ) -> io::Result<()> {
     let tag = resource.etag(exchange.clock().since_1970);
     let last_modified = resource.last_modified(exchange.clock().unix);
@@ -40,12 +36,12 @@ pub(crate) fn send_file(
     match requested_ranges(exchange, &validators, resource.size) {
         RangeSet::Whole => {
             let (identity, size) = (resource.identity, resource.size);
-            let prepared = Arc::new(prepare(exchange, resource, media_type, &validators)?);
+            let file = KeptFile::new(exchange.server(), resource, media_type, tag, last_modified)?;
+            exchange.send_prepared(Arc::clone(&file.whole));
             // A small file that came from the disk is read into memory the next time.
-            if size > SMALL || prepared.file().is_none() {
-                keep(identity, &prepared);
+            if size > SMALL || !file.whole.holds_descriptor() {
+                keep(identity, file);
             }
-            exchange.send_prepared(prepared);
             Ok(())
         }
         RangeSet::Single(range) => {
@@ -68,10 +64,10 @@ pub(crate) fn send_file(
 }
 
 /// Answers a GET or HEAD of a whole file from what was kept of it.
-pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: Arc<Prepared>) {
+pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: &KeptFile) {
     match precondition(exchange, &kept.validators()) {
-        Precondition::Proceed => exchange.send_prepared(kept),
-        Precondition::NotModified => exchange.send_not_modified(kept),
+        Precondition::Proceed => exchange.send_prepared(Arc::clone(&kept.whole)),
+        Precondition::NotModified => exchange.send_prepared(Arc::clone(&kept.not_modified)),
         Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
     }
 }
@@ -88,32 +84,6 @@ fn send_precondition(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -
         Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
     }
     true
-}
-
-/// Makes the reply with the whole file.
-fn prepare(
-    exchange: &Exchange<'_>,
-    resource: Resource,
-    media_type: &str,
-    validators: &Validators<'_>,
-) -> io::Result<Prepared> {
-    let charset = charset(media_type);
-    let fields = format!("Accept-Ranges: bytes\r\nContent-Type: {media_type}{charset}\r\n");
-    let (server, fields) = (exchange.server(), fields.as_bytes());
-    let Resource { file, size, .. } = resource;
-    if let Ok(length) = usize::try_from(size)
-        && size <= SMALL
-    {
-        let mut is_read = false;
-        let prepared = Prepared::in_memory(server, validators, fields, length, |content| {
-            is_read = read_exact_now(&file, content, 0)?;
-            Ok(())
-        })?;
-        if is_read {
-            return Ok(prepared);
-        }
-    }
-    Ok(Prepared::with_file(server, validators, fields, file, size))
 }
 
 fn precondition(exchange: &Exchange<'_>, validators: &Validators<'_>) -> Precondition {

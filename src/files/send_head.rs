@@ -13,12 +13,12 @@ use percent_encoding::{CONTROLS, utf8_percent_encode};
 use rustix::io::Errno;
 
 use super::SimpleHttpRequestHandler;
+use super::kept_file::KeptFile;
 use super::list_directory::{Format, Listing, ListingOptions, Order, percent_encode};
 use super::resource::{Kind, Resource};
 use super::translate_path::{clean, translate_path};
 use super::{guess_type, send_file};
 use crate::handler::exchange::Exchange;
-use crate::handler::prepared::Prepared;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 
@@ -75,21 +75,21 @@ impl SimpleHttpRequestHandler {
         // 1. What is meant.
         let as_directory = match self.locate(exchange.path(), path) {
             Ok(as_directory) => as_directory,
-            Err(HttpStatus::NOT_FOUND) => return send_not_found(exchange),
+            Err(HttpStatus::NOT_FOUND) => return self.send_not_found(exchange),
             Err(status) => {
                 exchange.send_error(status, Some("Bad request target"), None);
                 return Ok(());
             }
         };
         // 2. What is known already, and still true.
-        if let Some(kept) = self.kept(exchange, path, as_directory) {
-            exchange.server().count_lookup(true);
-            send_file::send_kept(exchange, kept);
-            return Ok(());
-        }
         let turn = exchange.clock().turn;
         if self.cache.borrow().is_missing(path, turn) {
-            return send_not_found(exchange);
+            return self.send_not_found(exchange);
+        }
+        if let Some(kept) = self.kept(exchange, path, as_directory) {
+            exchange.server().count_lookup(true);
+            send_file::send_kept(exchange, &kept);
+            return Ok(());
         }
         // 3. What is there: opened first, then asked.
         let resource = match self.resource(path) {
@@ -98,12 +98,12 @@ impl SimpleHttpRequestHandler {
                 if is_missing(&error) {
                     self.cache.borrow_mut().note_missing(path, turn);
                 }
-                return send_open_error(exchange, &error);
+                return self.send_open_error(exchange, &error);
             }
         };
         // 4. What belongs to it.
         match resource.kind {
-            Kind::File if as_directory => send_not_found(exchange),
+            Kind::File if as_directory => self.send_not_found(exchange),
             Kind::File => self.send_file(exchange, path, resource),
             Kind::Directory if !as_directory => {
                 // What the client asked for, not what it was translated to.
@@ -111,7 +111,7 @@ impl SimpleHttpRequestHandler {
                 send_redirect(exchange, path)
             }
             Kind::Directory => self.send_directory(exchange, path, resource),
-            Kind::Other => send_not_found(exchange),
+            Kind::Other => self.send_not_found(exchange),
         }
     }
 
@@ -145,7 +145,7 @@ impl SimpleHttpRequestHandler {
         exchange: &Exchange<'_>,
         path: &mut Vec<u8>,
         as_directory: bool,
-    ) -> Option<Arc<Prepared>> {
+    ) -> Option<Arc<KeptFile>> {
         let has_range =
             exchange.condition() == Condition::Other && exchange.headers().get("range").is_some();
         if has_range || self.overrides.guess_type.is_some() {
@@ -163,7 +163,7 @@ impl SimpleHttpRequestHandler {
         // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
         let now = exchange.clock().unix;
         kept.filter(|kept| {
-            kept.belongs_to(exchange.server()) && kept.validators().last_modified <= now
+            kept.whole.belongs_to(exchange.server()) && kept.validators().last_modified <= now
         })
     }
 
@@ -180,10 +180,10 @@ impl SimpleHttpRequestHandler {
         let media_type = self.guess_type(Path::new(OsStr::from_bytes(path)));
         let (clock, config) = (exchange.clock(), exchange.server().config());
         exchange.server().count_lookup(false);
-        send_file::send_file(exchange, resource, &media_type, |identity, prepared| {
+        send_file::send_file(exchange, resource, &media_type, |identity, file| {
             self.cache
                 .borrow_mut()
-                .put(path, identity, prepared, clock, config);
+                .put(path, identity, file, clock, config);
         })
     }
 
@@ -203,7 +203,7 @@ impl SimpleHttpRequestHandler {
                 }
                 Ok(_) => {}
                 Err(error) if is_missing(&error) => {}
-                Err(error) => return send_open_error(exchange, &error),
+                Err(error) => return self.send_open_error(exchange, &error),
             }
         }
         path.truncate(length);
@@ -245,6 +245,27 @@ impl SimpleHttpRequestHandler {
         exchange.set_default_fields(format.fields());
         exchange.end_headers();
         exchange.stream(Box::new(listing));
+        Ok(())
+    }
+
+    fn send_open_error(&self, exchange: &mut Exchange<'_>, error: &io::Error) -> io::Result<()> {
+        if is_missing(error) {
+            return self.send_not_found(exchange);
+        }
+        let status = match Errno::from_io_error(error) {
+            Some(Errno::ACCESS | Errno::PERM) => HttpStatus::FORBIDDEN,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
+                HttpStatus::SERVICE_UNAVAILABLE
+            }
+            _ => return Err(io::Error::new(error.kind(), error.to_string())),
+        };
+        exchange.send_error(status, None, None);
+        Ok(())
+    }
+
+    fn send_not_found(&self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let page = &mut self.cache.borrow_mut().not_found;
+        page.send(exchange, HttpStatus::NOT_FOUND, "File not found");
         Ok(())
     }
 }
@@ -295,24 +316,4 @@ fn is_missing(error: &io::Error) -> bool {
                 | Errno::ILSEQ
         )
     )
-}
-
-fn send_open_error(exchange: &mut Exchange<'_>, error: &io::Error) -> io::Result<()> {
-    if is_missing(error) {
-        return send_not_found(exchange);
-    }
-    let status = match Errno::from_io_error(error) {
-        Some(Errno::ACCESS | Errno::PERM) => HttpStatus::FORBIDDEN,
-        Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
-            HttpStatus::SERVICE_UNAVAILABLE
-        }
-        _ => return Err(io::Error::new(error.kind(), error.to_string())),
-    };
-    exchange.send_error(status, None, None);
-    Ok(())
-}
-
-fn send_not_found(exchange: &mut Exchange<'_>) -> io::Result<()> {
-    exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
-    Ok(())
 }

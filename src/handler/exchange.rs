@@ -232,23 +232,23 @@ impl<'a> Exchange<'a> {
 
     /// Replies with what was prepared, head and all.
     pub(crate) fn send_prepared(&mut self, prepared: Arc<Prepared>) {
-        self.reply.prepared(prepared, HttpStatus::OK);
+        self.reply.prepared(prepared);
     }
 
-    /// Replies that what was prepared is what the client has.
-    pub(crate) fn send_not_modified(&mut self, prepared: Arc<Prepared>) {
-        self.reply.prepared(prepared, HttpStatus::NOT_MODIFIED);
+    /// Takes the error page that was begun, to be sent as often as one likes.
+    pub(crate) fn take_page(&mut self) -> Prepared {
+        self.reply.take_page(self.scene.server)
+    }
+
+    /// Whether a page may be HTML; most clients that are not browsers do not say.
+    pub(crate) fn accepts_html(&self) -> bool {
+        let accept = || self.request.headers.get_all("accept");
+        self.request.accepts_anything || accept::quality(accept(), "text/html") > 0
     }
 
     /// What is known of the conditions and ranges of the request.
     pub(crate) fn condition(&self) -> Condition {
         self.request.condition
-    }
-
-    /// Whether a page may be HTML; most clients that are not browsers do not say.
-    fn accepts_html(&self) -> bool {
-        let accept = || self.request.headers.get_all("accept");
-        self.request.accepts_anything || accept::quality(accept(), "text/html") > 0
     }
 
     /// Sends several stretches of `file` with text between.

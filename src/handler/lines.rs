@@ -27,6 +27,42 @@ pub(crate) fn write_status_line(out: &mut Vec<u8>, server: &ServerInfo, status: 
     }
 }
 
+/// Writes those of the `defaults` that are not in the head already, which begins at `start`.
+pub(crate) fn write_defaults(
+    out: &mut Vec<u8>,
+    start: usize,
+    defaults: &[(&'static str, &'static str)],
+) {
+    if defaults.is_empty() {
+        return;
+    }
+    let given = given_defaults(out.get(start..).unwrap_or_default(), defaults);
+    for (index, (name, value)) in defaults.iter().enumerate() {
+        if given & 1 << index == 0 {
+            for piece in [name, ": ", value, "\r\n"] {
+                out.extend_from_slice(piece.as_bytes());
+            }
+        }
+    }
+}
+
+/// Returns which of the `defaults` are in `head`, a bit for each.
+fn given_defaults(head: &[u8], defaults: &[(&'static str, &'static str)]) -> u32 {
+    let mut given = 0;
+    for end in memchr::memchr_iter(b'\n', head) {
+        let line = head.get(end + 1..).unwrap_or_default();
+        for (index, (name, _)) in defaults.iter().enumerate() {
+            let is_given = line
+                .split_at_checked(name.len())
+                .is_some_and(|(start, rest)| {
+                    rest.starts_with(b":") && start.eq_ignore_ascii_case(name.as_bytes())
+                });
+            given |= u32::from(is_given) << index;
+        }
+    }
+    given
+}
+
 fn decimal3(code: u16) -> [u8; 3] {
     [code / 100 % 10, code / 10 % 10, code % 10].map(|digit| b'0' + digit as u8)
 }

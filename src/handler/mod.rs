@@ -8,6 +8,7 @@ pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
+pub(crate) mod kept_page;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod mailbox;

@@ -1,4 +1,4 @@
-//! A reply with a whole file, made once and sent often: its head with a hole for the date, and its content beside it.
+//! A reply that was made once and is sent often: its head, with a hole for the date, and its content beside it.
 //!
 //! Invariant: what depends on the connection is not in it; all the rest leaves in one copy.
 
@@ -10,27 +10,25 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::lines::write_status_line;
 use super::server_info::ServerInfo;
-use crate::http::conditional::Validators;
-use crate::http::date::{IMF_LEN, imf_fixdate};
+use crate::http::date::IMF_LEN;
 use crate::http::status::HttpStatus;
 
 /// Most heads are shorter.
 const HEAD: usize = 512;
+/// What stands before the date.
+const DATE: &[u8] = b"\r\nDate: ";
 
-/// A 200, and the 304 that goes with it, which stay the same as long as their file does.
+/// A reply that stays the same as long as what it tells does.
 #[derive(Debug)]
 pub(crate) struct Prepared {
-    /// The head of the 200, complete but for the date, and the content that is kept in memory.
+    status: HttpStatus,
+    /// The head, complete but for the date, and the content that is kept in memory.
     bytes: Box<[u8]>,
-    /// Where in it the fields begin, after the status line.
-    fields: usize,
     date: usize,
-    etag: Range<usize>,
-    /// Where the fields end that a 304 has, too (RFC 9110 §15.4.5).
-    validators: usize,
+    /// Where in the head the field belongs that the connection adds.
+    connection: usize,
     /// Where the head ends, empty line included.
     head: usize,
-    last_modified: u64,
     /// The content that is not kept in memory, and its length.
     file: Option<(Arc<File>, u64)>,
     /// The server whose version, name and configuration are in the head.
@@ -38,16 +36,17 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a reply whose content is in memory: `length` bytes that `read` fills in. `fields` are the field lines of the
-    /// representation beside its validators.
+    /// Makes a 200 whose content is in memory: `length` bytes that `read` fills in. `fields` are the field lines of the
+    /// representation, in pieces.
     pub(crate) fn in_memory(
         server: &ServerInfo,
-        validators: &Validators<'_>,
-        fields: &[u8],
+        fields: &[&[u8]],
         length: usize,
         read: impl FnOnce(&mut [u8]) -> io::Result<()>,
     ) -> io::Result<Self> {
-        let (mut prepared, mut bytes) = Self::head(server, validators, fields, length as u64);
+        let mut head = Head::new(server, HttpStatus::OK, fields);
+        head.content_length(length as u64);
+        let (mut prepared, mut bytes) = head.end(server);
         bytes.reserve_exact(length);
         bytes.resize(prepared.head + length, 0);
         read(bytes.get_mut(prepared.head..).unwrap_or_default())?;
@@ -55,72 +54,50 @@ impl Prepared {
         Ok(prepared)
     }
 
-    /// Makes a reply whose content is streamed from `file`.
+    /// Makes a 200 whose content is streamed from `file`.
     pub(crate) fn with_file(
         server: &ServerInfo,
-        validators: &Validators<'_>,
-        fields: &[u8],
+        fields: &[&[u8]],
         file: File,
         length: u64,
     ) -> Self {
-        let (mut prepared, bytes) = Self::head(server, validators, fields, length);
+        let mut head = Head::new(server, HttpStatus::OK, fields);
+        head.content_length(length);
+        let (mut prepared, bytes) = head.end(server);
         prepared.file = Some((Arc::new(file), length));
         prepared.bytes = bytes.into();
         prepared
     }
 
-    /// Makes the head, and all but the bytes of the reply.
-    fn head(
-        server: &ServerInfo,
-        validators: &Validators<'_>,
-        fields: &[u8],
-        length: u64,
-    ) -> (Self, Vec<u8>) {
-        let config = server.config();
-        let mut head = Vec::with_capacity(HEAD);
-        write_status_line(&mut head, server, HttpStatus::OK);
-        let fields_start = head.len();
-        push(
-            &mut head,
-            &["Server: ", server.version_string(), "\r\nDate: "],
-        );
-        let date = head.len();
-        head.extend_from_slice(&[b' '; IMF_LEN]);
-        head.extend_from_slice(b"\r\n");
-        for (name, value) in &config.extra_response_headers {
-            push(&mut head, &[name, ": ", value, "\r\n"]);
-        }
-        head.extend_from_slice(b"Last-Modified: ");
-        head.extend_from_slice(&imf_fixdate(validators.last_modified));
-        head.extend_from_slice(b"\r\nETag: ");
-        let etag = head.len()..head.len() + validators.etag.len();
-        head.extend_from_slice(validators.etag);
-        head.extend_from_slice(b"\r\n");
-        let validators_end = head.len();
-        head.extend_from_slice(fields);
-        push(
-            &mut head,
-            &["Content-Length: ", &length.to_string(), "\r\n\r\n"],
-        );
-        let prepared = Self {
-            bytes: Box::default(),
-            fields: fields_start,
-            date,
-            etag,
-            validators: validators_end,
-            head: head.len(),
-            last_modified: validators.last_modified,
-            file: None,
-            server: server.serial,
-        };
-        (prepared, head)
+    /// Makes the 304 that says that the client has what `fields` describe.
+    pub(crate) fn not_modified(server: &ServerInfo, fields: &[&[u8]]) -> Self {
+        let (mut prepared, bytes) = Head::new(server, HttpStatus::NOT_MODIFIED, fields).end(server);
+        prepared.bytes = bytes.into();
+        prepared
     }
 
-    pub(crate) fn validators(&self) -> Validators<'_> {
-        Validators {
-            etag: self.part(self.etag.clone()),
-            last_modified: self.last_modified,
+    /// Takes over a reply that was written for one connection, all but the field which that would add.
+    pub(crate) fn written(
+        server: &ServerInfo,
+        status: HttpStatus,
+        bytes: &[u8],
+        connection: usize,
+        head: usize,
+    ) -> Self {
+        let date = bytes.windows(DATE.len()).position(|window| window == DATE);
+        Self {
+            status,
+            bytes: bytes.into(),
+            date: date.map_or(bytes.len(), |start| start + DATE.len()),
+            connection,
+            head,
+            file: None,
+            server: server.serial,
         }
+    }
+
+    pub(crate) fn status(&self) -> HttpStatus {
+        self.status
     }
 
     /// Whether it was made for `server`.
@@ -128,41 +105,26 @@ impl Prepared {
         self.server == server.serial
     }
 
-    /// Appends the 200: `connection` is the field line that the connection adds, or nothing. A `silent` one has no content.
+    /// Appends the reply: `connection` is the field line that the connection adds, or nothing. A `silent` one has no content.
     pub(crate) fn append(&self, out: &mut Vec<u8>, clock: &Clock, connection: &[u8], silent: bool) {
         let start = out.len();
-        if connection.is_empty() && !silent {
-            out.extend_from_slice(&self.bytes);
+        let end = if silent { self.head } else { self.bytes.len() };
+        if connection.is_empty() {
+            out.extend_from_slice(self.part(0..end));
         } else {
-            out.extend_from_slice(self.part(0..self.head - b"\r\n".len()));
+            out.extend_from_slice(self.part(0..self.connection));
             out.extend_from_slice(connection);
-            out.extend_from_slice(b"\r\n");
-            if !silent {
-                self.append_content(out);
-            }
+            out.extend_from_slice(self.part(self.connection..end));
         }
-        fill_in(out, start + self.date, clock);
+        let date = start + self.date;
+        if let Some(hole) = out.get_mut(date..date + IMF_LEN) {
+            hole.copy_from_slice(&clock.imf_fixdate);
+        }
     }
 
     /// Appends the content alone, as far as it is in memory.
     pub(crate) fn append_content(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.part(self.head..self.bytes.len()));
-    }
-
-    /// Appends the 304 in place of the 200.
-    pub(crate) fn append_not_modified(
-        &self,
-        out: &mut Vec<u8>,
-        server: &ServerInfo,
-        clock: &Clock,
-        connection: &[u8],
-    ) {
-        write_status_line(out, server, HttpStatus::NOT_MODIFIED);
-        let date = out.len() + self.date - self.fields;
-        out.extend_from_slice(self.part(self.fields..self.validators));
-        out.extend_from_slice(connection);
-        out.extend_from_slice(b"\r\n");
-        fill_in(out, date, clock);
     }
 
     pub(crate) fn content_in_memory(&self) -> usize {
@@ -188,14 +150,64 @@ impl Prepared {
     }
 }
 
-fn fill_in(out: &mut [u8], date: usize, clock: &Clock) {
-    if let Some(hole) = out.get_mut(date..date + IMF_LEN) {
-        hole.copy_from_slice(&clock.imf_fixdate);
+/// A head while it is made.
+struct Head {
+    status: HttpStatus,
+    bytes: Vec<u8>,
+    date: usize,
+}
+
+impl Head {
+    fn new(server: &ServerInfo, status: HttpStatus, fields: &[&[u8]]) -> Self {
+        let mut bytes = Vec::with_capacity(HEAD);
+        write_status_line(&mut bytes, server, status);
+        push(
+            &mut bytes,
+            &[b"Server: ", server.version_string().as_bytes(), DATE],
+        );
+        let date = bytes.len();
+        push(&mut bytes, &[&[b' '; IMF_LEN], b"\r\n"]);
+        for (name, value) in &server.config().extra_response_headers {
+            push(
+                &mut bytes,
+                &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"],
+            );
+        }
+        push(&mut bytes, fields);
+        Self {
+            status,
+            bytes,
+            date,
+        }
+    }
+
+    fn content_length(&mut self, length: u64) {
+        let length = length.to_string();
+        push(
+            &mut self.bytes,
+            &[b"Content-Length: ", length.as_bytes(), b"\r\n"],
+        );
+    }
+
+    /// Closes the head; returns it beside the reply, whose content may be yet to come.
+    fn end(mut self, server: &ServerInfo) -> (Prepared, Vec<u8>) {
+        let connection = self.bytes.len();
+        push(&mut self.bytes, &[b"\r\n"]);
+        let prepared = Prepared {
+            status: self.status,
+            bytes: Box::default(),
+            date: self.date,
+            connection,
+            head: self.bytes.len(),
+            file: None,
+            server: server.serial,
+        };
+        (prepared, self.bytes)
     }
 }
 
-fn push(out: &mut Vec<u8>, pieces: &[&str]) {
+fn push(out: &mut Vec<u8>, pieces: &[&[u8]]) {
     for piece in pieces {
-        out.extend_from_slice(piece.as_bytes());
+        out.extend_from_slice(piece);
     }
 }

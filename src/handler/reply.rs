@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::lines::{connection_field, write_status_line};
+use super::lines::{connection_field, write_defaults, write_status_line};
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
@@ -188,14 +188,27 @@ impl<'a> Reply<'a> {
         self.hand_over(Content::Source(source));
     }
 
-    /// Takes a reply that was made before, as 200 or 304; nothing else may have been begun.
-    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, status: HttpStatus) {
+    /// Takes a reply that was made before; nothing else may have been begun.
+    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>) {
         if self.stage != Stage::Start {
             return self.refuse("a second status line");
         }
         self.stage = Stage::Body;
-        self.status = status;
+        self.status = prepared.status();
         self.content = Content::Prepared(prepared);
+    }
+
+    /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
+    pub(crate) fn take_page(&mut self, server: &ServerInfo) -> Prepared {
+        self.content_length(self.written.len() as u64);
+        let connection = self.out.len() - self.start;
+        self.common_fields(server);
+        let head = self.out.len() - self.start;
+        self.append_written(false);
+        let bytes = self.out.get(self.start..).unwrap_or_default();
+        let prepared = Prepared::written(server, self.status, bytes, connection, head);
+        self.reset();
+        prepared
     }
 
     fn hand_over(&mut self, content: Content) {
@@ -247,7 +260,7 @@ impl<'a> Reply<'a> {
                 }
             }
             Content::Prepared(prepared) => {
-                self.append_prepared(&prepared, silent, request, server, clock, &mut framed);
+                self.append_prepared(&prepared, silent, request, clock, &mut framed);
             }
             Content::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
@@ -268,15 +281,12 @@ impl<'a> Reply<'a> {
         prepared: &Prepared,
         silent: bool,
         request: &Request<'_>,
-        server: &ServerInfo,
         clock: &Clock,
         framed: &mut Framed,
     ) {
         let connection = connection_field(request, framed.keep_alive);
         if request.version == Version::Http09 {
             prepared.append_content(self.out);
-        } else if self.status == HttpStatus::NOT_MODIFIED {
-            prepared.append_not_modified(self.out, server, clock, connection);
         } else {
             prepared.append(self.out, clock, connection, silent);
         }
@@ -399,38 +409,17 @@ impl<'a> Reply<'a> {
             return;
         }
         self.put(&[connection_field(request, framed.keep_alive)]);
-        for (name, value) in &server.config().extra_response_headers {
-            self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-        }
-        let given = self.given_defaults();
-        for (index, (name, value)) in self.defaults.iter().enumerate() {
-            if given & 1 << index == 0 {
-                self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-            }
-        }
-        self.put(&[b"\r\n"]);
+        self.common_fields(server);
         framed.overhead = (self.out.len() - self.start) as u64;
     }
 
-    /// Returns which of the defaults are in the head already, a bit for each.
-    fn given_defaults(&self) -> u32 {
-        let mut given = 0;
-        if self.defaults.is_empty() {
-            return given;
+    /// Writes what every reply of this server has, the defaults, and the empty line.
+    fn common_fields(&mut self, server: &ServerInfo) {
+        for (name, value) in &server.config().extra_response_headers {
+            self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
         }
-        let head = self.out.get(self.start..).unwrap_or_default();
-        for end in memchr::memchr_iter(b'\n', head) {
-            let line = head.get(end + 1..).unwrap_or_default();
-            for (index, (name, _)) in self.defaults.iter().enumerate() {
-                let is_given = line
-                    .split_at_checked(name.len())
-                    .is_some_and(|(start, rest)| {
-                        rest.starts_with(b":") && start.eq_ignore_ascii_case(name.as_bytes())
-                    });
-                given |= u32::from(is_given) << index;
-            }
-        }
-        given
+        write_defaults(self.out, self.start, self.defaults);
+        self.put(&[b"\r\n"]);
     }
 
     pub(crate) fn server_and_date(&mut self, server: &ServerInfo, clock: &Clock) {

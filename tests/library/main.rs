@@ -17,6 +17,7 @@ mod failing_loops;
 mod fairness;
 mod framing;
 mod handlers;
+mod kept_pages;
 mod memory_server;
 mod regression;
 mod running;
