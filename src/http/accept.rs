@@ -32,6 +32,10 @@ pub(crate) fn quality<'a>(accept: impl Iterator<Item = &'a [u8]>, media_type: &s
         best = specificity
             .map(|specificity| (specificity, quality))
             .max(best);
+        // Nothing is more specific, and nothing is wanted more.
+        if best == Some((Specificity::Subtype, MAX_QUALITY)) {
+            break;
+        }
     }
     match best {
         Some((_, quality)) => quality,
