@@ -50,11 +50,9 @@ const SPECIAL: [bool; 256] = {
 /// is that one. `None` where a byte or a segment needs a closer look.
 fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
     let path = target.strip_prefix(b"/")?;
-    let mut previous = b'/';
-    for byte in path {
-        let begins_segment = previous == b'/';
-        previous = *byte;
-        if SPECIAL[usize::from(*byte)] && (begins_segment || !matches!(byte, b'/' | b'.')) {
+    // The slash at the front puts each byte of the target one before that of the path.
+    for (byte, previous) in path.iter().zip(target) {
+        if SPECIAL[usize::from(*byte)] && (*previous == b'/' || !matches!(byte, b'/' | b'.')) {
             return None;
         }
     }

@@ -286,6 +286,8 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         self.follow(answered, request, head, body, close)
     }
 
+    /// What follows from an answer; called by two, of which one is seldom.
+    #[inline(always)]
     fn follow(
         &mut self,
         answered: Answered,

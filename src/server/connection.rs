@@ -365,6 +365,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Everything that was made has left.
+    #[inline(always)]
     fn follow(&mut self, then: Then, unparsed: &[u8]) -> io::Result<()> {
         self.state = match then {
             Then::Parse if unparsed.is_empty() => State::Reading(None),

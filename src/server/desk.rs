@@ -199,6 +199,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     }
 
     /// Notes what an exchange came to, whose reply stands in the outgoing bytes from `start` on.
+    #[inline(always)]
     fn take_in(
         &mut self,
         concluded: Concluded,
@@ -240,6 +241,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     }
 
     /// Logs the replies of the scratch that have left; all that remain where the connection ends (`last`).
+    #[inline]
     pub(crate) fn log_scratch(&mut self, client: Client, last: bool) {
         if !self.log.is_on() {
             return;

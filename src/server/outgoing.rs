@@ -38,6 +38,7 @@ struct LoggedReply {
 
 impl Outgoing {
     /// Takes in a reply that was appended to the buffer from `start` on.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         framed: Framed,
