@@ -1,7 +1,8 @@
 //! The whole way of a request: one turn of a real server in which 64 connections have a request each, or four of them
 //! sixteen. So much comes together under load, and what a turn costs by itself is shared as it is there.
 //!
-//! The clients are sockets of the same thread. What they do lies outside of what is counted, and so does the kernel.
+//! The clients are sockets of the same thread. They ask for the same in the same words, as clients of one kind do; `head/`
+//! has what another head costs. What they do lies outside of what is counted, and so does the kernel.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
