@@ -7,7 +7,7 @@ use super::outgoing::Outgoing;
 use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
 use crate::wire::buffer::Sent;
-use crate::wire::transport::Delivery;
+use crate::wire::delivery::Delivery;
 
 /// Bytes a second that a peer must take, on the average of each `send_timeout`.
 const MIN_SEND_RATE: u64 = 1024;

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod buffer;
+pub(crate) mod delivery;
 pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod spool;

@@ -4,16 +4,14 @@
 
 use std::fs::File;
 use std::io;
-use std::mem::offset_of;
 use std::net::Shutdown;
 use std::time::Duration;
 
 use mio::net::TcpStream;
-use nix::libc::{self, tcp_info};
-use nix::sys::socket::getsockopt;
-use nix::{getsockopt_impl, sockopt_impl};
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags};
+
+use super::delivery::Delivery;
 
 /// One non-blocking, ordered, two-way stream of bytes.
 pub(crate) trait Transport {
@@ -33,41 +31,6 @@ pub(crate) trait Transport {
         None
     }
 }
-
-/// How the bytes that the kernel was given get on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery {
-    /// Bytes that have reached the peer, since the connection began.
-    pub(crate) acked: u64,
-    /// For how long no bytes have left, or no word has come of the peer.
-    pub(crate) stalled: Duration,
-}
-
-impl Delivery {
-    /// Reads the kernel's record (`struct tcp_info`).
-    fn from_record(record: &Record) -> Option<Self> {
-        let milliseconds = |offset| Some(u32::from_ne_bytes(*record.get(offset..)?.first_chunk()?));
-        let sent = milliseconds(offset_of!(tcp_info, tcpi_last_data_sent))?;
-        let heard = milliseconds(offset_of!(tcp_info, tcpi_last_ack_recv))?;
-        let acked = record.get(offset_of!(tcp_info, tcpi_bytes_acked)..)?;
-        Some(Self {
-            acked: u64::from_ne_bytes(*acked.first_chunk()?),
-            stalled: Duration::from_millis(sent.max(heard).into()),
-        })
-    }
-}
-
-/// The start of `struct tcp_info` up to the last field of interest. Every kernel since 4.1 has it; what follows differs.
-type Record = [u8; offset_of!(tcp_info, tcpi_bytes_received)];
-
-sockopt_impl!(
-    /// What the kernel knows of a connection; neither the standard library nor socket2 has a call for it.
-    TcpInfo,
-    GetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_INFO,
-    Record
-);
 
 impl Transport for TcpStream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -104,6 +67,6 @@ impl Transport for TcpStream {
     }
 
     fn delivery(&self) -> Option<Delivery> {
-        Delivery::from_record(&getsockopt(self, TcpInfo).ok()?)
+        Delivery::of(self)
     }
 }

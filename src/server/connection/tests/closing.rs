@@ -7,7 +7,7 @@ use super::handler::{FILE_SIZE, file_of, get, reply, small, statuses};
 use super::script::{Event, Room, Stage};
 use crate::config::{ProtocolVersion, ServerConfig};
 use crate::server::state::Outcome;
-use crate::wire::transport::Delivery;
+use crate::wire::delivery::Delivery;
 
 const ALL: Room = Room::Take(usize::MAX);
 

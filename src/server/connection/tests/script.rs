@@ -17,8 +17,9 @@ use crate::http::date;
 use crate::server::answering::Readable;
 use crate::server::desk::{Client, Desk};
 use crate::server::state::Outcome;
+use crate::wire::delivery::Delivery;
 use crate::wire::share::Share;
-use crate::wire::transport::{Delivery, Transport};
+use crate::wire::transport::Transport;
 
 /// What the peer does, one event each.
 #[derive(Clone, Debug)]
