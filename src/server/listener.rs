@@ -11,7 +11,7 @@ use mio::{Interest, Poll, Token};
 use nix::sys::socket::{getsockopt, setsockopt};
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 use rustix::io::Errno;
-use rustix::net::sockopt::set_tcp_nodelay;
+use rustix::net::sockopt::tcp_nodelay;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config::ServerConfig;
@@ -44,6 +44,9 @@ pub(crate) struct Listener {
     pub(crate) was_paused: bool,
     /// Whether what is accepted has sent its first bytes already.
     pub(crate) is_deferred: bool,
+    /// Whether what is accepted sends without delay already. Sockets that were made elsewhere may have connections in their
+    /// queue by now, which would miss what is set later.
+    is_prompt: bool,
 }
 
 /// What is known about connections that wait to be accepted.
@@ -63,6 +66,7 @@ impl Listener {
     pub(crate) fn new(socket: TcpListener) -> Self {
         Self {
             is_deferred: getsockopt(&socket, DeferAccept).is_ok_and(|seconds| seconds > 0),
+            is_prompt: tcp_nodelay(&socket).unwrap_or(false),
             socket,
             accepting: Accepting::Idle,
             was_paused: false,
@@ -78,6 +82,10 @@ impl Listener {
             match self.socket.accept() {
                 Ok((stream, address)) => {
                     self.was_paused = false;
+                    if !self.is_prompt {
+                        // A failure means that the peer is gone already.
+                        let _ = stream.set_nodelay(true);
+                    }
                     return Ok(Some((stream, canonical(address))));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -122,8 +130,6 @@ impl Endpoint {
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {
             listener.set_nonblocking(true)?;
-            // Every connection has it from its listener, without a system call of its own.
-            set_tcp_nodelay(&listener, true)?;
             let mut socket = TcpListener::from_std(listener);
             poll.registry().register(
                 &mut socket,
@@ -204,6 +210,8 @@ fn listen(
     if address.is_ipv6() {
         socket.set_only_v6(v6_only || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
     }
+    // Every connection has it from its listener, without a system call of its own.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     if config.defer_accept {
         // Where the kernel cannot, it costs what it costs otherwise.
@@ -266,14 +274,20 @@ mod tests {
 
     #[test]
     fn what_is_accepted_sends_without_delay() {
-        let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
-        let listeners = listen_all(&any, &ServerConfig::default()).unwrap();
-        let address = listeners[0].local_addr().unwrap();
-        let mut endpoint = Endpoint::new(listeners).unwrap();
-        let _client = std::net::TcpStream::connect(address).unwrap();
-        let accepted = endpoint.listeners[0].accept().unwrap();
-        let (stream, _) = accepted.expect("the kernel has it");
-        assert!(stream.nodelay().unwrap());
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let own = listen_all(&[any], &ServerConfig::default()).unwrap();
+        let made_elsewhere = vec![std::net::TcpListener::bind(any).unwrap()];
+        for listeners in [own, made_elsewhere] {
+            let address = listeners[0].local_addr().unwrap();
+            let _early = std::net::TcpStream::connect(address).unwrap();
+            let mut endpoint = Endpoint::new(listeners).unwrap();
+            let _late = std::net::TcpStream::connect(address).unwrap();
+            for _ in 0..2 {
+                let accepted = endpoint.listeners[0].accept().unwrap();
+                let (stream, _) = accepted.expect("the kernel has it");
+                assert!(stream.nodelay().unwrap());
+            }
+        }
     }
 
     #[test]
