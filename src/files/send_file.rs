@@ -11,7 +11,9 @@ use super::guess_type::charset;
 use super::kept_file::{KeptFile, SMALL};
 use super::resource::Resource;
 use crate::handler::exchange::Exchange;
-use crate::http::conditional::{Precondition, Validators, evaluate_known, if_range_holds};
+use crate::http::conditional::{
+    Condition, Precondition, Validators, evaluate_known, if_range_holds,
+};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
@@ -92,7 +94,7 @@ fn precondition(exchange: &Exchange<'_>, validators: &Validators<'_>) -> Precond
 
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
 fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: u64) -> RangeSet {
-    if exchange.command() != "GET" {
+    if exchange.command() != "GET" || exchange.condition() == Condition::None {
         return RangeSet::Whole;
     }
     let headers = exchange.headers();

@@ -23,7 +23,8 @@ use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 
 impl SimpleHttpRequestHandler {
-    /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page.
+    /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page. The reply is
+    /// complete then, and takes no more fields.
     ///
     /// # Errors
     /// The disk fails: a 500.

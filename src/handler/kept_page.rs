@@ -28,9 +28,7 @@ impl KeptPage {
             }
         };
         let page = Arc::clone(page);
-        if exchange.is_begun() {
-            exchange.discard();
-        }
+        exchange.discard();
         exchange.send_prepared(page);
     }
 }

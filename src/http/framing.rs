@@ -48,7 +48,11 @@ impl Meaning {
             framing: facts.framing(version)?,
             keep_alive: facts.keep_alive(version),
             expects_continue: facts.expects_continue,
-            condition: facts.condition(),
+            condition: match version {
+                // Its replies have no status to say what came of it.
+                Version::Http09 => Condition::None,
+                _ => facts.condition(),
+            },
             accepts_anything: !facts.is_choosy,
         })
     }

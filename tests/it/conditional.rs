@@ -184,3 +184,23 @@ fn conditions_do_not_hide_errors() {
         }
     }
 }
+
+/// A reply of HTTP/0.9 has no status that could say that there is nothing to come, or only a part.
+#[test]
+fn http_0_9_knows_no_conditions() {
+    let site = site();
+    let server = Server::start(&site);
+    for _ in 0..2 {
+        for field in [
+            "If-None-Match: *",
+            "If-Match: \"other\"",
+            "Range: bytes=0-0",
+        ] {
+            let mut client = server.connect();
+            client.send(format!("GET /hello.txt HTTP/0.9\r\n{field}\r\n\r\n"));
+            let whole = std::fs::metadata(site.at("hello.txt")).unwrap().len();
+            assert_eq!(client.count_to_end(), whole, "{field}");
+        }
+        thread::sleep(SETTLED);
+    }
+}

@@ -137,25 +137,32 @@ fn a_clone_has_pages_of_its_own() {
     }
 }
 
-/// Answers with the files after it has begun to say something else.
-struct Hasty(SimpleHttpRequestHandler);
+/// Answers with the files after it has begun to say something else, or has tried to.
+struct Hasty {
+    files: SimpleHttpRequestHandler,
+    has_status: bool,
+}
 
 impl BaseHttpRequestHandler for Hasty {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        exchange.send_response(HttpStatus::OK);
+        if self.has_status {
+            exchange.send_response(HttpStatus::OK);
+        }
         exchange.send_header("X-Begun", "1");
-        self.0.do_get(exchange)
+        self.files.do_get(exchange)
     }
 }
 
 #[test]
 fn a_404_replaces_what_was_begun() {
-    let (_directory, Files { files, .. }) = files(false);
-    let mut server = MemoryServer::new(Hasty(files));
-    for _ in 0..2 {
-        let reply = server.respond(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
-        let reply = String::from_utf8(reply).unwrap();
-        assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
-        assert!(!reply.contains("X-Begun"), "{reply}");
+    for has_status in [true, false] {
+        let (_directory, Files { files, .. }) = files(false);
+        let mut server = MemoryServer::new(Hasty { files, has_status });
+        for _ in 0..2 {
+            let reply = server.respond(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
+            let reply = String::from_utf8(reply).unwrap();
+            assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
+            assert!(!reply.contains("X-Begun"), "{reply}");
+        }
     }
 }
