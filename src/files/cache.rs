@@ -12,6 +12,7 @@ use lru::LruCache;
 use rustix::fs::Stat;
 
 use super::kept_file::KeptFile;
+use super::kept_listing::KeptListing;
 use super::open::Root;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
@@ -99,6 +100,7 @@ pub(crate) struct Cache {
     missing: (Vec<u8>, Option<u64>),
     /// The page that says so.
     pub(crate) not_found: KeptPage,
+    pub(crate) listing: KeptListing,
 }
 
 impl Cache {
@@ -109,6 +111,7 @@ impl Cache {
             descriptors: 0,
             missing: (Vec::new(), None),
             not_found: KeptPage::default(),
+            listing: KeptListing::default(),
         }
     }
 

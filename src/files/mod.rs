@@ -11,6 +11,7 @@ use std::sync::Arc;
 mod cache;
 mod guess_type;
 mod kept_file;
+mod kept_listing;
 mod list_directory;
 mod open;
 mod overrides;

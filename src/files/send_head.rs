@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use super::SimpleHttpRequestHandler;
 use super::kept_file::KeptFile;
+use super::kept_listing::Wanted;
 use super::list_directory::{Format, Listing, ListingOptions, Order, percent_encode};
 use super::resource::{Kind, Resource};
 use super::translate_path::{clean, translate_path};
@@ -232,21 +233,27 @@ impl SimpleHttpRequestHandler {
             .path()
             .split_once('?')
             .map_or("", |(_, query)| query);
-        let format = Format::negotiate(query, exchange.headers());
-        let root = self.root.clone();
-        let options = ListingOptions {
-            dotfiles: self.dotfiles,
+        let wanted = Wanted {
+            path: path.to_vec(),
+            order: Order::from_query(query),
+            format: Format::negotiate(query, exchange.headers()),
+            options: ListingOptions {
+                dotfiles: self.dotfiles,
+            },
         };
-        let follow = move |path: &[u8]| root.stat(path);
-        let order = Order::from_query(query);
-        let listing = Listing::new(directory.file.into(), path, order, format, options, follow);
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", format.media_type());
-        exchange.send_header("Vary", "Accept");
-        exchange.set_default_fields(format.fields());
-        exchange.end_headers();
-        exchange.stream(Box::new(listing));
-        Ok(())
+        let kept = &mut self.cache.borrow_mut().listing;
+        kept.send(exchange, wanted, |wanted| {
+            let root = self.root.clone();
+            let follow = move |path: &[u8]| root.stat(path);
+            Listing::new(
+                directory.file.into(),
+                &wanted.path,
+                wanted.order,
+                wanted.format,
+                wanted.options,
+                follow,
+            )
+        })
     }
 
     fn send_open_error(&self, exchange: &mut Exchange<'_>, error: &io::Error) -> io::Result<()> {

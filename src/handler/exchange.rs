@@ -235,7 +235,12 @@ impl<'a> Exchange<'a> {
         self.reply.prepared(prepared);
     }
 
-    /// Takes the error page that was begun, to be sent as often as one likes.
+    /// Returns where the page is written that [`take_page`](Self::take_page) takes.
+    pub(crate) fn page(&mut self) -> &mut Vec<u8> {
+        self.reply.page()
+    }
+
+    /// Takes the page that was begun with its head, to be sent as often as one likes.
     pub(crate) fn take_page(&mut self) -> Prepared {
         self.reply.take_page(self.scene.server)
     }
@@ -328,6 +333,11 @@ impl<'a> Exchange<'a> {
 
     pub(crate) fn clock(&self) -> &'a Clock {
         self.scene.clock
+    }
+
+    /// Whether the handler has neither begun a reply nor tried to.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.reply.is_untouched()
     }
 
     pub(crate) fn is_begun(&self) -> bool {

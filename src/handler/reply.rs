@@ -104,6 +104,10 @@ impl<'a> Reply<'a> {
         }
     }
 
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.stage == Stage::Start && self.misuse.is_none()
+    }
+
     pub(crate) fn is_begun(&self) -> bool {
         self.stage != Stage::Start
     }

@@ -1,7 +1,7 @@
-//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes.
+//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes. A listing is made once a turn.
 
-use std::io;
 use std::time::UNIX_EPOCH;
+use std::{fs, io};
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ProtocolVersion, ServerConfig,
@@ -164,5 +164,71 @@ fn a_404_replaces_what_was_begun() {
             assert!(reply.starts_with("HTTP/1.1 404 Not Found\r\n"), "{reply}");
             assert!(!reply.contains("X-Begun"), "{reply}");
         }
+    }
+}
+
+/// Every listing of a directory, each asked for twice in one turn.
+fn listings() -> Vec<String> {
+    let mut requests = Vec::new();
+    for target in ["/", "/?sort=size", "/?order=desc", "/sub/"] {
+        for accept in ["", "Accept: application/json\r\n"] {
+            for method in ["GET", "HEAD"] {
+                let request = format!("{method} {target} HTTP/1.1\r\nHost: h\r\n{accept}\r\n");
+                requests.extend([request.clone(), request]);
+            }
+        }
+    }
+    requests
+}
+
+#[test]
+fn a_listing_is_the_same_whoever_asked_before_in_its_turn() {
+    for config in configs() {
+        let (directory, Files { files, .. }) = files(false);
+        fs::create_dir(directory.path().join("sub")).unwrap();
+        for name in ["a", "b.txt", "sub/c"] {
+            fs::write(directory.path().join(name), name.repeat(9)).unwrap();
+        }
+        let server = || MemoryServer::with_config(files.clone(), config.clone()).at(UNIX_EPOCH);
+        if config.protocol_version == ProtocolVersion::Http11 {
+            let alone: Vec<_> = listings()
+                .iter()
+                .flat_map(|request| server().respond(request.as_bytes()))
+                .collect();
+            let together = server().respond(listings().concat().as_bytes());
+            assert_eq!(
+                String::from_utf8_lossy(&together),
+                String::from_utf8_lossy(&alone)
+            );
+        }
+        let mut server = server();
+        for (number, request) in listings().iter().enumerate() {
+            if request.starts_with("GET /") {
+                let name = format!("new-{number}.");
+                fs::write(directory.path().join(&name), "").unwrap();
+                let reply = server.respond(request.as_bytes());
+                let reply = String::from_utf8(reply).unwrap();
+                assert_eq!(
+                    reply.contains(&name),
+                    !request.contains("/sub/"),
+                    "{request}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_handler_says_before_a_listing_is_in_nobody_elses() {
+    let (directory, Files { files, .. }) = files(false);
+    fs::write(directory.path().join("a"), "").unwrap();
+    for has_status in [true, false] {
+        let files = files.clone();
+        let mut server = MemoryServer::new(Hasty { files, has_status });
+        let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+        let replies = server.respond(request.repeat(2).as_bytes());
+        let replies = String::from_utf8(replies).unwrap();
+        assert!(replies.starts_with("HTTP/1.1 500 "), "{replies}");
+        assert!(!replies.contains("X-Begun"), "{replies}");
     }
 }

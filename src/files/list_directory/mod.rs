@@ -61,7 +61,7 @@ fn is_plain(name: &[u8]) -> bool {
 }
 
 /// What a listing shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ListingOptions {
     /// Whether names that begin with a dot are shown; `.well-known` always is.
     pub(crate) dotfiles: bool,
