@@ -181,6 +181,22 @@ fn logged() -> Box<dyn Case> {
     Box::new(turn.asked(&bytes("GET /1k.html", WRK), "200"))
 }
 
+/// Makes each listing anew: it is never the one that was made last.
+struct Fickle(SimpleHttpRequestHandler);
+
+impl BaseHttpRequestHandler for Fickle {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.0.dotfiles = !self.0.dotfiles;
+        self.0.do_get(exchange)
+    }
+}
+
+fn list(target: &str, fields: &str) -> Box<dyn Case> {
+    let handler = Fickle(SimpleHttpRequestHandler::new(site()).unwrap());
+    let turn = Turn::new(handler, LogFormat::None, REQUESTS);
+    Box::new(turn.asked(&bytes(&format!("GET {target}"), fields), "200"))
+}
+
 struct Echo;
 
 impl BaseHttpRequestHandler for Echo {
@@ -224,8 +240,9 @@ cases! {
     not_found => get("/nothing", WRK, "404");
     not_found_browser => get("/nothing", BROWSER, "404");
     redirect => get("/list", WRK, "301");
-    listing => get("/list/", BROWSER, "200");
-    listing_json => get("/list/?format=json", WRK, "200");
+    listing => list("/list/", BROWSER);
+    listing_json => list("/list/?format=json", WRK);
+    listing_shared => get("/list/", BROWSER, "200");
     hello => handler(&bytes("GET /", WRK));
     echo => post("Content-Length: 1024\r\n", &[b'x'; 1024]);
     echo_chunked => post("Transfer-Encoding: chunked\r\n", &[b"400\r\n", [b'x'; 1024].as_slice(), b"\r\n0\r\n\r\n"].concat());

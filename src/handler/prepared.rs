@@ -80,15 +80,15 @@ impl Prepared {
     pub(crate) fn written(
         server: &ServerInfo,
         status: HttpStatus,
-        bytes: &[u8],
+        bytes: Vec<u8>,
         connection: usize,
         head: usize,
     ) -> Self {
         let date = bytes.windows(DATE.len()).position(|window| window == DATE);
         Self {
             status,
-            bytes: bytes.into(),
             date: date.map_or(bytes.len(), |start| start + DATE.len()),
+            bytes: bytes.into(),
             connection,
             head,
             file: None,

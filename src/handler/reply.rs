@@ -208,8 +208,8 @@ impl<'a> Reply<'a> {
         let connection = self.out.len() - self.start;
         self.common_fields(server);
         let head = self.out.len() - self.start;
-        self.append_written(false);
-        let bytes = self.out.get(self.start..).unwrap_or_default();
+        let written = self.out.get(self.start..).unwrap_or_default();
+        let bytes = [written, self.written].concat();
         let prepared = Prepared::written(server, self.status, bytes, connection, head);
         self.reset();
         prepared
