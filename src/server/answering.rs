@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use super::desk::{Answered, Client, Desk};
+use super::timers::is_progress;
 use crate::config::{ProtocolVersion, ServerConfig};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::deferred::Promise;
@@ -98,7 +99,7 @@ pub(crate) struct UnfinishedRequest {
 }
 
 impl UnfinishedRequest {
-    /// Whether as much has come as must, since this was last asked: a slow drip is no progress.
+    /// Whether as much has come as must, since this was last asked.
     pub(crate) fn keeps_pace(&mut self, now: Instant, config: &ServerConfig) -> bool {
         let (then, had) = self.checked;
         let elapsed = now.saturating_duration_since(then);
@@ -107,8 +108,7 @@ impl UnfinishedRequest {
             return true;
         }
         self.checked = (now, self.length);
-        let expected = elapsed.as_millis() * u128::from(config.min_body_rate) / 1000;
-        u128::from(self.length - had) >= expected.max(1)
+        is_progress(self.length - had, config.min_body_rate, elapsed)
     }
 }
 

@@ -4,6 +4,7 @@
 
 use super::answering::{PromisedReply, Then, UnfinishedRequest};
 use super::outgoing::Outgoing;
+use super::timers::is_progress;
 use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
 use crate::wire::buffer::Sent;
@@ -55,10 +56,11 @@ impl Unsent {
         match self.acked.replace(delivery.acked) {
             // Bytes were still on their way when the deadline was set.
             None => delivery.stalled < timeout - timeout / 16,
-            Some(before) => {
-                let expected = timeout.as_millis() * u128::from(MIN_SEND_RATE) / 1000;
-                u128::from(delivery.acked.saturating_sub(before)) >= expected.max(1)
-            }
+            Some(before) => is_progress(
+                delivery.acked.saturating_sub(before),
+                MIN_SEND_RATE,
+                timeout,
+            ),
         }
     }
 }

@@ -7,6 +7,12 @@ use std::time::{Duration, Instant};
 
 use crate::config::ServerConfig;
 
+/// Whether `bytes` in `time` are progress: `rate` in a second, and one at least. A slow drip is none.
+pub(crate) fn is_progress(bytes: u64, rate: u64, time: Duration) -> bool {
+    let expected = time.as_millis() * u128::from(rate) / 1000;
+    u128::from(bytes) >= expected.max(1)
+}
+
 /// What a connection is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timeout {
