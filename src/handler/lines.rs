@@ -15,15 +15,23 @@ pub(crate) fn connection_field(request: &Request<'_>, keep_alive: bool) -> &'sta
 
 pub(crate) fn write_status_line(out: &mut Vec<u8>, server: &ServerInfo, status: HttpStatus) {
     let version = server.config().protocol_version.name();
-    for piece in [
-        version.as_bytes(),
-        b" ",
-        &decimal3(status.code()),
-        b" ",
-        status.phrase().as_bytes(),
-        b"\r\n",
-    ] {
-        out.extend_from_slice(piece);
+    push(
+        out,
+        &[
+            version.as_bytes(),
+            b" ",
+            &decimal3(status.code()),
+            b" ",
+            status.phrase().as_bytes(),
+            b"\r\n",
+        ],
+    );
+}
+
+/// Writes the fields that the configuration adds to every reply.
+pub(crate) fn write_extra_fields(out: &mut Vec<u8>, server: &ServerInfo) {
+    for (name, value) in &server.config().extra_response_headers {
+        write_field(out, name, value);
     }
 }
 
@@ -39,9 +47,7 @@ pub(crate) fn write_defaults(
     let given = given_defaults(out.get(start..).unwrap_or_default(), defaults);
     for (index, (name, value)) in defaults.iter().enumerate() {
         if given & 1 << index == 0 {
-            for piece in [name, ": ", value, "\r\n"] {
-                out.extend_from_slice(piece.as_bytes());
-            }
+            write_field(out, name, value);
         }
     }
 }
@@ -61,6 +67,17 @@ fn given_defaults(head: &[u8], defaults: &[(&'static str, &'static str)]) -> u32
         }
     }
     given
+}
+
+fn write_field(out: &mut Vec<u8>, name: &str, value: &str) {
+    push(out, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+}
+
+/// Appends `pieces` as they are.
+pub(crate) fn push(out: &mut Vec<u8>, pieces: &[&[u8]]) {
+    for piece in pieces {
+        out.extend_from_slice(piece);
+    }
 }
 
 fn decimal3(code: u16) -> [u8; 3] {

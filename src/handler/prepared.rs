@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::lines::write_status_line;
+use super::lines::{push, write_extra_fields, write_status_line};
 use super::server_info::ServerInfo;
 use crate::http::date::IMF_LEN;
 use crate::http::status::HttpStatus;
@@ -167,12 +167,7 @@ impl Head {
         );
         let date = bytes.len();
         push(&mut bytes, &[&[b' '; IMF_LEN], b"\r\n"]);
-        for (name, value) in &server.config().extra_response_headers {
-            push(
-                &mut bytes,
-                &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"],
-            );
-        }
+        write_extra_fields(&mut bytes, server);
         push(&mut bytes, fields);
         Self {
             status,
@@ -203,11 +198,5 @@ impl Head {
             server: server.serial,
         };
         (prepared, self.bytes)
-    }
-}
-
-fn push(out: &mut Vec<u8>, pieces: &[&[u8]]) {
-    for piece in pieces {
-        out.extend_from_slice(piece);
     }
 }

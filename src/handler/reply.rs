@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::lines::{connection_field, write_defaults, write_status_line};
+use super::lines::{connection_field, push, write_defaults, write_extra_fields, write_status_line};
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
@@ -224,9 +224,7 @@ impl<'a> Reply<'a> {
     }
 
     fn put(&mut self, pieces: &[&[u8]]) {
-        for piece in pieces {
-            self.out.extend_from_slice(piece);
-        }
+        push(self.out, pieces);
     }
 
     /// Frames the reply: `Content-Length` where the length is known, else chunked, else the end of the connection
@@ -419,9 +417,7 @@ impl<'a> Reply<'a> {
 
     /// Writes what every reply of this server has, the defaults, and the empty line.
     fn common_fields(&mut self, server: &ServerInfo) {
-        for (name, value) in &server.config().extra_response_headers {
-            self.put(&[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
-        }
+        write_extra_fields(self.out, server);
         write_defaults(self.out, self.start, self.defaults);
         self.put(&[b"\r\n"]);
     }
