@@ -10,7 +10,7 @@ use crate::http::status::HttpStatus;
 use crate::wire::source::{Fill, Source};
 
 /// What a listing depends on, beside the directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     pub(crate) path: Vec<u8>,
     pub(crate) order: Order,

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::request::Field;
 
 /// Where a field stands in the bytes of its head.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct FieldSpan {
     name: Range<usize>,
     value: Range<usize>,
