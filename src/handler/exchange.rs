@@ -222,7 +222,7 @@ impl<'a> Exchange<'a> {
     ///
     /// A file that shrinks meanwhile ends the connection; it never breaks the framing.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
-        self.reply.file(Arc::new(file), range);
+        self.reply.file(Arc::new(file.into()), range);
     }
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.

@@ -12,6 +12,7 @@ use super::lines::{push, write_extra_fields, write_status_line};
 use super::server_info::ServerInfo;
 use crate::http::date::IMF_LEN;
 use crate::http::status::HttpStatus;
+use crate::wire::stretch::SharedFile;
 
 /// Most heads are shorter.
 const HEAD: usize = 512;
@@ -30,7 +31,7 @@ pub(crate) struct Prepared {
     /// Where the head ends, empty line included.
     head: usize,
     /// The content that is not kept in memory, and its length.
-    file: Option<(Arc<File>, u64)>,
+    file: Option<(Arc<SharedFile>, u64)>,
     /// The server whose version, name and configuration are in the head.
     server: u64,
 }
@@ -64,7 +65,7 @@ impl Prepared {
         let mut head = Head::new(server, HttpStatus::OK, fields);
         head.content_length(length);
         let (mut prepared, bytes) = head.end(server);
-        prepared.file = Some((Arc::new(file), length));
+        prepared.file = Some((Arc::new(file.into()), length));
         prepared.bytes = bytes.into();
         prepared
     }
@@ -132,7 +133,7 @@ impl Prepared {
     }
 
     /// The content that is not in memory, and its length.
-    pub(crate) fn file(&self) -> Option<(Arc<File>, u64)> {
+    pub(crate) fn file(&self) -> Option<(Arc<SharedFile>, u64)> {
         self.file.clone()
     }
 

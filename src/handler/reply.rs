@@ -20,7 +20,7 @@ use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
 use crate::wire::source::{Fill, Source, pull};
-use crate::wire::stretch::read_exact_now;
+use crate::wire::stretch::{SharedFile, read_exact_now};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
 const INLINE_FILE: usize = 32 * 1024;
@@ -37,8 +37,14 @@ enum Stage {
 #[derive(Debug)]
 enum Content {
     Written,
-    File { file: Arc<File>, range: Range<u64> },
-    Parts { file: File, parts: VecDeque<Part> },
+    File {
+        file: Arc<SharedFile>,
+        range: Range<u64>,
+    },
+    Parts {
+        file: File,
+        parts: VecDeque<Part>,
+    },
     Source(Box<dyn Source>),
     Prepared(Arc<Prepared>),
 }
@@ -179,7 +185,7 @@ impl<'a> Reply<'a> {
         self.written
     }
 
-    pub(crate) fn file(&mut self, file: Arc<File>, range: Range<u64>) {
+    pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
         let range = range.start..range.end.max(range.start);
         self.hand_over(Content::File { file, range });
     }
@@ -305,13 +311,13 @@ impl<'a> Reply<'a> {
     }
 
     /// Appends the file where it is small, and in memory; else it stays to be streamed.
-    fn inline_file(&mut self, file: Arc<File>, range: Range<u64>) -> io::Result<Body> {
+    fn inline_file(&mut self, file: Arc<SharedFile>, range: Range<u64>) -> io::Result<Body> {
         match usize::try_from(range.end - range.start) {
             Ok(length) if length <= INLINE_FILE => {
                 let start = self.out.len();
                 self.out.resize(start + length, 0);
                 let room = self.out.get_mut(start..).unwrap_or_default();
-                if read_exact_now(&file, room, range.start)? {
+                if read_exact_now(&file.file, room, range.start)? {
                     return Ok(Body::Empty);
                 }
                 self.out.truncate(start);

@@ -106,7 +106,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),
             disk: Disk::new(desk.server.config().read_ahead),
-            budget: Budget::new(desk.server.config()),
+            budget: Budget::new(desk.server.config(), desk.clock.turn),
             turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
             has_more_events: false,
@@ -141,7 +141,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         self.desk.clock.read();
         self.count_turn(began);
-        self.budget = Budget::new(self.desk.server.config());
+        self.budget = Budget::new(self.desk.server.config(), self.desk.clock.turn);
         self.take_events();
         self.serve_queue();
         self.expire_deadlines(began);

@@ -108,7 +108,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         self.desk.clock.begin_turn();
         self.desk.hook(address, |handler| handler.setup(address));
         loop {
-            let mut share = Share::of(self.desk.server.config());
+            let mut share = Share::of(self.desk.server.config(), self.desk.clock.turn);
             let outcome = connection.advance(
                 Readable::ToEnd,
                 &mut share,

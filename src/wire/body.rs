@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::buffer::{Buffer, Sent};
 use super::share::Share;
 use super::source::{Fill, Source, pull};
-use super::stretch::Stretch;
+use super::stretch::{SharedFile, Stretch};
 use super::transport::Transport;
 use crate::http::chunked;
 
@@ -22,7 +22,7 @@ pub(crate) enum Body {
     #[default]
     Empty,
     File {
-        file: Arc<File>,
+        file: Arc<SharedFile>,
         stretch: Stretch,
     },
     Parts(Box<Parts>),
@@ -87,7 +87,7 @@ fn another_length() -> io::Error {
 }
 
 impl Body {
-    pub(crate) fn file(file: Arc<File>, range: Range<u64>) -> Self {
+    pub(crate) fn file(file: Arc<SharedFile>, range: Range<u64>) -> Self {
         let stretch = range.into();
         Self::File { file, stretch }
     }
@@ -134,7 +134,12 @@ impl Body {
         let sent = match self {
             Self::Empty => return Ok(Sent::All),
             _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
-            Self::File { file, stretch } => send_stretch(file, stretch, transport, share, counted),
+            Self::File { file, stretch } => {
+                let before = stretch.left();
+                let sent = stretch.send_shared(file, transport, share);
+                *counted += before - stretch.left();
+                sent
+            }
             Self::Parts(body) => body.send(transport, share, counted),
             Self::Source(body) => body.send(transport, share, counted),
         };

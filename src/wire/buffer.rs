@@ -194,6 +194,7 @@ mod tests {
             requests: 0,
             whole: true,
             cold: Cold::Read,
+            turn: 0,
         };
         let mut buffer = Buffer::from(b"hello".to_vec());
         let mut send = |share: &mut Share, takes: &[Option<usize>]| {

@@ -12,6 +12,8 @@ pub(crate) struct Share {
     /// Whether only a body that fits in as a whole is begun.
     pub(crate) whole: bool,
     pub(crate) cold: Cold,
+    /// The turn that it is a share of, by number.
+    pub(crate) turn: u64,
 }
 
 /// What is done about a file that is not in memory.
@@ -27,12 +29,13 @@ pub(crate) enum Cold {
 
 impl Share {
     /// All that a turn has.
-    pub(crate) fn of(config: &ServerConfig) -> Self {
+    pub(crate) fn of(config: &ServerConfig, turn: u64) -> Self {
         Self {
             bytes: config.turn_bytes.max(1),
             requests: config.turn_requests.max(1),
             whole: false,
             cold: Cold::Read,
+            turn,
         }
     }
 }

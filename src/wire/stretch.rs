@@ -8,6 +8,7 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
@@ -19,11 +20,26 @@ use super::transport::Transport;
 /// So much is asked about, and read ahead, at once.
 const WINDOW: u64 = 1024 * 1024;
 /// One byte in so many is asked about: the kernel reads ahead in larger pieces.
-const STEP: usize = 256 * 1024;
+const STEP: usize = 512 * 1024;
 /// Attempts, about a millisecond each, until the kernel is asked again to read ahead.
 const AGAIN: u32 = 100;
 /// Attempts until the file is read all the same.
 const PATIENCE: u32 = 2000;
+
+/// A file of which many replies may be on their way at the same time.
+#[derive(Debug)]
+pub(crate) struct SharedFile {
+    pub(crate) file: File,
+    /// The turn in which its first window was found in memory: nobody else in that turn asks again.
+    warm: AtomicU64,
+}
+
+impl From<File> for SharedFile {
+    fn from(file: File) -> Self {
+        let warm = AtomicU64::new(u64::MAX);
+        Self { file, warm }
+    }
+}
 
 #[derive(Debug)]
 pub(crate) struct Stretch {
@@ -88,6 +104,27 @@ impl Stretch {
             }
         }
         Ok(Sent::All)
+    }
+
+    /// The same with a file that others send, too: what one of them has found in this turn, all know.
+    ///
+    /// # Errors
+    /// As of [`send`](Self::send).
+    pub(crate) fn send_shared(
+        &mut self,
+        shared: &SharedFile,
+        transport: &mut impl Transport,
+        share: &mut Share,
+    ) -> io::Result<Sent> {
+        let begins = self.range.start == 0;
+        if begins && shared.warm.load(Ordering::Relaxed) == share.turn {
+            self.warm = self.range.end.min(WINDOW);
+        }
+        let sent = self.send(&shared.file, transport, share);
+        if begins && self.warm > 0 {
+            shared.warm.store(share.turn, Ordering::Relaxed);
+        }
+        sent
     }
 
     /// Says whether the next bytes can be sent without the disk; asks for them where they cannot, and `cold` allows it.
@@ -204,6 +241,7 @@ mod tests {
             requests: 0,
             whole: false,
             cold,
+            turn: 0,
         }
     }
 
@@ -302,6 +340,33 @@ mod tests {
             }
         }
         assert!(sink.0 == content);
+    }
+
+    #[test]
+    fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
+        let content = bytes(200_000);
+        let Some(file) = cold_file(&content) else {
+            return;
+        };
+        let shared = SharedFile::from(file);
+        let send = |turn, cold| {
+            let mut sink = Sink(Vec::new());
+            let mut share = Share {
+                turn,
+                ..share(cold)
+            };
+            let mut stretch = Stretch::from(0..content.len() as u64);
+            stretch.send_shared(&shared, &mut sink, &mut share).unwrap()
+        };
+        let is_asked = |turn| {
+            chill(&shared.file);
+            send(turn, Cold::Wait) == Sent::Cold
+        };
+        assert!((0..1000).any(|_| is_asked(7)));
+        shared.file.read_at(&mut vec![0; content.len()], 0).unwrap();
+        assert_eq!(send(7, Cold::Wait), Sent::All);
+        assert!((0..1000).all(|_| !is_asked(7)));
+        assert!((0..1000).any(|_| is_asked(8)));
     }
 
     #[test]

@@ -29,12 +29,13 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    pub(super) fn new(config: &ServerConfig) -> Self {
+    pub(super) fn new(config: &ServerConfig, turn: u64) -> Self {
         let share = Share {
             bytes: config.turn_bytes / 2,
             requests: 0,
             whole: true,
             cold: Cold::Read,
+            turn,
         };
         Self {
             share,
@@ -106,6 +107,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 requests: self.turn_requests,
                 whole: false,
                 cold: self.disk.allows(),
+                turn: self.desk.clock.turn,
             };
             let outcome = slot.connection.advance(
                 Readable::No,

@@ -61,6 +61,7 @@ fn share(bytes: usize) -> Share {
         requests: 0,
         whole: false,
         cold: Cold::Read,
+        turn: 0,
     }
 }
 
@@ -120,7 +121,7 @@ fn a_file_is_sent_within_its_budget() {
     let Body::Parts(body) = parts() else {
         panic!("no parts");
     };
-    let mut body = Body::file(Arc::new(body.file), 2..9);
+    let mut body = Body::file(Arc::new(body.file.into()), 2..9);
     let (mut transport, mut four, mut counted) = (slow(20), share(4), 0);
     let mut send = |share: &mut Share| body.send(&mut transport, share, &mut counted).unwrap();
     assert_eq!((send(&mut four), four.bytes), (Sent::Yield, 0));
