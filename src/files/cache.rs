@@ -11,6 +11,7 @@ use std::time::Duration;
 use lru::LruCache;
 use rustix::fs::Stat;
 
+use super::checks::{Check, Checks};
 use super::kept_file::KeptFile;
 use super::kept_listing::KeptListing;
 use super::open::Root;
@@ -23,7 +24,7 @@ const SETTLED: Duration = Duration::from_millis(40);
 /// The same where the stamps have whole seconds only.
 const SETTLED_SECONDS: Duration = Duration::from_secs(3);
 /// What an entry costs beside its bytes, with what the allocator adds: 70,000 files of one byte were measured.
-const ENTRY: usize = 640;
+const ENTRY: usize = 720;
 /// More entries than this are never kept, however small they are.
 const MAX_ENTRIES: usize = 64 * 1024;
 
@@ -52,7 +53,7 @@ impl From<&Stat> for Identity {
 
 impl Identity {
     /// Whether any further change after `now` (since 1970) would show.
-    fn is_settled(&self, now: Duration) -> bool {
+    pub(super) fn is_settled(&self, now: Duration) -> bool {
         [self.modified, self.changed]
             .iter()
             .all(|stamp| since_1970(*stamp).saturating_add(self.tick()) < now)
@@ -83,6 +84,7 @@ struct Entry {
     /// The turn in which it was last found to be true.
     turn: u64,
     file: Arc<KeptFile>,
+    check: Check,
 }
 
 impl Entry {
@@ -96,6 +98,7 @@ pub(crate) struct Cache {
     entries: LruCache<Box<[u8]>, Entry>,
     bytes: usize,
     descriptors: usize,
+    checks: Checks,
     /// The path where nothing was found last, and the turn in which that was so.
     missing: (Vec<u8>, Option<u64>),
     /// The page that says so.
@@ -109,26 +112,44 @@ impl Cache {
             entries: LruCache::unbounded(),
             bytes: 0,
             descriptors: 0,
+            checks: Checks::default(),
             missing: (Vec::new(), None),
             not_found: KeptPage::default(),
             listing: KeptListing::default(),
         }
     }
 
-    /// Returns what was kept of the file at `path`, if it is true in this `turn`.
-    pub(crate) fn get(&mut self, path: &[u8], turn: u64, root: &Root) -> Option<Arc<KeptFile>> {
+    /// Returns what was kept of the file at `path`, if it is true in this turn; at most `descriptors` are held to find that out.
+    pub(crate) fn get(
+        &mut self,
+        path: &[u8],
+        clock: &Clock,
+        root: &Root,
+        descriptors: usize,
+    ) -> Option<Arc<KeptFile>> {
         let entry = self.entries.get_mut(path)?;
-        if entry.turn != turn {
-            let is_true = root
-                .stat_by_name(path)
-                .is_ok_and(|stat| Identity::from(&stat) == entry.identity);
-            if !is_true {
+        if entry.turn != clock.turn {
+            let (identity, check) = (entry.identity, &mut entry.check);
+            let checks = &mut self.checks;
+            if !checks.is_true(path, identity, check, clock, root, descriptors) {
                 self.remove(path);
                 return None;
             }
-            entry.turn = turn;
+            entry.turn = clock.turn;
         }
         Some(Arc::clone(&entry.file))
+    }
+
+    /// Closes the descriptors that files are checked by.
+    pub(crate) fn let_go(&mut self) {
+        if self.checks.held() == 0 {
+            return;
+        }
+        for (_, entry) in self.entries.iter_mut() {
+            if let Check::Descriptor(_) = entry.check {
+                entry.check = Check::Name;
+            }
+        }
     }
 
     /// Whether nothing was found at `path` in this `turn`.
@@ -153,10 +174,16 @@ impl Cache {
         clock: &Clock,
         config: &ServerConfig,
     ) {
+        let check = if file.whole.holds_descriptor() {
+            Check::NameAlone
+        } else {
+            Check::Name
+        };
         let entry = Entry {
             identity,
             turn: clock.turn,
             file: Arc::new(file),
+            check,
         };
         let cost = entry.cost(path);
         if cost > config.cache_bytes / 8 || !identity.is_settled(clock.since_1970) {
@@ -250,8 +277,12 @@ mod tests {
 
         /// Whether `name` is kept, so many `turns` later.
         fn has(&self, cache: &mut Cache, name: &str, turns: u64) -> bool {
+            let clock = Clock {
+                turn: self.clock.turn + turns,
+                ..self.clock.clone()
+            };
             cache
-                .get(name.as_bytes(), self.clock.turn + turns, &self.root)
+                .get(name.as_bytes(), &clock, &self.root, 100)
                 .is_some()
         }
     }

@@ -4,11 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod cache;
+mod checks;
 mod guess_type;
 mod kept_file;
 mod kept_listing;
@@ -59,6 +61,8 @@ pub struct SimpleHttpRequestHandler {
     pub dotfiles: bool,
     overrides: Overrides,
     cache: RefCell<Cache>,
+    /// Connections that this handler was told of and that have not ended.
+    connections: usize,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
@@ -122,6 +126,7 @@ impl SimpleHttpRequestHandler {
             dotfiles: false,
             overrides: Overrides::default(),
             cache: RefCell::new(Cache::new()),
+            connections: 0,
             path: Vec::new(),
         })
     }
@@ -164,6 +169,18 @@ impl SimpleHttpRequestHandler {
 impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
         false
+    }
+
+    fn setup(&mut self, _client_address: SocketAddr) {
+        self.connections += 1;
+    }
+
+    fn finish(&mut self, _client_address: SocketAddr) {
+        self.connections = self.connections.saturating_sub(1);
+        // Nothing is busy, nor kept from being freed, by a server that nobody talks to.
+        if self.connections == 0 {
+            self.cache.borrow_mut().let_go();
+        }
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

@@ -84,15 +84,17 @@ impl Root {
 
     /// Tells what `path` is without opening it: only for comparing it with what was opened from there before.
     pub(crate) fn stat_by_name(&self, path: &[u8]) -> io::Result<Stat> {
-        Ok(statat(&self.directory, path, AtFlags::empty())?)
+        Ok(statat(&self.directory, or_itself(path), AtFlags::empty())?)
+    }
+
+    /// Returns what stands for the last name of `path`, a symbolic link included: only for comparing it, too.
+    pub(crate) fn name(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(openat(&self.directory, path, flags, Mode::empty())?)
     }
 
     fn open_below(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-        let path = if path.is_empty() {
-            b".".as_slice()
-        } else {
-            path
-        };
+        let path = or_itself(path);
         let opened = match self.resolver {
             Resolver::Beneath => self.beneath(path, flags),
             Resolver::NoFollow => self.no_follow(path, flags),
@@ -129,6 +131,11 @@ impl Root {
         }
         directory.ok_or(Errno::NOENT)
     }
+}
+
+/// The empty path is the directory itself.
+fn or_itself(path: &[u8]) -> &[u8] {
+    if path.is_empty() { b"." } else { path }
 }
 
 #[cfg(test)]

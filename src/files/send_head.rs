@@ -157,10 +157,11 @@ impl SimpleHttpRequestHandler {
         if as_directory {
             push_segment(path, self.index_pages.first()?);
         }
+        let descriptors = exchange.server().config().check_descriptors;
         let kept = self
             .cache
             .borrow_mut()
-            .get(path, exchange.clock().turn, &self.root);
+            .get(path, exchange.clock(), &self.root, descriptors);
         path.truncate(length);
         // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
         let now = exchange.clock().unix;

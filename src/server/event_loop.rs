@@ -27,7 +27,7 @@ use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
 
-mod accept;
+pub(super) mod accept;
 mod serving;
 
 use serving::Budget;
@@ -98,10 +98,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             events: Events::with_capacity(EVENTS),
             listeners: endpoint.listeners,
             connections: Slab::new(),
-            max_connections: accept::connections_allowed(
-                desk.server.config().max_connections,
-                handle.loops(),
-            ),
+            max_connections: accept::connections_allowed(desk.server.config(), handle.loops()),
             addresses: Addresses::new(desk.server.config(), handle.loops()),
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),

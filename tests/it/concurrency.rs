@@ -2,24 +2,11 @@
 
 use std::fs;
 use std::io::Write;
-use std::process::Stdio;
 
-use crate::support::{Client, Server, Site, command, get};
+use crate::support::{Client, Server, Site, get, short_of_descriptors};
 
 fn connect_many(server: &Server, count: usize) -> Vec<Client> {
     (0..count).map(|_| server.connect()).collect()
-}
-
-/// A server that may open 40 descriptors.
-fn short_of_descriptors(site: &Site) -> Server {
-    let root = site.root();
-    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
-    let mut shell = std::process::Command::new("sh");
-    shell
-        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
-        .stdin(Stdio::null());
-    shell.arg(served.get_program()).args(served.get_args());
-    Server::spawn(shell)
 }
 
 #[test]

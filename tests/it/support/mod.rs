@@ -9,7 +9,9 @@ mod site;
 pub(crate) use client::{Client, get, request};
 pub(crate) use json::Json;
 pub(crate) use reply::Reply;
-pub(crate) use server::{Server, command, run, run_command, unprivileged, without_warnings};
+pub(crate) use server::{
+    Server, command, run, run_command, short_of_descriptors, unprivileged, without_warnings,
+};
 pub(crate) use site::{HOSTILE, Site, encode};
 
 use std::thread::sleep;

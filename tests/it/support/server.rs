@@ -70,6 +70,18 @@ pub(crate) fn run_command(mut command: Command) -> Output {
     child.wait_with_output().unwrap()
 }
 
+/// A server that may open 40 descriptors.
+pub(crate) fn short_of_descriptors(site: &Site) -> Server {
+    let root = site.root();
+    let served = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", "ulimit -n 40; exec \"$0\" \"$@\""])
+        .stdin(Stdio::null());
+    shell.arg(served.get_program()).args(served.get_args());
+    Server::spawn(shell)
+}
+
 impl Server {
     pub(crate) fn start(site: &Site) -> Self {
         Self::with(site, &[])
