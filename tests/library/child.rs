@@ -125,7 +125,11 @@ impl Child {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let errors = self.errors.lock().unwrap().clone();
-            if errors.lines().filter(|line| line.contains(text)).count() >= count {
+            // A line that is just being written is not whole.
+            let whole = errors
+                .split_inclusive('\n')
+                .filter(|line| line.ends_with('\n'));
+            if whole.filter(|line| line.contains(text)).count() >= count {
                 return errors;
             }
             assert!(Instant::now() < deadline, "{text:?} not in {errors}");
