@@ -8,7 +8,7 @@ use super::floors::translate_path::translate_path;
 fn translate(target: &'static str) -> impl FnMut() -> usize {
     let mut path = Vec::with_capacity(256);
     move || {
-        assert!(translate_path(black_box(target), &mut path).is_some());
+        assert!(translate_path(black_box(target).as_bytes(), &mut path).is_some());
         path.len()
     }
 }

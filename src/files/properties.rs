@@ -9,7 +9,7 @@ pub use super::list_directory::properties::listing;
 pub fn path(input: &[u8]) {
     let target = String::from_utf8_lossy(input);
     let mut path = Vec::new();
-    let Some(translated) = translate_path(&target, &mut path) else {
+    let Some(translated) = translate_path(target.as_bytes(), &mut path) else {
         assert!(decode(&target).contains(&0));
         return;
     };
@@ -38,7 +38,7 @@ pub fn path(input: &[u8]) {
         (&path, false, translated.hidden)
     );
     let spelled: String = path.iter().map(|byte| format!("%{byte:02x}")).collect();
-    assert!(translate_path(&format!("/{spelled}"), &mut again).is_some());
+    assert!(translate_path(format!("/{spelled}").as_bytes(), &mut again).is_some());
     assert_eq!(again, path);
 }
 

@@ -41,7 +41,7 @@ impl SimpleHttpRequestHandler {
     /// be served: a NUL in it, or a name that is hidden.
     pub fn translate_path(&self, target: &str) -> Option<PathBuf> {
         let mut path = Vec::new();
-        self.locate(target, &mut path).ok()?;
+        self.locate(target.as_bytes(), &mut path).ok()?;
         Some(PathBuf::from(OsStr::from_bytes(&path)))
     }
 
@@ -75,7 +75,7 @@ impl SimpleHttpRequestHandler {
 
     fn send_target(&self, exchange: &mut Exchange<'_>, path: &mut Vec<u8>) -> io::Result<()> {
         // 1. What is meant.
-        let as_directory = match self.locate(exchange.path(), path) {
+        let as_directory = match self.locate(exchange.target(), path) {
             Ok(as_directory) => as_directory,
             Err(HttpStatus::NOT_FOUND) => return self.send_not_found(exchange),
             Err(status) => {
@@ -109,7 +109,7 @@ impl SimpleHttpRequestHandler {
             Kind::File => self.send_file(exchange, path, resource),
             Kind::Directory if !as_directory => {
                 // What the client asked for, not what it was translated to.
-                translate_path(exchange.path(), path);
+                translate_path(exchange.target(), path);
                 send_redirect(exchange, path)
             }
             Kind::Directory => self.send_directory(exchange, path, resource),
@@ -118,10 +118,10 @@ impl SimpleHttpRequestHandler {
     }
 
     /// Finds the path that `target` means, and says whether it means a directory; or the status of what is not served.
-    fn locate(&self, target: &str, path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
+    fn locate(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
         let mut translated = translate_path(target, path).ok_or(HttpStatus::BAD_REQUEST)?;
         if let Some(translate) = &self.overrides.translate_path {
-            *path = translate(target)
+            *path = translate(str::from_utf8(target).unwrap_or_default())
                 .ok_or(HttpStatus::NOT_FOUND)?
                 .into_os_string()
                 .into_encoded_bytes();

@@ -3,6 +3,7 @@
 //! Invariant: the result has no empty, `.` or `..` segment, no NUL and no leading slash, so that opened below a directory it
 //! cannot climb out of it by its spelling. Symbolic links are [`super::open`]'s matter. RFC 3986 §2.1 and §5.2.4.
 
+use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
 /// A target as a relative path.
@@ -16,18 +17,17 @@ pub(crate) struct Translated {
 
 /// Appends the path that `target` means to `path`, as raw bytes: query and fragment are dropped, percent-encoding is
 /// decoded (a bad `%zz` stays as it is), `..` stops at the root. `None` where a NUL is in it.
-pub(crate) fn translate_path(target: &str, path: &mut Vec<u8>) -> Option<Translated> {
+pub(crate) fn translate_path(target: &[u8], path: &mut Vec<u8>) -> Option<Translated> {
     path.clear();
-    if let Some((plain, trailing_slash)) = plain(target.as_bytes()) {
+    if let Some((plain, trailing_slash)) = plain(target) {
         path.extend_from_slice(plain);
         return Some(Translated {
             trailing_slash,
             hidden: false,
         });
     }
-    let end = target.find(['?', '#']).unwrap_or(target.len());
-    let encoded = target.get(..end).unwrap_or_default().as_bytes();
-    path.extend(percent_decode(encoded));
+    let end = memchr2(b'?', b'#', target).unwrap_or(target.len());
+    path.extend(percent_decode(&target[..end]));
     if path.contains(&0) {
         return None;
     }
@@ -84,7 +84,7 @@ fn remove_dot_segments(path: &mut [u8]) -> usize {
     let mut written = 0;
     let mut read = 0;
     while read < path.len() {
-        let end = memchr::memchr(b'/', &path[read..]).map_or(path.len(), |length| read + length);
+        let end = memchr(b'/', &path[read..]).map_or(path.len(), |length| read + length);
         match &path[read..end] {
             b"" | b"." => {}
             b".." => {
@@ -115,7 +115,7 @@ mod tests {
         let Translated {
             trailing_slash,
             hidden,
-        } = translate_path(target, &mut path)?;
+        } = translate_path(target.as_bytes(), &mut path)?;
         Some((
             String::from_utf8_lossy(&path).into_owned(),
             trailing_slash,

@@ -114,6 +114,11 @@ impl<'a> Exchange<'a> {
     /// Returns the target with its query, percent-encoded as it came; leading slashes are one, and of an absolute target the
     /// path remains.
     pub fn path(&self) -> &'a str {
+        str::from_utf8(self.target()).unwrap_or_default()
+    }
+
+    /// Returns the [path](Self::path) as bytes, which costs no look at them.
+    pub(crate) fn target(&self) -> &'a [u8] {
         &self.request.path
     }
 

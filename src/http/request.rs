@@ -115,8 +115,9 @@ impl Version {
 pub(crate) struct Request<'a> {
     pub(crate) requestline: &'a [u8],
     pub(crate) command: &'a str,
-    /// Origin-form, `*`, or the authority of a CONNECT; leading slashes are collapsed to one (CVE-2021-28861).
-    pub(crate) path: Cow<'a, str>,
+    /// Origin-form, `*`, or the authority of a CONNECT; leading slashes are collapsed to one (CVE-2021-28861). The bytes are
+    /// known to be UTF-8.
+    pub(crate) path: Cow<'a, [u8]>,
     pub(crate) version: Version,
     pub(crate) headers: Headers<'a>,
     pub(crate) framing: Framing,
@@ -139,7 +140,7 @@ impl<'a> Request<'a> {
         Self {
             requestline,
             command: if is_head { "HEAD" } else { "" },
-            path: Cow::Borrowed(""),
+            path: Cow::Borrowed(b""),
             version: Version::Http11,
             headers: Headers::default(),
             framing: Framing::Length(0),
@@ -207,7 +208,7 @@ impl<'a> Request<'a> {
 struct Found<'h> {
     line: &'h [u8],
     command: &'h str,
-    path: Cow<'h, str>,
+    path: Cow<'h, [u8]>,
     /// Where the fields stand.
     block: &'h [u8],
 }
@@ -264,7 +265,7 @@ fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<(RequestLine<
             b"HEAD" => "HEAD",
             _ => str::from_utf8(command).ok()?,
         },
-        target: str::from_utf8(target).ok()?,
+        target,
     };
     Some((line, tail))
 }
@@ -294,7 +295,7 @@ fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<(RequestLine<'
     let line = RequestLine {
         bytes: bytes.get(..end + VERSION)?,
         command,
-        target,
+        target: target.as_bytes(),
     };
     Some((line, tail))
 }
@@ -319,7 +320,8 @@ const VERSION: usize = b" HTTP/1.1".len();
 struct RequestLine<'a> {
     bytes: &'a [u8],
     command: &'a str,
-    target: &'a str,
+    /// Known to be UTF-8.
+    target: &'a [u8],
 }
 
 fn parse_request_line<'a>(
@@ -341,7 +343,9 @@ fn parse_request_line<'a>(
         return Err(RequestError::Target);
     }
     let command = str::from_utf8(command).map_err(|_| RequestError::RequestLine)?;
-    let target = str::from_utf8(target).map_err(|_| RequestError::Target)?;
+    if str::from_utf8(target).is_err() {
+        return Err(RequestError::Target);
+    }
     let version = version.map_or(Ok(Version::Http09), parse_version)?;
     if version == Version::Http09 && (command != "GET" || !config.http09) {
         return Err(RequestError::RequestLine);
@@ -373,33 +377,40 @@ fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
 
 /// Reduces the target to origin-form (RFC 9112 §3.2); the authority of an absolute-form is checked by nobody, for one
 /// server has one site.
-fn origin_form<'a>(target: &'a str, command: &str) -> Result<Cow<'a, str>, RequestError> {
-    if target.starts_with('/') {
-        let slashes = target.bytes().take_while(|byte| *byte == b'/').count();
-        return Ok(Cow::Borrowed(&target[slashes - 1..]));
+fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
+    if let Some(mut path) = target.strip_prefix(b"/") {
+        while let Some(rest) = path.strip_prefix(b"/") {
+            path = rest;
+        }
+        return Ok(Cow::Borrowed(&target[target.len() - path.len() - 1..]));
     }
-    if (target == "*" && command == "OPTIONS") || command == "CONNECT" {
+    if (target == b"*" && command == "OPTIONS") || command == "CONNECT" {
         return Ok(Cow::Borrowed(target));
     }
-    let rest = ["http://", "https://"]
+    let rest = [&b"http://"[..], b"https://"]
         .iter()
-        .find(|scheme| {
-            target
-                .get(..scheme.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+        .find_map(|scheme| {
+            let (start, rest) = target.split_at_checked(scheme.len())?;
+            start.eq_ignore_ascii_case(scheme).then_some(rest)
         })
-        .and_then(|scheme| target.get(scheme.len()..))
         .ok_or(RequestError::Target)?;
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if !is_host(authority.as_bytes()) || authority.is_empty() {
+    if !is_host(authority) || authority.is_empty() {
         Err(RequestError::Target)
-    } else if path.starts_with('/') {
+    } else if path.starts_with(b"/") {
         origin_form(path, command)
     } else if path.is_empty() {
-        Ok(Cow::Borrowed(if command == "OPTIONS" { "*" } else { "/" }))
+        Ok(Cow::Borrowed(if command == "OPTIONS" {
+            b"*"
+        } else {
+            b"/"
+        }))
     } else {
-        Ok(Cow::Owned(format!("/{path}")))
+        Ok(Cow::Owned([b"/", path].concat()))
     }
 }
 

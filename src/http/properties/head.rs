@@ -61,7 +61,7 @@ impl Head {
             start: span.start,
             end: span.end,
             command: request.command.to_owned(),
-            path: request.path.to_string(),
+            path: String::from_utf8(request.path.to_vec()).unwrap(),
             version: request.version,
             fields: fields
                 .map(|(name, value)| (name.to_owned(), value.to_vec()))
