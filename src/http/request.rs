@@ -249,25 +249,32 @@ fn find_usual<'h>(
 
 /// Reads a head of which only method and target are new, and returns its tail with its line.
 fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<(RequestLine<'h>, &'h [u8])> {
-    let blank = bytes.iter().position(|byte| !is_token_byte(*byte))?;
-    let (command, rest) = bytes.split_at(blank);
-    let target = rest.strip_prefix(b" ")?;
-    let end = target.iter().position(|byte| !byte.is_ascii_graphic())?;
-    if blank == 0 || end == 0 {
+    let (command, rest) = match bytes.strip_prefix(b"GET ") {
+        Some(rest) => ("GET", rest),
+        None => split_method(bytes)?,
+    };
+    let end = rest.iter().position(|byte| !byte.is_ascii_graphic())?;
+    if end == 0 {
         return None;
     }
-    let (target, tail) = target.split_at(end);
+    let (target, tail) = rest.split_at(end);
     let tail = storage.recognise(tail)?;
     let line = RequestLine {
-        bytes: bytes.get(..blank + 1 + end + VERSION)?,
-        command: match command {
-            b"GET" => "GET",
-            b"HEAD" => "HEAD",
-            _ => str::from_utf8(command).ok()?,
-        },
+        bytes: bytes.get(..command.len() + 1 + end + VERSION)?,
+        command,
         target,
     };
     Some((line, tail))
+}
+
+/// The method at the front of `bytes`, and what comes after the blank behind it.
+fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
+    let blank = bytes.iter().position(|byte| !is_token_byte(*byte))?;
+    let (command, rest) = bytes.split_at(blank);
+    if command.is_empty() {
+        return None;
+    }
+    Some((str::from_utf8(command).ok()?, rest.strip_prefix(b" ")?))
 }
 
 /// Reads a head in one pass, and remembers its tail.
