@@ -74,7 +74,7 @@ impl<'a> Exchange<'a> {
         scene: Scene<'a>,
         reply: Reply<'a>,
     ) -> Self {
-        let close = !request.keep_alive;
+        let close = !request.meaning.keep_alive;
         Self {
             request,
             body,
@@ -124,7 +124,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns `HTTP/0.9`, `HTTP/1.0` or `HTTP/1.1`.
     pub fn request_version(&self) -> &'static str {
-        self.request.version.name()
+        self.request.meaning.version.name()
     }
 
     /// Returns the header fields of the request.
@@ -139,7 +139,7 @@ impl<'a> Exchange<'a> {
 
     /// Closes the connection after this reply; `false` cannot hold one open that the peer means to close.
     pub fn set_close_connection(&mut self, close: bool) {
-        self.close = close || !self.request.keep_alive;
+        self.close = close || !self.request.meaning.keep_alive;
     }
 
     /// Begins the reply with a status line, `Server` and `Date`.
@@ -253,12 +253,12 @@ impl<'a> Exchange<'a> {
     /// Whether a page may be HTML; most clients that are not browsers do not say.
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
-        self.request.accepts_anything || accept::quality(accept(), "text/html") > 0
+        self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0
     }
 
     /// What is known of the conditions and ranges of the request.
     pub(crate) fn condition(&self) -> Condition {
-        self.request.condition
+        self.request.meaning.condition
     }
 
     /// Sends several stretches of `file` with text between.

@@ -6,7 +6,7 @@ use crate::http::status::HttpStatus;
 
 /// The field line that says what becomes of the connection, where it must be said (RFC 9112 §9.3).
 pub(crate) fn connection_field(request: &Request<'_>, keep_alive: bool) -> &'static [u8] {
-    match (keep_alive, request.version) {
+    match (keep_alive, request.meaning.version) {
         (false, _) => b"Connection: close\r\n",
         (true, Version::Http10) => b"Connection: keep-alive\r\n",
         (true, _) => b"",

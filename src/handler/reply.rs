@@ -248,7 +248,7 @@ impl<'a> Reply<'a> {
         let mut framed = Framed {
             status: self.status,
             overhead: 0,
-            keep_alive: request.keep_alive
+            keep_alive: request.meaning.keep_alive
                 && !close
                 && server.config().protocol_version == ProtocolVersion::Http11,
         };
@@ -293,7 +293,7 @@ impl<'a> Reply<'a> {
         framed: &mut Framed,
     ) {
         let connection = connection_field(request, framed.keep_alive);
-        if request.version == Version::Http09 {
+        if request.meaning.version == Version::Http09 {
             prepared.append_content(self.out);
         } else {
             prepared.append(self.out, clock, connection, silent);
@@ -352,7 +352,7 @@ impl<'a> Reply<'a> {
         }
         let mut framing = match self.announced {
             Some(length) => Framing::Length(length),
-            None if request.version == Version::Http11
+            None if request.meaning.version == Version::Http11
                 && server.config().protocol_version == ProtocolVersion::Http11 =>
             {
                 Framing::Chunked
@@ -412,7 +412,7 @@ impl<'a> Reply<'a> {
 
     /// Closes the head: persistence, the fields of every reply, the empty line. HTTP/0.9 knows no head at all.
     fn end_head(&mut self, request: &Request<'_>, server: &ServerInfo, framed: &mut Framed) {
-        if request.version == Version::Http09 {
+        if request.meaning.version == Version::Http09 {
             self.out.truncate(self.start);
             return;
         }

@@ -21,26 +21,29 @@ pub(crate) struct Meaning {
     /// Whether the peer means to go on after this request (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
+    /// What makes the reply depend on more than the target (RFC 9110 §13 and §14).
     pub(crate) condition: Condition,
-    /// Whether no Accept field says more than that anything will do.
+    /// Whether no Accept field says more than that anything will do (RFC 9110 §12.5.1).
     pub(crate) accepts_anything: bool,
 }
 
 impl Default for Meaning {
-    /// Of a head that nothing is known of.
     fn default() -> Self {
-        Self {
-            version: Version::Http11,
-            framing: Framing::Length(0),
-            keep_alive: false,
-            expects_continue: false,
-            condition: Condition::None,
-            accepts_anything: true,
-        }
+        Self::UNKNOWN
     }
 }
 
 impl Meaning {
+    /// Of a head that nothing is known of.
+    pub(super) const UNKNOWN: Self = Self {
+        version: Version::Http11,
+        framing: Framing::Length(0),
+        keep_alive: false,
+        expects_continue: false,
+        condition: Condition::None,
+        accepts_anything: true,
+    };
+
     pub(super) fn of(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
         let facts = Facts::gather(fields, version)?;
         Ok(Self {

@@ -8,8 +8,7 @@ use std::mem::MaybeUninit;
 
 use memchr::memchr;
 
-use super::conditional::Condition;
-use super::framing::Framing;
+use super::framing::Meaning;
 use super::head::{HeadSearch, HeadSpan, MAX_EMPTY_LINES, MAX_FIELDS};
 use super::headers::Headers;
 use super::status::HttpStatus;
@@ -118,16 +117,8 @@ pub(crate) struct Request<'a> {
     /// Origin-form, `*`, or the authority of a CONNECT; leading slashes are collapsed to one (CVE-2021-28861). The bytes are
     /// known to be UTF-8.
     pub(crate) path: Cow<'a, [u8]>,
-    pub(crate) version: Version,
     pub(crate) headers: Headers<'a>,
-    pub(crate) framing: Framing,
-    /// Whether the peer means to go on after this request (RFC 9112 §9.3).
-    pub(crate) keep_alive: bool,
-    pub(crate) expects_continue: bool,
-    /// What makes the reply depend on more than the target (RFC 9110 §13 and §14).
-    pub(crate) condition: Condition,
-    /// Whether no Accept field says more than that anything will do (RFC 9110 §12.5.1).
-    pub(crate) accepts_anything: bool,
+    pub(crate) meaning: &'a Meaning,
 }
 
 impl<'a> Request<'a> {
@@ -141,13 +132,8 @@ impl<'a> Request<'a> {
             requestline,
             command: if is_head { "HEAD" } else { "" },
             path: Cow::Borrowed(b""),
-            version: Version::Http11,
             headers: Headers::default(),
-            framing: Framing::Length(0),
-            keep_alive: false,
-            expects_continue: false,
-            condition: Condition::None,
-            accepts_anything: true,
+            meaning: &Meaning::UNKNOWN,
         }
     }
 
@@ -159,10 +145,10 @@ impl<'a> Request<'a> {
         storage: &'a mut Storage,
         config: &ServerConfig,
     ) -> Result<Option<(Self, HeadSpan)>, RequestError> {
-        if let Some((found, length)) = find_usual(bytes, storage, config) {
+        if let Some(found) = find_usual(bytes, storage, config) {
             let span = HeadSpan {
                 start: 0,
-                end: length,
+                end: found.usual_length(),
             };
             return Ok(Some((Self::new(found, storage), span)));
         }
@@ -181,25 +167,19 @@ impl<'a> Request<'a> {
         config: &ServerConfig,
     ) -> Result<Self, RequestError> {
         let found = match find_usual(head, storage, config) {
-            Some((found, _)) => found,
+            Some(found) => found,
             None => parse_careful(head, storage, config)?,
         };
         Ok(Self::new(found, storage))
     }
 
     fn new(found: Found<'a>, storage: &'a Storage) -> Self {
-        let meaning = storage.meaning;
         Self {
             requestline: found.line,
             command: found.command,
             path: found.path,
-            version: meaning.version,
             headers: Headers::new(found.block, &storage.fields),
-            framing: meaning.framing,
-            keep_alive: meaning.keep_alive,
-            expects_continue: meaning.expects_continue,
-            condition: meaning.condition,
-            accepts_anything: meaning.accepts_anything,
+            meaning: &storage.meaning,
         }
     }
 }
@@ -213,42 +193,34 @@ struct Found<'h> {
     block: &'h [u8],
 }
 
-impl<'h> Found<'h> {
-    fn new(line: &RequestLine<'h>, block: &'h [u8]) -> Result<Self, RequestError> {
-        Ok(Self {
-            line: line.bytes,
-            command: line.command,
-            path: origin_form(line.target, line.command)?,
-            block,
-        })
+impl Found<'_> {
+    /// How long the head is, if it is spelled as nearly all are: its fields then stand behind a blank and the version.
+    fn usual_length(&self) -> usize {
+        self.line.len() + self.block.len() - VERSION
     }
 }
 
-/// Reads a head, and says how long it is, if it is complete, flawless and spelled as nearly all are; what else it may be, or
-/// why it is to be refused, the careful way knows.
+/// Reads a head that is complete, flawless and spelled as nearly all are; what else it may be, or why it is to be refused,
+/// the careful way knows.
 fn find_usual<'h>(
     bytes: &'h [u8],
     storage: &mut Storage,
     config: &ServerConfig,
-) -> Option<(Found<'h>, usize)> {
+) -> Option<Found<'h>> {
     let found = match find_repeated(bytes, storage) {
         Some(found) => found,
         None => find_new(bytes, storage)?,
     };
-    let (line, tail) = found;
-    let length = line.bytes.len() + tail.len() - VERSION;
-    let newline = match tail.get(VERSION) {
+    let newline = match found.block.get(VERSION) {
         Some(b'\r') => 2,
         _ => 1,
     };
-    if line.bytes.len() + newline > config.max_request_line || length > config.max_head {
-        return None;
-    }
-    Some((Found::new(&line, tail).ok()?, length))
+    let is_short = found.line.len() + newline <= config.max_request_line;
+    (is_short && found.usual_length() <= config.max_head).then_some(found)
 }
 
-/// Reads a head of which only method and target are new, and returns its tail with its line.
-fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<(RequestLine<'h>, &'h [u8])> {
+/// Reads a head of which only method and target are new.
+fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<Found<'h>> {
     let (command, rest) = match bytes.strip_prefix(b"GET ") {
         Some(rest) => ("GET", rest),
         None => split_method(bytes)?,
@@ -258,13 +230,12 @@ fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<(RequestLine<
         return None;
     }
     let (target, tail) = rest.split_at(end);
-    let tail = storage.recognise(tail)?;
-    let line = RequestLine {
-        bytes: bytes.get(..command.len() + 1 + end + VERSION)?,
+    Some(Found {
+        line: bytes.get(..command.len() + 1 + end + VERSION)?,
         command,
-        target,
-    };
-    Some((line, tail))
+        path: origin_form(target, command).ok()?,
+        block: storage.recognise(tail)?,
+    })
 }
 
 /// The method at the front of `bytes`, and what comes after the blank behind it.
@@ -278,7 +249,7 @@ fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// Reads a head in one pass, and remembers its tail.
-fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<(RequestLine<'h>, &'h [u8])> {
+fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<Found<'h>> {
     // httparse skips empty lines before a request, as many as there are.
     if !is_token_byte(*bytes.first()?) {
         return None;
@@ -299,12 +270,12 @@ fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<(RequestLine<'
     let tail = bytes.get(end..length)?;
     storage.read(parsed.headers, tail, version).ok()?;
     storage.remember(tail);
-    let line = RequestLine {
-        bytes: bytes.get(..end + VERSION)?,
+    Some(Found {
+        line: bytes.get(..end + VERSION)?,
         command,
-        target: target.as_bytes(),
-    };
-    Some((line, tail))
+        path: origin_form(target.as_bytes(), command).ok()?,
+        block: tail,
+    })
 }
 
 fn parse_careful<'h>(
@@ -315,26 +286,25 @@ fn parse_careful<'h>(
     let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
     let (line, block) = head.split_at(end);
     let line = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
-    let (line, version) = parse_request_line(line, config)?;
+    let (command, target, version) = parse_request_line(line, config)?;
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     storage.read(parse_fields(block, &mut fields)?, block, version)?;
-    Found::new(&line, block)
+    Ok(Found {
+        line,
+        command,
+        path: origin_form(target, command)?,
+        block,
+    })
 }
 
 /// A blank and the version of a head that is spelled as nearly all are.
 const VERSION: usize = b" HTTP/1.1".len();
 
-struct RequestLine<'a> {
-    bytes: &'a [u8],
-    command: &'a str,
-    /// Known to be UTF-8.
-    target: &'a [u8],
-}
-
+/// Returns method, target and version; the target is known to be UTF-8.
 fn parse_request_line<'a>(
     line: &'a [u8],
     config: &ServerConfig,
-) -> Result<(RequestLine<'a>, Version), RequestError> {
+) -> Result<(&'a str, &'a [u8], Version), RequestError> {
     let mut words = words(line);
     let (Some(command), Some(target)) = (words.next(), words.next()) else {
         return Err(RequestError::RequestLine);
@@ -357,12 +327,7 @@ fn parse_request_line<'a>(
     if version == Version::Http09 && (command != "GET" || !config.http09) {
         return Err(RequestError::RequestLine);
     }
-    let line = RequestLine {
-        bytes: line,
-        command,
-        target,
-    };
-    Ok((line, version))
+    Ok((command, target, version))
 }
 
 fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
@@ -383,8 +348,18 @@ fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
 }
 
 /// Reduces the target to origin-form (RFC 9112 §3.2); the authority of an absolute-form is checked by nobody, for one
-/// server has one site.
+/// server has one site. Inlined, for nearly all targets stay as they are.
+#[inline(always)]
 fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
+    if target.starts_with(b"/") && target.get(1) != Some(&b'/') {
+        Ok(Cow::Borrowed(target))
+    } else {
+        reduce(target, command)
+    }
+}
+
+/// Reduces one of the targets that few clients send.
+fn reduce<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
     if let Some(mut path) = target.strip_prefix(b"/") {
         while let Some(rest) = path.strip_prefix(b"/") {
             path = rest;
@@ -409,13 +384,10 @@ fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, Req
     if !is_host(authority) || authority.is_empty() {
         Err(RequestError::Target)
     } else if path.starts_with(b"/") {
-        origin_form(path, command)
+        reduce(path, command)
     } else if path.is_empty() {
-        Ok(Cow::Borrowed(if command == "OPTIONS" {
-            b"*"
-        } else {
-            b"/"
-        }))
+        let path = if command == "OPTIONS" { b"*" } else { b"/" };
+        Ok(Cow::Borrowed(path))
     } else {
         Ok(Cow::Owned([b"/", path].concat()))
     }

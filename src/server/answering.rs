@@ -156,7 +156,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let (head, rest) = bytes.split_at(span.end);
         let head = head.get(span.start..).unwrap_or_default();
         *bytes = rest;
-        if request.framing == Framing::Length(0) {
+        if request.meaning.framing == Framing::Length(0) {
             Begun::Answered(self.respond(&request, head, Spool::default(), false))
         } else {
             self.begin_body(&request, head, bytes)
@@ -182,7 +182,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         };
         let unfinished = UnfinishedRequest {
             head: head.to_vec(),
-            decoder: BodyDecoder::new(request.framing),
+            decoder: BodyDecoder::new(request.meaning.framing),
             body: wanted.then(Spool::default),
             length: 0,
             checked: (self.desk.clock.instant, 0),
@@ -299,7 +299,9 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     ) -> Option<Stop> {
         match answered {
             Answered::KeepAlive => (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send),
-            Answered::Close if request.keep_alive || close || self.readable != Readable::No => {
+            Answered::Close
+                if request.meaning.keep_alive || close || self.readable != Readable::No =>
+            {
                 Some(Stop::Then(Then::Linger))
             }
             Answered::Close => Some(Stop::Then(Then::Close)),
@@ -316,7 +318,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     /// Whether the peer waits for a word before it sends the body; HTTP/1.0 has none for it (RFC 9110 §15.2).
     fn expects_continue(&self, request: &Request<'_>) -> bool {
         let protocol = self.desk.server.config().protocol_version;
-        request.expects_continue && protocol == ProtocolVersion::Http11
+        request.meaning.expects_continue && protocol == ProtocolVersion::Http11
     }
 
     /// Reads a head that was found before and gives the request to `then`, or refuses it.

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::http::framing::Meaning;
 
 type Act = fn(&mut Reply<'_>, &ServerInfo);
 
@@ -13,9 +14,13 @@ fn reply(command: &str, act: Act) -> Result<(String, bool), String> {
         ..ServerConfig::default()
     };
     let server = ServerInfo::new(&Nobody, config, &[]);
+    let meaning = Meaning {
+        keep_alive: true,
+        ..Meaning::default()
+    };
     let request = Request {
         command,
-        keep_alive: true,
+        meaning: &meaning,
         ..Request::refused(b"")
     };
     let (mut out, mut written) = (b"before".to_vec(), b"of another".to_vec());

@@ -20,7 +20,7 @@ fn evaluated(
     request_with(fields, |request| {
         let found = evaluate(&request.headers, safe, current);
         if let (true, Some(current)) = (safe, current) {
-            let known = evaluate_known(request.condition, &request.headers, current);
+            let known = evaluate_known(request.meaning.condition, &request.headers, current);
             assert_eq!(known, found, "{fields:?}");
         }
         found

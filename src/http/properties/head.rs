@@ -62,13 +62,13 @@ impl Head {
             end: span.end,
             command: request.command.to_owned(),
             path: String::from_utf8(request.path.to_vec()).unwrap(),
-            version: request.version,
+            version: request.meaning.version,
             fields: fields
                 .map(|(name, value)| (name.to_owned(), value.to_vec()))
                 .collect(),
-            framing: request.framing,
-            keep_alive: request.keep_alive,
-            expects_continue: request.expects_continue,
+            framing: request.meaning.framing,
+            keep_alive: request.meaning.keep_alive,
+            expects_continue: request.meaning.expects_continue,
         }
     }
 

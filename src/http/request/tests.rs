@@ -1,4 +1,5 @@
 use super::*;
+use crate::http::framing::Framing;
 use crate::http::head::{HeadSearch, HeadSpan};
 
 mod repeated;
@@ -65,7 +66,7 @@ fn request_lines_are_read_as_http_server_reads_them() {
                 (
                     request.command.to_owned(),
                     String::from_utf8(request.path.to_vec()).unwrap(),
-                    request.version,
+                    request.meaning.version,
                 )
             });
             assert_eq!(
@@ -279,14 +280,14 @@ fn a_body_whose_end_is_not_certain_is_refused() {
     ];
     for (fields, expected) in table {
         let fields = format!("Host: h\r\n{fields}");
-        let framing = read_fields("1.1", &fields, |request| request.framing);
+        let framing = read_fields("1.1", &fields, |request| request.meaning.framing);
         assert_eq!(framing, expected, "{fields:?}");
     }
     for fields in [
         "Transfer-Encoding: chunked\r\n",
         "Transfer-Encoding: gzip\r\n",
     ] {
-        let framing = read_fields("1.0", fields, |request| request.framing);
+        let framing = read_fields("1.0", fields, |request| request.meaning.framing);
         assert_eq!(framing, Err(TransferEncoding), "HTTP/1.0, {fields:?}");
     }
 }
@@ -311,11 +312,14 @@ fn persistence_follows_the_connection_tokens() {
     ];
     for (version, fields, expected) in table {
         let fields = format!("Host: h\r\n{fields}");
-        let keep_alive = read_fields(version, &fields, |request| request.keep_alive);
+        let keep_alive = read_fields(version, &fields, |request| request.meaning.keep_alive);
         assert_eq!(keep_alive, Ok(expected), "HTTP/{version}, {fields:?}");
     }
     let http09 = b"GET / HTTP/0.9\r\nConnection: keep-alive\r\n\r\n";
-    assert_eq!(read(http09, |request| request.keep_alive), Ok(false));
+    assert_eq!(
+        read(http09, |request| request.meaning.keep_alive),
+        Ok(false)
+    );
 }
 
 #[test]
@@ -344,7 +348,7 @@ fn only_100_continue_may_be_expected() {
     ];
     for (version, fields, expected) in table {
         let fields = format!("Host: h\r\n{fields}");
-        let expects = read_fields(version, &fields, |request| request.expects_continue);
+        let expects = read_fields(version, &fields, |request| request.meaning.expects_continue);
         assert_eq!(expects, expected, "HTTP/{version}, {fields:?}");
     }
 }
@@ -407,7 +411,7 @@ fn a_refused_head_still_shows_its_request_line() {
         let refused = Request::refused(head.as_bytes());
         assert_eq!(refused.requestline, requestline.as_bytes());
         assert_eq!(refused.command, command);
-        assert!(!refused.keep_alive);
+        assert!(!refused.meaning.keep_alive);
     }
 }
 

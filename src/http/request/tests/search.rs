@@ -253,9 +253,10 @@ proptest! {
     ) {
         let config = ServerConfig { max_request_line, max_head, ..ServerConfig::default() };
         let mut storage = Storage::default();
-        let Some((usual, end)) = find_usual(&bytes, &mut storage, &config) else {
+        let Some(usual) = find_usual(&bytes, &mut storage, &config) else {
             return Ok(());
         };
+        let end = usual.usual_length();
         let usual = Ok::<_, RequestError>(Request::new(usual, &storage));
         let span = HeadSpan { start: 0, end };
         prop_assert_eq!(HeadSearch::default().search(&bytes, &config), Ok(Some(span)));
@@ -275,7 +276,7 @@ proptest! {
         ends.sort_unstable();
         let parse = |span: HeadSpan| {
             Request::parse(&bytes[span.start..span.end], &mut Storage::default(), &config)
-                .map(|request| (span, request.framing, request.keep_alive))
+                .map(|request| (span, request.meaning.framing, request.meaning.keep_alive))
         };
         let outcome = |found: Result<Option<HeadSpan>, RequestError>| {
             found.and_then(|span| span.map(parse).transpose())
