@@ -282,30 +282,31 @@ fn conclude<H: BaseHttpRequestHandler>(
     responded: thread::Result<io::Result<()>>,
     close: bool,
 ) -> Concluded {
-    let framed = match (responded, exchange.take_ending()) {
-        (Ok(Ok(())), Ok(Ending::Deferred(promise))) => {
-            let close = close || promise.close;
-            return Concluded::Deferred(Promise { close, ..promise });
-        }
-        (Ok(Ok(())), Ok(Ending::Aborted)) => {
-            exchange.discard();
-            return Concluded::Aborted;
-        }
-        (Ok(Ok(())), Ok(Ending::Reply)) => {
-            exchange.finish(close).map_err(|error| error.to_string())
-        }
-        (Ok(Ok(())), Err(misuse)) => Err(misuse.to_owned()),
-        (Ok(Err(error)), _) => Err(error.to_string()),
-        (Err(_), _) => Err("the handler panicked".to_owned()),
+    let failure = match responded {
+        Ok(Ok(())) => match exchange.take_ending() {
+            Ok(Ending::Reply) => match exchange.finish(close) {
+                Ok(framed) => return Concluded::Reply(framed),
+                Err(error) => error.to_string(),
+            },
+            Ok(Ending::Deferred(promise)) => {
+                let close = close || promise.close;
+                return Concluded::Deferred(Promise { close, ..promise });
+            }
+            Ok(Ending::Aborted) => {
+                exchange.discard();
+                return Concluded::Aborted;
+            }
+            Err(misuse) => misuse.to_owned(),
+        },
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "the handler panicked".to_owned(),
     };
-    let framed = framed.or_else(|failure| {
-        // Its own panic changes nothing: the client gets its 500.
-        let _ = catch_unwind(AssertUnwindSafe(|| {
-            handler.handle_error(exchange, &failure);
-        }));
-        exchange.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
-        exchange.finish(close)
-    });
+    // Its own panic changes nothing: the client gets its 500.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        handler.handle_error(exchange, &failure);
+    }));
+    exchange.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
+    let framed = exchange.finish(close);
     // The page of a 500 stands in memory, so there is nothing that could fail about it.
     framed.map_or(Concluded::Aborted, Concluded::Reply)
 }
