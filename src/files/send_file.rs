@@ -88,6 +88,7 @@ fn send_precondition(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -
     true
 }
 
+#[inline]
 fn precondition(exchange: &Exchange<'_>, validators: &Validators<'_>) -> Precondition {
     evaluate_known(exchange.condition(), &exchange.headers(), validators)
 }

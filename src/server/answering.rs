@@ -146,10 +146,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     /// Takes the head at the front of `bytes` off, and answers it if that is all of the request.
     fn begin(&mut self, bytes: &mut &[u8], mut search: HeadSearch, storage: &mut Storage) -> Begun {
         let config = self.desk.server.config();
-        let (request, span) = match Request::find(bytes, &mut search, storage, config) {
-            Ok(Some(found)) => found,
+        // It is not moved any more: a request is large.
+        let found = Request::find(bytes, &mut search, storage, config);
+        let (request, span) = match &found {
+            Ok(Some((request, span))) => (request, span),
             Ok(None) => return Begun::Answered(Some(Stop::Incomplete(search))),
-            Err(error) => return Begun::Answered(Some(self.refuse(error, bytes))),
+            Err(error) => return Begun::Answered(Some(self.refuse(*error, bytes))),
         };
         self.share.requests -= 1;
         self.progress = true;
@@ -157,9 +159,9 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let head = head.get(span.start..).unwrap_or_default();
         *bytes = rest;
         if request.meaning.framing == Framing::Length(0) {
-            Begun::Answered(self.respond(&request, head, Spool::default(), false))
+            Begun::Answered(self.respond(request, head, Spool::default(), false))
         } else {
-            self.begin_body(&request, head, bytes)
+            self.begin_body(request, head, bytes)
                 .map_or_else(Begun::Answered, Begun::Body)
         }
     }
