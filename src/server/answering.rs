@@ -47,7 +47,7 @@ pub(crate) enum Readable {
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// No complete head is left.
-    Incomplete(HeadSearch),
+    Incomplete,
     /// What was made must leave before more is made.
     Send,
     Then(Then),
@@ -80,7 +80,7 @@ pub(crate) enum Then {
 impl From<Stop> for Then {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Incomplete(_) | Stop::Send => Self::Parse,
+            Stop::Incomplete | Stop::Send => Self::Parse,
             Stop::Then(then) => then,
         }
     }
@@ -123,16 +123,16 @@ pub(crate) struct PromisedReply {
 }
 
 impl<H: BaseHttpRequestHandler> Turn<'_, H> {
-    /// Answers the requests at the front of `bytes`, as many as are complete and the share allows.
-    pub(crate) fn answer(&mut self, bytes: &mut &[u8], mut search: HeadSearch) -> Stop {
+    /// Answers the requests at the front of `bytes`, as many as are complete and the share allows; `search` is that for the
+    /// end of the first head.
+    pub(crate) fn answer(&mut self, bytes: &mut &[u8], search: &mut HeadSearch) -> Stop {
         loop {
             if self.share.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
                 return Stop::Send;
             } else if bytes.is_empty() {
-                return Stop::Incomplete(search);
+                return Stop::Incomplete;
             }
             let begun = self.with_storage(|turn, storage| turn.begin(bytes, search, storage));
-            search = HeadSearch::default();
             let stop = match begun {
                 Begun::Answered(stop) => stop,
                 Begun::Body(request) => self.take_body(request, bytes),
@@ -144,15 +144,21 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     }
 
     /// Takes the head at the front of `bytes` off, and answers it if that is all of the request.
-    fn begin(&mut self, bytes: &mut &[u8], mut search: HeadSearch, storage: &mut Storage) -> Begun {
+    fn begin(
+        &mut self,
+        bytes: &mut &[u8],
+        search: &mut HeadSearch,
+        storage: &mut Storage,
+    ) -> Begun {
         let config = self.desk.server.config();
         // It is not moved any more: a request is large.
-        let found = Request::find(bytes, &mut search, storage, config);
+        let found = Request::find(bytes, search, storage, config);
         let (request, span) = match &found {
             Ok(Some((request, span))) => (request, span),
-            Ok(None) => return Begun::Answered(Some(Stop::Incomplete(search))),
+            Ok(None) => return Begun::Answered(Some(Stop::Incomplete)),
             Err(error) => return Begun::Answered(Some(self.refuse(*error, bytes))),
         };
+        *search = HeadSearch::default();
         self.share.requests -= 1;
         self.progress = true;
         let (head, rest) = bytes.split_at(span.end);

@@ -291,7 +291,7 @@ impl<T: Transport> Connection<T> {
         loop {
             let stop = stop
                 .take()
-                .unwrap_or_else(|| turn.answer(&mut bytes, mem::take(&mut search)));
+                .unwrap_or_else(|| turn.answer(&mut bytes, &mut search));
             let sent = turn.desk.outgoing.send(&mut self.transport, turn.share);
             let left = turn.desk.outgoing.sent();
             let is_partial = matches!(sent, Ok(Sent::Wait));
@@ -309,7 +309,7 @@ impl<T: Transport> Connection<T> {
                     return Ok(Step::Yield);
                 }
                 Stop::Send => {}
-                Stop::Incomplete(search) if !bytes.is_empty() => {
+                Stop::Incomplete if !bytes.is_empty() => {
                     self.state = State::Reading(Some(Unparsed::boxed(bytes, search)));
                     return Ok(Step::Next);
                 }
