@@ -177,6 +177,12 @@ impl<T: Transport> Connection<T> {
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Outcome> {
         loop {
+            // As after nearly every reply.
+            if turn.readable == Readable::No && matches!(self.state, State::Reading(_)) {
+                return Ok(Outcome::Wait {
+                    progress: turn.progress,
+                });
+            }
             let step = match mem::take(&mut self.state) {
                 State::Reading(unparsed) => self.reading(unparsed, scratch, turn)?,
                 State::Parsing(unparsed) => {
