@@ -45,6 +45,7 @@ class Clients:
             raise ValueError("answered nothing under load")
         counted = self.instructions.counted()
         return {
+            "requests": requests,
             "requests_per_second": requests / said["us"] * 1e6,
             "mib_per_second": said["bytes"] / said["us"] * 1e6 / (1 << 20),
             "cpu_us": cpu * 1e6 / requests,
@@ -82,12 +83,15 @@ class Clients:
 
 def install():
     """Installs clients and peers; what cannot be had is left out later."""
-    packages = ["wrk", "gcc", "linux-perf", "nginx-light", "h2o", "lighttpd", "caddy"]
-    if shutil.which("apt-get"):
+    install_packages(["wrk", "gcc", "linux-perf", "nginx-light", "h2o", "lighttpd", "caddy"])
+    for crate, features in [("oha", []), ("static-web-server", ["--no-default-features", "--features", "directory-listing"])]:
+        if not shutil.which(crate):
+            subprocess.run(["cargo", "install", "--locked", crate] + features)
+
+
+def install_packages(packages):
+    if packages and shutil.which("apt-get"):
         environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
         subprocess.run(["apt-get", "update", "-q"], env=environment)
         for package in packages:
             subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", package], env=environment)
-    for crate, features in [("oha", []), ("static-web-server", ["--no-default-features", "--features", "directory-listing"])]:
-        if not shutil.which(crate):
-            subprocess.run(["cargo", "install", "--locked", crate] + features)

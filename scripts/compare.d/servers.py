@@ -131,6 +131,12 @@ def installed(names):
     return there, [name for name in names if name not in there]
 
 
+def build_floor(scratch):
+    """Where `floor` looks for it."""
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "floor.c")
+    subprocess.run(["cc", "-O2", "-o", f"{scratch}/floor", source], check=True)
+
+
 class Place:
     """Where servers are started: the files that they share, and the processor that they run on."""
 
