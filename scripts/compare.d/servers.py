@@ -22,6 +22,11 @@ def httpoll(place, port, log, work):
     return [place.binary, str(port), "-b", "127.0.0.1", "-d", place.root] + ([] if log else ["-q"])
 
 
+def build_of(binary):
+    """Another build of this server."""
+    return lambda place, port, log, work: [binary] + httpoll(place, port, log, work)[1:]
+
+
 def two_loops(place, port, log, work):
     return httpoll(place, port, log, work) + ["-n", "2"]
 

@@ -20,6 +20,14 @@ AT_RANDOM = f"""
 math.randomseed(7)
 request = function() return wrk.format(nil, "/many/" .. math.random(0, {MANY - 1}) .. ".html") end
 """
+# So much of AT_RANDOM that nothing is left out; it is told where to begin.
+IN_ORDER = f"""
+local next = %d
+request = function()
+    next = next + 1
+    return wrk.format(nil, "/many/" .. next %% {MANY} .. ".html")
+end
+"""
 PIPELINED = """
 init = function()
     local all = {}
@@ -49,6 +57,9 @@ class Work:
     def closes(self):
         return ("Connection", "close") in self.headers
 
+    def is_random(self):
+        return self.script == AT_RANDOM
+
     def check(self, port):
         """Asks once; returns the header fields to send, or raises ValueError."""
         headers = dict(self.headers)
@@ -56,7 +67,7 @@ class Work:
             _, reply, _ = ask(port, self.path, {})
             etag, date = reply.getheader("ETag"), reply.getheader("Last-Modified")
             headers |= {"If-None-Match": etag} if etag else {"If-Modified-Since": date or ""}
-        path = "/many/0.html" if self.script == AT_RANDOM else self.path
+        path = "/many/0.html" if self.is_random() else self.path
         status, reply, body = ask(port, path, headers)
         if status != self.status:
             raise ValueError(f"answered {status} instead of {self.status}")
