@@ -31,7 +31,7 @@ const MAX_ENTRIES: usize = 64 * 1024;
 /// What tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    device: u64,
+    pub(crate) device: u64,
     inode: u64,
     size: i64,
     /// Seconds and nanoseconds since 1970.

@@ -56,10 +56,6 @@ impl Held {
     fn identity(&self) -> Option<Identity> {
         fstat(&self.descriptor).ok().as_ref().map(Identity::from)
     }
-
-    fn is_local(&self) -> bool {
-        fstatfs(&self.descriptor).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
-    }
 }
 
 /// What all checks of a turn share.
@@ -71,6 +67,8 @@ pub(crate) struct Checks {
     /// Directories with what they are, the first `looked_at` of them in this turn.
     directories: Vec<(Vec<u8>, Option<Identity>)>,
     looked_at: usize,
+    /// The device of a local file system.
+    local: Option<u64>,
     /// Shared by all that is held.
     permits: Arc<()>,
 }
@@ -133,11 +131,20 @@ impl Checks {
             _permit: Arc::clone(&self.permits),
         });
         *check = match held {
-            Ok(held) if held.is_local() && held.identity() == Some(identity) => {
+            Ok(held) if self.is_local(identity, &held) && held.identity() == Some(identity) => {
                 Check::Descriptor(held)
             }
             _ => Check::NameAlone,
         };
+    }
+
+    fn is_local(&mut self, identity: Identity, held: &Held) -> bool {
+        if self.local != Some(identity.device)
+            && fstatfs(&held.descriptor).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
+        {
+            self.local = Some(identity.device);
+        }
+        self.local == Some(identity.device)
     }
 
     /// What the directory of `path` is in this turn.
