@@ -103,7 +103,7 @@ impl Default for ServerConfig {
             request_queue_size: 4096,
             defer_accept: false,
             allow_reuse_port: false,
-            turn_bytes: 2 * 1024 * 1024,
+            turn_bytes: 4 * 1024 * 1024,
             turn_requests: 64,
             read_ahead: true,
             cache_bytes: 32 * 1024 * 1024,
