@@ -82,7 +82,8 @@ def install(cache):
 def run(cache, scratch, command, seconds):
     """Runs `command` there with the directory `{scratch}/mnt` as its disk; returns the JSON that it writes to /dev/ttyS1."""
     with open(f"{scratch}/mnt/job", "w") as file:
-        file.write(f"export HOME=/mnt TMPDIR=/mnt PATH={shlex.quote(os.environ['PATH'])}; cd /mnt; exec {shlex.join(command)}\n")
+        # As many descriptors as systemd lets a service have.
+        file.write(f"ulimit -n 524288; export HOME=/mnt TMPDIR=/mnt PATH={shlex.quote(os.environ['PATH'])}; cd /mnt; exec {shlex.join(command)}\n")
     # Tables that are not written now, the guest would write while it counts.
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-N", "20000", "-E", "lazy_itable_init=0,lazy_journal_init=0",
                     "-d", f"{scratch}/mnt", f"{scratch}/disk", "512M"], stdout=subprocess.DEVNULL, check=True)
