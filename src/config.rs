@@ -71,8 +71,8 @@ pub struct ServerConfig {
     /// Descriptors of large files that are kept open under the same check.
     pub cache_descriptors: usize,
     /// Descriptors of small files that are checked by them: where many files are asked for in every turn, this costs a third of a
-    /// check by their names. They are closed with the last connection, and are never more than an eighth of all that the
-    /// process may open.
+    /// check by their names. They are closed with the last connection, and never are more than half of what the connections
+    /// leave.
     pub check_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
     pub extra_response_headers: Vec<(String, String)>,

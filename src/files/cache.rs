@@ -140,9 +140,14 @@ impl Cache {
         Some(Arc::clone(&entry.file))
     }
 
-    /// Closes the descriptors that files are checked by.
+    /// How many descriptors files are checked by.
+    pub(crate) fn held(&self) -> usize {
+        self.checks.held()
+    }
+
+    /// Closes these.
     pub(crate) fn let_go(&mut self) {
-        if self.checks.held() == 0 {
+        if self.held() == 0 {
             return;
         }
         for (_, entry) in self.entries.iter_mut() {

@@ -1,6 +1,6 @@
 //! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -63,6 +63,8 @@ pub struct SimpleHttpRequestHandler {
     cache: RefCell<Cache>,
     /// Connections that this handler was told of and that have not ended.
     connections: usize,
+    /// How many descriptors these and the cache may use together.
+    room: Cell<usize>,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
@@ -127,6 +129,7 @@ impl SimpleHttpRequestHandler {
             overrides: Overrides::default(),
             cache: RefCell::new(Cache::new()),
             connections: 0,
+            room: Cell::new(0),
             path: Vec::new(),
         })
     }
@@ -173,13 +176,17 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
 
     fn setup(&mut self, _client_address: SocketAddr) {
         self.connections += 1;
+        let cache = self.cache.get_mut();
+        if cache.held() + self.connections > self.room.get() {
+            cache.let_go();
+        }
     }
 
     fn finish(&mut self, _client_address: SocketAddr) {
         self.connections = self.connections.saturating_sub(1);
         // Nothing is busy, nor kept from being freed, by a server that nobody talks to.
         if self.connections == 0 {
-            self.cache.borrow_mut().let_go();
+            self.cache.get_mut().let_go();
         }
     }
 

@@ -20,6 +20,7 @@ use super::resource::{Kind, Resource};
 use super::translate_path::{clean, translate_path};
 use super::{guess_type, send_file};
 use crate::handler::exchange::Exchange;
+use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 
@@ -157,7 +158,7 @@ impl SimpleHttpRequestHandler {
         if as_directory {
             push_segment(path, self.index_pages.first()?);
         }
-        let descriptors = exchange.server().config().check_descriptors;
+        let descriptors = self.descriptors(exchange.server());
         let kept = self
             .cache
             .borrow_mut()
@@ -168,6 +169,17 @@ impl SimpleHttpRequestHandler {
         kept.filter(|kept| {
             kept.whole.belongs_to(exchange.server()) && kept.validators().last_modified <= now
         })
+    }
+
+    /// How many descriptors files may be checked by: half of what connections leave, and none where this handler is not told
+    /// of connections, for then nothing would close them.
+    fn descriptors(&self, server: &ServerInfo) -> usize {
+        self.room.set(server.descriptors);
+        if self.connections == 0 {
+            return 0;
+        }
+        let left = server.descriptors.saturating_sub(self.connections);
+        server.config().check_descriptors.min(left / 2)
     }
 
     fn resource(&self, path: &[u8]) -> io::Result<Resource> {

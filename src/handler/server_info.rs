@@ -18,6 +18,8 @@ pub struct ServerInfo {
     version_string: String,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
+    /// How many descriptors a loop may use for connections, and for files that are checked by them.
+    pub(crate) descriptors: usize,
     /// Tells it from every other server of this process.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
@@ -92,6 +94,7 @@ impl ServerInfo {
             version_string: handler.version_string(),
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
+            descriptors: 0,
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
             lookups: Cell::default(),

@@ -98,7 +98,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             events: Events::with_capacity(EVENTS),
             listeners: endpoint.listeners,
             connections: Slab::new(),
-            max_connections: accept::connections_allowed(desk.server.config(), handle.loops()),
+            max_connections: accept::connections_allowed(
+                desk.server.config().max_connections,
+                handle.loops(),
+            ),
             addresses: Addresses::new(desk.server.config(), handle.loops()),
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),

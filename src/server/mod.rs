@@ -33,7 +33,6 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use desk::Desk;
-use event_loop::accept::checks_allowed;
 use event_loop::{EventLoop, NOBODY};
 use listener::Endpoint;
 use signals::ShutdownSignals;
@@ -246,14 +245,14 @@ fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 /// Makes the desk of loop number `index` of the server behind `handle`.
 fn new_desk<H: BaseHttpRequestHandler>(
     handler: H,
-    mut config: ServerConfig,
+    config: ServerConfig,
     addresses: &[SocketAddr],
     handle: &ServerHandle,
     index: usize,
     log: Log,
 ) -> io::Result<Desk<H>> {
-    config.check_descriptors = checks_allowed(config.check_descriptors, handle.loops());
-    let server = ServerInfo::new(&handler, config, addresses);
+    let mut server = ServerInfo::new(&handler, config, addresses);
+    server.descriptors = event_loop::accept::descriptors(handle.loops());
     server.check()?;
     Ok(Desk::new(handler, server, handle.mailbox(index), log))
 }

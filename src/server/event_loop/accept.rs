@@ -12,7 +12,6 @@ use mio::{Interest, Poll, Token};
 use rustix::process::{Resource, getrlimit};
 
 use super::{EventLoop, NOBODY, Slot};
-use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
 use crate::server::connection::Connection;
@@ -173,28 +172,20 @@ fn is_lost(listener: &Listener) -> bool {
     listener.accepting == Accepting::Lost
 }
 
-/// How many connections each of `loops` loops may have: what is configured, else what the limit on descriptors leaves beside
-/// a reserve for files and the loop's own.
-pub(crate) fn connections_allowed(config: &ServerConfig, loops: usize) -> usize {
-    let loops = loops.max(1);
-    let reserve = (descriptors() / 8).clamp(16, 256) + config.check_descriptors * loops;
-    let all = config
-        .max_connections
-        .unwrap_or_else(|| descriptors().saturating_sub(reserve));
-    (all / loops).max(1)
+/// How many connections each of `loops` loops may have: what is configured, else as many as it may have descriptors.
+pub(crate) fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
+    let allowed = configured.map_or_else(|| descriptors(loops), |all| all / loops.max(1));
+    allowed.max(1)
 }
 
-/// How many descriptors each of `loops` loops may have to check files by: what is configured, up to its part of an eighth of
-/// all.
-pub(crate) fn checks_allowed(configured: usize, loops: usize) -> usize {
-    configured.min(descriptors() / 8 / loops.max(1))
-}
-
-/// How many the process may open.
-fn descriptors() -> usize {
-    getrlimit(Resource::Nofile)
+/// How many descriptors each of `loops` loops may use for connections, and for what is checked by descriptor: what the limit
+/// leaves beside a reserve for files and the loop's own.
+pub(crate) fn descriptors(loops: usize) -> usize {
+    let all = getrlimit(Resource::Nofile)
         .current
-        .map_or(usize::MAX, |limit| limit as usize)
+        .map_or(usize::MAX, |limit| limit as usize);
+    let reserve = (all / 8).clamp(16, 256);
+    all.saturating_sub(reserve) / loops.max(1)
 }
 
 #[cfg(test)]
@@ -203,24 +194,10 @@ mod tests {
 
     #[test]
     fn connections_are_shared_out_and_leave_room_for_files() {
-        let allowed = |max_connections, loops| {
-            let config = ServerConfig {
-                max_connections,
-                check_descriptors: checks_allowed(1_000_000, loops),
-                ..ServerConfig::default()
-            };
-            (
-                connections_allowed(&config, loops),
-                config.check_descriptors,
-            )
-        };
-        assert_eq!(allowed(Some(10), 1).0, 10);
-        assert_eq!(allowed(Some(10), 4).0, 2);
-        assert_eq!(allowed(Some(0), 1).0, 1);
-        for loops in 1..5 {
-            let (connections, checks) = allowed(None, loops);
-            assert!((connections + checks) * loops <= descriptors() - 16);
-            assert!(checks > 0 && connections > checks);
-        }
+        assert_eq!(connections_allowed(Some(10), 1), 10);
+        assert_eq!(connections_allowed(Some(10), 4), 2);
+        assert_eq!(connections_allowed(Some(0), 1), 1);
+        let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
+        assert!(connections_allowed(None, 1) <= limit - 16);
     }
 }
