@@ -38,6 +38,10 @@ fn main() -> io::Result<()> {
         return Ok(());
     }
     let out = PathBuf::from(variable("OUT_DIR"));
+    if out.as_os_str().is_empty() {
+        // A path that is no text cannot be passed on.
+        return Ok(());
+    }
     fs::write(out.join("probe.rs"), PROBE)?;
     // The unwinder becomes part of the program: few others map its library, so that its pages are hardly shared.
     fs::write(out.join("libgcc_s.so"), "INPUT(-lgcc_eh)\n")?;

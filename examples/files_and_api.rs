@@ -3,6 +3,7 @@
 
 use std::env;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 
 use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, SimpleHttpRequestHandler};
 
@@ -21,6 +22,15 @@ impl BaseHttpRequestHandler for FilesAndApi {
 
     fn reads_body(&self, command: &str, path: &str) -> bool {
         self.files.reads_body(command, path)
+    }
+
+    // Told of connections, it checks files by descriptors under load, and closes these with the last connection.
+    fn setup(&mut self, client_address: SocketAddr) {
+        self.files.setup(client_address);
+    }
+
+    fn finish(&mut self, client_address: SocketAddr) {
+        self.files.finish(client_address);
     }
 }
 

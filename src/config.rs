@@ -72,7 +72,8 @@ pub struct ServerConfig {
     pub cache_descriptors: usize,
     /// Descriptors of small files that are checked by them: where many files are asked for in every turn, this costs a third of a
     /// check by their names. They are closed with the last connection, and never are more than half of what the connections
-    /// leave.
+    /// leave. A handler that stands before a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) has to tell it of
+    /// connections (`setup`, `finish`); else there are none.
     pub check_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
     pub extra_response_headers: Vec<(String, String)>,

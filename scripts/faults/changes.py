@@ -153,6 +153,36 @@ def in_mounts_of(server, *command):
     return done.returncode == 0, done.stderr.decode().strip()
 
 
+@fault("mounted-over")
+def mounted_over():
+    """A file system's own table changes above a file that is asked for a lot: its directory does not tell."""
+    if not shutil.which("nsenter"):
+        raise Skip("nsenter is missing")
+    with Site() as site:
+        for number in range(40):
+            site.file(f"{number}.txt", b"old")
+        other = site.file("other", b"new")
+        time.sleep(0.1)
+        with Server(site, wrap=in_own_mounts("true")) as server, Client(server) as client:
+
+            def last():
+                client.send(b"".join(get(f"/{number}.txt") for number in range(40)))
+                return [client.reply().body for _ in range(40)][-1]
+
+            check(last() == b"old", "wrong content")
+            before = len(server.descriptors())
+            for _ in range(3):
+                check(last() == b"old", "wrong content")
+            held = len(server.descriptors()) - before
+            done, why = in_mounts_of(server, "mount", "--bind", str(other), str(site.path / "39.txt"))
+            check(done, f"mount: {why}")
+            check(last() == b"new", "the file below the mount was sent")
+            done, why = in_mounts_of(server, "umount", str(site.path / "39.txt"))
+            check(done, f"umount: {why}")
+            check(last() == b"old", "the file that was mounted was sent")
+    return f"{held} files held by descriptors; what is mounted over one of them is sent at once, and no longer than that"
+
+
 @fault("unmounted")
 def unmounted():
     """A file system is taken away below the server: lazily, for nothing else goes while files of it are being sent."""

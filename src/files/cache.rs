@@ -11,13 +11,14 @@ use std::time::Duration;
 use lru::LruCache;
 use rustix::fs::Stat;
 
-use super::checks::{Check, Checks};
+use super::checks::{Check, Checks, Mounts};
 use super::kept_file::KeptFile;
 use super::kept_listing::KeptListing;
 use super::open::Root;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
 use crate::handler::kept_page::KeptPage;
+use crate::handler::server_info::ServerInfo;
 
 /// A time stamp this old will not be given to another change: some file systems count in ticks of 10 ms.
 const SETTLED: Duration = Duration::from_millis(40);
@@ -107,31 +108,31 @@ pub(crate) struct Cache {
 }
 
 impl Cache {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(mounts: Arc<Mounts>) -> Self {
         Self {
             entries: LruCache::unbounded(),
             bytes: 0,
             descriptors: 0,
-            checks: Checks::default(),
+            checks: Checks::new(mounts),
             missing: (Vec::new(), None),
             not_found: KeptPage::default(),
             listing: KeptListing::default(),
         }
     }
 
-    /// Returns what was kept of the file at `path`, if it is true in this turn; at most `descriptors` are held to find that out.
+    /// Returns what was kept of the file at `path`, if it is true in this turn.
     pub(crate) fn get(
         &mut self,
         path: &[u8],
         clock: &Clock,
         root: &Root,
-        descriptors: usize,
+        server: &ServerInfo,
     ) -> Option<Arc<KeptFile>> {
         let entry = self.entries.get_mut(path)?;
         if entry.turn != clock.turn {
             let (identity, check) = (entry.identity, &mut entry.check);
             let checks = &mut self.checks;
-            if !checks.is_true(path, identity, check, clock, root, descriptors) {
+            if !checks.is_true(path, identity, check, clock, root, server) {
                 self.remove(path);
                 return None;
             }
@@ -140,14 +141,23 @@ impl Cache {
         Some(Arc::clone(&entry.file))
     }
 
-    /// How many descriptors files are checked by.
-    pub(crate) fn held(&self) -> usize {
-        self.checks.held()
+    /// Is told of every connection that begins.
+    pub(crate) fn enter(&mut self) {
+        if self.checks.enter() {
+            self.let_go();
+        }
     }
 
-    /// Closes these.
-    pub(crate) fn let_go(&mut self) {
-        if self.held() == 0 {
+    /// Is told of every connection that has ended.
+    pub(crate) fn leave(&mut self) {
+        if self.checks.leave() {
+            self.let_go();
+        }
+    }
+
+    /// Closes the descriptors that files are checked by.
+    fn let_go(&mut self) {
+        if self.checks.held() == 0 {
             return;
         }
         for (_, entry) in self.entries.iter_mut() {
@@ -224,7 +234,7 @@ impl Cache {
 /// A clone starts with nothing: loops share no memory.
 impl Clone for Cache {
     fn clone(&self) -> Self {
-        Self::new()
+        Self::new(self.checks.mounts())
     }
 }
 
@@ -248,7 +258,6 @@ mod tests {
     use crate::files::open::Symlinks;
     use crate::files::resource::Resource;
     use crate::handler::BaseHttpRequestHandler;
-    use crate::handler::server_info::ServerInfo;
 
     struct Nobody;
 
@@ -282,12 +291,13 @@ mod tests {
 
         /// Whether `name` is kept, so many `turns` later.
         fn has(&self, cache: &mut Cache, name: &str, turns: u64) -> bool {
+            let server = ServerInfo::new(&Nobody, ServerConfig::default(), &[]);
             let clock = Clock {
                 turn: self.clock.turn + turns,
                 ..self.clock.clone()
             };
             cache
-                .get(name.as_bytes(), &clock, &self.root, 100)
+                .get(name.as_bytes(), &clock, &self.root, &server)
                 .is_some()
         }
     }
@@ -300,7 +310,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_stays_within_its_bounds_and_the_oldest_goes_first() {
-        let (place, mut cache) = (Place::new("bounds"), Cache::new());
+        let (place, mut cache) = (Place::new("bounds"), Cache::new(Arc::new(Mounts::open())));
         let config = ServerConfig {
             cache_bytes: 20_000,
             ..ServerConfig::default()
@@ -321,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_file_is_looked_at_once_a_turn() {
-        let (place, mut cache) = (Place::new("turns"), Cache::new());
+        let (place, mut cache) = (Place::new("turns"), Cache::new(Arc::new(Mounts::open())));
         place.put(&mut cache, "a", 10, &ServerConfig::default());
         fs::remove_file(place.path.join("a")).unwrap();
         assert!(place.has(&mut cache, "a", 0), "it was checked in this turn");
@@ -331,7 +341,7 @@ mod tests {
 
     #[test]
     fn a_file_that_has_just_changed_is_not_kept() {
-        let (mut place, mut cache) = (Place::new("fresh"), Cache::new());
+        let (mut place, mut cache) = (Place::new("fresh"), Cache::new(Arc::new(Mounts::open())));
         place.clock = Clock::at(SystemTime::now());
         place.put(&mut cache, "a", 10, &ServerConfig::default());
         assert!(!place.has(&mut cache, "a", 0));

@@ -4,22 +4,26 @@
 //! files, and whether one of these has changed, its own descriptor tells: for a third of what a walk along its path costs.
 //! Each directory is looked at once a turn, by its name.
 //!
-//! What this does not see is a file that is mounted over another one, until a name beside it changes.
+//! And once a turn the kernel is asked whether anything was mounted, for that changes no directory.
 
+use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use memchr::memrchr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{fstat, fstatfs};
 
 use super::cache::Identity;
 use super::open::Root;
 use crate::handler::clock::Clock;
+use crate::handler::server_info::ServerInfo;
 
 /// So many files of one turn are checked by their names; the next ones are worth a descriptor.
 const FEW: usize = 8;
 /// Of more directories in one turn, the files are checked by their names.
-const DIRECTORIES: usize = 16;
+const DIRECTORIES: usize = 32;
 /// File systems of this machine that note every change in both times: ext2 to ext4, XFS, Btrfs, F2FS, ZFS, tmpfs and overlayfs
 /// (statfs(2)). A remote one may know of a new file before it asks about the directory again.
 const LOCAL: [u32; 7] = [
@@ -48,6 +52,8 @@ pub(crate) struct Held {
     descriptor: OwnedFd,
     /// What the directory was when the name led to the file.
     directory: Identity,
+    /// The state of [`Mounts`] at that time.
+    mounts: u64,
     /// One of those that are counted.
     _permit: Arc<()>,
 }
@@ -58,23 +64,92 @@ impl Held {
     }
 }
 
+/// What is mounted where. It is opened before the process is confined, and serves all loops.
+#[derive(Debug)]
+pub(crate) struct Mounts {
+    table: Option<File>,
+    /// How many changes were seen.
+    changes: AtomicU64,
+}
+
+impl Mounts {
+    pub(crate) fn open() -> Self {
+        Self {
+            table: File::open("/proc/self/mountinfo").ok(),
+            changes: AtomicU64::new(0),
+        }
+    }
+
+    /// A number that another mount changes; `None` where the kernel does not tell.
+    fn state(&self) -> Option<u64> {
+        let mut table = [PollFd::new(self.table.as_ref()?, PollFlags::PRI)];
+        // A change is told once (proc_pid_mountinfo(5)).
+        if poll(&mut table, Some(&Timespec::default())) != Ok(0) {
+            self.changes.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(self.changes.load(Ordering::Relaxed))
+    }
+}
+
 /// What all checks of a turn share.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Checks {
     turn: u64,
     /// Files that were checked by their names in this turn.
     named: usize,
-    /// Directories with what they are, the first `looked_at` of them in this turn.
-    directories: Vec<(Vec<u8>, Option<Identity>)>,
-    looked_at: usize,
-    /// The device of a local file system.
-    local: Option<u64>,
-    /// Shared by all that is held.
+    /// The directories of this turn, the first `count`, and what they are: that is looked at when a second file is asked for.
+    directories: Vec<(Vec<u8>, Option<Look>)>,
+    count: usize,
+    mounts: Arc<Mounts>,
+    /// The state of these in this turn, once it was asked for.
+    mounted: Option<u64>,
+    /// The device of a local file system, as long as nothing is mounted.
+    local: Option<(u64, u64)>,
+    /// Shared by all that is held in this loop.
     permits: Arc<()>,
+    /// Connections that have begun and not ended.
+    connections: usize,
+    /// How many descriptors these and the files may use together.
+    room: usize,
 }
 
+/// What a name led to.
+type Look = Option<Identity>;
+
 impl Checks {
-    /// Whether `path` leads to what was `identity` when it was checked last; at most `descriptors` are held for this.
+    pub(crate) fn new(mounts: Arc<Mounts>) -> Self {
+        Self {
+            turn: 0,
+            named: 0,
+            directories: Vec::new(),
+            count: 0,
+            mounts,
+            mounted: None,
+            local: None,
+            permits: Arc::default(),
+            connections: 0,
+            room: 0,
+        }
+    }
+
+    pub(crate) fn mounts(&self) -> Arc<Mounts> {
+        Arc::clone(&self.mounts)
+    }
+
+    /// A connection begins; says whether it needs what is held.
+    pub(crate) fn enter(&mut self) -> bool {
+        self.connections += 1;
+        self.held() + self.connections > self.room
+    }
+
+    /// A connection has ended; says whether it was the last: nothing is to be busy, nor kept from being freed, by a server
+    /// that nobody talks to.
+    pub(crate) fn leave(&mut self) -> bool {
+        self.connections = self.connections.saturating_sub(1);
+        self.connections == 0
+    }
+
+    /// Whether `path` leads to what was `identity` when it was checked last.
     pub(crate) fn is_true(
         &mut self,
         path: &[u8],
@@ -82,13 +157,20 @@ impl Checks {
         check: &mut Check,
         clock: &Clock,
         root: &Root,
-        descriptors: usize,
+        server: &ServerInfo,
     ) -> bool {
         if self.turn != clock.turn {
-            (self.turn, self.named, self.looked_at) = (clock.turn, 0, 0);
+            (self.turn, self.named, self.count) = (clock.turn, 0, 0);
+            self.mounted = None;
+            self.room = server.descriptors;
+            if !Arc::ptr_eq(&self.permits, &server.permits) {
+                self.permits = Arc::clone(&server.permits);
+            }
         }
-        if let Check::Descriptor(held) = check {
-            if self.directory(path, root) == Some(held.directory) {
+        if let Check::Descriptor(held) = check
+            && let Some(directory) = self.directory(path, root)
+        {
+            if directory == Some(held.directory) && self.mounted() == Some(held.mounts) {
                 return held.identity() == Some(identity);
             }
             *check = Check::Name;
@@ -97,8 +179,11 @@ impl Checks {
         let is_true = root
             .stat_by_name(path)
             .is_ok_and(|stat| Identity::from(&stat) == identity);
-        let wanted = matches!(check, Check::Name) && self.named > FEW;
-        if is_true && wanted && self.held() < descriptors {
+        if is_true
+            && matches!(check, Check::Name)
+            && self.named > FEW
+            && self.held() < self.allowed(server)
+        {
             self.hold(path, identity, check, clock, root);
         }
         is_true
@@ -106,7 +191,18 @@ impl Checks {
 
     /// How many descriptors there are.
     pub(crate) fn held(&self) -> usize {
-        Arc::strong_count(&self.permits) - 1
+        // One permit is the server's, and one is here.
+        Arc::strong_count(&self.permits).saturating_sub(2)
+    }
+
+    /// How many there may be: half of what connections leave, and none where nobody tells of connections, for then nothing
+    /// would close them.
+    fn allowed(&self, server: &ServerInfo) -> usize {
+        if self.connections == 0 {
+            return 0;
+        }
+        let left = self.room.saturating_sub(self.connections);
+        server.config().check_descriptors.min(left / 2)
     }
 
     /// Has `path`, which leads to `identity`, checked by descriptor from now on, if its directory has not just changed.
@@ -118,16 +214,18 @@ impl Checks {
         clock: &Clock,
         root: &Root,
     ) {
-        let Some(directory) = self
-            .directory(path, root)
-            .filter(|directory| directory.is_settled(clock.since_1970))
+        let (Some(Some(directory)), Some(mounts)) = (self.directory(path, root), self.mounted())
         else {
             return;
         };
-        // A symbolic link is another file than what it leads to.
+        if !directory.is_settled(clock.since_1970) {
+            return;
+        }
+        // What has changed until now, this would show. A symbolic link is another file than what it leads to.
         let held = root.name(path).map(|descriptor| Held {
             descriptor,
             directory,
+            mounts,
             _permit: Arc::clone(&self.permits),
         });
         *check = match held {
@@ -139,34 +237,44 @@ impl Checks {
     }
 
     fn is_local(&mut self, identity: Identity, held: &Held) -> bool {
-        if self.local != Some(identity.device)
+        let device = Some((identity.device, held.mounts));
+        if self.local != device
             && fstatfs(&held.descriptor).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)))
         {
-            self.local = Some(identity.device);
+            self.local = device;
         }
-        self.local == Some(identity.device)
+        self.local == device
     }
 
-    /// What the directory of `path` is in this turn.
-    fn directory(&mut self, path: &[u8], root: &Root) -> Option<Identity> {
+    /// The state of what is mounted, asked for once a turn.
+    fn mounted(&mut self) -> Option<u64> {
+        if self.mounted.is_none() {
+            self.mounted = self.mounts.state();
+        }
+        self.mounted
+    }
+
+    /// What the directory of `path` is in this turn; `None` where that is not worth a look, or there are too many.
+    fn directory(&mut self, path: &[u8], root: &Root) -> Option<Look> {
         let parent = path.get(..memrchr(b'/', path).unwrap_or(0))?;
-        let mut known = self.directories.iter().take(self.looked_at);
-        if let Some((_, identity)) = known.find(|(path, _)| path == parent) {
-            return *identity;
-        } else if self.looked_at == DIRECTORIES {
-            return None;
+        let mut known = self.directories.iter_mut().take(self.count);
+        if let Some((_, look)) = known.find(|(path, _)| path == parent) {
+            return Some(*look.get_or_insert_with(|| {
+                root.stat_by_name(parent).ok().as_ref().map(Identity::from)
+            }));
         }
-        let identity = root.stat_by_name(parent).ok().as_ref().map(Identity::from);
-        match self.directories.get_mut(self.looked_at) {
-            // In the memory of earlier turns.
-            Some((path, known)) => {
-                path.clear();
-                path.extend_from_slice(parent);
-                *known = identity;
+        if self.count < DIRECTORIES {
+            match self.directories.get_mut(self.count) {
+                // In the memory of earlier turns.
+                Some((path, look)) => {
+                    path.clear();
+                    path.extend_from_slice(parent);
+                    *look = None;
+                }
+                None => self.directories.push((parent.to_vec(), None)),
             }
-            None => self.directories.push((parent.to_vec(), identity)),
+            self.count += 1;
         }
-        self.looked_at += 1;
-        identity
+        None
     }
 }

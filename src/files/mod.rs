@@ -1,6 +1,6 @@
 //! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -28,6 +28,7 @@ use crate::handler::exchange::Exchange;
 use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use cache::Cache;
+use checks::Mounts;
 use open::{Root, Symlinks};
 use overrides::Overrides;
 
@@ -61,10 +62,6 @@ pub struct SimpleHttpRequestHandler {
     pub dotfiles: bool,
     overrides: Overrides,
     cache: RefCell<Cache>,
-    /// Connections that this handler was told of and that have not ended.
-    connections: usize,
-    /// How many descriptors these and the cache may use together.
-    room: Cell<usize>,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
@@ -127,9 +124,7 @@ impl SimpleHttpRequestHandler {
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
-            cache: RefCell::new(Cache::new()),
-            connections: 0,
-            room: Cell::new(0),
+            cache: RefCell::new(Cache::new(Arc::new(Mounts::open()))),
             path: Vec::new(),
         })
     }
@@ -175,19 +170,11 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn setup(&mut self, _client_address: SocketAddr) {
-        self.connections += 1;
-        let cache = self.cache.get_mut();
-        if cache.held() + self.connections > self.room.get() {
-            cache.let_go();
-        }
+        self.cache.get_mut().enter();
     }
 
     fn finish(&mut self, _client_address: SocketAddr) {
-        self.connections = self.connections.saturating_sub(1);
-        // Nothing is busy, nor kept from being freed, by a server that nobody talks to.
-        if self.connections == 0 {
-            self.cache.get_mut().let_go();
-        }
+        self.cache.get_mut().leave();
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

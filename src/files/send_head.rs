@@ -20,7 +20,6 @@ use super::resource::{Kind, Resource};
 use super::translate_path::{clean, translate_path};
 use super::{guess_type, send_file};
 use crate::handler::exchange::Exchange;
-use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 
@@ -158,28 +157,16 @@ impl SimpleHttpRequestHandler {
         if as_directory {
             push_segment(path, self.index_pages.first()?);
         }
-        let descriptors = self.descriptors(exchange.server());
-        let kept = self
-            .cache
-            .borrow_mut()
-            .get(path, exchange.clock(), &self.root, descriptors);
+        let kept =
+            self.cache
+                .borrow_mut()
+                .get(path, exchange.clock(), &self.root, exchange.server());
         path.truncate(length);
         // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
         let now = exchange.clock().unix;
         kept.filter(|kept| {
             kept.whole.belongs_to(exchange.server()) && kept.validators().last_modified <= now
         })
-    }
-
-    /// How many descriptors files may be checked by: half of what connections leave, and none where this handler is not told
-    /// of connections, for then nothing would close them.
-    fn descriptors(&self, server: &ServerInfo) -> usize {
-        self.room.set(server.descriptors);
-        if self.connections == 0 {
-            return 0;
-        }
-        let left = server.descriptors.saturating_sub(self.connections);
-        server.config().check_descriptors.min(left / 2)
     }
 
     fn resource(&self, path: &[u8]) -> io::Result<Resource> {

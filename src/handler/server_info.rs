@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::BaseHttpRequestHandler;
@@ -20,6 +21,8 @@ pub struct ServerInfo {
     addresses: Vec<SocketAddr>,
     /// How many descriptors a loop may use for connections, and for files that are checked by them.
     pub(crate) descriptors: usize,
+    /// Shared by the descriptors of the latter, of all handlers of this loop.
+    pub(crate) permits: Arc<()>,
     /// Tells it from every other server of this process.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
@@ -95,6 +98,7 @@ impl ServerInfo {
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
             descriptors: 0,
+            permits: Arc::default(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
             lookups: Cell::default(),

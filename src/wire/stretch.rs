@@ -120,8 +120,9 @@ impl Stretch {
         if begins && shared.warm.load(Ordering::Relaxed) == share.turn {
             self.warm = self.range.end.min(WINDOW);
         }
+        let known = self.warm;
         let sent = self.send(&shared.file, transport, share);
-        if begins && self.warm > 0 {
+        if begins && self.warm > known {
             shared.warm.store(share.turn, Ordering::Relaxed);
         }
         sent

@@ -184,7 +184,7 @@ pub(crate) fn descriptors(loops: usize) -> usize {
     let all = getrlimit(Resource::Nofile)
         .current
         .map_or(usize::MAX, |limit| limit as usize);
-    let reserve = (all / 8).clamp(16, 256);
+    let reserve = (all / 8).clamp(17, 256);
     all.saturating_sub(reserve) / loops.max(1)
 }
 
@@ -198,6 +198,6 @@ mod tests {
         assert_eq!(connections_allowed(Some(10), 4), 2);
         assert_eq!(connections_allowed(Some(0), 1), 1);
         let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
-        assert!(connections_allowed(None, 1) <= limit - 16);
+        assert!(connections_allowed(None, 1) <= limit - 17);
     }
 }
