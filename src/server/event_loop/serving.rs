@@ -2,7 +2,7 @@
 //! budget of bytes for the whole turn.
 //!
 //! Invariant: taking events costs what small answers cost. A body that is begun then fits as a whole into what is left of
-//! half the budget; the other half is for the queue in every turn.
+//! three quarters of the budget; the last quarter is for the queue in every turn.
 
 use std::time::Instant;
 
@@ -31,7 +31,7 @@ pub(super) struct Budget {
 impl Budget {
     pub(super) fn new(config: &ServerConfig, turn: u64) -> Self {
         let share = Share {
-            bytes: config.turn_bytes / 2,
+            bytes: Self::for_events(config),
             requests: 0,
             whole: true,
             cold: Cold::Read,
@@ -43,9 +43,14 @@ impl Budget {
         }
     }
 
+    /// What the events may use. A reply that has to wait is put aside and taken up again, so most are not to.
+    fn for_events(config: &ServerConfig) -> usize {
+        config.turn_bytes / 4 * 3
+    }
+
     /// What the queue may use.
     fn rest(&self, config: &ServerConfig) -> usize {
-        let used = config.turn_bytes / 2 - self.share.bytes;
+        let used = Self::for_events(config) - self.share.bytes;
         config.turn_bytes.max(1) - used
     }
 }
