@@ -116,6 +116,10 @@ pub(crate) struct Checks {
 /// What a name led to.
 type Look = Option<Identity>;
 
+fn look(path: &[u8], root: &Root) -> Look {
+    root.stat_by_name(path).ok().as_ref().map(Identity::from)
+}
+
 impl Checks {
     pub(crate) fn new(mounts: Arc<Mounts>) -> Self {
         Self {
@@ -176,15 +180,14 @@ impl Checks {
             *check = Check::Name;
         }
         self.named += 1;
-        let is_true = root
-            .stat_by_name(path)
-            .is_ok_and(|stat| Identity::from(&stat) == identity);
+        let is_true = look(path, root) == Some(identity);
         if is_true
             && matches!(check, Check::Name)
             && self.named > FEW
             && self.held() < self.allowed(server)
+            && let Some(settled) = self.hold(path, identity, clock, root)
         {
-            self.hold(path, identity, check, clock, root);
+            *check = settled;
         }
         is_true
     }
@@ -205,21 +208,19 @@ impl Checks {
         server.config().check_descriptors.min(left / 2)
     }
 
-    /// Has `path`, which leads to `identity`, checked by descriptor from now on, if its directory has not just changed.
+    /// Returns how `path`, which leads to `identity`, is to be checked from now on: by descriptor, where one will do. `None`
+    /// where that cannot be told yet: its directory has just changed, or is not looked at in this turn.
     fn hold(
         &mut self,
         path: &[u8],
         identity: Identity,
-        check: &mut Check,
         clock: &Clock,
         root: &Root,
-    ) {
-        let (Some(Some(directory)), Some(mounts)) = (self.directory(path, root), self.mounted())
-        else {
-            return;
-        };
+    ) -> Option<Check> {
+        let directory = self.directory(path, root)??;
+        let mounts = self.mounted()?;
         if !directory.is_settled(clock.since_1970) {
-            return;
+            return None;
         }
         // What has changed until now, this would show. A symbolic link is another file than what it leads to.
         let held = root.name(path).map(|descriptor| Held {
@@ -228,12 +229,12 @@ impl Checks {
             mounts,
             _permit: Arc::clone(&self.permits),
         });
-        *check = match held {
+        Some(match held {
             Ok(held) if self.is_local(identity, &held) && held.identity() == Some(identity) => {
                 Check::Descriptor(held)
             }
             _ => Check::NameAlone,
-        };
+        })
     }
 
     fn is_local(&mut self, identity: Identity, held: &Held) -> bool {
@@ -258,10 +259,8 @@ impl Checks {
     fn directory(&mut self, path: &[u8], root: &Root) -> Option<Look> {
         let parent = path.get(..memrchr(b'/', path).unwrap_or(0))?;
         let mut known = self.directories.iter_mut().take(self.count);
-        if let Some((_, look)) = known.find(|(path, _)| path == parent) {
-            return Some(*look.get_or_insert_with(|| {
-                root.stat_by_name(parent).ok().as_ref().map(Identity::from)
-            }));
+        if let Some((_, seen)) = known.find(|(path, _)| path == parent) {
+            return Some(*seen.get_or_insert_with(|| look(parent, root)));
         }
         if self.count < DIRECTORIES {
             match self.directories.get_mut(self.count) {

@@ -114,7 +114,7 @@ impl<'a> Exchange<'a> {
     /// Returns the target with its query, percent-encoded as it came; leading slashes are one, and of an absolute target the
     /// path remains.
     pub fn path(&self) -> &'a str {
-        str::from_utf8(self.target()).unwrap_or_default()
+        self.request.path_text()
     }
 
     /// Returns the [path](Self::path) as bytes, which costs no look at them.

@@ -137,6 +137,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The path as text.
+    pub(crate) fn path_text(&self) -> &str {
+        str::from_utf8(&self.path).unwrap_or_default()
+    }
+
     /// Finds and reads the head at the front of `bytes`, and says where it stands; `None` where it is not complete yet.
     /// `search` remembers how far it looked.
     pub(crate) fn find<'h: 'a>(

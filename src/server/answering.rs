@@ -179,8 +179,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         head: &[u8],
         bytes: &[u8],
     ) -> Result<Box<UnfinishedRequest>, Option<Stop>> {
-        let command = request.command;
-        let path = str::from_utf8(&request.path).unwrap_or_default();
+        let (command, path) = (request.command, request.path_text());
         let asked = self.desk.hook(self.client.address, |handler| {
             handler.reads_body(command, path)
         });

@@ -134,12 +134,9 @@ impl Body {
         let sent = match self {
             Self::Empty => return Ok(Sent::All),
             _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
-            Self::File { file, stretch } => {
-                let before = stretch.left();
-                let sent = stretch.send_shared(file, transport, share);
-                *counted += before - stretch.left();
-                sent
-            }
+            Self::File { file, stretch } => count(stretch, counted, |stretch| {
+                stretch.send_shared(file, transport, share)
+            }),
             Self::Parts(body) => body.send(transport, share, counted),
             Self::Source(body) => body.send(transport, share, counted),
         };
@@ -166,15 +163,14 @@ impl Part {
     }
 }
 
-fn send_stretch(
-    file: &File,
+/// Adds to `counted` what leaves of `stretch` by `send`.
+fn count(
     stretch: &mut Stretch,
-    transport: &mut impl Transport,
-    share: &mut Share,
     counted: &mut u64,
+    send: impl FnOnce(&mut Stretch) -> io::Result<Sent>,
 ) -> io::Result<Sent> {
     let before = stretch.left();
-    let sent = stretch.send(file, transport, share);
+    let sent = send(stretch);
     *counted += before - stretch.left();
     sent
 }
@@ -207,9 +203,9 @@ impl Parts {
             let sent = match parts.front_mut() {
                 None => return Ok(Sent::All),
                 Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, share, counted)?,
-                Some(Part::Range(stretch)) => {
-                    send_stretch(file, stretch, transport, share, counted)?
-                }
+                Some(Part::Range(stretch)) => count(stretch, counted, |stretch| {
+                    stretch.send(file, transport, share)
+                })?,
             };
             if sent != Sent::All {
                 return Ok(sent);

@@ -46,25 +46,19 @@ fn ask_for_all(client: &mut Client, last: usize) -> Vec<String> {
     said
 }
 
-fn descriptors(server: &Server) -> usize {
-    fs::read_dir(format!("/proc/{}/fd", server.id()))
-        .unwrap()
-        .count()
-}
-
 /// A client that has `server` hold the last of the files; `None` where the file system does not allow it.
 fn held(server: &Server) -> Option<Client> {
     let mut client = server.connect();
     client.get("/");
-    let before = descriptors(server);
+    let before = server.descriptors();
     for last in [FILES - 1; 3] {
         ask_for_all(&mut client, last);
     }
-    if descriptors(server) == before {
+    if server.descriptors() == before {
         skip("the file system is not one of those that are known");
         return None;
     }
-    assert_eq!(descriptors(server), before + FILES - FEW - 1);
+    assert_eq!(server.descriptors(), before + FILES - FEW - 1);
     Some(client)
 }
 
@@ -185,16 +179,16 @@ fn a_change_between_any_two_requests_shows() {
 fn the_last_client_takes_all_that_is_held_along() {
     let site = site();
     let server = Server::start(&site);
-    let rest = descriptors(&server);
+    let rest = server.descriptors();
     let Some(client) = held(&server) else {
         return;
     };
     let mut other = server.connect();
     drop(client);
     ask_for_all(&mut other, FILES - 1);
-    assert!(descriptors(&server) >= rest + FILES - FEW - 1);
+    assert!(server.descriptors() >= rest + FILES - FEW - 1);
     drop(other);
-    wait_until("all is let go", || descriptors(&server) == rest);
+    wait_until("all is let go", || server.descriptors() == rest);
     let mut client = server.connect();
     assert_eq!(ask_for_all(&mut client, 0)[FILES - 1], "31");
 }
@@ -205,12 +199,12 @@ fn files_are_no_reason_to_run_out_of_descriptors() {
     let server = short_of_descriptors(&site);
     let mut client = server.connect();
     client.get("/");
-    let before = descriptors(&server);
+    let before = server.descriptors();
     for last in [FILES - 1; 3] {
         ask_for_all(&mut client, last);
     }
     // Beside the reserve.
-    assert!(descriptors(&server) <= before + (40 - 17) / 2);
+    assert!(server.descriptors() <= before + (40 - 17) / 2);
     // Connections go before files.
     let mut others: Vec<_> = (0..20).map(|_| server.connect()).collect();
     for other in &mut others {

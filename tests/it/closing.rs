@@ -116,14 +116,9 @@ fn a_client_that_breaks_off_harms_nobody() {
 #[test]
 fn closed_connections_leave_nothing_behind() {
     let (_site, server) = server();
-    let descriptors = || {
-        std::fs::read_dir(format!("/proc/{}/fd", server.id()))
-            .unwrap()
-            .count()
-    };
     server.get("/hello.txt");
     // One more may be kept of the large file.
-    let before = descriptors() + 1;
+    let before = server.descriptors() + 1;
     for round in 0..60 {
         let mut client = server.connect();
         client
@@ -133,5 +128,7 @@ fn closed_connections_leave_nothing_behind() {
             client.reset();
         }
     }
-    wait_until("all descriptors are closed", || descriptors() <= before);
+    wait_until("all descriptors are closed", || {
+        server.descriptors() <= before
+    });
 }

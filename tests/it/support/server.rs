@@ -129,6 +129,13 @@ impl Server {
         self.address.port()
     }
 
+    /// How many descriptors it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .unwrap()
+            .count()
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
