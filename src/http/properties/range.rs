@@ -124,6 +124,16 @@ mod tests {
         }
 
         #[test]
+        fn holds_for_many_ranges(
+            members in prop::collection::vec((0u32..4000, 0u32..3), MAX_RANGES - 9..MAX_RANGES + 40),
+            size in 0u16..5000,
+        ) {
+            let members: Vec<_> = members.iter().map(|(at, len)| format!("{at}-{}", at + len)).collect();
+            let field = format!("bytes={}", members.join(","));
+            range(&[&[2], size.to_be_bytes().as_slice(), field.as_bytes()].concat());
+        }
+
+        #[test]
         fn holds_for_any_bytes(input in prop::collection::vec(any::<u8>(), 0..100)) {
             range(&input);
         }
