@@ -46,7 +46,7 @@ fn select(field: &[u8], size: u64) -> Option<RangeSet> {
             continue;
         };
         if range.is_empty() {
-            // No Content-Range can name a part of nothing.
+            // No Content-Range can name a part of an empty file, and nginx sends the whole too.
             return None;
         }
         match first {
@@ -91,12 +91,14 @@ impl RangeSpec {
         }
     }
 
-    /// Returns `None` where the range is not satisfiable. Only a suffix of an empty representation is empty itself.
+    /// Returns `None` where the range is not satisfiable. The range is empty where an empty representation is asked for from its
+    /// start, as nginx's slice module does it.
     fn resolve(self, size: u64) -> Option<Range<u64>> {
+        let starts_within = |first| first < size.max(1);
         match self {
-            Self::From(first) => (first < size).then_some(first..size),
+            Self::From(first) => starts_within(first).then_some(first..size),
             Self::FromTo(first, last) => {
-                (first < size).then(|| first..size.min(last.saturating_add(1)))
+                starts_within(first).then(|| first..size.min(last.saturating_add(1)))
             }
             Self::Suffix(length) => (length > 0).then(|| size.saturating_sub(length)..size),
         }
@@ -207,8 +209,9 @@ mod tests {
             ("bytes=-0", 10),
             ("bytes=-0", 0),
             ("bytes=-000", 10),
-            ("bytes=0-", 0),
-            ("bytes=0-0", 0),
+            ("bytes=5-", 0),
+            ("bytes=1-1048575", 0),
+            ("bytes=5-,-0", 0),
             ("bytes=99-,-0,10-11", 10),
             ("bytes=99999999999999999999999999-", 10),
             ("bytes=18446744073709551615-", u64::MAX),
@@ -257,8 +260,18 @@ mod tests {
     }
 
     #[test]
-    fn a_suffix_of_nothing_is_the_whole() {
-        for field in ["bytes=-1", "bytes=0-,-5", "bytes=-5,-3", "bytes=-5,0-"] {
+    fn the_start_of_an_empty_file_is_the_whole() {
+        for field in [
+            "bytes=0-",
+            "bytes=0-0",
+            "bytes=0-1048575",
+            "bytes=-1",
+            "bytes=0-,-5",
+            "bytes=-5,-3",
+            "bytes=5-,0-",
+            "bytes=-0,7-9,-1",
+            "bytes=0-0,5-",
+        ] {
             assert_eq!(parse_range(field.as_bytes(), 0), RangeSet::Whole, "{field}");
         }
     }
@@ -327,7 +340,7 @@ mod tests {
             let members: Vec<String> = asked.iter().map(|(at, len)| format!("{at}-{}", at + len)).collect();
             let set = parse_range(format!("bytes={}", members.join(",")).as_bytes(), size);
             let wanted = |byte| asked.iter().any(|(at, len)| (*at..=at + len).contains(&byte));
-            prop_assert_eq!(set == RangeSet::Unsatisfiable, !(0..size).any(wanted));
+            prop_assert_eq!(set == RangeSet::Unsatisfiable, !(0..size.max(1)).any(wanted));
 
             let ranges = ranges_of(set);
             assert_within_and_disjoint(&ranges, size);

@@ -96,9 +96,26 @@ fn nothing_within_is_416_with_the_length() {
         assert_eq!(reply.status(), 416, "{range}");
         assert_eq!(reply.field("Content-Range"), Some("bytes */100"), "{range}");
     }
-    let reply = client.ask(request("GET", "/empty.txt", &["Range: bytes=0-"]));
-    assert_eq!(reply.status(), 416);
-    assert_eq!(reply.field("Content-Range"), Some("bytes */0"));
+    for range in ["5-", "1-1048575", "-0", "5-,-0"] {
+        let field = format!("Range: bytes={range}");
+        let reply = client.ask(request("GET", "/empty.txt", &[&field]));
+        assert_eq!(reply.status(), 416, "{range}");
+        assert_eq!(reply.field("Content-Range"), Some("bytes */0"), "{range}");
+    }
+}
+
+/// nginx's slice module asks for the first megabyte of a file whose size it does not know yet.
+#[test]
+fn an_empty_file_is_sent_whole_if_asked_for_from_its_start() {
+    let (_site, server) = server();
+    let mut client = server.connect();
+    for range in ["0-", "0-0", "0-1048575", "-1", "5-,0-", "-0,-1"] {
+        let field = format!("Range: bytes={range}");
+        let reply = client.ask(request("GET", "/empty.txt", &[&field]));
+        assert_eq!(reply.status(), 200, "{range}");
+        assert_eq!(reply.field("Content-Range"), None, "{range}");
+        assert_eq!(reply.field("Content-Length"), Some("0"), "{range}");
+    }
 }
 
 #[test]
