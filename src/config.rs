@@ -39,8 +39,12 @@ pub struct ServerConfig {
     pub send_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it closes silently.
     pub keep_alive_timeout: Duration,
-    /// Time that a closing connection waits for the peer to read the last reply and to close its side.
+    /// Time that a closing connection waits for the peer to read the last reply and to close its side, and again after all that
+    /// the peer still sends.
     pub linger_timeout: Duration,
+    /// Time that a closing connection goes on reading, and throwing away, what the peer still sends. A client that reads no reply
+    /// before it has sent its whole request body gets its reply if the body ends by then.
+    pub linger_time: Duration,
     /// Time that replies in flight have to finish after a shutdown was asked for.
     pub drain_timeout: Duration,
     /// Connections that may be open at a time; `None` is what the limit on descriptors allows, with a reserve for files. At
@@ -97,7 +101,8 @@ impl Default for ServerConfig {
             min_body_rate: 1024,
             send_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(60),
-            linger_timeout: Duration::from_secs(2),
+            linger_timeout: Duration::from_secs(5),
+            linger_time: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(30),
             max_connections: None,
             max_connections_per_ip: None,

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 
 use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
-use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
+use super::state::{Awaiting, Lingering, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::Answer;
@@ -20,9 +20,6 @@ use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 mod status;
-
-/// Bytes that are discarded of a peer that goes on sending after its last reply.
-const MAX_LINGER: usize = 4 * 1024 * 1024;
 
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
@@ -193,7 +190,7 @@ impl<T: Transport> Connection<T> {
                     self.sending(unsent, turn)?
                 }
                 State::Awaiting(awaiting) => self.awaiting(awaiting, turn)?,
-                State::Lingering(left) => self.lingering(left, scratch)?,
+                State::Lingering(lingering) => self.lingering(lingering, scratch, turn)?,
                 State::Closed => Step::Close,
             };
             match step {
@@ -320,7 +317,7 @@ impl<T: Transport> Connection<T> {
                     return Ok(Step::Next);
                 }
                 stop => {
-                    self.follow(stop.into(), bytes)?;
+                    self.follow(stop.into(), bytes, turn.desk)?;
                     return Ok(Step::Next);
                 }
             }
@@ -361,7 +358,7 @@ impl<T: Transport> Connection<T> {
         turn.desk.log(outgoing, self.client, sent.is_err());
         match sent? {
             Sent::All => self
-                .follow(unsent.then, &unsent.unparsed)
+                .follow(unsent.then, &unsent.unparsed, turn.desk)
                 .map(|()| Step::Next),
             sent => {
                 self.state = State::unsent(unsent);
@@ -372,7 +369,7 @@ impl<T: Transport> Connection<T> {
 
     /// Everything that was made has left.
     #[inline(always)]
-    fn follow(&mut self, then: Then, unparsed: &[u8]) -> io::Result<()> {
+    fn follow<H>(&mut self, then: Then, unparsed: &[u8], desk: &Desk<H>) -> io::Result<()> {
         self.state = match then {
             Then::Parse if unparsed.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
@@ -388,7 +385,7 @@ impl<T: Transport> Connection<T> {
             Then::Close => State::Closed,
             Then::Linger => {
                 self.transport.shutdown()?;
-                State::Lingering(MAX_LINGER)
+                State::Lingering(Lingering::boxed(desk.clock.instant, desk.server.config()))
             }
             Then::Reset => {
                 self.transport.reset()?;
@@ -412,21 +409,33 @@ impl<T: Transport> Connection<T> {
         self.serve(&unparsed, HeadSearch::default(), stop, turn)
     }
 
-    /// Discards what still comes, until the peer closes too: a close before that could reset the connection and take the
-    /// reply from the peer's hands.
-    fn lingering(&mut self, mut left: usize, scratch: &mut [u8]) -> io::Result<Step> {
-        loop {
-            match self.transport.read(scratch) {
-                Ok(0) => return Ok(Step::Close),
-                Ok(length) if length >= left => return Ok(Step::Close),
-                Ok(length) => left -= length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.state = State::Lingering(left);
-                    return Ok(Step::Wait);
-                }
-                Err(error) => return Err(error),
-            }
+    /// Discards what still comes, until the peer closes too or has had its time: a close before that could reset the connection
+    /// and take the reply from the peer's hands.
+    fn lingering<H: BaseHttpRequestHandler>(
+        &mut self,
+        mut lingering: Box<Lingering>,
+        scratch: &mut [u8],
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        let now = turn.desk.clock.instant;
+        if now >= lingering.deadline {
+            return Ok(Step::Close);
+        } else if turn.share.bytes == 0 {
+            self.state = State::Lingering(lingering);
+            return Ok(Step::Yield);
         }
+        let Some(bytes) = self.read(scratch, turn)? else {
+            self.state = State::Lingering(lingering);
+            return Ok(Step::Wait);
+        };
+        if bytes.is_empty() {
+            return Ok(Step::Close);
+        }
+        turn.progress = lingering.may_be_renewed(now, turn.desk.server.config());
+        turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
+        lingering.discarded += bytes.len() as u64;
+        self.state = State::Lingering(lingering);
+        Ok(Step::Next)
     }
 }
 

@@ -2,9 +2,11 @@
 //!
 //! Invariant: what a state needs lives in its variant and nowhere else, boxed, so that an idle connection costs its slot.
 
+use std::time::Instant;
+
 use super::answering::{PromisedReply, Then, UnfinishedRequest};
 use super::outgoing::Outgoing;
-use super::timers::is_progress;
+use super::timers::{FOR_EVER, is_progress};
 use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
 use crate::wire::buffer::Sent;
@@ -27,8 +29,8 @@ pub(crate) enum State {
     Streaming(Box<Unsent>),
     /// The handler has promised a reply; another thread will give it.
     Awaiting(Box<Awaiting>),
-    /// Our side is shut; up to so many bytes are discarded until the peer has seen the reply (RFC 9112 §9.6).
-    Lingering(usize),
+    /// Our side is shut; what still comes is discarded until the peer has seen the reply (RFC 9112 §9.6).
+    Lingering(Box<Lingering>),
     #[default]
     Closed,
 }
@@ -69,6 +71,27 @@ impl Unsent {
 pub(crate) struct Awaiting {
     pub(crate) promised: PromisedReply,
     pub(crate) unparsed: Vec<u8>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Lingering {
+    /// When it ends, however much still comes.
+    pub(crate) deadline: Instant,
+    pub(crate) discarded: u64,
+}
+
+impl Lingering {
+    pub(crate) fn boxed(now: Instant, config: &ServerConfig) -> Box<Self> {
+        Box::new(Self {
+            deadline: now + config.linger_time.min(FOR_EVER),
+            discarded: 0,
+        })
+    }
+
+    /// Whether a `linger_timeout` that begins now ends before the deadline.
+    pub(crate) fn may_be_renewed(&self, now: Instant, config: &ServerConfig) -> bool {
+        self.deadline.saturating_duration_since(now) >= config.linger_timeout
+    }
 }
 
 impl State {

@@ -32,7 +32,7 @@ const KINDS: [Timeout; 5] = [
 ];
 const NONE: u32 = u32::MAX;
 /// More than any server runs, and not more than the clock can count.
-const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 #[derive(Debug)]
 struct List {
@@ -70,7 +70,7 @@ impl Timers {
             Timeout::Head => config.head_timeout,
             Timeout::Body => config.body_timeout,
             Timeout::Send => config.send_timeout,
-            Timeout::Linger => config.linger_timeout,
+            Timeout::Linger => config.linger_timeout.min(config.linger_time),
         });
         let timeouts = timeouts.map(|timeout| timeout.min(FOR_EVER));
         Self {

@@ -1,6 +1,7 @@
 //! The end of a connection: whoever ends it, every reply arrives whole.
 
 use std::io::{Read, Write};
+use std::process::Command;
 use std::thread;
 
 use crate::support::{Server, Site, get, request, wait_until};
@@ -86,7 +87,36 @@ fn a_refusal_is_read_during_an_endless_upload() {
     client.send(request("POST", "/", &["Content-Length: 99999999999"]));
     let uploading = thread::spawn(move || while upload.write_all(&[b'x'; 65536]).is_ok() {});
     assert_eq!(client.read_reply().status(), 405);
+    client.half_close();
     uploading.join().unwrap();
+    client.assert_closed();
+}
+
+/// Python's http.client, like many others, reads no reply before it has sent the whole body.
+#[test]
+fn a_refusal_is_read_after_an_upload_of_50_megabytes() {
+    const PUT: &str = "
+import http.client, sys
+body = bytes(50_000_000)
+for attempt in range(20):
+    connection = http.client.HTTPConnection('127.0.0.1', int(sys.argv[1]), timeout=20)
+    connection.request('PUT', '/hello.txt', body)
+    reply = connection.getresponse()
+    assert reply.status == 405, reply.status
+    reply.read()
+    connection.close()
+";
+    if Command::new("python3").arg("-V").output().is_err() {
+        eprintln!("skipped: there is no python3");
+        return;
+    }
+    let (_site, server) = server();
+    let address = server.connect().stream().peer_addr().unwrap();
+    let port = address.port().to_string();
+    let output = Command::new("python3").args(["-c", PUT, &port]).output();
+    let output = output.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{said}");
 }
 
 #[test]

@@ -55,6 +55,7 @@ impl<T> Connection<T> {
             State::Parsing(unparsed) => unparsed.bytes.len() as u64,
             // The rest is expected to be as long as what has come.
             State::ReadingBody(request) => request.length,
+            State::Lingering(lingering) => lingering.discarded,
             State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
             _ => 0,
         }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use super::super::MAX_LINGER;
 use super::handler::{FILE_SIZE, file_of, get, reply, small, statuses};
 use super::script::{Event, Room, Stage};
 use crate::config::{ProtocolVersion, ServerConfig};
@@ -124,19 +123,6 @@ fn a_refused_head_request_gets_no_body() {
         output.starts_with("HTTP/1.1 400 ") && output.ends_with("\r\n\r\n"),
         "{output}"
     );
-}
-
-#[test]
-fn lingering_has_a_bound() {
-    let mut stage = Stage::new();
-    assert_eq!(stage.receive(b"\x16"), Outcome::Wait { progress: true });
-    stage.receive(vec![0; MAX_LINGER - 1]);
-    assert_eq!(stage.state(), "Lingering");
-    assert_eq!(stage.receive(b"0"), Outcome::Close);
-    let mut stage = Stage::new();
-    stage.receive(b"\x16");
-    stage.expire();
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Closed", 1));
 }
 
 #[test]

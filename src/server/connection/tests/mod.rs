@@ -19,6 +19,8 @@ mod budgets;
 #[cfg(test)]
 mod closing;
 mod handler;
+#[cfg(test)]
+mod lingering;
 mod model;
 pub(crate) mod properties;
 #[cfg(test)]
