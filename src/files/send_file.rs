@@ -156,7 +156,7 @@ fn send_multipart(
         format!("multipart/byteranges; boundary={boundary}"),
     );
     exchange.end_headers();
-    exchange.copy_parts(resource.file, parts);
+    exchange.copy_parts(Arc::new(resource.file.into()), parts);
     Ok(())
 }
 

@@ -29,6 +29,7 @@ use crate::http::token::{is_field_value, is_token};
 use crate::wire::body::Part;
 use crate::wire::source::Source;
 use crate::wire::spool::Spool;
+use crate::wire::stretch::SharedFile;
 
 /// One request and its response.
 ///
@@ -262,7 +263,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Sends several stretches of `file` with text between.
-    pub(crate) fn copy_parts(&mut self, file: File, parts: VecDeque<Part>) {
+    pub(crate) fn copy_parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
         self.reply.parts(file, parts);
     }
 

@@ -4,7 +4,6 @@
 //! in a clean error reply, and a handler cannot break the framing (RFC 9112 §6).
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -42,7 +41,7 @@ enum Content {
         range: Range<u64>,
     },
     Parts {
-        file: File,
+        file: Arc<SharedFile>,
         parts: VecDeque<Part>,
     },
     Source(Box<dyn Source>),
@@ -190,7 +189,7 @@ impl<'a> Reply<'a> {
         self.hand_over(Content::File { file, range });
     }
 
-    pub(crate) fn parts(&mut self, file: File, parts: VecDeque<Part>) {
+    pub(crate) fn parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
         self.hand_over(Content::Parts { file, parts });
     }
 

@@ -1,7 +1,6 @@
 //! The part of a reply that does not fit beside its head: a stretch of a file, several with text between, or a source.
 
 use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -32,7 +31,7 @@ pub(crate) enum Body {
 /// Several stretches of one file with text between.
 #[derive(Debug)]
 pub(crate) struct Parts {
-    pub(crate) file: File,
+    pub(crate) file: Arc<SharedFile>,
     pub(crate) parts: VecDeque<Part>,
 }
 

@@ -77,10 +77,11 @@ impl Stretch {
     /// the connection tells the peer.
     pub(crate) fn send(
         &mut self,
-        file: &File,
+        shared: &SharedFile,
         transport: &mut impl Transport,
         share: &mut Share,
     ) -> io::Result<Sent> {
+        let file = &shared.file;
         while self.left() > 0 {
             if share.bytes == 0 {
                 return Ok(Sent::Yield);
@@ -121,7 +122,7 @@ impl Stretch {
             self.warm = self.range.end.min(WINDOW);
         }
         let known = self.warm;
-        let sent = self.send(&shared.file, transport, share);
+        let sent = self.send(shared, transport, share);
         if begins && self.warm > known {
             shared.warm.store(share.turn, Ordering::Relaxed);
         }

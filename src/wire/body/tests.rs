@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
@@ -76,7 +77,7 @@ fn parts() -> Body {
         Part::Range((8..10).into()),
         text("<c>"),
     ];
-    let parts = parts.into();
+    let (file, parts) = (Arc::new(file.into()), parts.into());
     Body::Parts(Box::new(Parts { file, parts }))
 }
 
@@ -121,7 +122,7 @@ fn a_file_is_sent_within_its_budget() {
     let Body::Parts(body) = parts() else {
         panic!("no parts");
     };
-    let mut body = Body::file(Arc::new(body.file.into()), 2..9);
+    let mut body = Body::file(body.file, 2..9);
     let (mut transport, mut four, mut counted) = (slow(20), share(4), 0);
     let mut send = |share: &mut Share| body.send(&mut transport, share, &mut counted).unwrap();
     assert_eq!((send(&mut four), four.bytes), (Sent::Yield, 0));

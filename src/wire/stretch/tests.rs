@@ -48,7 +48,7 @@ fn bytes(length: usize) -> Vec<u8> {
 }
 
 /// A file on the disk and not in memory; `None` where files are never that.
-fn cold_file(content: &[u8]) -> Option<File> {
+fn cold_file(content: &[u8]) -> Option<SharedFile> {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
     file.sync_all().unwrap();
@@ -57,7 +57,7 @@ fn cold_file(content: &[u8]) -> Option<File> {
     if !is_cold {
         eprintln!("skipped: files of the temporary directory are always in memory");
     }
-    is_cold.then_some(file)
+    is_cold.then(|| file.into())
 }
 
 /// Throws away what is in memory; what is just being read ahead stays.
@@ -97,15 +97,14 @@ fn a_cold_file_is_asked_for_and_sent_when_it_is_there() {
 #[test]
 fn a_warm_file_is_not_waited_for_and_a_shrunken_one_neither() {
     let content = bytes(2 * WINDOW as usize);
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&content).unwrap();
+    let file = warm_file(&content);
     let mut stretch = Stretch::from(0..content.len() as u64);
     let mut sink = Sink(Vec::new());
     let mut send = || stretch.send(&file, &mut sink, &mut share(Cold::Ask));
     for _ in 0..3 {
         assert_eq!(send().unwrap(), Sent::Yield);
     }
-    file.set_len(WINDOW).unwrap();
+    file.file.set_len(WINDOW).unwrap();
     let error = loop {
         match send() {
             Ok(sent) => assert_eq!(sent, Sent::Yield),
@@ -126,7 +125,7 @@ fn what_never_comes_is_read_all_the_same() {
     let mut sink = Sink(Vec::new());
     stretch.attempts = PATIENCE;
     let mut send = || {
-        chill(&file);
+        chill(&file.file);
         stretch.send(&file, &mut sink, &mut share(Cold::Ask))
     };
     assert_eq!(send().unwrap(), Sent::Cold);
@@ -143,10 +142,9 @@ fn what_never_comes_is_read_all_the_same() {
 #[test]
 fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
     let content = bytes(200_000);
-    let Some(file) = cold_file(&content) else {
+    let Some(shared) = cold_file(&content) else {
         return;
     };
-    let shared = SharedFile::from(file);
     let send = |turn, cold| {
         let mut sink = Sink(Vec::new());
         let mut share = Share {
@@ -167,10 +165,16 @@ fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
     assert!((0..1000).any(|_| is_asked(8)));
 }
 
+fn warm_file(content: &[u8]) -> SharedFile {
+    let mut file = tempfile::tempfile().unwrap();
+    file.write_all(content).unwrap();
+    file.into()
+}
+
 #[test]
 fn small_reads_are_whole_or_none() {
     let content = bytes(10_000);
-    let Some(file) = cold_file(&content) else {
+    let Some(SharedFile { file, .. }) = cold_file(&content) else {
         return;
     };
     let mut buffer = vec![0; content.len()];
