@@ -1,4 +1,5 @@
-//! A stretch of a file on its way out by sendfile: exactly the bytes that were announced, whatever the file does meanwhile.
+//! A stretch of a file on its way out by sendfile, or by read and write where its file system refuses sendfile: exactly the bytes
+//! that were announced, whatever the file does meanwhile.
 //!
 //! Invariant: bytes that are not in memory are not sent but asked for, for reading them from the disk would stop the loop,
 //! and everybody in it. Only a file system that cannot tell, or that takes far too long, is read all the same.
@@ -8,10 +9,10 @@ use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, preadv2};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
 use super::buffer::Sent;
 use super::share::{Cold, Share};
@@ -25,6 +26,8 @@ const STEP: usize = 512 * 1024;
 const AGAIN: u32 = 100;
 /// Attempts until the file is read all the same.
 const PATIENCE: u32 = 2000;
+/// So much of a file that sendfile refuses is read at once.
+const COPIED: usize = 64 * 1024;
 
 /// A file of which many replies may be on their way at the same time.
 #[derive(Debug)]
@@ -32,12 +35,17 @@ pub(crate) struct SharedFile {
     pub(crate) file: File,
     /// The turn in which its first window was found in memory: nobody else in that turn asks again.
     warm: AtomicU64,
+    /// Whether sendfile has refused it: from then on it is read and written.
+    is_copied: AtomicBool,
 }
 
 impl From<File> for SharedFile {
     fn from(file: File) -> Self {
-        let warm = AtomicU64::new(u64::MAX);
-        Self { file, warm }
+        Self {
+            file,
+            warm: AtomicU64::new(u64::MAX),
+            is_copied: AtomicBool::new(false),
+        }
     }
 }
 
@@ -94,17 +102,53 @@ impl Stretch {
                 _ => return Ok(Sent::Cold),
             };
             let length = usize::try_from(ready).unwrap_or(usize::MAX);
-            match transport.send_file(file, self.range.start, length.min(share.bytes)) {
+            let length = length.min(share.bytes);
+            if shared.is_copied.load(Ordering::Relaxed) {
+                match self.copy(file, length, transport, share)? {
+                    Sent::All => continue,
+                    sent => return Ok(sent),
+                }
+            }
+            match transport.send_file(file, self.range.start, length) {
                 Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Ok(length) => {
                     self.range.start += length as u64;
                     share.bytes -= length;
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) if is_refusal(&error) => shared.is_copied.store(true, Ordering::Relaxed),
                 Err(error) => return Err(error),
             }
         }
         Ok(Sent::All)
+    }
+
+    /// Reads the next `length` bytes of `file` and writes them, at most [`COPIED`]; what the socket does not take is read again
+    /// the next time.
+    fn copy(
+        &mut self,
+        file: &File,
+        length: usize,
+        transport: &mut impl Transport,
+        share: &mut Share,
+    ) -> io::Result<Sent> {
+        let mut buffer = vec![0; length.min(COPIED)];
+        let read = retry_on_intr(|| pread(file, &mut *buffer, self.range.start))?;
+        let Some(bytes @ [_, ..]) = buffer.get(..read) else {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        };
+        let more = (read as u64) < self.left();
+        match transport.write(bytes, more) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            Ok(length) => {
+                self.range.start += length as u64;
+                share.bytes -= length;
+                // A short write means that the socket is full.
+                Ok(if length < read { Sent::Wait } else { Sent::All })
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::Wait),
+            Err(error) => Err(error),
+        }
     }
 
     /// The same with a file that others send, too: what one of them has found in this turn, all know.
@@ -162,6 +206,12 @@ impl Stretch {
             self.asked = end;
         }
     }
+}
+
+/// Whether sendfile cannot send this file: some file systems and sandboxes do not have it.
+fn is_refusal(error: &io::Error) -> bool {
+    let refusals = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
+    Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
 
 /// Whether `range` can be read without waiting for the disk, as far as samples tell.

@@ -3,6 +3,7 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
 use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::io::Errno;
 
 use super::*;
 use crate::wire::share::Cold;
@@ -11,6 +12,8 @@ use crate::wire::share::Cold;
 struct Slow {
     most: usize,
     full: bool,
+    /// Whether a file is to be written instead.
+    refuses: bool,
     output: Vec<u8>,
     more: Vec<bool>,
 }
@@ -28,6 +31,9 @@ impl Transport for Slow {
     }
 
     fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize> {
+        if self.refuses {
+            return Err(Errno::INVAL.into());
+        }
         self.full = !self.full;
         if !self.full {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -51,6 +57,7 @@ fn slow(most: usize) -> Slow {
     Slow {
         most,
         full: false,
+        refuses: false,
         output: Vec::new(),
         more: Vec::new(),
     }
@@ -85,18 +92,21 @@ fn parts() -> Body {
 fn parts_leave_in_order_whatever_is_taken_at_once() {
     for most in 1..=20 {
         for bytes in [1, 2, 5, usize::MAX] {
-            let (mut body, mut transport, mut counted) = (parts(), slow(most), 0);
-            while body
-                .send(&mut transport, &mut share(bytes), &mut counted)
-                .unwrap()
-                != Sent::All
-            {}
-            assert_eq!(
-                transport.output, b"<a>123<b>89<c>",
-                "{most} at once, {bytes} a turn"
-            );
-            assert_eq!(counted, 14);
-            assert!(body.is_empty());
+            for refuses in [false, true] {
+                let (mut body, mut transport, mut counted) = (parts(), slow(most), 0);
+                transport.refuses = refuses;
+                while body
+                    .send(&mut transport, &mut share(bytes), &mut counted)
+                    .unwrap()
+                    != Sent::All
+                {}
+                assert_eq!(
+                    transport.output, b"<a>123<b>89<c>",
+                    "{most} at once, {bytes} a turn"
+                );
+                assert_eq!(counted, 14);
+                assert!(body.is_empty());
+            }
         }
     }
 }

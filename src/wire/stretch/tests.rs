@@ -165,10 +165,136 @@ fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
     assert!((0..1000).any(|_| is_asked(8)));
 }
 
+/// Refuses sendfile, and takes at most so many bytes of a write.
+struct Refusing {
+    errno: Errno,
+    most: usize,
+    tried: usize,
+    output: Vec<u8>,
+}
+
+impl Refusing {
+    fn new(errno: Errno, most: usize) -> Self {
+        Self {
+            errno,
+            most,
+            tried: 0,
+            output: Vec::new(),
+        }
+    }
+}
+
+impl Transport for Refusing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn write(&mut self, bytes: &[u8], _: bool) -> io::Result<usize> {
+        if self.most == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = bytes.len().min(self.most);
+        self.output.extend_from_slice(&bytes[..length]);
+        Ok(length)
+    }
+
+    fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        self.tried += 1;
+        Err(self.errno.into())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
 fn warm_file(content: &[u8]) -> SharedFile {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(content).unwrap();
     file.into()
+}
+
+#[test]
+fn a_file_that_sendfile_refuses_is_read_and_written_within_the_share() {
+    let content = bytes(700_000);
+    for errno in [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP] {
+        let file = warm_file(&content);
+        let mut transport = Refusing::new(errno, usize::MAX);
+        for cold in [Cold::Read, Cold::Ask] {
+            let mut stretch = Stretch::from(5..content.len() as u64);
+            let mut send = || {
+                let mut share = share(cold);
+                let sent = stretch.send_shared(&file, &mut transport, &mut share);
+                (sent.unwrap(), share.bytes)
+            };
+            assert_eq!(send(), (Sent::Yield, 0));
+            assert_eq!(send(), (Sent::Yield, 0));
+            assert_eq!(send(), (Sent::All, 200_005));
+            assert!(transport.output == content[5..]);
+            transport.output.clear();
+        }
+        // The file is known by then; another one is not.
+        assert_eq!(transport.tried, 1);
+        let (other, mut stretch) = (warm_file(&content), Stretch::from(0..10));
+        let sent = stretch.send(&other, &mut transport, &mut share(Cold::Read));
+        assert_eq!((sent.unwrap(), transport.tried), (Sent::All, 2));
+    }
+}
+
+#[test]
+fn a_refused_file_waits_after_a_short_write_and_loses_nothing() {
+    let content = bytes(200_000);
+    let file = warm_file(&content);
+    for most in [1000, COPIED - 1, COPIED, COPIED + 1] {
+        let mut stretch = Stretch::from(0..content.len() as u64);
+        let mut transport = Refusing::new(Errno::INVAL, 0);
+        let mut send = |most| {
+            transport.most = most;
+            let sent = stretch.send(&file, &mut transport, &mut share(Cold::Read));
+            (sent.unwrap(), transport.output.len())
+        };
+        let mut before = 0;
+        while before < content.len() {
+            assert_eq!(send(0), (Sent::Wait, before));
+            let (sent, after) = send(most);
+            let left = content.len() - before;
+            // A read that is taken as a whole is followed by the next.
+            if most < left.min(COPIED) {
+                assert_eq!((sent, after), (Sent::Wait, before + most));
+            }
+            assert!(after > before);
+            before = after;
+        }
+        assert_eq!(send(0), (Sent::All, content.len()));
+        assert!(transport.output == content, "{most} at once");
+    }
+}
+
+#[test]
+fn a_refused_file_that_has_shrunk_ends_the_connection() {
+    let content = bytes(100_000);
+    let file = warm_file(&content);
+    let mut stretch = Stretch::from(0..content.len() as u64 + 1);
+    let mut transport = Refusing::new(Errno::NOSYS, usize::MAX);
+    let sent = stretch.send(&file, &mut transport, &mut share(Cold::Read));
+    assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    assert!(transport.output == content);
+}
+
+#[test]
+fn another_failure_of_sendfile_is_no_refusal() {
+    let file = warm_file(b"hello");
+    let mut transport = Refusing::new(Errno::IO, usize::MAX);
+    let sent = Stretch::from(0..5).send(&file, &mut transport, &mut share(Cold::Read));
+    assert_eq!(
+        sent.unwrap_err().raw_os_error(),
+        Some(Errno::IO.raw_os_error())
+    );
+    assert_eq!(transport.output, b"");
 }
 
 #[test]
