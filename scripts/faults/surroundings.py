@@ -4,9 +4,12 @@ import contextlib
 import ctypes
 import glob
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -77,6 +80,58 @@ def stderr_unread():
     finally:
         os.close(reader)
         os.close(writer)
+
+
+def parts_of(reply):
+    """Takes a multipart reply apart; returns its ranges and their bytes."""
+    boundary = reply.fields["content-type"].partition("boundary=")[2].encode()
+    first, *parts, last = (b"\r\n" + reply.body).split(b"\r\n--" + boundary)
+    check((first, last) == (b"", b"--\r\n"), "a multipart reply without its end")
+    for part in parts:
+        head, _, content = part.partition(b"\r\n\r\n")
+        yield re.search(rb"\r\nContent-Range: bytes (\d+-\d+)/", head)[1].decode(), content
+
+
+@fault("sendfile-refused")
+def sendfile_refused():
+    """A file system without sendfile, as strace feigns it: what was announced comes all the same."""
+    if not shutil.which("strace"):
+        raise Skip("strace is missing (apt-get install strace)")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        raise Skip("nobody may be traced here")
+    content = BIG[: 4 << 20]
+    ranges = ["0-999999", "1500000-1500009", "2000000-4194303"]
+    calls = []
+    for error in ("EINVAL", "ENOSYS", "EOPNOTSUPP"):
+        with tempfile.NamedTemporaryFile() as trace, Site() as site:
+            # The tracer is a grandchild, so that the process is the server itself.
+            wrap = ["strace", "-D", "-f", "-qq", "-o", trace.name, "-e", "trace=sendfile"]
+            with Server(site, wrap=[*wrap, "-e", f"inject=sendfile:error={error}"]) as server:
+                site.file("big.bin", content)
+                # What has not just changed is kept, and with it what is known of it.
+                time.sleep(0.1)
+                before = server.footprint()
+                with Client(server) as client:
+                    for _ in range(3):
+                        reply = client.ask("/big.bin")
+                        check((reply.status, reply.body) == (200, content), f"{error}: the whole: wrong bytes")
+                    reply = client.ask("/big.bin", "Range: bytes=1000000-3999999")
+                    expected = (206, content[1_000_000:4_000_000])
+                    check((reply.status, reply.body) == expected, f"{error}: a range: wrong bytes")
+                    reply = client.ask("/big.bin", f"Range: bytes={','.join(ranges)}")
+                    check(reply.status == 206, f"{error}: several ranges: status {reply.status}")
+                    parts = list(parts_of(reply))
+                    check([name for name, _ in parts] == ranges, f"{error}: {[name for name, _ in parts]}")
+                    for name, part in parts:
+                        first, last = map(int, name.split("-"))
+                        check(part == content[first : last + 1], f"{error}: {name}: wrong bytes")
+                with Client(server, window=65536) as slow:
+                    check(slow.ask("/big.bin").body == content, f"{error}: a slow reader: wrong bytes")
+                figures = before.check(files=1)
+            calls.append(Path(trace.name).read_text().count("(INJECTED)"))
+    # The whole is kept open and is asked once; each reply with ranges opens it anew, and asks once for all its parts.
+    check(calls == [3, 3, 3], f"{calls} calls of sendfile")
+    return f"EINVAL, ENOSYS, EOPNOTSUPP: 6 replies each, all bytes, sendfile tried {calls[0]} times each; {figures}"
 
 
 @fault("stopped", patient=True)
