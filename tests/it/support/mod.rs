@@ -2,13 +2,15 @@
 
 mod client;
 mod json;
+mod mount;
 mod reply;
 mod server;
 mod site;
 
 pub(crate) use client::{Client, get, request};
 pub(crate) use json::Json;
-pub(crate) use reply::Reply;
+pub(crate) use mount::Mount;
+pub(crate) use reply::{Reply, resolve};
 pub(crate) use server::{
     Server, command, run, run_command, short_of_descriptors, unprivileged, without_warnings,
 };

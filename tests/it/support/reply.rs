@@ -1,5 +1,28 @@
 //! A reply, read without any leniency.
 
+/// Resolves a relative reference as a client does that asked for `target` (RFC 3986 §5.2).
+pub(crate) fn resolve(target: &str, reference: &str) -> String {
+    if reference.starts_with('/') {
+        return reference.to_owned();
+    }
+    let base = target.split(['?', '#']).next().unwrap_or_default();
+    let (directory, _) = base.rsplit_once('/').unwrap();
+    let (path, query) = match reference.split_once('?') {
+        Some((path, query)) => (path, format!("?{query}")),
+        None => (reference, String::new()),
+    };
+    let merged = format!("{directory}/{path}");
+    let mut segments: Vec<&str> = Vec::new();
+    for segment in merged.split('/').skip(1) {
+        match segment {
+            "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}{query}", segments.join("/"))
+}
+
 /// Status line and fields.
 #[derive(Clone, Debug)]
 pub(crate) struct Head {

@@ -97,6 +97,11 @@ impl Site {
         self.base.0.join("site")
     }
 
+    /// Where `name` is, or would be, beside the directory that is served.
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
+        self.base.0.join(name)
+    }
+
     /// Where `name` is, or would be.
     pub(crate) fn at(&self, name: impl AsRef<[u8]>) -> PathBuf {
         self.root().join(OsStr::from_bytes(name.as_ref()))

@@ -1,0 +1,114 @@
+//! File systems that are mounted for one test.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use rustix::process::geteuid;
+
+use super::{skip, wait_until};
+
+/// A mounted file system; unmounted when dropped. Declare it after the site that it lies in.
+pub(crate) struct Mount {
+    at: PathBuf,
+    /// The process behind a FUSE file system.
+    daemon: Option<Child>,
+}
+
+impl Mount {
+    /// Mounts an empty file system in memory, or says why there is none.
+    pub(crate) fn tmpfs(at: &Path) -> Option<Self> {
+        Self::of_kind("tmpfs", "mode=755", at)
+    }
+
+    /// Mounts an overlay of the directories `lower` and `upper` beside `at`, which are made where they are missing.
+    pub(crate) fn overlay(at: &Path) -> Option<Self> {
+        let [lower, upper, work] = ["lower", "upper", "work"].map(|name| at.with_file_name(name));
+        for directory in [&lower, &upper, &work] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let [lower, upper, work] = [lower, upper, work].map(|path| path.display().to_string());
+        // A directory of the lower layer can be renamed, too.
+        let options = format!("lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=on");
+        Self::of_kind("overlay", &options, at)
+    }
+
+    /// Mounts a FUSE file system that shows `source`.
+    pub(crate) fn bindfs(source: &Path, at: &Path) -> Option<Self> {
+        if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
+            skip("no right to mount a FUSE file system");
+            return None;
+        }
+        let mut command = Command::new("bindfs");
+        // Without the kernel's caches of names and attributes: a change made beside the mount is seen at once.
+        command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0"]);
+        command.args([source, at]).stderr(Stdio::null());
+        let Ok(mut daemon) = command.spawn() else {
+            skip("no bindfs");
+            return None;
+        };
+        let mut has_ended = false;
+        wait_until("bindfs has mounted", || {
+            has_ended = daemon.try_wait().unwrap().is_some();
+            has_ended || is_mount_point(at)
+        });
+        if has_ended {
+            skip("bindfs cannot mount here");
+            return None;
+        }
+        Some(Self {
+            at: at.to_owned(),
+            daemon: Some(daemon),
+        })
+    }
+
+    fn of_kind(kind: &str, options: &str, at: &Path) -> Option<Self> {
+        let mut command = Command::new("mount");
+        command.args(["-t", kind, "-o", options, "none"]).arg(at);
+        if !geteuid().is_root() || !succeeds(&mut command) {
+            skip(&format!("no right to mount {kind}"));
+            return None;
+        }
+        Some(Self {
+            at: at.to_owned(),
+            daemon: None,
+        })
+    }
+
+    /// Unmounts as `umount` does: true if nothing in the file system was in use.
+    pub(crate) fn unmount(&self) -> bool {
+        succeeds(Command::new("umount").arg(&self.at))
+    }
+
+    /// Takes the file system away from its place; whoever uses it may go on.
+    pub(crate) fn detach(&self) {
+        assert!(succeeds(Command::new("umount").arg("-l").arg(&self.at)));
+    }
+
+    /// Kills the process behind a FUSE file system.
+    pub(crate) fn kill_daemon(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        while is_mount_point(&self.at) && succeeds(Command::new("umount").arg("-l").arg(&self.at)) {
+        }
+        self.kill_daemon();
+    }
+}
+
+fn is_mount_point(path: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    points.any(|point| Path::new(point) == path)
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
+}
