@@ -69,16 +69,11 @@ pub struct ServerConfig {
     /// Whether a file that is not in memory is asked for and waited for, so that the disk does not stop the loop; a file system
     /// that cannot tell is read as it comes.
     pub read_ahead: bool,
-    /// Bytes of memory for replies with small files that are kept; each is checked against the file system in the turn in
-    /// which it is sent. Each loop keeps its own.
+    /// Bytes of memory for replies that are kept: small files, small listings and 404s, as long as the kernel reports no
+    /// change of what they were made of. Each loop keeps its own.
     pub cache_bytes: usize,
-    /// Descriptors of large files that are kept open under the same check.
+    /// Large files that are kept open, for at most 5 seconds after their last use.
     pub cache_descriptors: usize,
-    /// Descriptors of small files that are checked by them: where many files are asked for in every turn, this costs a third of a
-    /// check by their names. They are closed with the last connection, and never are more than half of what the connections
-    /// leave. A handler that stands before a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) has to tell it of
-    /// connections (`setup`, `finish`); else there are none.
-    pub check_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
     pub extra_response_headers: Vec<(String, String)>,
     /// Whether every loop prints its [counters](crate::Counters) on standard error at its end.
@@ -114,7 +109,6 @@ impl Default for ServerConfig {
             read_ahead: true,
             cache_bytes: 32 * 1024 * 1024,
             cache_descriptors: 64,
-            check_descriptors: 16 * 1024,
             extra_response_headers: Vec::new(),
             report: false,
             log_format: LogFormat::Common,

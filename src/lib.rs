@@ -94,7 +94,7 @@
 //! | `index_pages` | [`SimpleHttpRequestHandler::index_pages`] | `library::composition::index_pages_may_be_chosen` |
 //! | `extensions_map`, `default_content_type` | [`extensions_map`](SimpleHttpRequestHandler::extensions_map), [`default_content_type`](SimpleHttpRequestHandler::default_content_type) | `library::composition::media_types_may_be_added` |
 //! | `extra_response_headers` | [`ServerConfig::extra_response_headers`] | `library::framing::fields_of_the_configuration_are_in_every_reply` |
-//! | `directory` | [`SimpleHttpRequestHandler::new`], [`SimpleHttpRequestHandler::following_symlinks`] | `it::cli::a_directory_may_be_given_in_any_way` |
+//! | `directory` | [`SimpleHttpRequestHandler::new`], [`following_symlinks`](SimpleHttpRequestHandler::following_symlinks), [`pinned`](SimpleHttpRequestHandler::pinned), [`path`](SimpleHttpRequestHandler::path) | `it::cli::a_directory_may_be_given_in_any_way` `library::names::a_pinned_directory_is_served_wherever_it_is_moved` |
 //! | `timeout` | [`head_timeout`](ServerConfig::head_timeout), [`body_timeout`](ServerConfig::body_timeout), [`send_timeout`](ServerConfig::send_timeout), [`keep_alive_timeout`](ServerConfig::keep_alive_timeout) | `it::config::a_head_that_drips_in_is_not_waited_for` `library::bodies::a_body_that_stalls_is_408` `it::config::a_client_that_stops_reading_is_given_up` `it::config::idle_connections_are_closed_without_a_word` |
 //!
 //! ## Methods of a handler
@@ -153,6 +153,7 @@
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | figures | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | requests that share a look at the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 

@@ -11,6 +11,7 @@ use crate::http::request::Request;
 const FILE: Validators<'_> = Validators {
     etag: b"\"18a1f2b3c4d5e6f7-400\"",
     last_modified: 1_795_229_464,
+    has_date: true,
 };
 
 fn ask(field: &str, expected: Precondition) -> impl FnMut() -> Precondition {

@@ -2,35 +2,37 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+mod access;
 mod cache;
-mod checks;
 mod guess_type;
-mod kept_file;
-mod kept_listing;
+mod identity;
 mod list_directory;
 mod open;
 mod overrides;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
-mod resource;
+mod redirect;
+mod representation;
+mod root;
 mod send_file;
 mod send_head;
+mod send_listing;
 mod translate_path;
+mod walk;
 
 use crate::handler::exchange::Exchange;
+use crate::handler::prepared::Prepared;
 use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
+use access::Access;
 use cache::Cache;
-use checks::Mounts;
-use open::{Root, Symlinks};
 use overrides::Overrides;
+use root::{Root, Symlinks};
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -47,8 +49,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 #[doc(alias = "SimpleHTTPRequestHandler")]
 pub struct SimpleHttpRequestHandler {
     root: Root,
-    /// The one file that is served, in place of the whole directory.
-    single_file: Option<SingleFile>,
+    access: Access,
     /// Names that stand for their directory, the first that is a file.
     pub index_pages: Vec<String>,
     /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
@@ -62,80 +63,65 @@ pub struct SimpleHttpRequestHandler {
     pub dotfiles: bool,
     overrides: Overrides,
     cache: RefCell<Cache>,
+    /// The 404 as plain text and as HTML.
+    not_found: RefCell<[Option<Arc<Prepared>>; 2]>,
     /// Scratch: the path of the request that is being answered.
     path: Vec<u8>,
 }
 
-/// A file that is served alone: under the name that was given, which may be a symbolic link's, by its real one.
-#[derive(Clone, Debug)]
-struct SingleFile {
-    given_name: Vec<u8>,
-    name: Vec<u8>,
-}
-
 impl SimpleHttpRequestHandler {
-    /// Serves `directory`, or the single file of that name: at `/` and at its name.
+    /// Serves what `path` leads to, a directory or a single file; the file at `/` and at its name.
     ///
-    /// Symbolic links are followed as long as they stay inside.
+    /// The name is followed at each request: a directory that is deleted and made again, or a symbolic link that is pointed
+    /// elsewhere, is served as it is then. A relative path begins at the present current directory. Symbolic links below the
+    /// directory are followed as long as they stay inside.
     ///
     /// # Errors
     /// What is there cannot be opened, or is neither a directory nor a regular file.
-    pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Self::open(directory.as_ref(), Symlinks::Inside)
+    pub fn new(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::serving(Root::named(path.as_ref(), Symlinks::Inside)?))
     }
 
-    /// Serves `directory` as [`new`](Self::new) does, but follows all symbolic links, wherever they lead.
+    /// Serves `path` as [`new`](Self::new) does, but follows all symbolic links, wherever they lead.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
-    pub fn following_symlinks(directory: impl AsRef<Path>) -> io::Result<Self> {
-        Self::open(directory.as_ref(), Symlinks::All)
+    pub fn following_symlinks(path: impl AsRef<Path>) -> io::Result<Self> {
+        Ok(Self::serving(Root::named(path.as_ref(), Symlinks::All)?))
     }
 
-    fn open(path: &Path, symlinks: Symlinks) -> io::Result<Self> {
-        let given_name = path
-            .file_name()
-            .map(|name| name.as_encoded_bytes().to_vec());
-        let path = path.canonicalize()?;
-        let metadata = fs::metadata(&path)?;
-        let (directory, single_file) = match (path.parent(), path.file_name()) {
-            _ if metadata.is_dir() => (path.as_path(), None),
-            (Some(parent), Some(name)) if metadata.is_file() => {
-                let name = name.as_encoded_bytes().to_vec();
-                let given_name = given_name.unwrap_or_else(|| name.clone());
-                (parent, Some(SingleFile { given_name, name }))
-            }
-            _ => {
-                let message = "neither a directory nor a regular file";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-            }
-        };
-        if single_file.is_some() {
-            fs::File::open(&path)?;
-        } else {
-            fs::read_dir(directory)?;
-        }
-        Ok(Self {
-            root: Root::open(directory, symlinks)?,
-            single_file,
+    /// Serves this very `directory`, whatever becomes of its name. It stays open as long as the handler lives.
+    pub fn pinned(directory: impl Into<OwnedFd>) -> Self {
+        Self::serving(Root::pinned(directory.into()))
+    }
+
+    fn serving(root: Root) -> Self {
+        Self {
+            root,
+            access: Access::default(),
             index_pages: vec!["index.html".to_owned(), "index.htm".to_owned()],
             extensions_map: HashMap::new(),
             default_content_type: "application/octet-stream".to_owned(),
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
-            cache: RefCell::new(Cache::new(Arc::new(Mounts::open()))),
+            cache: RefCell::new(Cache::new()),
+            not_found: RefCell::default(),
             path: Vec::new(),
-        })
+        }
     }
 
-    /// Returns the directory that is served, opened, for a [`Confinement`](crate::Confinement): of a single file, the one that it
-    /// is in.
+    /// Returns the directory that is served, opened, as its name leads to it now: of a single file, the one that it is in.
     ///
     /// # Errors
-    /// There is no descriptor left.
+    /// The name leads nowhere, or there is no descriptor left.
     pub fn directory(&self) -> io::Result<OwnedFd> {
-        self.root.directory()
+        self.root.open()?.into_fd()
+    }
+
+    /// Returns the path that is followed, made absolute; `None` for a [pinned](Self::pinned) directory.
+    pub fn path(&self) -> Option<PathBuf> {
+        self.root.path()
     }
 
     /// Puts `translate_path` in place of the usual mapping from target to path below the directory. Segments `.` and `..` of
@@ -169,12 +155,9 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
         false
     }
 
-    fn setup(&mut self, _client_address: SocketAddr) {
-        self.cache.get_mut().enter();
-    }
-
-    fn finish(&mut self, _client_address: SocketAddr) {
-        self.cache.get_mut().leave();
+    fn may_change_files(&self) -> bool {
+        // What its owner put in place of its parts may do anything.
+        self.overrides.are_set()
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

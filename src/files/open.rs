@@ -1,15 +1,19 @@
-//! Opening files below a directory that was itself opened once.
+//! Opening files below the served directory.
 //!
 //! Invariant: with [`Symlinks::Inside`] no descriptor of anything outside the directory is ever handed out, whatever the
-//! spelling of the path and whoever swaps a directory for a symbolic link meanwhile: the kernel resolves and checks in one call.
+//! spelling of the path and even if another process swaps a directory for a symbolic link meanwhile: the kernel resolves
+//! and checks in one call.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, openat, openat2, statat};
+use rustix::fs::{
+    Access, AtFlags, Mode, OFlags, ResolveFlags, Stat, accessat, fstat, openat, openat2,
+};
 use rustix::io::Errno;
+
+use super::root::Symlinks;
 
 /// Never blocks on a FIFO or a device, never makes a terminal our own.
 const FILE: OFlags = OFlags::RDONLY
@@ -19,96 +23,123 @@ const FILE: OFlags = OFlags::RDONLY
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// openat2 says EAGAIN when a rename ran against it; so often in a row means that somebody is at it on purpose.
 const RACES: usize = 16;
+/// While a directory on the way is moved, openat2 may also say EXDEV, and Landlock EACCES. So often in a row it is meant.
+const REFUSALS: usize = 3;
 
-/// Which symbolic links are followed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Symlinks {
-    Inside,
-    All,
-}
-
-/// A directory, opened once, below which files are opened.
+/// The served directory as its name led to it a moment ago.
 #[derive(Clone, Debug)]
-pub(crate) struct Root {
-    directory: Arc<OwnedFd>,
+pub(crate) struct Directory {
+    fd: Arc<OwnedFd>,
     resolver: Resolver,
 }
 
+/// How names below the directory are resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Resolver {
-    /// openat2 resolves symbolic links as long as they stay inside.
+pub(crate) enum Resolver {
+    /// openat2 follows symbolic links as long as they stay inside.
     Beneath,
     /// The kernel has no openat2: component by component, and no symbolic link at all.
     NoFollow,
+    /// openat2 tells whether there was a symbolic link; all are followed.
     Anywhere,
+    /// All symbolic links are followed, and nothing tells whether there was one.
+    Unchecked,
 }
 
-impl Root {
-    pub(crate) fn open(directory: &Path, symlinks: Symlinks) -> io::Result<Self> {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let directory = openat(CWD, directory, flags, Mode::empty())?;
-        let resolver = match symlinks {
-            Symlinks::All => Resolver::Anywhere,
-            // An older kernel says ENOSYS, a container's filter may say EPERM.
-            Symlinks::Inside => {
-                match openat2(&directory, ".", OFlags::PATH, Mode::empty(), BENEATH) {
-                    Err(Errno::NOSYS | Errno::PERM) => Resolver::NoFollow,
-                    _ => Resolver::Beneath,
-                }
-            }
-        };
-        Ok(Self {
-            directory: Arc::new(directory),
-            resolver,
-        })
+impl Resolver {
+    /// Finds out what the kernel offers. An older one says ENOSYS to openat2, the filter of a container may say EPERM.
+    pub(crate) fn of(symlinks: Symlinks, directory: &OwnedFd) -> Self {
+        let tried = openat2(directory, ".", OFlags::PATH, Mode::empty(), BENEATH);
+        let is_missing = matches!(tried, Err(Errno::NOSYS | Errno::PERM));
+        match (symlinks, is_missing) {
+            (Symlinks::Inside, false) => Self::Beneath,
+            (Symlinks::Inside, true) => Self::NoFollow,
+            (Symlinks::All, false) => Self::Anywhere,
+            (Symlinks::All, true) => Self::Unchecked,
+        }
     }
+}
 
-    pub(crate) fn directory(&self) -> io::Result<OwnedFd> {
-        self.directory.try_clone()
-    }
-
-    /// Opens the regular file or directory (or what else is there: the caller asks fstat) at `path`, which has no `..` and no
-    /// leading slash; the empty path is the directory itself.
+/// What opening a path has come to.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// The regular file or directory, or what else is there: the caller asks fstat.
     ///
-    /// # Errors
-    /// As of openat2: ENOENT, ENOTDIR, ELOOP, EXDEV (leads outside), EACCES, ENXIO (a socket), ENAMETOOLONG, EMFILE.
-    pub(crate) fn file(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        self.open_below(path, FILE)
+    /// Errors are those of openat2: ENOENT, ENOTDIR, ELOOP, EXDEV (leads outside), EACCES, ENXIO (a socket), ENAMETOOLONG,
+    /// EMFILE.
+    pub(crate) found: Result<OwnedFd, Errno>,
+    /// Whether no symbolic link was on the way: then a change of the directories on it is the only way to change this.
+    pub(crate) is_plain: bool,
+}
+
+impl Directory {
+    pub(crate) fn new(fd: Arc<OwnedFd>, resolver: Resolver) -> Self {
+        Self { fd, resolver }
+    }
+
+    pub(crate) fn into_fd(self) -> io::Result<OwnedFd> {
+        self.fd.try_clone()
+    }
+
+    /// Opens what is at `path`, which has no `..` and no leading slash; the empty path is the directory itself.
+    pub(crate) fn open(&self, path: &[u8]) -> Opened {
+        self.open_with(path, FILE)
     }
 
     /// Tells what `path` is, symbolic links followed as far as files are opened through them.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
-        let fd = self.open_below(path, OFlags::PATH | OFlags::CLOEXEC)?;
-        Ok(rustix::fs::fstat(fd)?)
+        let fd = self.open_with(path, OFlags::PATH | OFlags::CLOEXEC).found?;
+        Ok(fstat(fd)?)
     }
 
-    /// Tells what `path` is without opening it: only for comparing it with what was opened from there before.
-    pub(crate) fn stat_by_name(&self, path: &[u8]) -> io::Result<Stat> {
-        Ok(statat(&self.directory, or_itself(path), AtFlags::empty())?)
+    /// Whether the directory itself cannot be read although its permissions allow it. Landlock is the one reason for that: the
+    /// rules of this process were made for another directory that had the name before.
+    pub(crate) fn is_out_of_reach(&self) -> bool {
+        self.open(b"").found.err() == Some(Errno::ACCESS)
+            && accessat(&self.fd, ".", Access::READ_OK, AtFlags::empty()).is_ok()
     }
 
-    /// Returns what stands for the last name of `path`, a symbolic link included: only for comparing it, too.
-    pub(crate) fn name(&self, path: &[u8]) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        Ok(openat(&self.directory, path, flags, Mode::empty())?)
-    }
-
-    fn open_below(&self, path: &[u8], flags: OFlags) -> io::Result<OwnedFd> {
-        let path = or_itself(path);
-        let opened = match self.resolver {
-            Resolver::Beneath => self.beneath(path, flags),
-            Resolver::NoFollow => self.no_follow(path, flags),
-            Resolver::Anywhere => openat(&self.directory, path, flags, Mode::empty()),
+    fn open_with(&self, path: &[u8], flags: OFlags) -> Opened {
+        // The empty path is the directory itself.
+        let path = if path.is_empty() { b"." } else { path };
+        let plainly = ResolveFlags::NO_SYMLINKS;
+        let (resolved, rest) = match self.resolver {
+            Resolver::Beneath => (self.resolve(path, flags, BENEATH | plainly), BENEATH),
+            Resolver::Anywhere => (self.resolve(path, flags, plainly), ResolveFlags::empty()),
+            Resolver::NoFollow => {
+                return Opened {
+                    found: self.no_follow(path, flags),
+                    is_plain: true,
+                };
+            }
+            Resolver::Unchecked => {
+                return Opened {
+                    found: openat(&self.fd, path, flags, Mode::empty()),
+                    is_plain: false,
+                };
+            }
         };
-        Ok(opened?)
+        // A symbolic link is on the way.
+        if matches!(resolved, Err(Errno::LOOP)) {
+            return Opened {
+                found: self.resolve(path, flags, rest),
+                is_plain: false,
+            };
+        }
+        Opened {
+            found: resolved,
+            is_plain: true,
+        }
     }
 
-    fn beneath(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd, Errno> {
+    fn resolve(&self, path: &[u8], flags: OFlags, rules: ResolveFlags) -> Result<OwnedFd, Errno> {
         let mut opened = Err(Errno::AGAIN);
-        for _ in 0..RACES {
-            opened = openat2(&self.directory, path, flags, Mode::empty(), BENEATH);
-            if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
-                break;
+        for attempt in 1..=RACES {
+            opened = openat2(&self.fd, path, flags, Mode::empty(), rules);
+            match opened {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(Errno::XDEV | Errno::ACCESS) if attempt < REFUSALS => {}
+                _ => break,
             }
         }
         opened
@@ -122,20 +153,13 @@ impl Root {
             if component == b".." {
                 return Err(Errno::XDEV);
             }
-            let below = directory
-                .as_ref()
-                .map_or(self.directory.as_fd(), |fd| fd.as_fd());
+            let below = directory.as_ref().map_or(self.fd.as_fd(), |fd| fd.as_fd());
             let last = components.peek().is_none();
             let flags = if last { flags | OFlags::NOFOLLOW } else { step };
             directory = Some(openat(below, component, flags, Mode::empty())?);
         }
         directory.ok_or(Errno::NOENT)
     }
-}
-
-/// The empty path is the directory itself.
-fn or_itself(path: &[u8]) -> &[u8] {
-    if path.is_empty() { b"." } else { path }
 }
 
 #[cfg(test)]
@@ -163,9 +187,9 @@ mod tests {
             Self(path)
         }
 
-        fn root(&self, resolver: Resolver) -> Root {
-            let root = Root::open(&self.0.join("root"), Symlinks::Inside).unwrap();
-            Root { resolver, ..root }
+        fn directory(&self, resolver: Resolver) -> Directory {
+            let fd = fs::File::open(self.0.join("root")).unwrap().into();
+            Directory::new(Arc::new(fd), resolver)
         }
     }
 
@@ -175,10 +199,10 @@ mod tests {
         }
     }
 
-    fn opens(root: &Root, paths: &[&str]) -> Vec<bool> {
+    fn opens(root: &Directory, paths: &[&str]) -> Vec<bool> {
         paths
             .iter()
-            .map(|path| root.file(path.as_bytes()).is_ok())
+            .map(|path| root.open(path.as_bytes()).found.is_ok())
             .collect()
     }
 
@@ -196,7 +220,7 @@ mod tests {
     #[test]
     fn links_are_followed_as_long_as_they_stay_inside() {
         let tree = Tree::new("beneath");
-        let root = tree.root(Resolver::Beneath);
+        let root = tree.directory(Resolver::Beneath);
         assert_eq!(
             opens(&root, &PATHS),
             [true, true, true, true, true, false, false, false]
@@ -206,7 +230,7 @@ mod tests {
     #[test]
     fn without_openat2_no_link_is_followed() {
         let tree = Tree::new("no-follow");
-        let root = tree.root(Resolver::NoFollow);
+        let root = tree.directory(Resolver::NoFollow);
         assert_eq!(
             opens(&root, &PATHS),
             [true, true, true, false, false, false, false, false]
@@ -217,7 +241,20 @@ mod tests {
     #[test]
     fn on_demand_all_links_are_followed() {
         let tree = Tree::new("anywhere");
-        let root = tree.root(Resolver::Anywhere);
-        assert_eq!(opens(&root, &PATHS), [true; 8]);
+        for resolver in [Resolver::Anywhere, Resolver::Unchecked] {
+            let root = tree.directory(resolver);
+            assert_eq!(opens(&root, &PATHS), [true; 8]);
+        }
+    }
+
+    #[test]
+    fn a_symbolic_link_on_the_way_is_noticed() {
+        let tree = Tree::new("plain");
+        for resolver in [Resolver::Beneath, Resolver::Anywhere] {
+            let root = tree.directory(resolver);
+            let plain = PATHS.map(|path| root.open(path.as_bytes()).is_plain);
+            assert_eq!(plain, [true, true, true, false, false, false, false, false]);
+            assert!(root.open(b"nothing").is_plain);
+        }
     }
 }

@@ -18,6 +18,12 @@ pub(crate) struct Overrides {
     pub(crate) list_directory: Option<Arc<ListDirectory>>,
 }
 
+impl Overrides {
+    pub(crate) fn are_set(&self) -> bool {
+        self.translate_path.is_some() || self.guess_type.is_some() || self.list_directory.is_some()
+    }
+}
+
 impl fmt::Debug for Overrides {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Overrides")

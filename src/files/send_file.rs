@@ -2,99 +2,69 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use super::cache::Identity;
-use super::guess_type::charset;
-use super::kept_file::{KeptFile, SMALL};
-use super::resource::Resource;
+use super::representation::Representation;
 use crate::handler::exchange::Exchange;
-use crate::http::conditional::{
-    Condition, Precondition, Validators, evaluate_known, if_range_holds,
-};
+use crate::http::conditional::{Condition, Precondition, evaluate_known, if_range_holds};
 use crate::http::date::imf_fixdate;
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
+use crate::wire::source::{Fill, Source};
+use crate::wire::stretch::SharedFile;
 
-/// Answers a GET or HEAD of `resource`, which is a regular file; a reply with the whole of it is given to `keep`.
+/// Answers a GET or HEAD of a file. What is not in memory of it is sent from `file`.
+#[inline]
 pub(crate) fn send_file(
     exchange: &mut Exchange<'_>,
-    resource: Resource,
-    media_type: &str,
-    keep: impl FnOnce(Identity, KeptFile),
+    representation: &Representation,
+    file: Option<Arc<SharedFile>>,
 ) -> io::Result<()> {
-    let tag = resource.etag(exchange.clock().since_1970);
-    let last_modified = resource.last_modified(exchange.clock().unix);
-    let validators = Validators {
-        etag: tag.as_bytes(),
-        last_modified,
-    };
-    if send_precondition(exchange, &validators) {
-        return Ok(());
+    let validators = representation.validators();
+    match evaluate_known(exchange.condition(), &exchange.headers(), &validators) {
+        Precondition::Proceed => {}
+        Precondition::NotModified => {
+            let reply = Arc::clone(representation.not_modified(exchange.server()));
+            exchange.send_prepared(reply);
+            return Ok(());
+        }
+        Precondition::Failed => {
+            exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None);
+            return Ok(());
+        }
     }
-    match requested_ranges(exchange, &validators, resource.size) {
+    match requested_ranges(exchange, representation) {
         RangeSet::Whole => {
-            let (identity, size) = (resource.identity, resource.size);
-            let file = KeptFile::new(exchange.server(), resource, media_type, tag, last_modified)?;
-            exchange.send_prepared(Arc::clone(&file.whole));
-            // A small file that came from the disk is read into memory the next time.
-            if size > SMALL || !file.whole.holds_descriptor() {
-                keep(identity, file);
+            let whole = Arc::clone(&representation.whole);
+            match file {
+                Some(file) => exchange.send_prepared_file(whole, file),
+                None => exchange.send_prepared(whole),
             }
-            Ok(())
         }
         RangeSet::Single(range) => {
-            begin(exchange, HttpStatus::PARTIAL_CONTENT, &validators);
-            content_type(exchange, media_type);
-            exchange.send_header("Content-Range", content_range(&range, resource.size));
+            begin_partial(exchange, representation);
+            exchange.send_header("Content-Type", representation.media_type.as_bytes());
+            exchange.send_header("Content-Range", content_range(&range, representation.size));
             exchange.end_headers();
-            exchange.copyfile(resource.file, range);
-            Ok(())
+            send_range(exchange, representation, file, range)?;
         }
-        RangeSet::Multiple(ranges) => {
-            send_multipart(exchange, resource, media_type, &ranges, &validators)
-        }
+        RangeSet::Multiple(ranges) => send_multipart(exchange, representation, file, &ranges)?,
         RangeSet::Unsatisfiable => {
             exchange.send_error(HttpStatus::RANGE_NOT_SATISFIABLE, None, None);
-            exchange.send_header("Content-Range", format!("bytes */{}", resource.size));
-            Ok(())
+            let size = representation.size;
+            exchange.send_header("Content-Range", format!("bytes */{size}"));
         }
     }
-}
-
-/// Answers a GET or HEAD of a whole file from what was kept of it.
-pub(crate) fn send_kept(exchange: &mut Exchange<'_>, kept: &KeptFile) {
-    match precondition(exchange, &kept.validators()) {
-        Precondition::Proceed => exchange.send_prepared(Arc::clone(&kept.whole)),
-        Precondition::NotModified => exchange.send_prepared(Arc::clone(&kept.not_modified)),
-        Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
-    }
-}
-
-/// Answers where the request's conditions decide (RFC 9110 §13.2.2), and says whether they did.
-fn send_precondition(exchange: &mut Exchange<'_>, validators: &Validators<'_>) -> bool {
-    match precondition(exchange, validators) {
-        Precondition::Proceed => return false,
-        Precondition::NotModified => {
-            exchange.send_response(HttpStatus::NOT_MODIFIED);
-            validator_fields(exchange, validators);
-            exchange.end_headers();
-        }
-        Precondition::Failed => exchange.send_error(HttpStatus::PRECONDITION_FAILED, None, None),
-    }
-    true
-}
-
-#[inline]
-fn precondition(exchange: &Exchange<'_>, validators: &Validators<'_>) -> Precondition {
-    evaluate_known(exchange.condition(), &exchange.headers(), validators)
+    Ok(())
 }
 
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
-fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: u64) -> RangeSet {
+#[inline]
+fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) -> RangeSet {
     if exchange.command() != "GET" || exchange.condition() == Condition::None {
         return RangeSet::Whole;
     }
@@ -102,64 +72,122 @@ fn requested_ranges(exchange: &Exchange<'_>, validators: &Validators<'_>, size: 
     let Some(range) = headers.get("range") else {
         return RangeSet::Whole;
     };
-    let holds = |value| if_range_holds(value, validators, exchange.clock().unix);
+    let validators = representation.validators();
+    let holds = |value| if_range_holds(value, &validators, exchange.clock().unix);
     if headers.get_all("range").count() > 1 || !headers.get_all("if-range").all(holds) {
         return RangeSet::Whole;
     }
-    parse_range(range, size)
+    parse_range(range, representation.size)
 }
 
-fn begin(exchange: &mut Exchange<'_>, status: HttpStatus, validators: &Validators<'_>) {
-    exchange.send_response(status);
-    validator_fields(exchange, validators);
-    exchange.send_header("Accept-Ranges", "bytes");
-}
-
-fn validator_fields(exchange: &mut Exchange<'_>, validators: &Validators<'_>) {
+fn begin_partial(exchange: &mut Exchange<'_>, representation: &Representation) {
+    let validators = representation.validators();
+    exchange.send_response(HttpStatus::PARTIAL_CONTENT);
     exchange.send_header("Last-Modified", imf_fixdate(validators.last_modified));
-    exchange.send_header("ETag", validators.etag);
-}
-
-fn content_type(exchange: &mut Exchange<'_>, media_type: &str) {
-    let charset = charset(media_type);
-    exchange.send_header_parts("Content-Type", &[media_type.as_bytes(), charset.as_bytes()]);
+    if !validators.etag.is_empty() {
+        exchange.send_header("ETag", validators.etag);
+    }
+    exchange.send_header("Accept-Ranges", "bytes");
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {
     format!("bytes {}-{}/{size}", range.start, range.end - 1)
 }
 
-/// Sends several ranges as `multipart/byteranges` (RFC 9110 §14.6), each part straight from the file.
+fn send_range(
+    exchange: &mut Exchange<'_>,
+    representation: &Representation,
+    file: Option<Arc<SharedFile>>,
+    range: Range<u64>,
+) -> io::Result<()> {
+    match (file, representation.content()) {
+        (Some(file), _) => exchange.copy_shared(file, range),
+        (None, content) => exchange.wfile().write_all(cut(content, &range))?,
+    }
+    Ok(())
+}
+
+/// The bytes of `range` in a content that is in memory as a whole.
+fn cut<'c>(content: Option<&'c [u8]>, range: &Range<u64>) -> &'c [u8] {
+    let range = range.start as usize..range.end as usize;
+    content
+        .and_then(|content| content.get(range))
+        .unwrap_or_default()
+}
+
+/// Sends several ranges as `multipart/byteranges` (RFC 9110 §14.6), each part straight from the file where that is large.
 fn send_multipart(
     exchange: &mut Exchange<'_>,
-    resource: Resource,
-    media_type: &str,
+    representation: &Representation,
+    file: Option<Arc<SharedFile>>,
     ranges: &[Range<u64>],
-    validators: &Validators<'_>,
 ) -> io::Result<()> {
-    let boundary = format!("{:016x}", RandomState::new().hash_one(validators.etag));
-    let charset = charset(media_type);
-    let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
-    let mut delimiter = "--";
-    for range in ranges {
-        let content_range = content_range(range, resource.size);
-        parts.push_back(text(format!(
-            "{delimiter}{boundary}\r\nContent-Type: {media_type}{charset}\r\nContent-Range: {content_range}\r\n\r\n"
-        )));
-        parts.push_back(Part::Range(range.clone().into()));
-        delimiter = "\r\n--";
-    }
-    parts.push_back(text(format!("\r\n--{boundary}--\r\n")));
-    begin(exchange, HttpStatus::PARTIAL_CONTENT, validators);
+    let boundary = RandomState::new().hash_one(representation.validators().etag);
+    let boundary = format!("{boundary:016x}");
+    let media_type = &representation.media_type;
+    begin_partial(exchange, representation);
     exchange.send_header(
         "Content-Type",
         format!("multipart/byteranges; boundary={boundary}"),
     );
     exchange.end_headers();
-    exchange.copy_parts(Arc::new(resource.file.into()), parts);
-    Ok(())
+    // The first boundary has a line end before it as well, as with nginx and Apache: zsync skips a line there.
+    let head = |range: &Range<u64>| {
+        let content_range = content_range(range, representation.size);
+        format!(
+            "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
+        )
+        .into_bytes()
+    };
+    let end = format!("\r\n--{boundary}--\r\n").into_bytes();
+    match file {
+        Some(file) => {
+            let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
+            for range in ranges {
+                parts.push_back(Part::Text(head(range).into()));
+                parts.push_back(Part::Range(range.clone().into()));
+            }
+            parts.push_back(Part::Text(end.into()));
+            exchange.copy_parts(file, parts);
+            Ok(())
+        }
+        None => {
+            let content = representation.content();
+            let mut body = exchange.wfile();
+            for range in ranges {
+                body.write_all(&head(range))?;
+                body.write_all(cut(content, range))?;
+            }
+            body.write_all(&end)
+        }
+    }
 }
 
-fn text(text: String) -> Part {
-    Part::Text(text.into_bytes().into())
+/// Sends a file of unknown length to where it ends. Nothing identifies its content before it has been read.
+pub(crate) fn send_to_end(exchange: &mut Exchange<'_>, file: Arc<SharedFile>, media_type: &str) {
+    exchange.send_response(HttpStatus::OK);
+    exchange.send_header("Content-Type", media_type);
+    exchange.end_headers();
+    exchange.stream(Box::new(ToEnd { file, offset: 0 }));
+}
+
+/// A file that is read piece by piece until it ends.
+struct ToEnd {
+    file: Arc<SharedFile>,
+    offset: u64,
+}
+
+/// Bytes of a piece.
+const PIECE: usize = 16 * 1024;
+
+impl Source for ToEnd {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        let start = out.len();
+        out.resize(start + PIECE, 0);
+        let room = out.get_mut(start..).unwrap_or_default();
+        let length = self.file.file.read_at(room, self.offset)?;
+        out.truncate(start + length);
+        self.offset += length as u64;
+        Ok(if length == 0 { Fill::Done } else { Fill::More })
+    }
 }

@@ -9,19 +9,30 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use percent_encoding::{CONTROLS, utf8_percent_encode};
+use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
-use super::SimpleHttpRequestHandler;
-use super::kept_file::KeptFile;
-use super::kept_listing::Wanted;
-use super::list_directory::{Format, Listing, ListingOptions, Order, percent_encode};
-use super::resource::{Kind, Resource};
+use super::cache::Reply;
+use super::identity::Identity;
+use super::open::Directory;
+use super::redirect::location;
+use super::representation::{Content, Representation, SMALL};
 use super::translate_path::{clean, translate_path};
-use super::{guess_type, send_file};
+use super::{SimpleHttpRequestHandler, guess_type, send_file};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
+use crate::wire::stretch::SharedFile;
+
+/// What a request asks for.
+pub(super) struct Asked<'p> {
+    /// What it is kept by: the path, with a slash behind it where a directory is meant.
+    pub(super) key: &'p [u8],
+    /// Below the served directory.
+    pub(super) path: &'p [u8],
+    /// Index pages that are not there, and go before the one that is sent, or before the listing.
+    pub(super) absent: Vec<Vec<u8>>,
+}
 
 impl SimpleHttpRequestHandler {
     /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page. The reply is
@@ -70,7 +81,9 @@ impl SimpleHttpRequestHandler {
     pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
         let mut path = path.as_os_str().as_bytes().to_vec();
         clean(&mut path);
-        self.send_listing(exchange, &path, self.resource(&path)?)
+        let root = self.root.open()?;
+        let directory = root.open(&path).found?;
+        self.send_listing(exchange, &path, &root, directory, None)
     }
 
     fn send_target(&self, exchange: &mut Exchange<'_>, path: &mut Vec<u8>) -> io::Result<()> {
@@ -83,37 +96,61 @@ impl SimpleHttpRequestHandler {
                 return Ok(());
             }
         };
-        // 2. What is known already, and still true.
-        let turn = exchange.clock().turn;
-        if self.cache.borrow().is_missing(path, turn) {
-            return self.send_not_found(exchange);
+        // 2. What is kept of it, and still true.
+        let length = path.len();
+        if as_directory {
+            path.push(b'/');
         }
-        if let Some(kept) = self.kept(exchange, path, as_directory) {
+        let mut sent = self.send_kept(exchange, path);
+        if sent.is_none() && as_directory {
+            self.push_listing_key(exchange, path);
+            sent = self.send_kept(exchange, path);
+            path.truncate(length + 1);
+        }
+        if let Some(sent) = sent {
             exchange.server().count_lookup(true);
-            send_file::send_kept(exchange, &kept);
-            return Ok(());
+            return sent;
         }
+        let (key, path) = (path.as_slice(), path.get(..length).unwrap_or_default());
+        let mut asked = Asked {
+            key,
+            path,
+            absent: Vec::new(),
+        };
         // 3. What is there: opened first, then asked.
-        let resource = match self.resource(path) {
-            Ok(resource) => resource,
-            Err(error) => {
-                if is_missing(&error) {
-                    self.cache.borrow_mut().note_missing(path, turn);
+        let Some(root) = self.open_root(exchange) else {
+            return Ok(());
+        };
+        let opened = root.open(path);
+        let is_plain = opened.is_plain;
+        let file = match opened.found {
+            Ok(file) => file,
+            Err(errno) => {
+                if is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
+                    self.keep_missing(exchange, &asked);
                 }
-                return self.send_open_error(exchange, &error);
+                return self.send_open_error(exchange, &root, errno);
             }
         };
+        self.access.note_reached(exchange, &self.root);
         // 4. What belongs to it.
-        match resource.kind {
-            Kind::File if as_directory => self.send_not_found(exchange),
-            Kind::File => self.send_file(exchange, path, resource),
-            Kind::Directory if !as_directory => {
-                // What the client asked for, not what it was translated to.
-                translate_path(exchange.target(), path);
-                send_redirect(exchange, path)
+        let stat = fstat(&file)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if !as_directory => {
+                let may_keep = is_plain || self.root.single().is_some();
+                self.send_file(exchange, &asked, path, file.into(), &stat, may_keep)
             }
-            Kind::Directory => self.send_directory(exchange, path, resource),
-            Kind::Other => self.send_not_found(exchange),
+            FileType::Directory if as_directory => {
+                self.send_directory(exchange, &mut asked, &root, file, is_plain)
+            }
+            FileType::Directory => {
+                exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
+                exchange.send_header("Location", location(exchange.path()));
+                exchange.end_headers();
+                Ok(())
+            }
+            // A file that is asked for as a directory; a FIFO, a socket, a device.
+            _ => self.send_not_found(exchange),
         }
     }
 
@@ -127,12 +164,11 @@ impl SimpleHttpRequestHandler {
                 .into_encoded_bytes();
             translated.hidden = clean(path).hidden;
         }
-        match &self.single_file {
+        match self.root.single() {
             // The single file stands for `/`, too.
-            Some(file)
-                if path.is_empty() || (*path == file.given_name && !translated.trailing_slash) =>
-            {
-                path.clone_from(&file.name);
+            Some(name) if path.is_empty() || (path == name && !translated.trailing_slash) => {
+                path.clear();
+                path.extend_from_slice(name);
                 Ok(false)
             }
             None if !translated.hidden || self.dotfiles => Ok(translated.trailing_slash),
@@ -140,75 +176,163 @@ impl SimpleHttpRequestHandler {
         }
     }
 
-    /// Finds the reply that was kept for `path`, or for the first index page of that directory. Ranges are cut from the file
-    /// itself, and what is replaced by the owner may change from request to request.
-    fn kept(
-        &self,
-        exchange: &Exchange<'_>,
-        path: &mut Vec<u8>,
-        as_directory: bool,
-    ) -> Option<Arc<KeptFile>> {
-        let has_range =
-            exchange.condition() == Condition::Other && exchange.headers().get("range").is_some();
-        if has_range || self.overrides.guess_type.is_some() {
+    /// Sends the reply that is kept for `key`; `None` where none can be sent. What is replaced by the owner may change from request
+    /// to request.
+    #[inline]
+    fn send_kept(&self, exchange: &mut Exchange<'_>, key: &[u8]) -> Option<io::Result<()>> {
+        if self.overrides.guess_type.is_some() {
             return None;
         }
-        let length = path.len();
-        if as_directory {
-            push_segment(path, self.index_pages.first()?);
+        let (clock, server) = (exchange.clock(), exchange.server());
+        let mut cache = self.cache.borrow_mut();
+        let sent = cache.find(key, clock, &self.root, |reply| match reply {
+            // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
+            Reply::File(file)
+                if file.whole.belongs_to(server)
+                    && file.validators().last_modified <= clock.unix =>
+            {
+                // A large one may have been closed meanwhile.
+                let descriptor = file.file().ok()?;
+                if let Some(descriptor) = &descriptor {
+                    server.keep_open(descriptor, clock.instant);
+                }
+                Some(send_file::send_file(exchange, file, descriptor))
+            }
+            Reply::Listing(page) if page.belongs_to(server) => {
+                exchange.send_prepared(Arc::clone(page));
+                Some(Ok(()))
+            }
+            Reply::NotFound => Some(self.send_not_found(exchange)),
+            _ => None,
+        });
+        sent.flatten()
+    }
+
+    /// Opens the served directory. Where its name leads nowhere, that is the answer, and the log is told once.
+    fn open_root(&self, exchange: &mut Exchange<'_>) -> Option<Directory> {
+        match self.root.open() {
+            Ok(root) => {
+                self.access.note_found(exchange, &self.root);
+                Some(root)
+            }
+            Err(error) => {
+                let errno = Errno::from_io_error(&error);
+                self.access.note_gone(exchange, &self.root, &error);
+                match errno {
+                    Some(Errno::ACCESS | Errno::PERM) => {
+                        exchange.send_error(HttpStatus::FORBIDDEN, None, None);
+                    }
+                    Some(errno) if is_missing(errno) => {
+                        let _ = self.send_not_found(exchange);
+                    }
+                    _ => exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, None),
+                }
+                None
+            }
         }
-        let kept =
-            self.cache
-                .borrow_mut()
-                .get(path, exchange.clock(), &self.root, exchange.server());
-        path.truncate(length);
-        // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
-        let now = exchange.clock().unix;
-        kept.filter(|kept| {
-            kept.whole.belongs_to(exchange.server()) && kept.validators().last_modified <= now
-        })
     }
 
-    fn resource(&self, path: &[u8]) -> io::Result<Resource> {
-        Resource::new(self.root.file(path)?)
-    }
-
+    /// Answers with the regular file at `path`, and keeps the reply for what was `asked`.
     fn send_file(
         &self,
         exchange: &mut Exchange<'_>,
+        asked: &Asked<'_>,
         path: &[u8],
-        resource: Resource,
+        file: std::fs::File,
+        stat: &Stat,
+        may_keep: bool,
     ) -> io::Result<()> {
-        let media_type = self.guess_type(Path::new(OsStr::from_bytes(path)));
-        let (clock, config) = (exchange.clock(), exchange.server().config());
-        exchange.server().count_lookup(false);
-        send_file::send_file(exchange, resource, &media_type, |identity, file| {
-            self.cache
-                .borrow_mut()
-                .put(path, identity, file, clock, config);
-        })
+        let (clock, server) = (exchange.clock(), exchange.server());
+        let config = server.config();
+        server.count_lookup(false);
+        let mut cache = self.cache.borrow_mut();
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let in_memory = if size > SMALL { 0 } else { size };
+        let may_keep = may_keep && self.overrides.guess_type.is_none();
+        let watched = if may_keep && cache.admits(asked.key, in_memory, clock, config) {
+            cache
+                .watcher
+                .watch_file(&self.root, path, &asked.absent, &file, clock)
+        } else {
+            None
+        };
+        // What was asked after it was watched is newer.
+        let stat = watched.as_ref().map_or(stat, |watched| &watched.stat);
+        let identity = Identity::from(stat);
+        let shared = Arc::new(SharedFile::from(file));
+        // Without a condition a file may be sent while it comes from the disk; its entity tag is not known before.
+        let patient = exchange.condition() != Condition::None;
+        let size = u64::try_from(stat.st_size).unwrap_or(0);
+        let content = Content::read(&shared, size, patient)?;
+        let media_type = self.media_type(path);
+        let Some(representation) =
+            Representation::new(server, clock, &identity, &media_type, &content, &shared)
+        else {
+            drop(cache);
+            send_file::send_to_end(exchange, shared, &media_type);
+            return Ok(());
+        };
+        let representation = Arc::new(representation);
+        if let Some(watched) = watched
+            && !matches!(content, Content::Cold(_))
+        {
+            cache.put_file(
+                asked.key,
+                watched,
+                Arc::clone(&representation),
+                clock,
+                config,
+            );
+            if matches!(content, Content::InFile(_)) {
+                server.keep_open(&shared, clock.instant);
+            }
+        }
+        drop(cache);
+        let in_memory = matches!(content, Content::InMemory(_));
+        send_file::send_file(exchange, &representation, (!in_memory).then_some(shared))
+    }
+
+    /// The media type of the file at `path`; a single file that is a symbolic link may have it from the name behind that.
+    fn media_type(&self, path: &[u8]) -> Cow<'_, str> {
+        match self.root.link_target() {
+            Some(target) => Cow::Owned(self.guess_type(&target).into_owned()),
+            None => self.guess_type(Path::new(OsStr::from_bytes(path))),
+        }
     }
 
     fn send_directory(
         &self,
         exchange: &mut Exchange<'_>,
-        path: &mut Vec<u8>,
-        directory: Resource,
+        asked: &mut Asked<'_>,
+        root: &Directory,
+        directory: std::os::fd::OwnedFd,
+        mut is_plain: bool,
     ) -> io::Result<()> {
-        let length = path.len();
         for page in &self.index_pages {
-            path.truncate(length);
-            push_segment(path, page);
-            match self.resource(path) {
-                Ok(resource) if resource.kind == Kind::File => {
-                    return self.send_file(exchange, path, resource);
+            let mut path = asked.path.to_vec();
+            push_segment(&mut path, page);
+            let opened = root.open(&path);
+            // A link that leads nowhere may lead somewhere when its target is made.
+            is_plain &= opened.is_plain;
+            match opened.found {
+                Ok(file) => {
+                    let stat = fstat(&file)?;
+                    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                        return self.send_file(
+                            exchange,
+                            asked,
+                            &path,
+                            file.into(),
+                            &stat,
+                            is_plain,
+                        );
+                    }
                 }
-                Ok(_) => {}
-                Err(error) if is_missing(&error) => {}
-                Err(error) => return self.send_open_error(exchange, &error),
+                Err(errno) if is_missing(errno) => {}
+                Err(errno) => return self.send_open_error(exchange, root, errno),
             }
+            asked.absent.push(path);
         }
-        path.truncate(length);
         if !self.list_directories {
             exchange.send_error(
                 HttpStatus::FORBIDDEN,
@@ -218,62 +342,62 @@ impl SimpleHttpRequestHandler {
             return Ok(());
         }
         match &self.overrides.list_directory {
-            Some(list) => list(exchange, Path::new(OsStr::from_bytes(path))),
-            None => self.send_listing(exchange, path, directory),
+            Some(list) => list(exchange, Path::new(OsStr::from_bytes(asked.path))),
+            None => {
+                let path = asked.path;
+                self.send_listing(exchange, path, root, directory, is_plain.then_some(asked))
+            }
         }
     }
 
-    fn send_listing(
+    fn keep_missing(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) {
+        if self.root.single().is_none() {
+            let (clock, config) = (exchange.clock(), exchange.server().config());
+            let mut cache = self.cache.borrow_mut();
+            cache.put_missing(&self.root, asked.key, asked.path, clock, config);
+        }
+    }
+
+    fn send_open_error(
         &self,
         exchange: &mut Exchange<'_>,
-        path: &[u8],
-        directory: Resource,
+        root: &Directory,
+        errno: Errno,
     ) -> io::Result<()> {
-        let query = exchange
-            .path()
-            .split_once('?')
-            .map_or("", |(_, query)| query);
-        let wanted = Wanted {
-            path: path.to_vec(),
-            order: Order::from_query(query),
-            format: Format::negotiate(query, exchange.headers()),
-            options: ListingOptions {
-                dotfiles: self.dotfiles,
-            },
-        };
-        let kept = &mut self.cache.borrow_mut().listing;
-        kept.send(exchange, wanted, |wanted| {
-            let root = self.root.clone();
-            let follow = move |path: &[u8]| root.stat(path);
-            Listing::new(
-                directory.file.into(),
-                &wanted.path,
-                wanted.order,
-                wanted.format,
-                wanted.options,
-                follow,
-            )
-        })
-    }
-
-    fn send_open_error(&self, exchange: &mut Exchange<'_>, error: &io::Error) -> io::Result<()> {
-        if is_missing(error) {
-            return self.send_not_found(exchange);
-        }
-        let status = match Errno::from_io_error(error) {
-            Some(Errno::ACCESS | Errno::PERM) => HttpStatus::FORBIDDEN,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::AGAIN) => {
-                HttpStatus::SERVICE_UNAVAILABLE
+        let status = match errno {
+            _ if is_missing(errno) => return self.send_not_found(exchange),
+            Errno::ACCESS if root.is_out_of_reach() => {
+                self.access.send_out_of_reach(exchange, &self.root);
+                return Ok(());
             }
-            _ => return Err(io::Error::new(error.kind(), error.to_string())),
+            Errno::ACCESS | Errno::PERM => HttpStatus::FORBIDDEN,
+            // Nothing is left to open it with, or its file system is not there now.
+            Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOMEM
+            | Errno::AGAIN
+            | Errno::NOTCONN
+            | Errno::STALE
+            | Errno::TIMEDOUT => HttpStatus::SERVICE_UNAVAILABLE,
+            _ => return Err(errno.into()),
         };
         exchange.send_error(status, None, None);
         Ok(())
     }
 
+    /// Replies with the 404, which is made once in each form. The head is closed then.
     fn send_not_found(&self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let page = &mut self.cache.borrow_mut().not_found;
-        page.send(exchange, HttpStatus::NOT_FOUND, "File not found");
+        let is_html = exchange.accepts_html();
+        let mut pages = self.not_found.borrow_mut();
+        let page = match &mut pages[usize::from(is_html)] {
+            Some(page) if page.belongs_to(exchange.server()) => page,
+            page => {
+                exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
+                page.insert(Arc::new(exchange.take_page()))
+            }
+        };
+        exchange.discard();
+        exchange.send_prepared(Arc::clone(page));
         Ok(())
     }
 }
@@ -285,43 +409,18 @@ fn push_segment(path: &mut Vec<u8>, segment: &str) {
     path.extend_from_slice(segment.as_bytes());
 }
 
-/// Sends the client to the name with a slash, so that relative links in the page mean what they say. The path is made
-/// anew from its segments: `//host` and `/\host` cannot become a Location that leads elsewhere.
-fn send_redirect(exchange: &mut Exchange<'_>, path: &[u8]) -> io::Result<()> {
-    let mut location = "/".to_owned();
-    for segment in path
-        .split(|byte| *byte == b'/')
-        .filter(|segment| !segment.is_empty())
-    {
-        location.extend(percent_encode(segment));
-        location.push('/');
-    }
-    if let Some((_, query)) = exchange.path().split_once('?') {
-        location.push('?');
-        let query = query.split_once('#').map_or(query, |(query, _)| query);
-        // What is encoded stays so; what is not ASCII might act on a terminal.
-        location.extend(utf8_percent_encode(query, CONTROLS));
-    }
-    exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
-    exchange.send_header("Location", location);
-    exchange.end_headers();
-    Ok(())
-}
-
 /// Whether nothing that could be served has this name, and not by a fault of ours.
-fn is_missing(error: &io::Error) -> bool {
+fn is_missing(errno: Errno) -> bool {
     matches!(
-        Errno::from_io_error(error),
-        Some(
-            Errno::NOENT
-                | Errno::NOTDIR
-                | Errno::LOOP
-                | Errno::XDEV
-                | Errno::NAMETOOLONG
-                | Errno::NXIO
-                | Errno::NODEV
-                | Errno::INVAL
-                | Errno::ILSEQ
-        )
+        errno,
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ILSEQ
     )
 }

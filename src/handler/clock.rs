@@ -1,5 +1,6 @@
-//! Time as the loop last read it: once a turn, and rendered once a second.
+//! Time as the loop last read it, once a turn and rendered once a second; and the epoch of the requests that it has read.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -9,8 +10,7 @@ use crate::http::date;
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     pub(crate) instant: Instant,
-    /// A number that no other turn of any loop has: what was checked in this turn is true in it.
-    pub(crate) turn: u64,
+    epoch: Cell<u64>,
     pub(crate) since_1970: Duration,
     /// The same in whole seconds.
     pub(crate) unix: u64,
@@ -33,7 +33,7 @@ impl Clock {
         let log_date = date::log_date(&imf_fixdate);
         Self {
             instant: Instant::now(),
-            turn: next_turn(),
+            epoch: Cell::new(next_epoch()),
             since_1970,
             unix,
             imf_fixdate,
@@ -41,15 +41,22 @@ impl Clock {
         }
     }
 
-    /// Begins another turn in the same present.
-    pub(crate) fn begin_turn(&mut self) {
-        self.turn = next_turn();
+    /// Returns the number of this epoch, which no other epoch of any loop has.
+    ///
+    /// An epoch begins when requests have been read and before the first of them is answered. A look at the file system
+    /// within the epoch is therefore later than each of its requests, and one look serves them all.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    /// Begins another epoch: a request has been read, or one has been answered that may have changed files.
+    pub(crate) fn begin_epoch(&self) {
+        self.epoch.set(next_epoch());
     }
 
     /// Reads both clocks of the machine: the steady one for deadlines, the other for dates.
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
-        self.turn = next_turn();
         self.since_1970 = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
@@ -61,7 +68,7 @@ impl Clock {
     }
 }
 
-fn next_turn() -> u64 {
+fn next_epoch() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }

@@ -183,11 +183,6 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Adds a field whose value stands in pieces, all of them known to be harmless.
-    pub(crate) fn send_header_parts(&mut self, name: &str, value: &[&[u8]]) {
-        self.reply.field(name, value);
-    }
-
     /// Adds these fields when the head ends, but for those that the handler or the configuration has given.
     pub(crate) fn set_default_fields(&mut self, fields: &'static [(&'static str, &'static str)]) {
         self.reply.set_defaults(fields);
@@ -228,7 +223,7 @@ impl<'a> Exchange<'a> {
     ///
     /// A file that shrinks meanwhile ends the connection; it never breaks the framing.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
-        self.reply.file(Arc::new(file.into()), range);
+        self.copy_shared(Arc::new(file.into()), range);
     }
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
@@ -238,7 +233,17 @@ impl<'a> Exchange<'a> {
 
     /// Replies with what was prepared, head and all.
     pub(crate) fn send_prepared(&mut self, prepared: Arc<Prepared>) {
-        self.reply.prepared(prepared);
+        self.reply.prepared(prepared, None);
+    }
+
+    /// Replies with the head that was prepared and the content of `file`.
+    pub(crate) fn send_prepared_file(&mut self, prepared: Arc<Prepared>, file: Arc<SharedFile>) {
+        self.reply.prepared(prepared, Some(file));
+    }
+
+    /// Sends `range` of a file that other replies may be sending, too.
+    pub(crate) fn copy_shared(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
+        self.reply.file(file, range);
     }
 
     /// Returns where the page is written that [`take_page`](Self::take_page) takes.

@@ -8,7 +8,7 @@ pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
-pub(crate) mod kept_page;
+pub(crate) mod idle_files;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod mailbox;
@@ -101,6 +101,15 @@ pub trait BaseHttpRequestHandler {
     /// A body that is not wanted costs neither memory nor disk, and a large one is answered at once. A handler that passes
     /// requests on to another asks that one here, too.
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    /// Says whether answering requests may change files that a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler)
+    /// serves.
+    ///
+    /// `true` is always right: each request then sees what the ones before it have changed. A handler that changes no files
+    /// may say `false`; requests that arrive together then share one look at the file system.
+    fn may_change_files(&self) -> bool {
         true
     }
 

@@ -2,17 +2,13 @@
 //!
 //! Invariant: what depends on the connection is not in it; all the rest leaves in one copy.
 
-use std::fs::File;
-use std::io;
 use std::ops::Range;
-use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lines::{push, write_extra_fields, write_status_line};
 use super::server_info::ServerInfo;
 use crate::http::date::IMF_LEN;
 use crate::http::status::HttpStatus;
-use crate::wire::stretch::SharedFile;
 
 /// Most heads are shorter.
 const HEAD: usize = 512;
@@ -30,42 +26,30 @@ pub(crate) struct Prepared {
     connection: usize,
     /// Where the head ends, empty line included.
     head: usize,
-    /// The content that is not kept in memory, and its length.
-    file: Option<(Arc<SharedFile>, u64)>,
+    /// Bytes of content that are not kept in memory, but sent from a file.
+    in_file: u64,
     /// The server whose version, name and configuration are in the head.
     server: u64,
 }
 
 impl Prepared {
-    /// Makes a 200 whose content is in memory: `length` bytes that `read` fills in. `fields` are the field lines of the
-    /// representation, in pieces.
-    pub(crate) fn in_memory(
-        server: &ServerInfo,
-        fields: &[&[u8]],
-        length: usize,
-        read: impl FnOnce(&mut [u8]) -> io::Result<()>,
-    ) -> io::Result<Self> {
+    /// Makes a 200 with `content`. `fields` are the field lines of the representation, in pieces.
+    pub(crate) fn in_memory(server: &ServerInfo, fields: &[&[u8]], content: &[u8]) -> Self {
         let mut head = Head::new(server, HttpStatus::OK, fields);
-        head.content_length(length as u64);
+        head.content_length(content.len() as u64);
         let (mut prepared, mut bytes) = head.end(server);
-        bytes.reserve_exact(length);
-        bytes.resize(prepared.head + length, 0);
-        read(bytes.get_mut(prepared.head..).unwrap_or_default())?;
+        bytes.reserve_exact(content.len());
+        bytes.extend_from_slice(content);
         prepared.bytes = bytes.into();
-        Ok(prepared)
+        prepared
     }
 
-    /// Makes a 200 whose content is streamed from `file`.
-    pub(crate) fn with_file(
-        server: &ServerInfo,
-        fields: &[&[u8]],
-        file: File,
-        length: u64,
-    ) -> Self {
+    /// Makes the head of a 200 whose content, of `length` bytes, is sent from a file.
+    pub(crate) fn in_file(server: &ServerInfo, fields: &[&[u8]], length: u64) -> Self {
         let mut head = Head::new(server, HttpStatus::OK, fields);
         head.content_length(length);
         let (mut prepared, bytes) = head.end(server);
-        prepared.file = Some((Arc::new(file.into()), length));
+        prepared.in_file = length;
         prepared.bytes = bytes.into();
         prepared
     }
@@ -92,7 +76,7 @@ impl Prepared {
             bytes: bytes.into(),
             connection,
             head,
-            file: None,
+            in_file: 0,
             server: server.serial,
         }
     }
@@ -123,27 +107,14 @@ impl Prepared {
         }
     }
 
-    /// Appends the content alone, as far as it is in memory.
-    pub(crate) fn append_content(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.part(self.head..self.bytes.len()));
+    /// The content that is in memory.
+    pub(crate) fn content(&self) -> &[u8] {
+        self.part(self.head..self.bytes.len())
     }
 
-    pub(crate) fn content_in_memory(&self) -> usize {
-        self.bytes.len() - self.head
-    }
-
-    /// The content that is not in memory, and its length.
-    pub(crate) fn file(&self) -> Option<(Arc<SharedFile>, u64)> {
-        self.file.clone()
-    }
-
-    /// Bytes of memory behind it.
-    pub(crate) fn memory(&self) -> usize {
-        self.bytes.len()
-    }
-
-    pub(crate) fn holds_descriptor(&self) -> bool {
-        self.file.is_some()
+    /// Where in its file the content is that is not in memory.
+    pub(crate) fn range_of_file(&self) -> Range<u64> {
+        0..self.in_file
     }
 
     fn part(&self, range: Range<usize>) -> &[u8] {
@@ -195,7 +166,7 @@ impl Head {
             date: self.date,
             connection,
             head: self.bytes.len(),
-            file: None,
+            in_file: 0,
             server: server.serial,
         };
         (prepared, self.bytes)

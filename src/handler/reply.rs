@@ -45,7 +45,7 @@ enum Content {
         parts: VecDeque<Part>,
     },
     Source(Box<dyn Source>),
-    Prepared(Arc<Prepared>),
+    Prepared(Arc<Prepared>, Option<Arc<SharedFile>>),
 }
 
 #[derive(Debug)]
@@ -197,14 +197,15 @@ impl<'a> Reply<'a> {
         self.hand_over(Content::Source(source));
     }
 
-    /// Takes a reply that was made before; nothing else may have been begun.
-    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>) {
+    /// Takes a reply that was made before, and the file that has the content which is not in memory; nothing else may have
+    /// been begun.
+    pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, file: Option<Arc<SharedFile>>) {
         if self.stage != Stage::Start {
             return self.refuse("a second status line");
         }
         self.stage = Stage::Body;
         self.status = prepared.status();
-        self.content = Content::Prepared(prepared);
+        self.content = Content::Prepared(prepared, file);
     }
 
     /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
@@ -266,8 +267,11 @@ impl<'a> Reply<'a> {
                     *self.rest = self.inline_file(file, range)?;
                 }
             }
-            Content::Prepared(prepared) => {
+            Content::Prepared(prepared, file) => {
                 self.append_prepared(&prepared, silent, request, clock, &mut framed);
+                if let Some(file) = file.filter(|_| !silent) {
+                    *self.rest = Body::file(file, prepared.range_of_file());
+                }
             }
             Content::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
@@ -293,20 +297,13 @@ impl<'a> Reply<'a> {
     ) {
         let connection = connection_field(request, framed.keep_alive);
         if request.meaning.version == Version::Http09 {
-            prepared.append_content(self.out);
+            self.out.extend_from_slice(prepared.content());
         } else {
             prepared.append(self.out, clock, connection, silent);
         }
         let grown = self.out.len() - self.start;
-        if silent {
-            framed.overhead = grown as u64;
-        } else {
-            framed.overhead = (grown - prepared.content_in_memory()) as u64;
-            if let Some((file, length)) = prepared.file() {
-                let range = 0..length;
-                *self.rest = Body::file(file, range);
-            }
-        }
+        let content = if silent { 0 } else { prepared.content().len() };
+        framed.overhead = (grown - content) as u64;
     }
 
     /// Appends the file where it is small, and in memory; else it stays to be streamed.

@@ -1,15 +1,18 @@
 //! What a handler may know of the server it answers for.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use super::BaseHttpRequestHandler;
 use super::counters::Counters;
+use super::idle_files::IdleFiles;
 use crate::config::ServerConfig;
 use crate::http::token::{is_field_value, is_token};
+use crate::wire::stretch::SharedFile;
 
 /// A read-only view of the server: its configuration and where it listens.
 #[derive(Clone, Debug)]
@@ -19,15 +22,12 @@ pub struct ServerInfo {
     version_string: String,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
-    /// How many descriptors a loop may use for connections, and for files that are checked by them.
-    pub(crate) descriptors: usize,
-    /// Shared by the descriptors of the latter, of all handlers of this loop.
-    pub(crate) permits: Arc<()>,
     /// Tells it from every other server of this process.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
     /// Hits and misses: a handler counts them, which sees the server only from outside.
     lookups: Cell<(u64, u64)>,
+    idle_files: RefCell<IdleFiles>,
 }
 
 /// Fields that the server or the handler makes, and that a reply has once (RFC 9110 §5.3, RFC 9112 §6).
@@ -97,11 +97,10 @@ impl ServerInfo {
             version_string: handler.version_string(),
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
-            descriptors: 0,
-            permits: Arc::default(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
             lookups: Cell::default(),
+            idle_files: RefCell::default(),
         }
     }
 
@@ -145,6 +144,22 @@ impl ServerInfo {
         let (hits, misses) = self.lookups.get();
         self.lookups
             .set((hits + u64::from(is_hit), misses + u64::from(!is_hit)));
+    }
+
+    /// Keeps a large file open for a few seconds that was used `now`.
+    pub(crate) fn keep_open(&self, file: &Arc<SharedFile>, now: Instant) {
+        let most = self.config.cache_descriptors;
+        self.idle_files.borrow_mut().keep(file, now, most);
+    }
+
+    /// Closes the files that were not used for a few seconds.
+    pub(crate) fn close_unused_files(&self, now: Instant) {
+        self.idle_files.borrow_mut().close_unused(now);
+    }
+
+    /// When a file is to be closed.
+    pub(crate) fn next_close(&self) -> Option<Instant> {
+        self.idle_files.borrow().next_deadline()
     }
 
     /// Returns the addresses that the server listens on, ports included.

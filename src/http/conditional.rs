@@ -10,10 +10,12 @@ use super::headers::Headers;
 /// What identifies the selected representation (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validators<'a> {
-    /// A strong entity tag, with its quotes.
+    /// The entity tag with its quotes, and `W/` before a weak one; empty where it is not known.
     pub(crate) etag: &'a [u8],
     /// In seconds since 1970.
     pub(crate) last_modified: u64,
+    /// Whether `last_modified` tells one version from another: if not, no date of a request is compared with it.
+    pub(crate) has_date: bool,
 }
 
 /// What the preconditions of a request come to.
@@ -65,7 +67,8 @@ pub(crate) fn evaluate(
     let Some(asked) = Conditions::find(headers) else {
         return Precondition::Proceed;
     };
-    let modified_after = |date| Some(current?.last_modified > parse_http_date(date)?);
+    let dated = current.filter(|current| current.has_date);
+    let modified_after = |date| Some(dated?.last_modified > parse_http_date(date)?);
 
     // Steps 1 and 2.
     let failed = if asked.if_match {
@@ -90,13 +93,17 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Returns whether a Range counts (RFC 9110 §13.1.5): `value`, that of If-Range, is the current entity tag or the current
-/// date, and the date is a strong validator at the time `now`.
+/// Returns whether a Range counts (RFC 9110 §13.1.5): `value`, that of If-Range, is the current entity tag and that is strong,
+/// or it is the current date and that is a strong validator at the time `now`.
 pub(crate) fn if_range_holds(value: &[u8], current: &Validators<'_>, now: u64) -> bool {
     match value {
         [b'"', ..] => value == current.etag,
         // A file can change twice within one second, so a date is strong only when its second is over (§8.8.2.2).
-        date => current.last_modified < now && parse_http_date(date) == Some(current.last_modified),
+        date => {
+            current.has_date
+                && current.last_modified < now
+                && parse_http_date(date) == Some(current.last_modified)
+        }
     }
 }
 
@@ -184,7 +191,7 @@ fn strong_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
 }
 
 fn weak_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
-    tag.opaque == current
+    tag.opaque == current.strip_prefix(b"W/").unwrap_or(current)
 }
 
 fn is_etagc(byte: u8) -> bool {

@@ -1,8 +1,9 @@
 //! From the bytes on hand to replies in the outgoing buffer: heads and bodies are taken off the front, one after the other,
 //! so that pipelined requests are answered in order and leave in one write (RFC 9112 §9.3.2).
 //!
-//! Invariant: nothing here touches the socket; what must happen next is said by a [`Stop`].
+//! Invariant: nothing here writes to the socket; what must happen next is said by a [`Stop`].
 
+use std::io;
 use std::time::Instant;
 
 use super::desk::{Answered, Client, Desk};
@@ -18,6 +19,7 @@ use crate::http::request::{Request, RequestError};
 use crate::http::storage::Storage;
 use crate::wire::share::Share;
 use crate::wire::spool::Spool;
+use crate::wire::transport::Transport;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
@@ -41,6 +43,30 @@ pub(crate) enum Readable {
     Bytes,
     /// Unknown, or the peer has closed its side: only the socket's own word ends the reading.
     ToEnd,
+}
+
+impl Readable {
+    /// Reads once into `room`, and notes whether more may come: `None` where the socket has nothing now.
+    pub(crate) fn receive(
+        &mut self,
+        transport: &mut impl Transport,
+        room: &mut [u8],
+    ) -> io::Result<Option<usize>> {
+        match transport.read(room) {
+            Ok(length) => {
+                // A read that does not fill the room has drained the socket: no second one is needed to be told so.
+                if length < room.len() && *self == Self::Bytes {
+                    *self = Self::No;
+                }
+                Ok(Some(length))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                *self = Self::No;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Why the making of replies stopped.

@@ -7,18 +7,18 @@ use std::io;
 use std::mem;
 use std::sync::atomic::Ordering;
 
-use super::answering::{PromisedReply, Readable, Stop, Then, Turn, UnfinishedRequest};
+use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
 use super::state::{Awaiting, Lingering, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::mailbox::Answer;
 use crate::http::head::HeadSearch;
 use crate::http::request::{RequestError, request_line};
 use crate::wire::buffer::Sent;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
+mod promised;
 mod status;
 
 /// One client, generic over its transport so that tests can script every split and every short write.
@@ -44,44 +44,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    pub(crate) fn transport_mut(&mut self) -> &mut T {
-        &mut self.transport
-    }
-
-    pub(crate) fn into_transport(self) -> T {
-        self.transport
-    }
-
-    /// The promised reply that is still to come on this connection.
-    fn promised(&mut self) -> Option<&mut PromisedReply> {
-        match &mut self.state {
-            State::Awaiting(awaiting) => Some(&mut awaiting.promised),
-            State::WritingHeaders(unsent) | State::Streaming(unsent) => match &mut unsent.then {
-                Then::Await(promised) => Some(promised),
-                _ => None,
-            },
-            _ => None,
-        }
-    }
-
-    /// Takes what a promise came to; a promise of another request, or of another connection that had this key, is void.
-    pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
-        if let Some(promised) = self
-            .promised()
-            .filter(|promised| promised.promise.serial == serial)
-        {
-            promised.answer = Some(answer);
-        }
-    }
-
-    /// The peer has closed its side: whoever makes its replies may want to know.
-    pub(crate) fn peer_left(&mut self) {
-        self.peer_left = true;
-        if let Some(promised) = self.promised() {
-            promised.promise.client_left.store(true, Ordering::Relaxed);
-        }
-    }
-
     /// Goes as far as the socket and its share of this turn allow; `scratch` is where bytes are read to.
     pub(crate) fn advance<H: BaseHttpRequestHandler>(
         &mut self,
@@ -91,6 +53,51 @@ impl<T: Transport> Connection<T> {
         desk: &mut Desk<H>,
     ) -> Outcome {
         self.hear(readable);
+        self.take_turn(share, desk, |connection, turn| {
+            connection.run(Step::Next, scratch, turn)
+        })
+    }
+
+    /// Reads the first bytes of a request into `room` without answering it: the loop reads from several idle connections, so
+    /// that one look at the file system serves them all. `None` where the socket has nothing now, 0 where the peer has
+    /// closed its side.
+    ///
+    /// # Errors
+    /// The peer or the network is gone.
+    pub(crate) fn receive(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
+        self.hear(Readable::Bytes);
+        self.readable.receive(&mut self.transport, room)
+    }
+
+    /// Goes on with the bytes that [`receive`](Self::receive) has read, as far as the socket and the share allow.
+    pub(crate) fn answer<H: BaseHttpRequestHandler>(
+        &mut self,
+        received: io::Result<&[u8]>,
+        share: &mut Share,
+        scratch: &mut [u8],
+        desk: &mut Desk<H>,
+    ) -> Outcome {
+        self.take_turn(share, desk, |connection, turn| {
+            let step = match received? {
+                [] => Step::Close,
+                bytes => connection.serve(bytes, HeadSearch::default(), None, turn)?,
+            };
+            if matches!(step, Step::Next) && connection.has_nothing_to_do(turn) {
+                return Ok(Outcome::Wait {
+                    progress: turn.progress,
+                });
+            }
+            connection.run(step, scratch, turn)
+        })
+    }
+
+    #[inline(always)]
+    fn take_turn<H: BaseHttpRequestHandler>(
+        &mut self,
+        share: &mut Share,
+        desk: &mut Desk<H>,
+        act: impl FnOnce(&mut Self, &mut Turn<'_, H>) -> io::Result<Outcome>,
+    ) -> Outcome {
         let mut turn = Turn {
             desk,
             client: self.client,
@@ -98,7 +105,7 @@ impl<T: Transport> Connection<T> {
             share,
             progress: false,
         };
-        let outcome = self.run(scratch, &mut turn);
+        let outcome = act(self, &mut turn);
         self.readable = turn.readable;
         outcome.unwrap_or_else(|_| {
             // The peer or the network is gone: a matter of counters, not of messages.
@@ -168,19 +175,37 @@ impl<T: Transport> Connection<T> {
         }
     }
 
+    /// Whether only the socket can tell more, as after most replies.
+    #[inline(always)]
+    fn has_nothing_to_do<H>(&self, turn: &Turn<'_, H>) -> bool {
+        turn.readable == Readable::No && matches!(self.state, State::Reading(_))
+    }
+
+    /// Takes one step after the other, from what the `step` before has come to.
     fn run<H: BaseHttpRequestHandler>(
         &mut self,
+        mut step: Step,
         scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Outcome> {
         loop {
-            // As after nearly every reply.
-            if turn.readable == Readable::No && matches!(self.state, State::Reading(_)) {
+            match step {
+                Step::Next => {}
+                Step::Wait => {
+                    return Ok(Outcome::Wait {
+                        progress: turn.progress,
+                    });
+                }
+                Step::Yield => return Ok(Outcome::Yield),
+                Step::Cold => return Ok(Outcome::Cold),
+                Step::Close => return Ok(Outcome::Close),
+            }
+            if self.has_nothing_to_do(turn) {
                 return Ok(Outcome::Wait {
                     progress: turn.progress,
                 });
             }
-            let step = match mem::take(&mut self.state) {
+            step = match mem::take(&mut self.state) {
                 State::Reading(unparsed) => self.reading(unparsed, scratch, turn)?,
                 State::Parsing(unparsed) => {
                     self.serve(&unparsed.bytes, unparsed.search, None, turn)?
@@ -193,17 +218,6 @@ impl<T: Transport> Connection<T> {
                 State::Lingering(lingering) => self.lingering(lingering, scratch, turn)?,
                 State::Closed => Step::Close,
             };
-            match step {
-                Step::Next => {}
-                Step::Wait => {
-                    return Ok(Outcome::Wait {
-                        progress: turn.progress,
-                    });
-                }
-                Step::Yield => return Ok(Outcome::Yield),
-                Step::Cold => return Ok(Outcome::Cold),
-                Step::Close => return Ok(Outcome::Close),
-            }
         }
     }
 
@@ -266,20 +280,10 @@ impl<T: Transport> Connection<T> {
         if turn.readable == Readable::No {
             return Ok(None);
         }
-        match self.transport.read(scratch) {
-            Ok(length) => {
-                // A read that does not fill the room has drained the socket: no second one is needed to be told so.
-                if length < scratch.len() && turn.readable == Readable::Bytes {
-                    turn.readable = Readable::No;
-                }
-                Ok(scratch.get(..length))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                turn.readable = Readable::No;
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
+        let length = turn.readable.receive(&mut self.transport, scratch)?;
+        // What is read now is later than every look at the file system until now.
+        turn.desk.clock.begin_epoch();
+        Ok(length.and_then(|length| scratch.get(..length)))
     }
 
     /// Answers the requests in `bytes` in order, sends the answers, and leaves the connection in the state that follows.

@@ -167,7 +167,13 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         let started = self.log.start(&self.clock);
         let close = close || self.draining;
         let concluded = self.with_exchange(request, body, client, |handler, exchange| {
-            let responded = catch_unwind(AssertUnwindSafe(|| respond(handler, exchange)));
+            let responded = catch_unwind(AssertUnwindSafe(|| {
+                // This request may depend on what the ones before it have changed.
+                if handler.may_change_files() {
+                    exchange.clock().begin_epoch();
+                }
+                respond(handler, exchange)
+            }));
             conclude(handler, exchange, responded, close)
         });
         self.take_in(concluded, start, request, started)

@@ -27,9 +27,11 @@ use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
 
-pub(super) mod accept;
+mod accept;
+mod group;
 mod serving;
 
+use group::Group;
 use serving::Budget;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -64,6 +66,7 @@ pub(crate) struct EventLoop<H> {
     /// Whether the last poll gave as many events as it can: more may wait.
     has_more_events: bool,
     scratch: Box<[u8]>,
+    group: Group,
     desk: Desk<H>,
     handle: ServerHandle,
     index: usize,
@@ -83,6 +86,8 @@ struct Slot {
     queued: bool,
     /// Whether it is among those that are freed at the end of the turn.
     closing: bool,
+    /// Whether the poll knows its socket: one that was accepted with its request is made known only if it lives on.
+    known: bool,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -106,11 +111,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),
             disk: Disk::new(desk.server.config().read_ahead),
-            budget: Budget::new(desk.server.config(), desk.clock.turn),
+            budget: Budget::new(desk.server.config(), 0),
             turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
             has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
+            group: Group::default(),
             desk,
             handle,
             index,
@@ -141,12 +147,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         self.desk.clock.read();
         self.count_turn(began);
-        self.budget = Budget::new(self.desk.server.config(), self.desk.clock.turn);
+        self.budget = Budget::new(self.desk.server.config(), self.desk.server.counters.turns);
         self.take_events();
         self.serve_queue();
         self.expire_deadlines(began);
+        self.desk.server.close_unused_files(self.desk.clock.instant);
         self.free_closed();
         self.retry_accepts();
+        // What was accepted may have been answered for good already.
+        self.free_closed();
         self.desk.hook(NOBODY, H::service_actions);
         self.desk.log.flush();
         Ok(())
@@ -255,6 +264,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 PAUSE,
             ),
             self.disk.next_deadline(),
+            self.desk.server.next_close(),
             self.timers.next_deadline(),
             self.drain_deadline,
         ]
@@ -276,6 +286,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.has_more_events = count == EVENTS;
         self.desk.server.counters.events += count as u64;
         events.iter().for_each(|event| self.take_event(event));
+        self.answer_group();
         self.events = events;
     }
 
@@ -298,20 +309,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Token(token) if token > LAST_LISTENER - self.listeners.len() => {
                 self.accept(LAST_LISTENER - token);
             }
-            Token(key) => {
-                let readable = match (
-                    event.is_read_closed() || event.is_error(),
-                    event.is_readable(),
-                ) {
-                    (true, _) => Readable::ToEnd,
-                    (false, true) => Readable::Bytes,
-                    (false, false) => Readable::No,
-                };
-                self.advance(key, readable);
-                if readable == Readable::ToEnd {
-                    self.peer_left(key, event.is_error() || event.is_write_closed());
-                }
+            Token(key) if event.is_read_closed() || event.is_error() => {
+                self.advance(key, Readable::ToEnd);
+                self.peer_left(key, event.is_error() || event.is_write_closed());
             }
+            Token(key) if event.is_readable() => self.receive(key),
+            Token(key) => self.advance(key, Readable::No),
         }
     }
 
@@ -382,6 +385,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.drain_deadline.is_some() {
             return;
         }
+        self.answer_group();
         let timeout = self.desk.server.config().drain_timeout.min(LONGEST_DRAIN);
         self.drain_deadline = Some(self.desk.clock.instant + timeout);
         self.desk.draining = true;

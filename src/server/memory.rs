@@ -105,10 +105,11 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             output: Vec::new(),
         };
         let mut connection = Connection::new(pipe, Client { address, key: 0 });
-        self.desk.clock.begin_turn();
         self.desk.hook(address, |handler| handler.setup(address));
         loop {
-            let mut share = Share::of(self.desk.server.config(), self.desk.clock.turn);
+            self.desk.server.counters.turns += 1;
+            let turn = self.desk.server.counters.turns;
+            let mut share = Share::of(self.desk.server.config(), turn);
             let outcome = connection.advance(
                 Readable::ToEnd,
                 &mut share,

@@ -251,8 +251,7 @@ fn new_desk<H: BaseHttpRequestHandler>(
     index: usize,
     log: Log,
 ) -> io::Result<Desk<H>> {
-    let mut server = ServerInfo::new(&handler, config, addresses);
-    server.descriptors = event_loop::accept::descriptors(handle.loops());
+    let server = ServerInfo::new(&handler, config, addresses);
     server.check()?;
     Ok(Desk::new(handler, server, handle.mailbox(index), log))
 }

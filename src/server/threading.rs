@@ -28,7 +28,8 @@ pub struct ThreadingHttpServer<H> {
     endpoints: Vec<Endpoint>,
     /// Standard error for each loop, opened before the process is confined.
     logs: Vec<Log>,
-    handler: H,
+    /// One for each loop. They are cloned before the process is confined, for a clone may have to open something.
+    handlers: Vec<H>,
     config: ServerConfig,
     addresses: Vec<SocketAddr>,
     handle: ServerHandle,
@@ -82,10 +83,11 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             .iter()
             .map(|_| Log::new(config.log_format))
             .collect();
+        let handlers = vec![handler; loops.get()];
         Ok(Self {
             endpoints,
             logs,
-            handler,
+            handlers,
             config,
             addresses,
             handle,
@@ -125,7 +127,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         let Self {
             endpoints,
             logs,
-            handler,
+            handlers,
             config,
             addresses,
             handle,
@@ -136,18 +138,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             addresses,
             handle,
         };
-        // A clone that panics does so before anything runs.
-        let mut others = Vec::new();
-        let mut parts = endpoints.into_iter().zip(logs);
-        let Some(first) = parts.next() else {
+        let mut loops = endpoints.into_iter().zip(logs).zip(handlers);
+        let Some((first, handler)) = loops.next() else {
             return Ok(());
         };
-        for (endpoint, log) in parts {
-            others.push(((endpoint, log), handler.clone()));
-        }
         thread::scope(|scope| {
             let mut threads = Vec::new();
-            for (parts, handler) in others {
+            for (parts, handler) in loops {
                 let (common, index) = (&common, threads.len() + 1);
                 threads.push(scope.spawn(move || common.run(index, parts, handler, None).0));
             }

@@ -12,7 +12,7 @@ pub(crate) struct Share {
     /// Whether only a body that fits in as a whole is begun.
     pub(crate) whole: bool,
     pub(crate) cold: Cold,
-    /// The turn that it is a share of, by number.
+    /// The number of the turn that it is a share of.
     pub(crate) turn: u64,
 }
 

@@ -224,7 +224,7 @@ fn is_in_memory(file: &File, range: Range<u64>) -> bool {
 }
 
 /// Reads what is at `offset`; `None` where that would have to wait for the disk, and nothing was read.
-fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
+pub(crate) fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
     let mut buffers = [IoSliceMut::new(buffer)];
     match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
         Ok(length) => Some(Ok(length)),

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::{Server, Site, skip};
+use crate::support::{Server, Site, resolve, skip};
 
 struct Python {
     child: Child,
@@ -76,7 +76,9 @@ fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer 
     let status = head.split(' ').nth(1).unwrap().to_owned();
     let is_file = status == "200" && field("Last-Modified").is_some();
     let main_type = field("Content-Type").map(|value| value.split(';').next().unwrap().to_owned());
-    let mut fields = vec![("Location", field("Location")), ("Content-Type", main_type)];
+    // Python's begins with a slash, and has one where several begin the target.
+    let location = field("Location").map(|location| resolve(target, &location).replace("//", "/"));
+    let mut fields = vec![("Location", location), ("Content-Type", main_type)];
     if is_file {
         fields.push(("Content-Length", field("Content-Length")));
         fields.push(("Last-Modified", field("Last-Modified")));

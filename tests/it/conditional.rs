@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::support::{Server, Site, request};
 
-/// Longer than a file must have been left alone to be kept.
-const SETTLED: Duration = Duration::from_millis(80);
+/// Longer than a reply is not kept after a change.
+const SETTLED: Duration = Duration::from_millis(120);
 
 const CHANGED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const EARLIER: &str = "Tue, 31 Dec 2019 23:59:59 GMT";

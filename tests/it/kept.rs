@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use crate::support::{Client, Server, Site};
 
-/// Longer than a file must have been left alone to be kept.
-const SETTLED: Duration = Duration::from_millis(80);
+/// Longer than a reply is not kept after a change.
+const SETTLED: Duration = Duration::from_millis(120);
 const LARGE: usize = 200_000;
 
 /// A server, and a client that has read `name` often enough for the server to keep it.
@@ -126,4 +126,18 @@ fn a_kept_reply_is_the_one_that_a_fresh_one_would_be() {
         (200, Some("close"))
     );
     drop(server);
+}
+
+#[test]
+fn an_index_page_appears_behind_a_link_that_led_nowhere() {
+    let site = Site::empty();
+    site.file("docs/index.htm", "second")
+        .link("docs/index.html", "../shared.html");
+    let server = Server::start(&site);
+    let mut client = server.connect();
+    for _ in 0..3 {
+        assert_eq!(client.get("/docs/").text(), "second");
+    }
+    site.file("shared.html", "first");
+    assert_eq!(client.get("/docs/").text(), "first");
 }

@@ -13,7 +13,6 @@ mod support;
 mod against_python;
 mod big_file;
 mod calibrate;
-mod checks;
 mod cli;
 mod closing;
 mod concurrency;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::support::{HOSTILE, Server, Site, encode, get};
+use crate::support::{HOSTILE, Server, Site, encode, get, resolve};
 
 #[test]
 fn nothing_leads_out_of_the_directory() {
@@ -133,20 +133,17 @@ fn a_redirect_never_leads_elsewhere() {
     site.directory("http:").directory("x\r\nSet-Cookie: a=b");
     let server = Server::start(&site);
     for (target, location) in [
-        ("//dir", "/dir/"),
-        ("///dir", "/dir/"),
-        ("//evil.example", "/evil.example/"),
-        ("/%2fevil.example", "/evil.example/"),
-        ("//evil.example/%2e%2e/dir", "/dir/"),
-        ("/\\evil.example", "/%5Cevil.example/"),
-        ("/%5cevil.example", "/%5Cevil.example/"),
-        ("/%252fevil.example", "/%252fevil.example/"),
-        ("/http:", "/http%3A/"),
-        (
-            "/x%0d%0aSet-Cookie:%20a=b",
-            "/x%0D%0ASet-Cookie%3A%20a%3Db/",
-        ),
-        ("http://any.example//dir?x", "/dir/?x"),
+        ("//dir", "dir/"),
+        ("///dir", "dir/"),
+        ("//evil.example", "evil.example/"),
+        ("/%2fevil.example", "evil.example/"),
+        ("//evil.example/%2e%2e/dir", "dir/"),
+        ("/\\evil.example", "%5Cevil.example/"),
+        ("/%5cevil.example", "%5Cevil.example/"),
+        ("/%252fevil.example", "%252fevil.example/"),
+        ("/http:", "http%3A/"),
+        ("/x%0d%0aSet-Cookie:%20a=b", "x%0D%0ASet-Cookie%3A%20a%3Db/"),
+        ("http://any.example//dir?x", "dir/?x"),
     ] {
         let reply = server.get(target);
         assert_eq!(reply.status(), 301, "{target}");
@@ -170,11 +167,8 @@ fn a_redirect_leads_to_the_directory() {
         let mut reply = server.get(target);
         if reply.status() == 301 {
             let location = reply.field("Location").unwrap().to_owned();
-            assert!(
-                location.starts_with('/') && !location.starts_with("//"),
-                "{target}: {location}"
-            );
-            reply = server.get(&location);
+            assert!(!location.starts_with('/'), "{target}: {location}");
+            reply = server.get(&resolve(target, &location));
         }
         assert_eq!(reply.status(), 200, "{target}");
     }
@@ -256,7 +250,7 @@ fn links_that_stay_inside_are_followed() {
     assert_eq!(server.get("/inner-dir/file.txt").body, b"in dir\n");
     assert_eq!(
         server.get("/inner-dir").field("Location"),
-        Some("/inner-dir/")
+        Some("inner-dir/")
     );
 }
 

@@ -178,12 +178,12 @@ fn a_directory_without_slash_is_sent_to_the_one_with() {
     site.directory("a b/\u{e9}");
     let server = Server::start(&site);
     for (target, location) in [
-        ("/dir", "/dir/"),
-        ("/docs?a=1&b=/x", "/docs/?a=1&b=/x"),
-        ("/docs?", "/docs/?"),
-        ("/docs#x", "/docs/"),
-        ("/a%20b/%C3%A9", "/a%20b/%C3%A9/"),
-        ("/./dir/../dir", "/dir/"),
+        ("/dir", "dir/"),
+        ("/docs?a=1&b=/x", "docs/?a=1&b=/x"),
+        ("/docs?", "docs/?"),
+        ("/docs#x", "docs/"),
+        ("/a%20b/%C3%A9", "%C3%A9/"),
+        ("/./dir/../dir", "dir/"),
     ] {
         let reply = server.get(target);
         assert_eq!(reply.status(), 301, "{target}");
@@ -256,21 +256,45 @@ fn a_reply_is_never_stale() {
 }
 
 #[test]
-fn the_tag_tells_apart_what_size_and_second_do_not() {
+fn the_tag_of_a_large_file_tells_apart_what_size_and_second_do_not() {
     let site = Site::new();
     let server = Server::start(&site);
+    site.file("large", vec![b'a'; 100_000]);
     let mut tags: Vec<_> = (0..10)
         .map(|nanosecond| {
-            site.changed_at("hello.txt", 1_577_836_800_000_000_000 + nanosecond);
-            server.get("/hello.txt").field("ETag").unwrap().to_owned()
+            site.changed_at("large", 1_577_836_800_000_000_000 + nanosecond);
+            server.get("/large").field("ETag").unwrap().to_owned()
         })
         .collect();
-    site.file("hello.txt", "shorter")
-        .changed_at("hello.txt", 1_577_836_800_000_000_000);
-    tags.push(server.get("/hello.txt").field("ETag").unwrap().to_owned());
+    site.file("large", vec![b'a'; 99_999])
+        .changed_at("large", 1_577_836_800_000_000_000);
+    tags.push(server.get("/large").field("ETag").unwrap().to_owned());
     tags.sort();
     tags.dedup();
     assert_eq!(tags.len(), 11);
+}
+
+#[test]
+fn the_tag_of_a_small_file_is_that_of_its_content_and_of_nothing_else() {
+    let site = Site::new();
+    let server = Server::start(&site);
+    let date = 1_577_836_800_000_000_000;
+    let tag = |target: &str| server.get(target).field("ETag").unwrap().to_owned();
+    for size in [0, 1, 10, 1000, 65_535, 65_536] {
+        site.file("one", vec![b'a'; size]).changed_at("one", date);
+        site.file("copy", vec![b'a'; size]);
+        assert_eq!(tag("/one"), tag("/copy"), "{size}");
+        let before = tag("/one");
+        let mut other = vec![b'a'; size];
+        if let Some(last) = other.last_mut() {
+            *last = b'b';
+            site.file("one", other).changed_at("one", date);
+            assert_ne!(tag("/one"), before, "{size}");
+        }
+    }
+    // The same wherever and whenever it is computed.
+    site.file("one", "Hello, world!\n");
+    assert_eq!(tag("/one"), "\"c3082335d9e644a032c1b16a5ed98ffb\"");
 }
 
 #[test]

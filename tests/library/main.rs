@@ -19,6 +19,7 @@ mod framing;
 mod handlers;
 mod kept_pages;
 mod memory_server;
+mod names;
 mod regression;
 mod running;
 mod server;

@@ -33,6 +33,11 @@ impl Format {
         })
     }
 
+    /// A byte for each format.
+    pub(crate) fn code(self) -> u8 {
+        self as u8
+    }
+
     /// Returns the value of Content-Type.
     pub(crate) fn media_type(self) -> &'static str {
         match self {

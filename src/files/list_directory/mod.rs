@@ -25,6 +25,7 @@ pub(crate) use self::order::Order;
 use self::entries::Sorted;
 use self::reader::{Reader, SLICE};
 use self::text::Dates;
+use crate::files::identity::Identity;
 use crate::wire::source::{Fill, Source};
 
 /// Every byte that is not unreserved (RFC 3986 §2.3): with `:` among them no name can be taken for a URL with a scheme.
@@ -73,6 +74,7 @@ pub(crate) struct Listing {
     order: Order,
     format: Format,
     phase: Phase,
+    listed: Option<Vec<(Vec<u8>, Identity)>>,
 }
 
 #[derive(Default)]
@@ -104,13 +106,20 @@ impl Listing {
             order,
             format,
             phase: Phase::Reading(reader),
+            listed: None,
         }
+    }
+
+    /// Returns the names that were listed, and what they are, once all is read; `None` where they cannot be watched.
+    pub(crate) fn listed(&self) -> Option<&[(Vec<u8>, Identity)]> {
+        self.listed.as_deref()
     }
 
     fn read(&mut self, mut reader: Reader, out: &mut Vec<u8>) -> io::Result<Phase> {
         if reader.read_slice()? == Fill::More {
             return Ok(Phase::Reading(reader));
         }
+        self.listed = reader.take_listed();
         let rest = reader.into_sorted();
         match self.format {
             Format::Html => html::begin(out, &self.path, self.order, &rest),

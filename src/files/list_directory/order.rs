@@ -55,6 +55,11 @@ impl Order {
         order
     }
 
+    /// A byte for each order.
+    pub(crate) fn code(self) -> u8 {
+        2 * self.by as u8 + u8::from(self.descending)
+    }
+
     /// Compares two entries; those that are equal by size or date follow in the order of their names, never reversed.
     pub(super) fn compare(self, a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
         let name = || compare_names(a.name, b.name);

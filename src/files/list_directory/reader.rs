@@ -13,6 +13,8 @@ use rustix::io::Errno;
 use super::ListingOptions;
 use super::entries::{Entry, Kind, Run, Sorted};
 use super::order::Order;
+use crate::files::cache::MAX_LISTED;
+use crate::files::identity::Identity;
 use crate::files::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
@@ -40,6 +42,8 @@ struct Look {
     follow: Follow,
     /// The path of the directory with the slash that a name follows; empty at the root.
     prefix: Vec<u8>,
+    /// What is listed, so that it can be watched.
+    listed: Option<Vec<(Vec<u8>, Identity)>>,
 }
 
 impl Reader {
@@ -61,6 +65,7 @@ impl Reader {
                 options,
                 follow,
                 prefix,
+                listed: Some(Vec::new()),
             },
             batch: Vec::with_capacity(BATCH),
             sorted: Sorted::default(),
@@ -92,6 +97,12 @@ impl Reader {
         Ok(fill)
     }
 
+    /// Returns the names that were listed, and what they are. `None` where there are many, or a symbolic link is among them:
+    /// its target may be anywhere.
+    pub(super) fn take_listed(&mut self) -> Option<Vec<(Vec<u8>, Identity)>> {
+        self.look.listed.take()
+    }
+
     /// Returns what was read, in order.
     pub(super) fn into_sorted(self) -> Sorted {
         self.sorted
@@ -99,15 +110,30 @@ impl Reader {
 }
 
 impl Look {
-    fn keep(&self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {
+    fn keep(&mut self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {
         let bytes = name.to_bytes();
         if matches!(bytes, b"." | b"..") || (is_hidden(bytes) && !self.options.dotfiles) {
             return;
         }
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => run.push(self.describe(bytes, &stat)),
+            Ok(stat) => {
+                self.note(bytes, &stat);
+                run.push(self.describe(bytes, &stat));
+            }
             Err(Errno::NOENT) => {}
             Err(_) => run.push(unknown(bytes, file_type)),
+        }
+    }
+
+    fn note(&mut self, name: &[u8], stat: &Stat) {
+        let Some(listed) = &mut self.listed else {
+            return;
+        };
+        let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+        if is_symlink || listed.len() == MAX_LISTED {
+            self.listed = None;
+        } else {
+            listed.push((name.to_vec(), stat.into()));
         }
     }
 

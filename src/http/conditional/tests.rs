@@ -10,6 +10,7 @@ const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 const CURRENT: Validators<'static> = Validators {
     etag: b"\"a,1\"",
     last_modified: 784_111_777,
+    has_date: true,
 };
 
 fn evaluated(

@@ -7,6 +7,14 @@ use crate::server::state::State;
 use crate::server::timers::Timeout;
 
 impl<T> Connection<T> {
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    pub(crate) fn into_transport(self) -> T {
+        self.transport
+    }
+
     pub(crate) fn client(&self) -> SocketAddr {
         self.client.address
     }

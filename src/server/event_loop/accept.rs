@@ -13,7 +13,6 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{EventLoop, NOBODY, Slot};
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::answering::Readable;
 use crate::server::connection::Connection;
 use crate::server::desk::Client;
 use crate::server::listener::{Accepting, Listener};
@@ -23,7 +22,7 @@ use crate::server::timers::Timeout;
 const ACCEPTS: usize = 256;
 /// Time that nobody has to make room before: a request may be on its way.
 const IDLE: Duration = Duration::from_secs(1);
-/// Connections that made room and still hold their descriptors until the turn ends.
+/// Connections that are closed and still hold their descriptors until the turn ends, beyond those that are allowed.
 const OVERDRAFT: usize = 8;
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -37,7 +36,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
+    /// Takes in the connections that wait at a listener, and answers what those have sent that are known to bring a request.
     pub(super) fn accept(&mut self, index: usize) {
+        self.take_waiting(index);
+        self.answer_group();
+    }
+
+    fn take_waiting(&mut self, index: usize) {
         if self.listeners.get(index).is_none_or(is_lost) {
             return;
         }
@@ -46,7 +51,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             let idle = if is_full { self.longest_idle() } else { None };
             if is_full && idle.is_none() {
                 return self.pause(index);
-            } else if is_full && self.closed.len() >= OVERDRAFT {
+            } else if self.connections.len() >= self.max_connections + OVERDRAFT {
                 break;
             }
             let Some(listener) = self.listeners.get_mut(index) else {
@@ -86,8 +91,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Says whether the connection was taken in. What is known to have brought a request with it (`is_deferred`) has its first
-    /// turn at once, and is made known to the poll only if it lives on.
+    /// Says whether the connection was taken in. What is known to have brought a request with it (`is_deferred`) is read from
+    /// at once, and made known to the poll only if it lives on.
     fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr, is_deferred: bool) -> bool {
         self.desk.server.counters.accepted += 1;
         let wanted = self.addresses.has_room(address.ip())
@@ -109,21 +114,30 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             connection: Connection::new(stream, Client { address, key }),
             queued: false,
             closing: false,
+            known: !is_deferred,
         });
         self.addresses.enter(address.ip());
         self.timers
             .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
         self.desk.hook(address, |handler| handler.setup(address));
         if is_deferred {
-            self.advance(key, Readable::Bytes);
-            let living = self.connections.get_mut(key).filter(|slot| !slot.closing);
-            if living
-                .is_some_and(|slot| open(slot.connection.transport_mut(), &self.poll, key).is_err())
-            {
-                self.close(key);
-            }
+            self.receive(key);
         }
         true
+    }
+
+    /// Makes a connection known to the poll that is not known yet and lives on.
+    pub(super) fn make_known(&mut self, key: usize) {
+        let Some(slot) = self.connections.get_mut(key) else {
+            return;
+        };
+        if slot.known || slot.closing {
+            return;
+        }
+        slot.known = true;
+        if open(slot.connection.transport_mut(), &self.poll, key).is_err() {
+            self.close(key);
+        }
     }
 
     /// There are no descriptors: the longest idle connection gives back its own.
@@ -145,7 +159,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    fn longest_idle(&self) -> Option<usize> {
+    /// Finds the connection that makes room. Those that have sent a request are answered before.
+    fn longest_idle(&mut self) -> Option<usize> {
+        self.answer_group();
         let key = self
             .timers
             .oldest(Timeout::KeepAlive, IDLE, self.desk.clock.instant)?;
@@ -173,18 +189,18 @@ fn is_lost(listener: &Listener) -> bool {
 }
 
 /// How many connections each of `loops` loops may have: what is configured, else as many as it may have descriptors.
-pub(crate) fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
+pub(super) fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
     let allowed = configured.map_or_else(|| descriptors(loops), |all| all / loops.max(1));
     allowed.max(1)
 }
 
-/// How many descriptors each of `loops` loops may use for connections, and for what is checked by descriptor: what the limit
-/// leaves beside a reserve for files and the loop's own.
-pub(crate) fn descriptors(loops: usize) -> usize {
+/// How many descriptors each of `loops` loops may use for connections: what the limit leaves beside a reserve for files and
+/// the loop's own.
+fn descriptors(loops: usize) -> usize {
     let all = getrlimit(Resource::Nofile)
         .current
         .map_or(usize::MAX, |limit| limit as usize);
-    let reserve = (all / 8).clamp(17, 256);
+    let reserve = (all / 8).clamp(24, 256);
     all.saturating_sub(reserve) / loops.max(1)
 }
 
@@ -198,6 +214,6 @@ mod tests {
         assert_eq!(connections_allowed(Some(10), 4), 2);
         assert_eq!(connections_allowed(Some(0), 1), 1);
         let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
-        assert!(connections_allowed(None, 1) <= limit - 17);
+        assert!(connections_allowed(None, 1) <= limit - 24);
     }
 }

@@ -4,12 +4,17 @@
 //! Invariant: taking events costs what small answers cost. A body that is begun then fits as a whole into what is left of
 //! three quarters of the budget; the last quarter is for the queue in every turn.
 
+use std::io;
 use std::time::Instant;
+
+use mio::net::TcpStream;
 
 use super::{EXPIRIES, EventLoop, Slot};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
+use crate::server::connection::Connection;
+use crate::server::desk::Desk;
 use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
 use crate::wire::share::{Cold, Share};
@@ -61,9 +66,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let Some(slot) = self.connections.get_mut(key) else {
             return;
         };
-        let Budget { share, requests } = &mut self.budget;
         let left = slot.connection.left();
-        if slot.queued || left > share.bytes as u64 {
+        if slot.queued || left > self.budget.share.bytes as u64 {
             slot.connection.hear(readable);
             if !slot.queued {
                 slot.queued = true;
@@ -71,12 +75,37 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
             return;
         }
+        self.take_turn(key, |connection, share, scratch, desk| {
+            connection.advance(readable, share, scratch, desk)
+        });
+    }
+
+    /// Answers a connection with the bytes that the group has read from it.
+    pub(super) fn answer(&mut self, key: usize, received: io::Result<&[u8]>) {
+        self.take_turn(key, |connection, share, scratch, desk| {
+            connection.answer(received, share, scratch, desk)
+        });
+    }
+
+    #[inline(always)]
+    fn take_turn(
+        &mut self,
+        key: usize,
+        act: impl FnOnce(&mut Connection<TcpStream>, &mut Share, &mut [u8], &mut Desk<H>) -> Outcome,
+    ) {
+        let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) else {
+            return;
+        };
+        let Budget { share, requests } = &mut self.budget;
         let allowed = self.turn_requests.min(*requests).max(1);
         share.requests = allowed;
         share.cold = self.disk.allows();
-        let outcome = slot
-            .connection
-            .advance(readable, share, &mut self.scratch, &mut self.desk);
+        let outcome = act(
+            &mut slot.connection,
+            share,
+            &mut self.scratch,
+            &mut self.desk,
+        );
         *requests = requests.saturating_sub(allowed - share.requests);
         // What nearly all events come to: a request was answered, and the next one is waited for.
         if outcome == (Outcome::Wait { progress: true })
@@ -112,7 +141,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 requests: self.turn_requests,
                 whole: false,
                 cold: self.disk.allows(),
-                turn: self.desk.clock.turn,
+                turn: self.desk.server.counters.turns,
             };
             let outcome = slot.connection.advance(
                 Readable::No,

@@ -216,7 +216,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
     }
 
     pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
-        let mut share = Share::of(self.desk.server.config(), self.desk.clock.turn);
+        let mut share = Share::of(self.desk.server.config(), 0);
         self.last =
             self.connection
                 .advance(readable, &mut share, &mut self.scratch, &mut self.desk);
@@ -227,7 +227,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
     /// Its deadline comes, as late as that of a body does.
     pub(super) fn expire(&mut self) -> Outcome {
         self.desk.clock.instant += self.desk.server.config().body_timeout;
-        let mut share = Share::of(self.desk.server.config(), self.desk.clock.turn);
+        let mut share = Share::of(self.desk.server.config(), 0);
         self.last = self
             .connection
             .expire(&mut share, &mut self.scratch, &mut self.desk);

@@ -1,0 +1,65 @@
+//! Whether the served directory can be reached, told in the log when that changes.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::root::Root;
+use crate::handler::exchange::Exchange;
+use crate::http::status::HttpStatus;
+
+const REACHED: u8 = 0;
+/// The name leads nowhere.
+const GONE: u8 = 1;
+/// The process is confined, and may not read what the name leads to now.
+const OUT_OF_REACH: u8 = 2;
+
+/// What was found last, by any of the loops.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Access(Arc<AtomicU8>);
+
+impl Access {
+    /// Notes that the name of the served directory leads to one.
+    pub(super) fn note_found(&self, exchange: &mut Exchange<'_>, root: &Root) {
+        if self.0.load(Ordering::Relaxed) == GONE {
+            self.note_back(exchange, root);
+        }
+    }
+
+    /// Notes that something in it could be read.
+    pub(super) fn note_reached(&self, exchange: &mut Exchange<'_>, root: &Root) {
+        if self.0.load(Ordering::Relaxed) != REACHED {
+            self.note_back(exchange, root);
+        }
+    }
+
+    fn note_back(&self, exchange: &mut Exchange<'_>, root: &Root) {
+        if self.0.swap(REACHED, Ordering::Relaxed) != REACHED {
+            exchange.log_message(&format!("{root} can be served again"));
+        }
+    }
+
+    /// Notes that the name leads nowhere.
+    pub(super) fn note_gone(&self, exchange: &mut Exchange<'_>, root: &Root, error: &io::Error) {
+        if self.0.swap(GONE, Ordering::Relaxed) != GONE {
+            exchange.log_message(&format!("{root} cannot be served: {error}"));
+        }
+    }
+
+    /// Answers that the server has to be started again to read what the name leads to now.
+    pub(super) fn send_out_of_reach(&self, exchange: &mut Exchange<'_>, root: &Root) {
+        if self.0.swap(OUT_OF_REACH, Ordering::Relaxed) != OUT_OF_REACH {
+            exchange.log_message(&format!(
+                "{root} was replaced, and the confinement of this process does not cover the new one: restart the server"
+            ));
+        }
+        exchange.send_error(
+            HttpStatus::SERVICE_UNAVAILABLE,
+            Some("The served directory was replaced"),
+            Some(
+                "This server may read the directory that it was started with, and not the one that has its name now. \
+                 It has to be restarted.",
+            ),
+        );
+    }
+}

@@ -1,0 +1,276 @@
+//! What kept replies depend on: the way to a file, the file, and what is missing or listed, each of them watched.
+//!
+//! Invariant: *watch, then look again.* Whatever is watched is looked up again by its name afterwards, and it is only depended
+//! on where the name still leads to it: a change between the first look and the watch would not be reported.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use memchr::{memchr, memrchr};
+use rustix::fs::{AtFlags, Stat, fstat, fstatfs, statat};
+use rustix::io::Errno;
+
+use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
+use crate::files::identity::Identity;
+use crate::files::root::Root;
+use crate::files::walk::Step;
+use crate::handler::clock::Clock;
+
+/// Time that a directory is not tried to be watched again, where it could not be.
+const RETRY: Duration = Duration::from_secs(2);
+/// File systems of this machine alone, whose changes all pass by this kernel (statfs(2)): ext2 to ext4, XFS, Btrfs, F2FS, ZFS,
+/// bcachefs, tmpfs, ramfs, overlayfs, squashfs, EROFS.
+const LOCAL: [u32; 11] = [
+    0x0000_ef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0x2fc1_2fc1,
+    0xca45_1a4e,
+    0x0102_1994,
+    0x8584_58f6,
+    0x794c_7630,
+    0x7371_7368,
+    0xe0f5_e1e2,
+];
+
+/// What a reply that is about to be made depends on, watched already.
+#[derive(Debug)]
+pub(in crate::files) struct Watched {
+    pub(super) way: Arc<[Dependency]>,
+    pub(super) own: Vec<Dependency>,
+    pub(super) path: Box<[u8]>,
+    /// What the name led to after it was watched.
+    pub(in crate::files) stat: Stat,
+}
+
+/// The directories on the way to one that files are kept of.
+#[derive(Debug)]
+enum Way {
+    Watched(Arc<[Dependency]>),
+    /// Not to be tried again before then.
+    Unwatched(Instant),
+}
+
+/// Finds out what a reply depends on, and has the kernel report its changes.
+#[derive(Debug)]
+pub(in crate::files) struct Watcher {
+    pub(super) changes: Changes,
+    /// By the path of the directory.
+    ways: HashMap<Box<[u8]>, Way>,
+    /// With so many of them, those are forgotten that no entry uses.
+    most_ways: usize,
+    /// Devices that were looked at, and whether they are local; true as long as mounts are the same.
+    devices: (u64, Vec<(u64, bool)>),
+    pub(super) scratch: Vec<u8>,
+}
+
+impl Watcher {
+    /// Makes one that watches nothing; to be called before the process is confined.
+    pub(super) fn new() -> Self {
+        Self {
+            changes: Changes::open(),
+            ways: HashMap::new(),
+            most_ways: 64,
+            devices: (0, Vec::new()),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Watches the file at `path`, which was opened as `file`, and the way to it. For the index page of a directory, the
+    /// names in `absent` must still not be there.
+    ///
+    /// To be called before the content is read. `None`: it cannot be kept.
+    pub(in crate::files) fn watch_file(
+        &mut self,
+        root: &Root,
+        path: &[u8],
+        absent: &[Vec<u8>],
+        file: impl AsFd,
+        clock: &Clock,
+    ) -> Option<Watched> {
+        // A single file may be a symbolic link, which is a step on the way then.
+        let directory = if root.single().is_some() {
+            path
+        } else {
+            parent(path)
+        };
+        let way = self.way(root, directory, clock)?;
+        let mut own = vec![Dependency::new(
+            self.changes.watch(&file, FILE)?,
+            Aspect::Itself,
+        )];
+        if !absent.is_empty() {
+            own.push(way.last()?.also(Aspect::Names));
+        }
+        self.look_again(root, path, absent, &file, (way, own))
+    }
+
+    /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. To be called before it
+    /// is listed.
+    pub(in crate::files) fn watch_directory(
+        &mut self,
+        root: &Root,
+        path: &[u8],
+        absent: &[Vec<u8>],
+        directory: impl AsFd,
+        clock: &Clock,
+    ) -> Option<Watched> {
+        let way = self.way(root, path, clock)?;
+        let own = vec![way.last()?.also(Aspect::Names)];
+        self.look_again(root, path, absent, &directory, (way, own))
+    }
+
+    /// Watches what was `listed` of `directory`: a subdirectory, too, whose time changes with the names in it. Says whether each
+    /// is still what the listing says.
+    pub(in crate::files) fn watch_listed(
+        &mut self,
+        watched: &mut Watched,
+        directory: BorrowedFd<'_>,
+        listed: &[(Vec<u8>, Identity)],
+    ) -> bool {
+        listed.iter().all(|(name, listed)| {
+            let Some(watch) = self.changes.watch_name(directory, name, NAMES | FILE) else {
+                return false;
+            };
+            let aspects = [Aspect::Itself, Aspect::Names];
+            let depends = aspects.map(|aspect| Dependency::new(Arc::clone(&watch), aspect));
+            watched.own.extend(depends);
+            let stat = statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
+            // What is mounted there may be anything.
+            listed.device() == watched.stat.st_dev
+                && stat.is_ok_and(|stat| Identity::from(&stat) == *listed)
+        })
+    }
+
+    /// Finds the deepest directory on the way to `path`, in which the next name is missing.
+    pub(super) fn way_to_missing(
+        &mut self,
+        root: &Root,
+        path: &[u8],
+        clock: &Clock,
+    ) -> Option<(Arc<[Dependency]>, Dependency)> {
+        // Most of what is missing is in a directory that is known, or in none.
+        let mut directory = parent(path);
+        while !directory.is_empty() && !self.ways.contains_key(directory) {
+            directory = parent(directory);
+        }
+        loop {
+            let way = self.way(root, directory, clock)?;
+            let names = way.last()?.also(Aspect::Names);
+            let start = directory.len() + usize::from(!directory.is_empty());
+            let rest = path.get(start..)?;
+            let end = memchr(b'/', rest).map_or(path.len(), |length| start + length);
+            let next = path.get(..end)?;
+            if self.is_missing(root, next) {
+                return Some((way, names));
+            } else if next.len() == path.len() {
+                return None;
+            }
+            directory = next;
+        }
+    }
+
+    /// Returns what the way to `directory` depends on, the directory itself last.
+    fn way(&mut self, root: &Root, directory: &[u8], clock: &Clock) -> Option<Arc<[Dependency]>> {
+        match self.ways.get(directory) {
+            Some(Way::Watched(way)) if way.iter().all(Dependency::is_unchanged) => {
+                return Some(Arc::clone(way));
+            }
+            Some(Way::Unwatched(until)) if clock.instant < *until => return None,
+            _ => {}
+        }
+        self.forget_unused_ways();
+        let watched = self.watch_way(root, directory);
+        let way = match &watched {
+            Some(way) => Way::Watched(Arc::clone(way)),
+            None => Way::Unwatched(clock.instant + RETRY),
+        };
+        self.ways.insert(directory.into(), way);
+        watched
+    }
+
+    fn watch_way(&mut self, root: &Root, directory: &[u8]) -> Option<Arc<[Dependency]>> {
+        let (steps, end) = root.walk(directory).ok()?;
+        let mut way: Vec<Dependency> = Vec::with_capacity(steps.len());
+        for (number, step) in steps.iter().enumerate() {
+            let (device, _) = step.id();
+            if !self.is_local(device, step) {
+                return None;
+            }
+            let events = if number == end { NAMES } else { ON_THE_WAY };
+            let watch = self.changes.watch(step, events)?;
+            if let Some((parent, name)) = &step.found {
+                self.changes
+                    .note_name(way.get(*parent)?.watch(), name, &watch);
+            }
+            way.push(Dependency::new(watch, Aspect::Itself));
+        }
+        let (again, _) = root.walk(directory).ok()?;
+        let ids = |steps: &[Step]| steps.iter().map(Step::id).collect::<Vec<_>>();
+        let is_same = ids(&steps) == ids(&again);
+        // What the way leads to stands last.
+        let last = way.len() - 1;
+        way.swap(end, last);
+        is_same.then(|| way.into())
+    }
+
+    /// Forgets the ways that no entry uses, when there are many.
+    fn forget_unused_ways(&mut self) {
+        if self.ways.len() >= self.most_ways {
+            self.ways
+                .retain(|_, way| matches!(way, Way::Watched(way) if Arc::strong_count(way) > 1));
+            self.most_ways = 64 + 2 * self.ways.len();
+        }
+    }
+
+    /// Asks what `path` leads to, now that all is watched: it must be what `opened` is, on a local file system, and the names in
+    /// `absent` must not be there.
+    fn look_again(
+        &mut self,
+        root: &Root,
+        path: &[u8],
+        absent: &[Vec<u8>],
+        opened: impl AsFd,
+        (way, own): (Arc<[Dependency]>, Vec<Dependency>),
+    ) -> Option<Watched> {
+        let before = fstat(&opened).ok()?;
+        let stat = root.stat(path, &mut self.scratch).ok()?;
+        let is_same = Identity::from(&stat).is_same_file(&Identity::from(&before))
+            && self.is_local(stat.st_dev, opened)
+            && absent.iter().all(|name| self.is_missing(root, name));
+        let path = path.into();
+        is_same.then(|| Watched {
+            way,
+            own,
+            path,
+            stat,
+        })
+    }
+
+    fn is_missing(&mut self, root: &Root, path: &[u8]) -> bool {
+        let stat = root.stat(path, &mut self.scratch);
+        let errno = stat.err().as_ref().and_then(Errno::from_io_error);
+        matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
+    }
+
+    fn is_local(&mut self, device: u64, file: impl AsFd) -> bool {
+        let (mounts, devices) = &mut self.devices;
+        if *mounts != self.changes.mounts {
+            (*mounts, *devices) = (self.changes.mounts, Vec::new());
+        }
+        if let Some((_, is_local)) = devices.iter().find(|(known, _)| *known == device) {
+            return *is_local;
+        }
+        let is_local = fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)));
+        devices.push((device, is_local));
+        is_local
+    }
+}
+
+fn parent(path: &[u8]) -> &[u8] {
+    path.get(..memrchr(b'/', path).unwrap_or(0))
+        .unwrap_or_default()
+}

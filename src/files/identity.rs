@@ -1,0 +1,117 @@
+//! What tells one state of a file from another, as far as fstat knows.
+
+use std::time::Duration;
+
+use rustix::fs::Stat;
+
+/// A time stamp this old will not be given to another change: some file systems count in ticks of 10 ms.
+const TICK: Duration = Duration::from_millis(40);
+/// The same where the stamps have whole seconds only.
+const TICK_OF_SECONDS: Duration = Duration::from_secs(3);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    device: u64,
+    inode: u64,
+    size: i64,
+    /// Seconds and nanoseconds since 1970.
+    modified: (i64, u64),
+    changed: (i64, u64),
+}
+
+impl From<&Stat> for Identity {
+    fn from(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            size: stat.st_size,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            changed: (stat.st_ctime, stat.st_ctime_nsec),
+        }
+    }
+}
+
+impl Identity {
+    pub(crate) fn is_same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    pub(crate) fn device(&self) -> u64 {
+        self.device
+    }
+
+    /// Seconds since 1970 of the last change of the content.
+    pub(crate) fn last_modified(&self) -> u64 {
+        u64::try_from(self.modified.0).unwrap_or(0)
+    }
+
+    /// Whether the mtime tells anything. In reproducible images all files have the first second of 1970, or the next one.
+    pub(crate) fn has_date(&self) -> bool {
+        self.modified > (1, 0)
+    }
+
+    pub(crate) fn modified_nanos(&self) -> u64 {
+        nanos(self.modified)
+    }
+
+    pub(crate) fn changed_nanos(&self) -> u64 {
+        nanos(self.changed)
+    }
+
+    /// Whether the content has changed so shortly before `now` (since 1970) that its next change may have the same time.
+    pub(crate) fn is_fresh(&self, now: Duration) -> bool {
+        let has_seconds_only = self.modified.1 == 0 && self.changed.1 == 0;
+        let tick = if has_seconds_only {
+            TICK_OF_SECONDS
+        } else {
+            TICK
+        };
+        let seconds = Duration::from_secs(self.last_modified());
+        let modified = seconds.saturating_add(Duration::from_nanos(self.modified.1));
+        modified.abs_diff(now) <= tick
+    }
+}
+
+fn nanos((seconds, nanoseconds): (i64, u64)) -> u64 {
+    (seconds as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(nanoseconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn modified(seconds: i64, nanoseconds: u64) -> Identity {
+        Identity {
+            device: 1,
+            inode: 2,
+            size: 3,
+            modified: (seconds, nanoseconds),
+            changed: (1000, 7),
+        }
+    }
+
+    #[test]
+    fn a_date_up_to_the_first_second_after_the_epoch_says_nothing() {
+        let table = [(-5, false), (0, false), (1, false), (2, true)];
+        for (seconds, has_date) in table {
+            assert_eq!(modified(seconds, 0).has_date(), has_date, "{seconds}");
+        }
+        assert!(!modified(0, 999_999_999).has_date());
+        assert!(modified(1, 1).has_date());
+    }
+
+    #[test]
+    fn a_file_is_fresh_for_some_ticks_of_its_clock() {
+        let fresh = |nanoseconds: u64, millis: u64| {
+            modified(1000, nanoseconds).is_fresh(Duration::from_millis(1_000_000 + millis))
+        };
+        assert!(fresh(1, 40) && !fresh(1, 41));
+        let mut whole = modified(1000, 0);
+        whole.changed.1 = 0;
+        assert!(
+            whole.is_fresh(Duration::from_secs(1003)) && !whole.is_fresh(Duration::from_secs(1004))
+        );
+    }
+}

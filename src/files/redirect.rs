@@ -1,0 +1,121 @@
+//! Where a directory is that was asked for without its slash: a relative reference, so that it is right behind any proxy that
+//! serves the directory below a path of its own (RFC 3986 §4.2, RFC 9110 §10.2.2).
+
+use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
+
+use super::list_directory::percent_encode;
+use super::translate_path::translate_path;
+
+/// Returns the reference that leads from `target`, which means a directory and has no slash at its end, to the same with a slash;
+/// its query is kept.
+///
+/// It is a name with every special byte encoded, so it has no scheme and no host: neither `//host` nor `a:b` is anything but a
+/// directory.
+pub(super) fn location(target: &str) -> String {
+    let (path, query) = split(target);
+    let mut translated = Vec::new();
+    translate_path(path.as_bytes(), &mut translated);
+    let name = translated
+        .rsplit(|byte| *byte == b'/')
+        .next()
+        .unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let mut location = String::new();
+    if !name.is_empty() && percent_decode_str(last).eq(name.iter().copied()) {
+        location.extend(percent_encode(name));
+        location.push('/');
+    } else {
+        // A dot segment or an encoded slash came last: up to where the client's path begins, and down the whole path.
+        let depth = path.matches('/').count().saturating_sub(1);
+        location.push_str(&"../".repeat(depth));
+        for name in translated
+            .split(|byte| *byte == b'/')
+            .filter(|name| !name.is_empty())
+        {
+            location.extend(percent_encode(name));
+            location.push('/');
+        }
+        if location.is_empty() {
+            location.push_str("./");
+        }
+    }
+    if let Some(query) = query {
+        location.push('?');
+        // What is encoded stays so; what is not ASCII might act on a terminal.
+        location.extend(utf8_percent_encode(query, CONTROLS));
+    }
+    location
+}
+
+/// Splits a target into path and query; a fragment is neither.
+fn split(target: &str) -> (&str, Option<&str>) {
+    let target = target.split_once('#').map_or(target, |(target, _)| target);
+    match target.split_once('?') {
+        Some((path, query)) => (path, Some(query)),
+        None => (target, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_with_a_slash() {
+        let table = [
+            ("/docs", "docs/"),
+            ("/a/docs", "docs/"),
+            ("//docs", "docs/"),
+            ("/docs?a=b&c", "docs/?a=b&c"),
+            ("/docs?a?b#c", "docs/?a?b"),
+            ("/docs#part", "docs/"),
+            ("/docs?", "docs/?"),
+            ("/a:b", "a%3Ab/"),
+            ("/http:", "http%3A/"),
+            ("/a%3fb", "a%3Fb/"),
+            ("/%25", "%25/"),
+            ("/%zz", "%25zz/"),
+            ("/%5chost", "%5Chost/"),
+            ("/\\host", "%5Chost/"),
+            ("/d\u{f6}cs", "d%C3%B6cs/"),
+            ("/%ff", "%FF/"),
+            ("/x/../docs", "docs/"),
+        ];
+        for (target, expected) in table {
+            assert_eq!(location(target), expected, "{target}");
+        }
+    }
+
+    /// Resolves a relative reference against the path of a request (RFC 3986 §5.2.3 and §5.2.4).
+    fn resolve(base: &str, reference: &str) -> String {
+        let (directory, _) = base.rsplit_once('/').unwrap();
+        let mut segments: Vec<&str> = Vec::new();
+        let merged = format!("{directory}/{reference}");
+        for segment in merged.split('/').skip(1) {
+            match segment {
+                "." => {}
+                ".." => drop(segments.pop()),
+                segment => segments.push(segment),
+            }
+        }
+        format!("/{}", segments.join("/"))
+    }
+
+    #[test]
+    fn an_unusual_spelling_leads_to_the_same_directory() {
+        let table = [
+            ("/.", "/"),
+            ("/..", "/"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/a%2fdocs", "/a/docs/"),
+            ("/a/b%2Fdocs", "/a/b/docs/"),
+            ("/a/%2e%2e", "/"),
+            ("/a/x%2f%2e%2e", "/a/"),
+        ];
+        for (target, expected) in table {
+            assert_eq!(resolve(target, &location(target)), expected, "{target}");
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The served directory, or the single file: what its name leads to when a request is answered.
+//!
+//! Invariant: nothing of it stays open between two requests, so what was deleted, replaced or unmounted is let go. Only a
+//! directory that was handed over opened stays the same whatever happens to its names.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
+
+use super::open::{Directory, Resolver};
+use super::walk::{Step, open_root, walk};
+
+/// Which symbolic links below the directory are followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Symlinks {
+    Inside,
+    All,
+}
+
+/// What is served, by its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Root {
+    place: Place,
+    resolver: Resolver,
+    /// The name of the one file that is served of the directory; a symbolic link is followed wherever it leads.
+    single: Option<Vec<u8>>,
+}
+
+#[derive(Clone, Debug)]
+enum Place {
+    /// An absolute path.
+    Named(PathBuf),
+    Pinned(Arc<OwnedFd>),
+}
+
+impl Root {
+    /// Serves what `path` leads to, a directory or a regular file; a relative path begins at the current directory as it is
+    /// now.
+    pub(crate) fn named(path: &Path, symlinks: Symlinks) -> io::Result<Self> {
+        let path = absolute(path)?;
+        let metadata = fs::metadata(&path)?;
+        let single = match (path.parent(), path.file_name()) {
+            _ if metadata.is_dir() => None,
+            (Some(parent), Some(name)) if metadata.is_file() => {
+                Some((parent.to_owned(), name.as_bytes().to_vec()))
+            }
+            _ => {
+                let message = "neither a directory nor a regular file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
+        };
+        Ok(match single {
+            None => {
+                fs::read_dir(&path)?;
+                let resolver = Resolver::of(symlinks, &open_directory(&path)?);
+                let (place, single) = (Place::Named(path), None);
+                Self {
+                    place,
+                    resolver,
+                    single,
+                }
+            }
+            Some((parent, name)) => {
+                fs::File::open(&path)?;
+                let (place, single) = (Place::Named(parent), Some(name));
+                Self {
+                    place,
+                    resolver: Resolver::Unchecked,
+                    single,
+                }
+            }
+        })
+    }
+
+    /// Serves `directory` itself, whatever becomes of its names.
+    pub(crate) fn pinned(directory: OwnedFd) -> Self {
+        Self {
+            resolver: Resolver::of(Symlinks::Inside, &directory),
+            place: Place::Pinned(Arc::new(directory)),
+            single: None,
+        }
+    }
+
+    /// The name of the single file.
+    pub(crate) fn single(&self) -> Option<&[u8]> {
+        self.single.as_deref()
+    }
+
+    /// The name that a single file has behind its symbolic link.
+    pub(crate) fn link_target(&self) -> Option<PathBuf> {
+        self.single.as_ref()?;
+        fs::read_link(self.path()?).ok()
+    }
+
+    /// The path that was given, made absolute; `None` where the directory was handed over opened.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
+        match (&self.place, &self.single) {
+            (Place::Pinned(_), _) => None,
+            (Place::Named(path), None) => Some(path.clone()),
+            (Place::Named(path), Some(name)) => Some(path.join(OsStr::from_bytes(name))),
+        }
+    }
+
+    /// Opens the directory that the name leads to now.
+    ///
+    /// # Errors
+    /// The name leads nowhere, or to something else.
+    pub(crate) fn open(&self) -> io::Result<Directory> {
+        let fd = match &self.place {
+            Place::Named(path) => Arc::new(open_directory(path)?),
+            Place::Pinned(fd) => Arc::clone(fd),
+        };
+        Ok(Directory::new(fd, self.resolver))
+    }
+
+    /// Tells what the whole name leads to that ends with `path`, symbolic links followed. It is only compared with what was
+    /// opened by that name before; `scratch` is for the name.
+    pub(crate) fn stat(&self, path: &[u8], scratch: &mut Vec<u8>) -> io::Result<Stat> {
+        scratch.clear();
+        let fd = match &self.place {
+            Place::Named(directory) => {
+                scratch.extend_from_slice(directory.as_os_str().as_bytes());
+                scratch.push(b'/');
+                CWD
+            }
+            Place::Pinned(fd) => fd.as_fd(),
+        };
+        scratch.extend_from_slice(path);
+        if scratch.is_empty() {
+            scratch.push(b'.');
+        }
+        Ok(statat(fd, scratch.as_slice(), AtFlags::empty())?)
+    }
+
+    /// Returns every directory and symbolic link on the way to `path`, and the number of the one that it leads to. Symbolic links
+    /// are followed on the way to the served directory, and to the single file; below the directory they are an error.
+    pub(crate) fn walk(&self, path: &[u8]) -> io::Result<(Vec<Step>, usize)> {
+        let (mut steps, directory) = match &self.place {
+            Place::Named(directory) => {
+                let mut steps = vec![Step::new(open_root()?)?];
+                let at = walk(&mut steps, 0, directory.as_os_str().as_bytes(), true)?;
+                (steps, at)
+            }
+            Place::Pinned(fd) => (vec![Step::new(fd.try_clone()?)?], 0),
+        };
+        let end = walk(&mut steps, directory, path, self.single.is_some())?;
+        Ok((steps, end))
+    }
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, path, flags, Mode::empty())?)
+}
+
+/// Makes `path` absolute without following its symbolic links. The current directory is called what the shell calls it
+/// (`PWD`), where that is the same directory.
+fn absolute(path: &Path) -> io::Result<PathBuf> {
+    let whole = if path.is_absolute() {
+        path.to_owned()
+    } else {
+        let named = env::var_os("PWD").map(PathBuf::from);
+        let is_current = |path: &PathBuf| path.is_absolute() && is_same(path, Path::new("."));
+        named
+            .filter(is_current)
+            .map_or_else(env::current_dir, Ok)?
+            .join(path)
+    };
+    // A `.` stands for nothing, and `..` behind a symbolic link is not what stands before it.
+    Ok(whole
+        .components()
+        .filter(|part| *part != Component::CurDir)
+        .collect())
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    matches!((fs::metadata(a), fs::metadata(b)), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+/// What is served, as messages name it.
+impl fmt::Display for Root {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.path() {
+            Some(path) => write!(f, "{}", path.display()),
+            None => f.write_str("the opened directory"),
+        }
+    }
+}

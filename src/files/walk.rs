@@ -1,0 +1,93 @@
+//! The way along a path, step by step: each directory and each symbolic link that the path leads through.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::io::Errno;
+
+/// As many symbolic links as the kernel follows (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// One name on the way, opened but not for reading.
+#[derive(Debug)]
+pub(crate) struct Step {
+    fd: OwnedFd,
+    stat: Stat,
+    /// The number of the step that it was found in, and its name there; none where the way begins.
+    pub(crate) found: Option<(usize, Vec<u8>)>,
+}
+
+impl Step {
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        let stat = fstat(&fd)?;
+        let found = None;
+        Ok(Self { fd, stat, found })
+    }
+
+    /// Device and inode.
+    pub(crate) fn id(&self) -> (u64, u64) {
+        (self.stat.st_dev, self.stat.st_ino)
+    }
+
+    fn is_symlink(&self) -> bool {
+        FileType::from_raw_mode(self.stat.st_mode) == FileType::Symlink
+    }
+}
+
+impl AsFd for Step {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// Adds every step of `path` to `steps`, of which there is one at least; `at` is the number of the one where the path begins.
+/// Returns the number of the one that it leads to. Symbolic links are `followed`, or an error.
+pub(crate) fn walk(
+    steps: &mut Vec<Step>,
+    mut at: usize,
+    path: &[u8],
+    followed: bool,
+) -> io::Result<usize> {
+    let mut links = 0;
+    let mut names = split(path);
+    while let Some(name) = names.pop_front() {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&steps[at].fd, name.as_slice(), flags, Mode::empty())?;
+        let mut step = Step::new(fd)?;
+        step.found = Some((at, name));
+        if !step.is_symlink() {
+            at = steps.len();
+            steps.push(step);
+            continue;
+        }
+        links += 1;
+        if !followed || links > MAX_LINKS {
+            return Err(Errno::LOOP.into());
+        }
+        let target = readlinkat(&step.fd, "", Vec::new())?.into_bytes();
+        steps.push(step);
+        if target.starts_with(b"/") {
+            at = steps.len();
+            steps.push(Step::new(open_root()?)?);
+        }
+        for name in split(&target).into_iter().rev() {
+            names.push_front(name);
+        }
+    }
+    Ok(at)
+}
+
+/// Opens the root directory of the process.
+pub(crate) fn open_root() -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(CWD, "/", flags, Mode::empty())?)
+}
+
+fn split(path: &[u8]) -> VecDeque<Vec<u8>> {
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !matches!(*name, b"" | b"."))
+        .map(<[u8]>::to_vec)
+        .collect()
+}

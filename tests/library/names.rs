@@ -1,0 +1,237 @@
+//! What a static handler serves follows names, whatever its owner and other programs do to them, without confinement.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig,
+    SimpleHttpRequestHandler,
+};
+
+/// Stores what is PUT, by rename or in place, and leaves GET to the files.
+struct Stores {
+    files: SimpleHttpRequestHandler,
+    in_place: bool,
+}
+
+impl BaseHttpRequestHandler for Stores {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.files.do_get(exchange)
+    }
+
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let path = self
+            .files
+            .path()
+            .unwrap()
+            .join(exchange.path().trim_start_matches('/'));
+        let mut content = Vec::new();
+        io::Read::read_to_end(&mut exchange.rfile(), &mut content)?;
+        if self.in_place {
+            fs::write(path, content)?;
+        } else {
+            let new = path.with_extension("new");
+            fs::write(&new, content)?;
+            fs::rename(new, path)?;
+        }
+        exchange.send_response(HttpStatus::CREATED);
+        exchange.end_headers();
+        Ok(())
+    }
+}
+
+/// The status and the body of each reply of one connection, in order; the bodies have lengths.
+fn replies(mut bytes: &[u8]) -> Vec<(String, String)> {
+    let mut replies = Vec::new();
+    while !bytes.is_empty() {
+        let end = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap() + 4;
+        let (head, rest) = bytes.split_at(end);
+        let head = str::from_utf8(head).unwrap();
+        let length = head
+            .lines()
+            .find_map(|line| line.strip_prefix("Content-Length: "))
+            .map_or(0, |length| length.parse().unwrap());
+        let (body, rest) = rest.split_at(length);
+        replies.push((
+            head[9..12].to_owned(),
+            String::from_utf8_lossy(body).into_owned(),
+        ));
+        bytes = rest;
+    }
+    replies
+}
+
+fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
+}
+
+fn put(path: &str, content: &str) -> String {
+    let length = content.len();
+    format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{content}")
+}
+
+#[test]
+fn a_pipelined_request_sees_what_the_one_before_it_has_stored() {
+    for in_place in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+        let mut server = MemoryServer::new(Stores { files, in_place });
+        let mut ask = |requests: &[String]| replies(&server.respond(requests.concat().as_bytes()));
+        let missing = ask(&[get("/n"), get("/n"), put("/n", "first"), get("/n")]);
+        let statuses: Vec<_> = missing.iter().map(|(status, _)| status.as_str()).collect();
+        assert_eq!(statuses, ["404", "404", "201", "200"]);
+        assert_eq!(missing[3].1, "first");
+        for round in 0..50 {
+            let (old, new) = (format!("{round:05}"), format!("{:05}", round + 1));
+            ask(&[put("/n", &old)]);
+            std::thread::sleep(std::time::Duration::from_millis(if round < 2 {
+                120
+            } else {
+                0
+            }));
+            let replies = ask(&[get("/n"), get("/n"), put("/n", &new), get("/n"), get("/n")]);
+            let bodies: Vec<_> = replies.iter().map(|(_, body)| body.as_str()).collect();
+            assert_eq!(
+                bodies,
+                [&*old, &*old, "", &*new, &*new],
+                "in place: {in_place}"
+            );
+        }
+    }
+}
+
+/// Writes a file anew for each request, and leaves the reply to the files.
+struct Makes {
+    files: SimpleHttpRequestHandler,
+    count: u32,
+}
+
+impl BaseHttpRequestHandler for Makes {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.count += 1;
+        fs::write(
+            self.files.path().unwrap().join("n"),
+            format!("{:05}", self.count),
+        )?;
+        self.files.do_get(exchange)
+    }
+}
+
+#[test]
+fn a_handler_that_writes_before_it_asks_the_files_is_answered_with_that() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+    let mut server = MemoryServer::new(Makes { files, count: 0 });
+    for round in 0..20 {
+        let replies = replies(&server.respond(get("/n").repeat(10).as_bytes()));
+        let expected: Vec<_> = (1..=10)
+            .map(|index| format!("{:05}", round * 10 + index))
+            .collect();
+        let bodies: Vec<_> = replies.into_iter().map(|(_, body)| body).collect();
+        assert_eq!(bodies, expected);
+    }
+}
+
+/// A server that has been asked often enough to keep what there is.
+fn asked(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
+    let mut server = MemoryServer::new(handler);
+    for path in ["/i", "/none", "/"].repeat(3) {
+        server.respond(get(path).as_bytes());
+    }
+    server
+}
+
+fn body(server: &mut MemoryServer<SimpleHttpRequestHandler>, path: &str) -> (String, String) {
+    replies(&server.respond(get(path).as_bytes())).remove(0)
+}
+
+fn fill(directory: &Path, content: &str) {
+    fs::create_dir_all(directory).unwrap();
+    fs::write(directory.join("i"), content).unwrap();
+}
+
+#[test]
+fn directories_above_the_served_one_may_be_exchanged() {
+    for depth in ["a", "a/b", "a/b/p"] {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |path: &str| directory.path().join(path);
+        fill(&at("a/b/p"), "1");
+        let mut server = asked(SimpleHttpRequestHandler::new(at("a/b/p")).unwrap());
+        fs::rename(at(depth), at("old")).unwrap();
+        for path in ["/i", "/"] {
+            assert_eq!(body(&mut server, path).0, "404");
+        }
+        for path in ["new", "new/p", "new/b/p"] {
+            fill(&at(path), "2");
+        }
+        fs::rename(at("new"), at(depth)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(body(&mut server, "/i").1, "2", "{depth}");
+        }
+        fs::rename(at(depth), at("new")).unwrap();
+        symlink(at("old"), at(depth)).unwrap();
+        for _ in 0..3 {
+            assert_eq!(body(&mut server, "/i").1, "1", "{depth}");
+        }
+    }
+}
+
+#[test]
+fn a_pinned_directory_is_served_wherever_it_is_moved() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |path: &str| directory.path().join(path);
+    fill(&at("p"), "1");
+    let handler = SimpleHttpRequestHandler::pinned(File::open(at("p")).unwrap());
+    assert_eq!(handler.path(), None);
+    let mut server = asked(handler);
+    fs::rename(at("p"), at("moved")).unwrap();
+    fill(&at("p"), "another");
+    for _ in 0..3 {
+        assert_eq!(body(&mut server, "/i").1, "1");
+        assert_eq!(body(&mut server, "/none").0, "404");
+    }
+    fill(&at("moved"), "2");
+    fs::write(at("moved/none"), "3").unwrap();
+    assert_eq!(body(&mut server, "/i").1, "2");
+    assert_eq!(body(&mut server, "/none").1, "3");
+}
+
+#[test]
+fn a_relative_path_is_made_absolute() {
+    let handler = SimpleHttpRequestHandler::new("./src/../src").unwrap();
+    let path = handler.path().unwrap();
+    assert!(
+        path.is_absolute() && path.ends_with("src/../src"),
+        "{path:?}"
+    );
+    let file = SimpleHttpRequestHandler::new("Cargo.toml").unwrap();
+    assert!(file.path().unwrap().ends_with("Cargo.toml"));
+}
+
+#[test]
+fn a_cache_without_room_keeps_nothing_and_everything_is_served() {
+    for cache_bytes in [0, 1000, 20_000] {
+        let directory = tempfile::tempdir().unwrap();
+        let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
+        let config = ServerConfig {
+            cache_bytes,
+            cache_descriptors: 0,
+            ..ServerConfig::default()
+        };
+        let mut server = MemoryServer::with_config(handler, config);
+        for number in 0..60 {
+            let content = number.to_string().repeat(500 + number * 40);
+            fs::write(directory.path().join(number.to_string()), content).unwrap();
+        }
+        fs::write(directory.path().join("large"), vec![b'x'; 200_000]).unwrap();
+        for _ in 0..3 {
+            for number in 0..60 {
+                let content = number.to_string().repeat(500 + number * 40);
+                assert_eq!(body(&mut server, &format!("/{number}")).1, content);
+            }
+            assert_eq!(body(&mut server, "/large").1.len(), 200_000);
+        }
+    }
+}
