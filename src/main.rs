@@ -1,5 +1,6 @@
 //! `httpoll`: serves a directory over HTTP, as `python -m http.server` does.
 
+use std::env;
 use std::io;
 use std::process::ExitCode;
 
@@ -10,7 +11,7 @@ mod cli;
 use cli::{Command, Failure, Options};
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os().skip(1).collect()).and_then(run) {
+    match cli::parse(env::args_os().skip(1).collect()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }
@@ -39,6 +40,8 @@ fn serve(options: &Options) -> Result<(), Failure> {
     server.shutdown_on_signals(cli::banner::farewell)?;
     let greeting = cli::banner::greeting(server.server_addresses());
     cli::privileges::give_up_root(user.as_ref())?;
+    // A current directory would keep its file system from being unmounted.
+    env::set_current_dir("/")?;
     cli::privileges::confine(confinement);
     cli::banner::print(&greeting)?;
     Ok(server.serve_forever()?)

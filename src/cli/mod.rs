@@ -11,6 +11,7 @@ use std::thread::available_parallelism;
 
 use httpoll::{Confinement, LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler};
 use nix::unistd::User;
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub(crate) mod banner;
@@ -133,6 +134,7 @@ impl Options {
                 .map(|text| header(text))
                 .collect::<Result<_, _>>()?,
             report: typed.report,
+            defer_accept: true,
             ..defaults
         };
         if let Some(text) = &typed.content_type
@@ -190,20 +192,27 @@ impl Options {
         Ok(handler)
     }
 
-    /// Says what the process has to read once it serves: below the directory, and wherever links may lead that are followed.
-    /// Of the directory of a single file, the names are of no interest.
+    /// Says what the process has to read once it serves: below the parent of what is served, so that it may be deleted and made
+    /// again, and wherever links may lead that are followed. Of the directory of a single file, the names are of no interest.
     pub(crate) fn confinement(
         &self,
         handler: &SimpleHttpRequestHandler,
     ) -> Result<Confinement, Failure> {
-        let confinement = Confinement::new();
-        Ok(if self.follow_symlinks {
-            confinement.read_below(File::open("/")?)
-        } else if self.directory.is_file() {
-            confinement.read_files_below(handler.directory()?)
-        } else {
-            confinement.read_below(handler.directory()?)
-        })
+        let mut confinement = Confinement::new();
+        if self.follow_symlinks {
+            return Ok(confinement.read_below(File::open("/")?));
+        }
+        for path in privileges::readable_paths(&handler.path().unwrap_or_default()) {
+            // Its rights are of no interest: below it may be what can be read.
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
+            confinement = if self.directory.is_file() {
+                confinement.read_files_below(file)
+            } else {
+                confinement.read_below(file)
+            };
+        }
+        Ok(confinement)
     }
 
     /// Finds the user to become once the port is open.

@@ -1,8 +1,10 @@
 //! What the program gives up before it serves: root, and all that serving does not need.
 
+use std::env;
 use std::ffi::CString;
 use std::fmt::Display;
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
 use httpoll::Confinement;
 use nix::errno::Errno;
@@ -67,6 +69,31 @@ fn switch(user: &User) -> Result<(), Errno> {
         return Err(Errno::EPERM);
     }
     Ok(())
+}
+
+/// Names what has to be readable for `path` to be served also after it was replaced: the parent of the name, and the parent of
+/// what each symbolic link on the way leads to now.
+///
+/// Where that is the root directory, or the home directory of the user or above it, it would be too much. Then it is what is
+/// there now, and nothing that takes its place.
+pub(crate) fn readable_paths(path: &Path) -> Vec<PathBuf> {
+    let home = env::home_dir().and_then(|home| home.canonicalize().ok());
+    let is_too_much = |parent: &PathBuf| {
+        parent.parent().is_none() || home.as_ref().is_some_and(|home| home.starts_with(parent))
+    };
+    let links = path.ancestors().filter(|path| path.is_symlink());
+    let replaceable = links
+        .filter_map(|link| link.canonicalize().ok())
+        .chain([path.to_owned()]);
+    let mut paths = Vec::new();
+    for path in replaceable {
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        let readable = parent.filter(|parent| !is_too_much(parent)).unwrap_or(path);
+        if !paths.contains(&readable) {
+            paths.push(readable);
+        }
+    }
+    paths
 }
 
 /// Confines the process as far as this kernel can; what is missing is said.
