@@ -1,16 +1,18 @@
 """Who asks: wrk for every work, oha for one, for they read differently."""
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 
+import growing
 import meters
 from works import DONE
 
 class Clients:
-    def __init__(self, scratch, cores, seconds):
-        self.scratch, self.cores, self.seconds = scratch, cores, seconds
+    def __init__(self, scratch, root, cores, seconds):
+        self.scratch, self.root, self.cores, self.seconds = scratch, root, cores, seconds
         self.threads = min(len(cores), 4)
         self.instructions = meters.Instructions()
         self.scripts = {}
@@ -34,10 +36,11 @@ class Clients:
         for name, value in headers.items():
             command += ["-H", f"{name}: {value}"]
         pids = server.pids()
-        before = meters.cpu_seconds(pids)
-        command = self.instructions.around(pids) + command + [f"http://127.0.0.1:{server.port}{work.path}"]
-        run = self.run(command)
-        cpu = meters.cpu_seconds(server.pids()) - before
+        with growing.log(f"{self.root}/growing.log", self.cores) if work.beside_log else contextlib.nullcontext():
+            before = meters.cpu_seconds(pids)
+            command = self.instructions.around(pids) + command + [f"http://127.0.0.1:{server.port}{work.path}"]
+            run = self.run(command)
+            cpu = meters.cpu_seconds(server.pids()) - before
         lines = [line for line in run.stderr.splitlines() if line.startswith("{")]
         said = json.loads(lines[-1]) if lines else {}
         requests = said.get("requests")

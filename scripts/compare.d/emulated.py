@@ -85,10 +85,10 @@ def run(cache, scratch, command, seconds):
         # As many descriptors as systemd lets a service have.
         file.write(f"ulimit -n 524288; export HOME=/mnt TMPDIR=/mnt PATH={shlex.quote(os.environ['PATH'])}; cd /mnt; exec {shlex.join(command)}\n")
     # Tables that are not written now, the guest would write while it counts.
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-N", "20000", "-E", "lazy_itable_init=0,lazy_journal_init=0",
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-N", "80000", "-E", "lazy_itable_init=0,lazy_journal_init=0",
                     "-d", f"{scratch}/mnt", f"{scratch}/disk", "512M"], stdout=subprocess.DEVNULL, check=True)
     machine = subprocess.Popen(
-        ["timeout", "-k", "5", str(seconds), "qemu-system-x86_64", "-machine", "pc", "-m", "2048", "-cpu", PROCESSOR,
+        ["timeout", "-k", "5", str(seconds), "qemu-system-x86_64", "-machine", "pc", "-m", "4096", "-cpu", PROCESSOR,
          "-accel", "tcg", "-icount", "shift=0,sleep=off", "-nodefaults", "-no-reboot", "-display", "none",
          "-serial", "stdio", "-serial", f"file:{scratch}/found",
          "-kernel", glob.glob(f"{cache}/boot/vmlinuz-*")[0], "-initrd", initial_files(cache, scratch), "-append", KERNEL,

@@ -10,13 +10,13 @@ from dataclasses import replace
 sys.dont_write_bytecode = True
 
 import clients
-import content
 import meters
 import rounds
 import servers
-from works import IN_ORDER, WORKS
+from works import WORKS, in_order
 
 HERE = "/mnt"
+ROOT = f"{HERE}/root"
 
 
 def main():
@@ -30,12 +30,12 @@ def main():
     for name, binary in asked["binaries"].items():
         servers.SERVERS[name] = (servers.build_of(f"{HERE}/{binary}"), None, None)
     # While all wait for the disk, the clock leaps to the next timer.
-    for directory, _, files in os.walk(f"{HERE}/root"):
+    for directory, _, files in os.walk(ROOT):
         for name in files:
             with open(f"{directory}/{name}", "rb") as file:
                 file.read()
     found = meters.machine() | {"left_out": []}
-    warming, counting = (clients.Clients(HERE, [0], seconds) for seconds in (1, asked["seconds"]))
+    warming, counting = (clients.Clients(HERE, ROOT, [0], seconds) for seconds in (1, asked["seconds"]))
 
     def ask(server, work, headers):
         # Between two clients a server that is in use has others.
@@ -43,7 +43,7 @@ def main():
             warm_up(warming, server, work, headers)
             return counting.wrk(server, work, headers)
 
-    running = rounds.Running(servers.Place(HERE, f"{HERE}/root", None, 0), found["left_out"])
+    running = rounds.Running(servers.Place(HERE, ROOT, None, 0), found["left_out"])
     works = [work for work in WORKS if work.name in asked["works"]]
     found["works"] = rounds.measure(ask, running, asked["servers"], works, 1)
     running.stop()
@@ -53,13 +53,13 @@ def main():
 
 def warm_up(warming, server, work, headers):
     """What is kept is kept before anything is counted: where there are many files, each is asked for three times."""
-    if not work.is_random():
+    if not work.files:
         warming.wrk(server, work, headers)
         return
     done = 0
-    while done < 3 * content.MANY:
-        in_order = replace(work, name=f"{work.name}-from-{done}", script=IN_ORDER % done)
-        done += warming.wrk(server, in_order, headers)["requests"]
+    while done < 3 * work.files.count:
+        next_ones = replace(work, name=f"{work.name}-from-{done}", script=in_order(work.files, done))
+        done += warming.wrk(server, next_ones, headers)["requests"]
 
 
 main()

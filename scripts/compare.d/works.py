@@ -4,7 +4,7 @@ import http.client
 import re
 from dataclasses import dataclass
 
-from content import LISTED, MANY
+from content import LISTED, MANY, MANY_DIRECTORIES, UNCACHED, Files
 
 # wrk says in figures what it has counted; this costs nothing while it runs.
 DONE = """
@@ -16,18 +16,6 @@ done = function(summary, latency)
         e.connect + e.read + e.write + e.timeout))
 end
 """
-AT_RANDOM = f"""
-math.randomseed(7)
-request = function() return wrk.format(nil, "/many/" .. math.random(0, {MANY - 1}) .. ".html") end
-"""
-# So much of AT_RANDOM that nothing is left out; it is told where to begin.
-IN_ORDER = f"""
-local next = %d
-request = function()
-    next = next + 1
-    return wrk.format(nil, "/many/" .. next %% {MANY} .. ".html")
-end
-"""
 PIPELINED = """
 init = function()
     local all = {}
@@ -35,6 +23,28 @@ init = function()
     batch = table.concat(all)
 end
 request = function() return batch end
+"""
+
+
+def at_random(files):
+    return f"""
+math.randomseed(7)
+request = function()
+    local number = math.random(0, {files.count - 1})
+    return wrk.format(nil, {files.path_in_lua()})
+end
+"""
+
+
+def in_order(files, first):
+    """Leaves no file out; begins with number `first`."""
+    return f"""
+local next = {first}
+request = function()
+    local number = next % {files.count}
+    next = next + 1
+    return wrk.format(nil, {files.path_in_lua()})
+end
 """
 
 
@@ -49,16 +59,17 @@ class Work:
     status: int = 200
     headers: tuple = ()
     script: str = ""
+    # Those that are asked for by `script`, where there are many.
+    files: Files = None
     # The file that the floor sends over and over; it has no listings.
     floor: str = "1k.html"
     # Whether the server writes a log to a file meanwhile.
     logs: bool = False
+    # Whether another process appends to a file in the served directory meanwhile.
+    beside_log: bool = False
 
     def closes(self):
         return ("Connection", "close") in self.headers
-
-    def is_random(self):
-        return self.script == AT_RANDOM
 
     def check(self, port):
         """Asks once; returns the header fields to send, or raises ValueError."""
@@ -67,8 +78,7 @@ class Work:
             _, reply, _ = ask(port, self.path, {})
             etag, date = reply.getheader("ETag"), reply.getheader("Last-Modified")
             headers |= {"If-None-Match": etag} if etag else {"If-Modified-Since": date or ""}
-        path = "/many/0.html" if self.is_random() else self.path
-        status, reply, body = ask(port, path, headers)
+        status, reply, body = ask(port, self.path, headers)
         if status != self.status:
             raise ValueError(f"answered {status} instead of {self.status}")
         if self.path == "/listed/" and len(set(re.findall(rb"file-\d\d\d", body))) != LISTED:
@@ -86,13 +96,21 @@ def ask(port, path, headers):
         connection.close()
 
 
+def of_files(title, files):
+    """Any of `files`, each as likely as the others."""
+    return Work(files.name, title, files.path(0), script=at_random(files), files=files, floor="1.5k.html")
+
+
 WORKS = [
     Work("1k", "1 KiB", "/1k.html"),
     Work("1k-1000", "1 KiB to 1,000 connections", "/1k.html", connections=1000),
-    Work("many", "10,000 files of 1.5 KB", "/many/0.html", script=AT_RANDOM, floor="1.5k.html"),
+    of_files("10,000 files of 1.5 KB", MANY),
+    of_files("10,000 files in 100 directories", MANY_DIRECTORIES),
+    of_files("files that do not fit the cache", UNCACHED),
     Work("pipelined", "1 KiB, 16 pipelined", "/1k.html", script=PIPELINED),
     Work("close", "1 KiB, connection closed", "/1k.html", headers=(("Connection", "close"),)),
     Work("log", "1 KiB, log to a file", "/1k.html", logs=True),
+    Work("beside-log", "1 KiB beside a log, 1,000 lines a second", "/1k.html", beside_log=True),
     Work("304", "304 Not Modified", "/1k.html", status=304),
     Work("404", "404 Not Found", "/nothing-here", status=404),
     Work("listing", "listing of 200 files", "/listed/", floor=""),

@@ -1,20 +1,22 @@
-"""Files and directories that change while they are served: what had begun ends as announced or breaks off, what comes next is
-true."""
+"""Files that change while they are served: what had begun ends as announced or breaks off, what comes next is true."""
 
 import contextlib
+import multiprocessing
 import os
-import shutil
-import subprocess
+import signal
+import socket
 import time
 
-from . import Skip, check, fault
+from . import check, fault, wait_until
 from .client import Client, assert_serves, ask, get
 from .content import pattern
-from .server import Server, Site, as_nobody, in_own_mounts
+from .server import Server, Site, as_nobody
 
 LENGTH = 32 << 20
 OLD, NEW = pattern("old", LENGTH), pattern("new", LENGTH)
 SMALL = pattern("small", 1000)
+# Seconds after which a large file that nobody asks for is closed, and one for a machine that has other things to do.
+CLOSED_AFTER = 6
 
 
 @contextlib.contextmanager
@@ -77,13 +79,17 @@ def growing():
 
 @fault("file-deleted")
 def deleted():
+    """The room of a deleted file is given back soon, whether or not somebody asks for it again."""
     with download() as (_, big, server, client):
         big.unlink()
-        status_of(server, "/big.bin", 404)
         finish(client)
-        held = [name for name in server.descriptors() if name.endswith("(deleted)") and "big.bin" in name]
-        check(not held, f"still open: {held}")
-        return "sent to its end; then 404, and its descriptor is closed"
+
+        def held():
+            return [name for name in server.descriptors() if "big.bin" in name]
+
+        took = wait_until("the deleted file is closed", lambda: not held(), CLOSED_AFTER)
+        status_of(server, "/big.bin", 404)
+        return f"sent to its end; closed {took:.1f} s later, though nobody asked for it; then 404"
 
 
 @fault("file-replaced")
@@ -99,6 +105,59 @@ def replaced():
         finish(client)
         os.replace(site.file("new.bin", SMALL), site.path / "small.bin")
         return "the old one sent to its end; every request after a rename got the new one, 6 of 6"
+
+
+@fault("changed-midway")
+def changed_midway():
+    """A file changes after the server has answered a request for it, and while it still answers others of the same turn; the
+    next request for it is on its way already."""
+    rounds, crowd = 40, 100
+    stale = {"replaced": 0, "deleted": 0, "made": 0}
+    with Site() as site, Server(site) as server, contextlib.ExitStack() as stack:
+        first, *others = [stack.enter_context(Client(server)) for _ in range(crowd + 1)]
+        late = stack.enter_context(Client(server))
+        # Its second piece does not wait until the first is acknowledged.
+        late.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = get("/file")
+        place = site.path / "file"
+        site.file("long", pattern("long", 60_000))
+        for number in range(rounds):
+            for way in stale:
+                old, new = f"old {number}".encode(), f"new {number}".encode()
+                if way != "made":
+                    site.file("file", old)
+                if way != "deleted":
+                    site.file("next", new)
+                # What has just changed need not be kept; this is to be.
+                time.sleep(0.06)
+                for _ in range(2):
+                    first.ask("/file")
+                server.signal(signal.SIGSTOP)
+                first.send(request)
+                for client in others:
+                    # So that their answers take a while.
+                    client.send(get("/long"))
+                late.send(request[:8])
+                # It goes on in short steps, so that the change comes in the middle of the turn.
+                while first.is_open():
+                    server.signal(signal.SIGCONT)
+                    time.sleep(0.0002)
+                    server.signal(signal.SIGSTOP)
+                if way == "deleted":
+                    place.unlink()
+                else:
+                    os.replace(site.path / "next", place)
+                late.send(request[8:])
+                server.signal(signal.SIGCONT)
+                reply = late.reply()
+                first.reply()
+                stale[way] += (reply.status, reply.body) != (200, new) if way != "deleted" else reply.status != 404
+                for client in others:
+                    client.reply()
+                place.unlink(missing_ok=True)
+        figures = ", ".join(f"{way} {count}" for way, count in stale.items())
+        check(not any(stale.values()), f"stale replies of {rounds} each: {figures}")
+    return f"{crowd} others are answered meanwhile; stale replies of {rounds} each: {figures}"
 
 
 @fault("permission-taken")
@@ -118,106 +177,54 @@ def permission():
         return "what had begun is sent to its end; then 403, of kept files too; 200 when it is given back"
 
 
-@fault("directory-moved")
-def moved():
-    with download() as (site, _, server, client):
-        elsewhere = site.path.with_name(site.path.name + ".moved")
-        site.path.rename(elsewhere)
-        site.path.mkdir()
-        site.file("small.bin", b"an impostor")
-        try:
-            # It is the directory that is served, not its name.
-            assert_serves(server, "/small.bin", SMALL)
-            finish(client)
-            assert_serves(server, "/big.bin", OLD)
-        finally:
-            shutil.rmtree(site.path)
-            elsewhere.rename(site.path)
-        return "served on from where it is now; what took its name is not served"
+def append_to(path):
+    """Appends 1,000 lines a second, until it is ended."""
+    with open(path, "ab", buffering=0) as file:
+        due = time.monotonic()
+        while True:
+            file.write(b"a line of a log\n")
+            due += 0.001
+            if (left := due - time.monotonic()) > 0:
+                time.sleep(left)
 
 
-@fault("directory-deleted")
-def removed():
-    with download() as (site, _, server, client):
-        shutil.rmtree(site.path)
-        for path in ("/big.bin", "/small.bin", "/nothing"):
-            status_of(server, path, 404)
-        status = ask(server, "/").status
-        check(status in (200, 404), f"/: {status}")
-        finish(client)
-        return f"what had begun is sent to its end; then 404; / is {status}"
-
-
-def in_mounts_of(server, *command):
-    done = subprocess.run(["nsenter", "-t", str(server.pid), "-m", *command], capture_output=True, check=False)
-    return done.returncode == 0, done.stderr.decode().strip()
-
-
-@fault("mounted-over")
-def mounted_over():
-    """A file system's own table changes above a file that is asked for a lot: its directory does not tell."""
-    if not shutil.which("nsenter"):
-        raise Skip("nsenter is missing")
-    with Site() as site:
-        for number in range(40):
-            site.file(f"{number}.txt", b"old")
-        other = site.file("other", b"new")
-        time.sleep(0.1)
-        with Server(site, wrap=in_own_mounts("true")) as server, Client(server) as client:
-
-            def last():
-                client.send(b"".join(get(f"/{number}.txt") for number in range(40)))
-                return [client.reply().body for _ in range(40)][-1]
-
-            check(last() == b"old", "wrong content")
-            before = len(server.descriptors())
-            for _ in range(3):
-                check(last() == b"old", "wrong content")
-            held = len(server.descriptors()) - before
-            done, why = in_mounts_of(server, "mount", "--bind", str(other), str(site.path / "39.txt"))
-            check(done, f"mount: {why}")
-            check(last() == b"new", "the file below the mount was sent")
-            done, why = in_mounts_of(server, "umount", str(site.path / "39.txt"))
-            check(done, f"umount: {why}")
-            check(last() == b"old", "the file that was mounted was sent")
-    return f"{held} files held by descriptors; what is mounted over one of them is sent at once, and no longer than that"
-
-
-@fault("unmounted")
-def unmounted():
-    """A file system is taken away below the server: lazily, for nothing else goes while files of it are being sent."""
-    if not shutil.which("nsenter"):
-        raise Skip("nsenter is missing")
-    with Site() as site:
-        disk = site.path / "disk"
-        disk.mkdir()
-        wrap = in_own_mounts(f"mount -t tmpfs -o size=80m,mode=755 none {disk}")
+@fault("neighbour-grows")
+def neighbour_grows():
+    """What it costs that a log grows in the directory of a file that is asked for a lot."""
+    clients, seconds, slices = 32, 0.5, 8
+    served, cpu, took = {False: 0, True: 0}, {False: 0.0, True: 0.0}, {False: 0.0, True: 0.0}
+    with Site() as site, Server(site, "-q") as server, contextlib.ExitStack() as stack:
         site.file("small.bin", SMALL)
-        with Server(site, wrap=wrap) as server:
-            # Through the server's own eyes: nobody else sees its mount.
-            inside = type(site).__new__(type(site))
-            inside.path = site.path.__class__(f"/proc/{server.pid}/root{disk}")
-            inside.file("big.bin", OLD)
-            assert_serves(server, "/disk/big.bin", OLD)
-            with Client(server, window=65536) as client:
-                client.send(get("/disk/big.bin")).head()
-                busy = not in_mounts_of(server, "umount", str(disk))[0]
-                done, why = in_mounts_of(server, "umount", "-l", str(disk))
-                check(done, f"umount -l: {why}")
-                status_of(server, "/disk/big.bin", 404)
-                finish(client)
-                assert_serves(server, "/small.bin", SMALL)
-        with Server(disk, wrap=wrap) as server:
-            inside.path = site.path.__class__(f"/proc/{server.pid}/root{disk}")
-            inside.file("big.bin", OLD)
-            with Client(server, window=65536) as client:
-                client.send(get("/big.bin")).head()
-                done, why = in_mounts_of(server, "umount", "-l", str(disk))
-                check(done, f"umount -l: {why}")
-                finish(client)
-                reply = ask(server, "/big.bin")
-                check(reply.status == 404 or (reply.status, reply.body) == (200, OLD), f"status {reply.status}")
-        return (
-            f"below the directory ({'busy, so ' if busy else ''}lazily): sent to its end, then 404; "
-            f"the directory itself: sent to its end, then {reply.status}"
-        )
+        time.sleep(0.1)
+        crowd = [stack.enter_context(Client(server)) for _ in range(clients)]
+
+        def ask_all():
+            for client in crowd:
+                client.send(get("/small.bin"))
+            for client in crowd:
+                check(client.reply().body == SMALL, "wrong bytes")
+
+        ask_all()
+        # In turns, so that what else the machine does disturbs both.
+        for number in range(slices):
+            grows = number % 2 == 1
+            writer = multiprocessing.Process(target=append_to, args=(site.path / "log",), daemon=True)
+            if grows:
+                writer.start()
+            before, began = server.cpu(), time.monotonic()
+            while time.monotonic() < began + seconds:
+                ask_all()
+                served[grows] += clients
+            cpu[grows] += server.cpu() - before
+            took[grows] += time.monotonic() - began
+            if grows:
+                writer.kill()
+                writer.join()
+        lines = os.path.getsize(site.path / "log") // len(b"a line of a log\n")
+    rates = {grows: served[grows] / max(cpu[grows], 0.01) for grows in served}
+    ratio = rates[True] / rates[False]
+    check(ratio > 0.3, f"only {ratio:.2f} of the requests in the same processor time")
+    return (
+        f"requests in a second of processor time: {rates[False]:.0f} alone, {rates[True]:.0f} beside a file with "
+        f"{lines / took[True]:.0f} more lines a second: {ratio:.2f} of it"
+    )

@@ -5,7 +5,7 @@ import resource
 import shutil
 import time
 
-from . import Skip, check, fault
+from . import Skip, check, fault, wait_until
 from .client import Client, assert_serves, get
 from .content import pattern
 from .server import Server, Site, in_own_mounts
@@ -40,7 +40,9 @@ def no_descriptors():
         site.file("other.bin", PAGE)
         # What has not just changed is kept in memory.
         time.sleep(0.1)
+        at_rest = len(server.descriptors())
         assert_serves(server, "/page.bin", PAGE)
+        wait_until("the client is gone", lambda: len(server.descriptors()) == at_rest)
         before = server.footprint()
         download = Client(server, window=65536).send(get("/big.bin"))
         kept = Client(server)

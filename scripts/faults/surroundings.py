@@ -85,7 +85,8 @@ def stderr_unread():
 def parts_of(reply):
     """Takes a multipart reply apart; returns its ranges and their bytes."""
     boundary = reply.fields["content-type"].partition("boundary=")[2].encode()
-    first, *parts, last = (b"\r\n" + reply.body).split(b"\r\n--" + boundary)
+    # The first boundary may stand at once, or on a line of its own.
+    first, *parts, last = (b"\r\n" + reply.body.removeprefix(b"\r\n")).split(b"\r\n--" + boundary)
     check((first, last) == (b"", b"--\r\n"), "a multipart reply without its end")
     for part in parts:
         head, _, content = part.partition(b"\r\n\r\n")

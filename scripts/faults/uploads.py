@@ -4,13 +4,13 @@ import contextlib
 import http.client
 import os
 import shutil
-import socket
 import subprocess
 import time
 
-from . import Skip, check, fault, latencies, wait_until
+from . import Skip, check, fault, latencies
 from .client import Bystander
 from .content import pattern
+from .proxies import nginx
 from .server import Server, Site
 
 PAGE = pattern("page", 1024)
@@ -23,16 +23,6 @@ for (let attempt = 0; attempt < Number(process.argv[3]); attempt++) {
     await reply.text();
     console.log(reply.status);
 }
-"""
-# The paths must be set, or it wants to write where it was installed.
-NGINX = """
-daemon off; master_process off; pid nginx.pid; error_log stderr warn;
-events {{ }}
-http {{
-    access_log off; client_max_body_size 0;
-    client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
-    server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://{host}:{backend}; }} }}
-}}
 """
 
 
@@ -75,31 +65,6 @@ def wget(*options):
     return attempt
 
 
-@contextlib.contextmanager
-def nginx(server):
-    """nginx before the server, as a Debian package comes; gives its port."""
-    with Site() as place:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        config = NGINX.format(port=port, host=server.host, backend=server.port)
-        path = place.file("nginx.conf", config.encode())
-        command = ["nginx", "-p", str(place.path), "-c", str(path)]
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            try:
-
-                def is_up():
-                    if process.poll() is not None:
-                        raise Skip(f"nginx: {process.stderr.read().decode().strip()[-300:]}")
-                    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
-                        return True
-                    return False
-
-                wait_until("nginx listens", is_up)
-                yield port
-            finally:
-                process.terminate()
-
-
 @fault("refused-upload")
 def refused_upload():
     """Each reply is read, though the server refuses the upload with its first bytes."""
@@ -133,12 +98,12 @@ def refused_upload():
             count("fetch of node", [int(status) for status in said.split()], began)
         else:
             figures.append("node is missing")
-        if shutil.which("nginx"):
-            with nginx(server) as port:
+        try:
+            with nginx(server, "/") as front:
                 began = time.monotonic()
-                count("through nginx", [python(port, file) for _ in range(ATTEMPTS)], began)
-        else:
-            figures.append("nginx is missing")
+                count("through nginx", [python(front.port, file) for _ in range(ATTEMPTS)], began)
+        except Skip as reason:
+            figures.append(str(reason))
         stack.close()
         return (
             f"405 read after {SIZE // 1_000_000} MB: {', '.join(figures)}; {len(other.took)} requests of others: "

@@ -1,10 +1,12 @@
 """The kinds of clients: each an endless row of checked acts, whose number is returned by every step."""
 
 import random
+import re
 import time
 
 from faults import Wrong, check
 from faults.client import Client, Ended, get
+from .releases import FILES
 from .versions import SIZES, content, size
 
 STATIC = 300
@@ -35,17 +37,22 @@ def is_version(reply, number, versions, start=0, end=None):
 
 
 class Kind:
-    """A client of the server `files` over the directory of `versions`; one connection at a time, kept as long as it goes."""
+    """A client of the server `files` over the directory of `versions`; one connection at a time, kept as long as it goes.
+    `current` is the server of `releases`."""
 
-    def __init__(self, files, uploads, versions):
-        self.files, self.uploads, self.versions = files, uploads, versions
+    def __init__(self, files, uploads, current, versions, releases):
+        self.files, self.uploads, self.current = files, uploads, current
+        self.versions, self.releases = versions, releases
         self.client, self.tags, self.name = None, {}, f"{random.getrandbits(64):016x}"
 
     def connection(self):
         if self.client is None or random.random() < 0.02:
             self.drop()
-            self.client = Client(self.files, timeout=60)
+            self.client = Client(self.server(), timeout=60)
         return self.client
+
+    def server(self):
+        return self.files
 
     def drop(self):
         if self.client:
@@ -118,6 +125,42 @@ class Pipeliner(Kind):
             check(reply.status == 200, f"status {reply.status} in a pipeline")
             is_version(reply, number, self.versions.possible(number, old))
         return len(numbers)
+
+
+class Follower(Kind):
+    """Asks for the release that is in place."""
+
+    def server(self):
+        return self.current
+
+    def step(self):
+        name, file = random.choice(list(FILES.items()))
+        way = random.choice(("whole", "whole", "known", "listing", "missing"))
+        tag, known = self.tags.get(name, (None, None))
+        client, moment = self.connection(), self.releases.moment()
+        if way == "listing":
+            reply = client.ask("/", "Accept: application/json")
+        elif way == "missing":
+            reply = client.ask("/nothing")
+        else:
+            reply = client.ask(f"/{name}", *([f"If-None-Match: {tag}"] if way == "known" and tag else []))
+        possible, may_be_missing = self.releases.possible(moment), self.releases.may_be_missing(moment)
+        if way == "missing":
+            check(reply.status == 404, f"status {reply.status} for a file that no release has")
+        elif reply.status == 404:
+            check(may_be_missing, f"404 for a {way} of {name} while releases {possible} were in place")
+        elif way == "listing":
+            # While a release is built, its files come one by one.
+            numbers = {int(number) for number in re.findall(rb'"release-(\d+)"', reply.body)}
+            check(reply.status == 200, f"status {reply.status} for a listing")
+            check(numbers <= set(possible), f"a listing of release {numbers}, which is none of {possible}")
+            check(numbers or may_be_missing, f"a listing of no release while {possible} were in place")
+        elif reply.status == 304:
+            check(known in possible, f"304 for release {known}, which is none of {possible}")
+        else:
+            check(reply.status == 200, f"status {reply.status} for {name} of a release")
+            self.tags[name] = (reply.fields["etag"], is_version(reply, file, possible))
+        return 1
 
 
 class Uploader(Kind):
@@ -253,6 +296,7 @@ class Slow(Kind):
 KINDS = {
     "readers": (Reader, 2),
     "pipeliners": (Pipeliner, 1),
+    "followers": (Follower, 1),
     "uploaders": (Uploader, 1),
     "vandals": (Vandal, 1),
     "slow": (Slow, 1),
