@@ -50,7 +50,7 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 pub struct SimpleHttpRequestHandler {
     root: Root,
     access: Access,
-    /// Names that stand for their directory, the first that is a file.
+    /// Names that stand for their directory, the first that is a file; to be set before the first request, as replies are kept.
     pub index_pages: Vec<String>,
     /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
     /// with files are kept.

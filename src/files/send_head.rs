@@ -102,7 +102,7 @@ impl SimpleHttpRequestHandler {
             path.push(b'/');
         }
         let mut sent = self.send_kept(exchange, path);
-        if sent.is_none() && as_directory {
+        if sent.is_none() && as_directory && self.list_directories {
             self.push_listing_key(exchange, path);
             sent = self.send_kept(exchange, path);
             path.truncate(length + 1);

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -37,6 +37,9 @@ pub(super) const NAMES: WatchFlags = ITSELF
 const BATCH: usize = 4096;
 /// Where the limit on watches cannot be read, it is this (inotify(7)).
 const LEAST_WATCHES: usize = 8192;
+
+/// The watches of all loops: the limit is for the user, and so for all of them together.
+static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
 /// The reports that one loop gets.
 pub(super) struct Changes {
@@ -107,6 +110,7 @@ impl Changes {
         let number = add_watch(inotify, path, events | WatchFlags::MASK_ADD).ok()?;
         let known = self.watches.get(&number).and_then(Weak::upgrade);
         Some(known.unwrap_or_else(|| {
+            IN_USE.fetch_add(1, Ordering::Relaxed);
             let watch = Arc::new(Watch {
                 number,
                 inotify: Arc::clone(inotify),
@@ -129,10 +133,11 @@ impl Changes {
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.sources.is_none() || self.in_use() >= self.limit
+        self.sources.is_none() || IN_USE.load(Ordering::Relaxed) >= self.limit
     }
 
-    /// How many watches there are: each of them holds on to the descriptor.
+    /// How many watches this loop has: each of them holds on to the descriptor.
+    #[cfg(test)]
     pub(super) fn in_use(&self) -> usize {
         let sources = self.sources.as_ref();
         sources.map_or(0, |sources| Arc::strong_count(&sources.inotify) - 1)
@@ -262,6 +267,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        IN_USE.fetch_sub(1, Ordering::Relaxed);
         // A failure means that what was watched is gone.
         let _ = remove_watch(&self.inotify, self.number);
     }
