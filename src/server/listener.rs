@@ -22,6 +22,8 @@ pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 /// Seconds that a connection without a request is kept back, as far as the kernel's own timing goes.
 const DEFERRED: u32 = 1;
 
+/// So many free ports are tried until one is free at all addresses.
+const FREE_PORTS: u32 = 16;
 /// Tokens of listeners count down from here, those of connections up from 0.
 pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 
@@ -147,6 +149,21 @@ impl Endpoint {
 
 /// Opens a listening socket for every address; a port 0 is the same free port for all of them.
 pub(crate) fn listen_all(
+    addresses: &[SocketAddr],
+    config: &ServerConfig,
+) -> io::Result<Vec<std::net::TcpListener>> {
+    let is_chosen_here = addresses.iter().all(|address| address.port() == 0);
+    for _ in 1..FREE_PORTS {
+        match listen_once(addresses, config) {
+            // The port that was free at the first address is not so at another one.
+            Err(error) if is_chosen_here && error.kind() == io::ErrorKind::AddrInUse => {}
+            listening => return listening,
+        }
+    }
+    listen_once(addresses, config)
+}
+
+fn listen_once(
     addresses: &[SocketAddr],
     config: &ServerConfig,
 ) -> io::Result<Vec<std::net::TcpListener>> {
