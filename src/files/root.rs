@@ -122,8 +122,9 @@ impl Root {
         Ok(Directory::new(fd, self.resolver))
     }
 
-    /// Tells what the whole name leads to that ends with `path`, symbolic links followed. It is only compared with what was
-    /// opened by that name before; `scratch` is for the name.
+    /// Tells what the whole name leads to that ends with `path`. It is only compared with what was opened by that name before;
+    /// `scratch` is for the name. The last name is not followed: what was opened behind a symbolic link is never the same. A
+    /// single file is, whose links are steps on the way to it.
     pub(crate) fn stat(&self, path: &[u8], scratch: &mut Vec<u8>) -> io::Result<Stat> {
         scratch.clear();
         let fd = match &self.place {
@@ -138,7 +139,11 @@ impl Root {
         if scratch.is_empty() {
             scratch.push(b'.');
         }
-        Ok(statat(fd, scratch.as_slice(), AtFlags::empty())?)
+        let flags = match self.single {
+            Some(_) => AtFlags::empty(),
+            None => AtFlags::SYMLINK_NOFOLLOW,
+        };
+        Ok(statat(fd, scratch.as_slice(), flags)?)
     }
 
     /// Returns every directory and symbolic link on the way to `path`, and the number of the one that it leads to. Symbolic links

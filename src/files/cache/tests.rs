@@ -142,6 +142,22 @@ fn a_change_is_seen_in_the_next_epoch() {
 }
 
 #[test]
+fn a_link_that_takes_the_place_of_a_file_before_it_is_watched_is_not_kept() {
+    let mut place = Place::new(1 << 20);
+    place.write("f", b"1");
+    let file = File::open(place.directory.path().join("f")).unwrap();
+    let elsewhere = tempfile::tempdir_in(place.directory.path().parent().unwrap()).unwrap();
+    let moved = elsewhere.path().join("f");
+    fs::rename(place.directory.path().join("f"), &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, place.directory.path().join("f")).unwrap();
+    let Place {
+        root, cache, clock, ..
+    } = &mut place;
+    let watched = cache.watcher.watch_file(root, b"f", &[], &file, clock);
+    assert!(watched.is_none());
+}
+
+#[test]
 fn a_neighbour_that_changes_drops_nothing() {
     let mut place = Place::new(1 << 20);
     place.write("a", b"old");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
-use rustix::fs::{AtFlags, Stat, fstat, fstatfs, statat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, fstatfs, statat};
 use rustix::io::Errno;
 
 use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
@@ -31,10 +31,12 @@ const LOCAL: [u32; 11] = [
     0xca45_1a4e,
     0x0102_1994,
     0x8584_58f6,
-    0x794c_7630,
+    OVERLAYFS,
     0x7371_7368,
     0xe0f5_e1e2,
 ];
+
+const OVERLAYFS: u32 = 0x794c_7630;
 
 /// What a reply that is about to be made depends on, watched already.
 #[derive(Debug)]
@@ -141,7 +143,9 @@ impl Watcher {
             let stat = statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
             // What is mounted there may be anything.
             listed.device() == watched.stat.st_dev
-                && stat.is_ok_and(|stat| Identity::from(&stat) == *listed)
+                && stat.is_ok_and(|stat| {
+                    Identity::from(&stat) == *listed && !self.has_several_inodes(&stat, directory)
+                })
         })
     }
 
@@ -239,7 +243,8 @@ impl Watcher {
         let before = fstat(&opened).ok()?;
         let stat = root.stat(path, &mut self.scratch).ok()?;
         let is_same = Identity::from(&stat).is_same_file(&Identity::from(&before))
-            && self.is_local(stat.st_dev, opened)
+            && self.is_local(stat.st_dev, &opened)
+            && !self.has_several_inodes(&stat, &opened)
             && absent.iter().all(|name| self.is_missing(root, name));
         let path = path.into();
         is_same.then(|| Watched {
@@ -267,6 +272,14 @@ impl Watcher {
         let is_local = fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)));
         devices.push((device, is_local));
         is_local
+    }
+
+    /// Whether the file may have another inode when it is opened next, which the watch does not see: overlayfs makes one for
+    /// each name of a file that has several in its lower layer.
+    fn has_several_inodes(&self, stat: &Stat, file: impl AsFd) -> bool {
+        let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+        let is_overlay = || fstatfs(file).is_ok_and(|system| system.f_type as u32 == OVERLAYFS);
+        is_regular && stat.st_nlink > 1 && is_overlay()
     }
 }
 
