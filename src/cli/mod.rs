@@ -202,7 +202,8 @@ impl Options {
         if self.follow_symlinks {
             return Ok(confinement.read_below(File::open("/")?));
         }
-        for path in privileges::readable_paths(&handler.path().unwrap_or_default()) {
+        let path = handler.path().unwrap_or_default();
+        for path in privileges::readable_paths(&path, self.user()?.as_ref()) {
             // Its rights are of no interest: below it may be what can be read.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;

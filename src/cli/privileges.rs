@@ -74,20 +74,27 @@ fn switch(user: &User) -> Result<(), Errno> {
 /// Names what has to be readable for `path` to be served also after it was replaced: the parent of the name, and the parent of
 /// what each symbolic link on the way leads to now.
 ///
-/// Where that is the root directory, or the home directory of the user or above it, it would be too much. Then it is what is
-/// there now, and nothing that takes its place.
-pub(crate) fn readable_paths(path: &Path) -> Vec<PathBuf> {
-    let home = env::home_dir().and_then(|home| home.canonicalize().ok());
+/// Where that is the root directory, or the home directory of the user or of `other` or above one, it would be too much. Then it
+/// is what is there now, and nothing that takes its place.
+pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
+    let homes = [env::home_dir(), other.map(|user| user.dir.clone())];
+    let homes: Vec<_> = homes
+        .into_iter()
+        .flatten()
+        .filter_map(|home| home.canonicalize().ok())
+        .collect();
     let is_too_much = |parent: &PathBuf| {
-        parent.parent().is_none() || home.as_ref().is_some_and(|home| home.starts_with(parent))
+        parent.parent().is_none() || homes.iter().any(|home| home.starts_with(parent))
     };
     let links = path.ancestors().filter(|path| path.is_symlink());
     let replaceable = links
         .filter_map(|link| link.canonicalize().ok())
         .chain([path.to_owned()]);
-    let mut paths = Vec::new();
+    let mut paths: Vec<PathBuf> = Vec::new();
     for path in replaceable {
-        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        // A path that ends with `..` has no name that could be another's.
+        let parent = path.file_name().and(path.parent());
+        let parent = parent.and_then(|parent| parent.canonicalize().ok());
         let readable = parent.filter(|parent| !is_too_much(parent)).unwrap_or(path);
         if !paths.contains(&readable) {
             paths.push(readable);

@@ -314,6 +314,24 @@ fn a_single_file_may_be_replaced() {
 }
 
 #[test]
+fn a_directory_is_served_by_any_path_to_it() {
+    let site = Site::new();
+    site.directory("a/b/c").link("a/up", "..");
+    for path in [
+        "../../..",
+        "../../../",
+        "../../../a/..",
+        "../../../a/up",
+        ".././../..",
+    ] {
+        let mut command = command(&["0", "-b", "127.0.0.1", "-d", path]);
+        command.current_dir(site.at("a/b/c"));
+        let server = Server::spawn(command);
+        assert_eq!(server.get("/hello.txt").text(), "Hello, world!\n", "{path}");
+    }
+}
+
+#[test]
 fn a_directory_that_takes_the_name_is_served_confined_or_not() {
     let site = Site::new();
     let server = Server::start(&site);
