@@ -8,6 +8,8 @@ use rustix::fs::Stat;
 const TICK: Duration = Duration::from_millis(40);
 /// The same where the stamps have whole seconds only.
 const TICK_OF_SECONDS: Duration = Duration::from_secs(3);
+/// No turn of the loop is expected to last longer; a later time is not that of a change that has just been made.
+const LONG_TURN: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -68,7 +70,8 @@ impl Identity {
         };
         let seconds = Duration::from_secs(self.last_modified());
         let modified = seconds.saturating_add(Duration::from_nanos(self.modified.1));
-        modified.abs_diff(now) <= tick
+        // The clock was read at the beginning of the turn, so the change may be later.
+        modified.saturating_add(tick) >= now && modified <= now.saturating_add(LONG_TURN)
     }
 }
 
@@ -108,6 +111,7 @@ mod tests {
             modified(1000, nanoseconds).is_fresh(Duration::from_millis(1_000_000 + millis))
         };
         assert!(fresh(1, 40) && !fresh(1, 41));
+        assert!(fresh(999_999_999, 0));
         let mut whole = modified(1000, 0);
         whole.changed.1 = 0;
         assert!(

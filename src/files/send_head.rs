@@ -102,7 +102,8 @@ impl SimpleHttpRequestHandler {
             path.push(b'/');
         }
         let mut sent = self.send_kept(exchange, path);
-        if sent.is_none() && as_directory && self.list_directories {
+        let is_listed = self.list_directories && self.overrides.list_directory.is_none();
+        if sent.is_none() && as_directory && is_listed {
             self.push_listing_key(exchange, path);
             sent = self.send_kept(exchange, path);
             path.truncate(length + 1);

@@ -320,6 +320,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// What other threads have sent to connections.
     fn take_letters(&mut self) {
+        self.answer_group();
         for Letter { key, content } in self.desk.mailbox.take() {
             match (content, self.connections.get_mut(key)) {
                 (Content::Wake(waker), _) => waker.is_read(),
