@@ -1,4 +1,5 @@
-//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes. A listing is made once a turn.
+//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes. A listing is the one that
+//! its directory gives.
 
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
