@@ -136,6 +136,11 @@ impl Representation {
         })
     }
 
+    /// Seconds since 1970 of the last change, not later than the reply was made.
+    pub(crate) fn last_modified(&self) -> u64 {
+        self.last_modified
+    }
+
     pub(crate) fn validators(&self) -> Validators<'_> {
         Validators {
             etag: self.tag.as_ref().map_or(b"", EntityTag::as_bytes),

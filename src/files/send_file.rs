@@ -18,8 +18,35 @@ use crate::wire::source::{Fill, Source};
 use crate::wire::stretch::SharedFile;
 
 /// Answers a GET or HEAD of a file. What is not in memory of it is sent from `file`.
-#[inline]
+#[inline(always)]
 pub(crate) fn send_file(
+    exchange: &mut Exchange<'_>,
+    representation: &Representation,
+    file: Option<Arc<SharedFile>>,
+) -> io::Result<()> {
+    if exchange.condition() == Condition::None {
+        // Fast path: no condition and no range.
+        send_whole(exchange, representation, file);
+        return Ok(());
+    }
+    send_what_is_asked_for(exchange, representation, file)
+}
+
+#[inline(always)]
+fn send_whole(
+    exchange: &mut Exchange<'_>,
+    representation: &Representation,
+    file: Option<Arc<SharedFile>>,
+) {
+    let whole = Arc::clone(&representation.whole);
+    match file {
+        Some(file) => exchange.send_prepared_file(whole, file),
+        None => exchange.send_prepared(whole),
+    }
+}
+
+#[inline(never)]
+fn send_what_is_asked_for(
     exchange: &mut Exchange<'_>,
     representation: &Representation,
     file: Option<Arc<SharedFile>>,
@@ -38,13 +65,7 @@ pub(crate) fn send_file(
         }
     }
     match requested_ranges(exchange, representation) {
-        RangeSet::Whole => {
-            let whole = Arc::clone(&representation.whole);
-            match file {
-                Some(file) => exchange.send_prepared_file(whole, file),
-                None => exchange.send_prepared(whole),
-            }
-        }
+        RangeSet::Whole => send_whole(exchange, representation, file),
         RangeSet::Single(range) => {
             begin_partial(exchange, representation);
             exchange.send_header("Content-Type", representation.media_type.as_bytes());
@@ -63,9 +84,8 @@ pub(crate) fn send_file(
 }
 
 /// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
-#[inline]
 fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) -> RangeSet {
-    if exchange.command() != "GET" || exchange.condition() == Condition::None {
+    if exchange.command() != "GET" {
         return RangeSet::Whole;
     }
     let headers = exchange.headers();

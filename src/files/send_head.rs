@@ -189,8 +189,7 @@ impl SimpleHttpRequestHandler {
         let sent = cache.find(key, clock, &self.root, |reply| match reply {
             // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
             Reply::File(file)
-                if file.whole.belongs_to(server)
-                    && file.validators().last_modified <= clock.unix =>
+                if file.whole.belongs_to(server) && file.last_modified() <= clock.unix =>
             {
                 // A large one may have been closed meanwhile.
                 let descriptor = file.file().ok()?;
