@@ -117,13 +117,19 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             known: !is_deferred,
         });
         self.addresses.enter(address.ip());
-        self.timers
-            .arm(key, Timeout::KeepAlive, self.desk.clock.instant);
         self.desk.hook(address, |handler| handler.setup(address));
         if is_deferred {
             self.receive(key);
+        } else {
+            self.wait_for_request(key);
         }
         true
+    }
+
+    /// Gives a connection that has sent nothing the time to do so.
+    pub(super) fn wait_for_request(&mut self, key: usize) {
+        let now = self.desk.clock.instant;
+        self.timers.arm(key, Timeout::KeepAlive, now);
     }
 
     /// Makes a connection known to the poll that is not known yet and lives on.

@@ -64,7 +64,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                     self.answer_group();
                 }
             }
-            Ok(None) => self.make_known(key),
+            // Nothing came with it after all.
+            Ok(None) if !slot.known => {
+                self.wait_for_request(key);
+                self.make_known(key);
+            }
+            Ok(None) => {}
             Err(error) => self.answer(key, Err(error)),
         }
     }
