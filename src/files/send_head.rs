@@ -276,10 +276,10 @@ impl SimpleHttpRequestHandler {
         if let Some(watched) = watched
             && !matches!(content, Content::Cold(_))
         {
-            cache.put_file(
+            cache.put(
                 asked.key,
                 watched,
-                Arc::clone(&representation),
+                Reply::File(Arc::clone(&representation)),
                 clock,
                 config,
             );

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::{io, mem};
 
 use super::SimpleHttpRequestHandler;
+use super::cache::Reply;
 use super::list_directory::{Format, Listing, ListingOptions, Order};
 use super::open::Directory;
 use super::send_head::Asked;
@@ -76,7 +77,7 @@ impl SimpleHttpRequestHandler {
                 .watcher
                 .watch_listed(&mut watched, names.as_fd(), listed)
             {
-                cache.put_listing(&key, watched, page, clock, config);
+                cache.put(&key, watched, Reply::Listing(page), clock, config);
             }
         }
         Ok(())

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | the file is written, cut, linked, renamed or deleted, or gets other permissions or times | the file, under all its names |
 //! | a directory or symbolic link on the way to it, or to the served directory, is renamed, deleted or gets other permissions | all that is behind it |
-//! | a name is made, deleted or renamed in a directory | the directory's index page and listings, and the 404s of what was looked for in it |
+//! | a name is made, deleted or renamed in a directory | the directory's index page and listings, and the 404s of names that were missing in it |
 //! | a file of a listed directory is written or gets other permissions or times | the directory's listings |
 //! | something is mounted or unmounted anywhere, or events were lost | everything |
 //!
@@ -191,30 +191,6 @@ impl Cache {
         true
     }
 
-    /// Keeps the reply with a file.
-    pub(super) fn put_file(
-        &mut self,
-        key: &[u8],
-        watched: Watched,
-        file: Arc<Representation>,
-        clock: &Clock,
-        config: &ServerConfig,
-    ) {
-        self.put(key, watched, Reply::File(file), clock, config);
-    }
-
-    /// Keeps a listing.
-    pub(super) fn put_listing(
-        &mut self,
-        key: &[u8],
-        watched: Watched,
-        page: Arc<Prepared>,
-        clock: &Clock,
-        config: &ServerConfig,
-    ) {
-        self.put(key, watched, Reply::Listing(page), clock, config);
-    }
-
     /// Keeps that nothing is at `path`, which is so with every path that begins with its first missing name.
     pub(super) fn put_missing(
         &mut self,
@@ -242,7 +218,8 @@ impl Cache {
         self.insert(key, entry, config);
     }
 
-    fn put(
+    /// Keeps a reply that was made of what is `watched`.
+    pub(super) fn put(
         &mut self,
         key: &[u8],
         watched: Watched,

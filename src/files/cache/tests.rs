@@ -64,7 +64,13 @@ impl Place {
         let shared = Arc::new(SharedFile::from(file));
         let content = Content::read(&shared, size, true).unwrap();
         let made = Representation::new(server, clock, &identity, "text/plain", &content, &shared);
-        cache.put_file(key, watched, Arc::new(made.unwrap()), clock, config);
+        cache.put(
+            key,
+            watched,
+            Reply::File(Arc::new(made.unwrap())),
+            clock,
+            config,
+        );
         self.has(name)
     }
 

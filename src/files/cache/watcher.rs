@@ -1,7 +1,7 @@
 //! What kept replies depend on: the way to a file, the file, and what is missing or listed, each of them watched.
 //!
-//! Invariant: *watch, then look again.* Whatever is watched is looked up again by its name afterwards, and it is only depended
-//! on where the name still leads to it: a change between the first look and the watch would not be reported.
+//! Invariant: *watch, then look again.* Each file and directory is looked up again by its name after it was watched, and a reply
+//! depends on it only where the name still leads to it: a change between the first look and the watch would not be reported.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
