@@ -192,13 +192,13 @@ impl Options {
         Ok(handler)
     }
 
-    /// Says what the process has to read once it serves: below the parent of what is served, so that it may be deleted and made
-    /// again, and wherever links may lead that are followed. Of the directory of a single file, the names are of no interest.
+    /// Says what the process needs once it serves: the system calls of serving files, and to read below the parent of what is
+    /// served, so that it may be deleted and made again, or wherever links may lead that are followed.
     pub(crate) fn confinement(
         &self,
         handler: &SimpleHttpRequestHandler,
     ) -> Result<Confinement, Failure> {
-        let mut confinement = Confinement::new();
+        let mut confinement = Confinement::new().only_serving();
         if self.follow_symlinks {
             return Ok(confinement.read_below(File::open("/")?));
         }

@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::CString;
 use std::fmt::Display;
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,10 @@ use nix::unistd::{
     Gid, Uid, User, geteuid, getresgid, getresuid, initgroups, setresgid, setresuid,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+};
 
 use super::Failure;
 
@@ -55,6 +60,9 @@ pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), Failure> {
 fn switch(user: &User) -> Result<(), Errno> {
     let (uid, gid) = (user.uid, user.gid);
     let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
+    if let Err(error) = empty_bounding_set() {
+        warn(format_args!("the capability bounding set stays: {error}"));
+    }
     initgroups(&name, gid)?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
@@ -68,14 +76,39 @@ fn switch(user: &User) -> Result<(), Errno> {
     if is_root_again || !is_user {
         return Err(Errno::EPERM);
     }
+    give_up_capabilities().map_err(|error| Errno::from_raw(error.raw_os_error()))
+}
+
+/// Takes every capability out of the set that a program could gain; only root can, and not in each container.
+fn empty_bounding_set() -> Result<(), rustix::io::Errno> {
+    for number in 0..u64::BITS {
+        match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+            // The kernel knows no more of them.
+            Err(rustix::io::Errno::INVAL) => break,
+            removed => removed?,
+        }
+    }
     Ok(())
+}
+
+/// Drops the capabilities that may be left, those of a program that is run included, and keeps other processes of the user out
+/// of this one's memory.
+fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Names what has to be readable for `path` to be served also after it was replaced: the parent of the name, and the parent of
 /// what each symbolic link on the way leads to now.
 ///
-/// Where that is the root directory, or the home directory of the user or of `other` or above one, it would be too much. Then it
-/// is what is there now, and nothing that takes its place.
+/// The parent would be too much where it is the root directory, or the home directory of the user or of `other` or above one, or
+/// where a single file has others beside it. Then it is what is there now, and nothing that takes its place.
 pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
     let homes = [env::home_dir(), other.map(|user| user.dir.clone())];
     let homes: Vec<_> = homes
@@ -83,10 +116,17 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         .flatten()
         .filter_map(|home| home.canonicalize().ok())
         .collect();
+    let is_single = path.is_file();
     let is_too_much = |parent: &PathBuf| {
-        parent.parent().is_none() || homes.iter().any(|home| home.starts_with(parent))
+        parent.parent().is_none()
+            || homes.iter().any(|home| home.starts_with(parent))
+            || is_single && !has_one_entry(parent)
     };
-    let links = path.ancestors().filter(|path| path.is_symlink());
+    // A link to the directory of a single file would make all of that readable.
+    let names = path
+        .ancestors()
+        .take(if is_single { 1 } else { usize::MAX });
+    let links = names.filter(|name| name.is_symlink());
     let replaceable = links
         .filter_map(|link| link.canonicalize().ok())
         .chain([path.to_owned()]);
@@ -101,6 +141,10 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         }
     }
     paths
+}
+
+fn has_one_entry(directory: &Path) -> bool {
+    fs::read_dir(directory).is_ok_and(|entries| entries.take(2).count() == 1)
 }
 
 /// Confines the process as far as this kernel can; what is missing is said.

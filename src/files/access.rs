@@ -55,10 +55,9 @@ impl Access {
         }
         exchange.send_error(
             HttpStatus::SERVICE_UNAVAILABLE,
-            Some("The served directory was replaced"),
+            Some("What is served was replaced"),
             Some(
-                "This server may read the directory that it was started with, and not the one that has its name now. \
-                 It has to be restarted.",
+                "This server may read what it was started with, and not what has its name now. It has to be restarted.",
             ),
         );
     }

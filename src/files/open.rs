@@ -92,11 +92,12 @@ impl Directory {
         Ok(fstat(fd)?)
     }
 
-    /// Whether the directory itself cannot be read although its permissions allow it. Landlock is the one reason for that: the
-    /// rules of this process were made for another directory that had the name before.
-    pub(crate) fn is_out_of_reach(&self) -> bool {
-        self.open(b"").found.err() == Some(Errno::ACCESS)
-            && accessat(&self.fd, ".", Access::READ_OK, AtFlags::empty()).is_ok()
+    /// Whether the directory itself, or the `single` file in it, cannot be read although its permissions allow it. Landlock is
+    /// the one reason for that: the rules of this process were made for what had the name before.
+    pub(crate) fn is_out_of_reach(&self, single: Option<&[u8]>) -> bool {
+        let served = single.unwrap_or(b".");
+        self.open(served).found.err() == Some(Errno::ACCESS)
+            && accessat(&self.fd, served, Access::READ_OK, AtFlags::empty()).is_ok()
     }
 
     fn open_with(&self, path: &[u8], flags: OFlags) -> Opened {

@@ -366,7 +366,7 @@ impl SimpleHttpRequestHandler {
     ) -> io::Result<()> {
         let status = match errno {
             _ if is_missing(errno) => return self.send_not_found(exchange),
-            Errno::ACCESS if root.is_out_of_reach() => {
+            Errno::ACCESS if root.is_out_of_reach(self.root.single()) => {
                 self.access.send_out_of_reach(exchange, &self.root);
                 return Ok(());
             }

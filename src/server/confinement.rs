@@ -5,31 +5,38 @@
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CreateRulesetError, LandlockStatus,
     PathBeneath, RestrictSelfError, Ruleset, RulesetAttr as _, RulesetCreatedAttr as _,
     RulesetError, RulesetStatus, Scope,
 };
-use rustix::thread::set_no_new_privs;
+use rustix::thread::{no_new_privs, set_no_new_privs};
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod allowed;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod refused;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod system_calls;
 
-/// What is asked of Landlock; of an older kernel, what it has of it.
-const LANDLOCK: ABI = ABI::V7;
+/// What is asked of Landlock: the newest version that the crate knows. An older kernel gives what it has of it.
+const LANDLOCK: ABI = ABI::V9;
 
-/// It belongs to the process, as what it tells of does.
-static IN_FORCE: OnceLock<Confined> = OnceLock::new();
+/// What is in force in this process; process-wide, because Landlock and seccomp are.
+static IN_FORCE: Mutex<Option<Confined>> = Mutex::new(None);
 
 /// What a process keeps of its rights when it is confined: it reads below some directories, and accepts connections on
 /// sockets that listen already.
 ///
-/// Landlock refuses every other file, TCP connections and further ports, and signals to other processes. A filter of system
-/// calls (seccomp, on x86-64 and AArch64) refuses programs, child processes, sockets, memory that becomes code, changes of
-/// users, mounts and namespaces, and what reaches deep into the kernel. A refused call is an error (EACCES or EPERM), not the
-/// end of the process. No program can regain rights any more (`no_new_privs`).
+/// Landlock refuses every other file, TCP connections and further ports, and signals to other processes. It does not hide the
+/// size, the times or the target of a file or link outside (`stat`, `readlink`). A filter of system calls (seccomp, on x86-64 and
+/// AArch64) refuses programs, child processes, sockets, memory that becomes code or that other processes share, other processes'
+/// limits, other users, mounts, namespaces, typing into a terminal, and what reaches deep into the kernel. With
+/// [`only_serving`](Self::only_serving) it refuses all that serving does not need. A refused call is an error (EACCES, EPERM, or
+/// ENOSYS for a call that is newer than this crate), not the end of the process. No program can regain rights any more
+/// (`no_new_privs`).
 ///
 /// What is open already stays open: bind, and open what is needed, first.
 ///
@@ -49,6 +56,7 @@ static IN_FORCE: OnceLock<Confined> = OnceLock::new();
 pub struct Confinement {
     hierarchies: Vec<(OwnedFd, BitFlags<AccessFs>)>,
     may_write: bool,
+    only_serving: bool,
 }
 
 impl Confinement {
@@ -62,7 +70,7 @@ impl Confinement {
         self.allow(directory.into(), AccessFs::ReadFile | AccessFs::ReadDir)
     }
 
-    /// Allows to read files below `directory` whose names are known.
+    /// Allows to read files below `directory` whose names are known; or one file, which is given opened in its place.
     pub fn read_files_below(self, directory: impl Into<OwnedFd>) -> Self {
         self.allow(directory.into(), AccessFs::ReadFile.into())
     }
@@ -75,6 +83,15 @@ impl Confinement {
         self.allow(directory.into(), AccessFs::from_all(LANDLOCK) & !never)
     }
 
+    /// Allows only the system calls that serving takes, about sixty with those of the C library.
+    ///
+    /// This fits handlers that do what a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) does, and that store files
+    /// where [`write_below`](Self::write_below) allows it. The command confines itself like this.
+    pub fn only_serving(mut self) -> Self {
+        self.only_serving = true;
+        self
+    }
+
     fn allow(mut self, directory: OwnedFd, access: BitFlags<AccessFs>) -> Self {
         self.hierarchies.push((directory, access));
         self
@@ -82,19 +99,24 @@ impl Confinement {
 
     /// Confines the calling thread and all threads that it starts from now on, for good: best called while there is only one.
     ///
-    /// A second time takes away more, and gives nothing back.
+    /// A second call takes away more and gives nothing back. Its result is its own: where the kernel takes no further rules (it
+    /// has room for 16 sets of them), that is an error, though the earlier ones stay. After
+    /// [`only_serving`](Self::only_serving) a second call is refused.
     pub fn enforce(self) -> Confined {
-        let no_new_privileges = set_no_new_privs(true).is_ok();
-        let may_write = self.may_write;
+        // What was set earlier stays, even where it cannot be set again.
+        let no_new_privileges = set_no_new_privs(true).is_ok() || no_new_privs().unwrap_or(false);
+        let (may_write, only_serving) = (self.may_write, self.only_serving);
         let landlock = self
             .restrict_files()
             .unwrap_or_else(|error| Err(reason(error)));
         let confined = Confined {
             landlock,
             no_new_privileges,
-            system_calls: filter_system_calls(may_write),
+            system_calls: filter_system_calls(only_serving, may_write),
         };
-        IN_FORCE.get_or_init(|| confined).clone()
+        let mut in_force = lock_in_force();
+        *in_force = Some(confined.clone().beside(in_force.take()));
+        confined
     }
 
     fn restrict_files(self) -> Result<Result<i32, String>, RulesetError> {
@@ -131,12 +153,18 @@ fn reason(error: RulesetError) -> String {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn filter_system_calls(may_write: bool) -> Result<(), String> {
-    system_calls::refuse(may_write)
+fn filter_system_calls(only_serving: bool, may_write: bool) -> Result<(), String> {
+    let own = rustix::process::getpid().as_raw_pid().unsigned_abs();
+    let policy = if only_serving {
+        allowed::policy(own, may_write)
+    } else {
+        refused::policy(own, may_write)
+    };
+    system_calls::enforce(&policy)
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn filter_system_calls(_may_write: bool) -> Result<(), String> {
+fn filter_system_calls(_only_serving: bool, _may_write: bool) -> Result<(), String> {
     Err("not on this architecture".to_owned())
 }
 
@@ -153,6 +181,18 @@ pub struct Confined {
 }
 
 impl Confined {
+    /// What is in force after this call and an `earlier` one.
+    fn beside(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else {
+            return self;
+        };
+        Self {
+            landlock: earlier.landlock.or(self.landlock),
+            no_new_privileges: earlier.no_new_privileges || self.no_new_privileges,
+            system_calls: earlier.system_calls.or(self.system_calls),
+        }
+    }
+
     /// Says what is not in force, and why; `None` where all is.
     pub fn missing(&self) -> Option<String> {
         let landlock = self.landlock.as_ref().err();
@@ -190,9 +230,14 @@ impl fmt::Display for Confined {
 
 /// What is in force in this process, for its report.
 pub(crate) fn in_force() -> String {
-    IN_FORCE
-        .get()
+    lock_in_force()
+        .as_ref()
         .map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+/// It is replaced as a whole: a panic elsewhere cannot leave it half changed.
+fn lock_in_force() -> MutexGuard<'static, Option<Confined>> {
+    IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

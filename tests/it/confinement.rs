@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Read;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -297,20 +297,56 @@ fn nothing_beside_a_single_file_is_served() {
     assert_nothing_is_had(&server, straight.chain(traversals(goals).step_by(5)));
 }
 
-#[test]
-fn a_single_file_may_be_replaced() {
-    let site = Site::new();
-    let file = site.at("hello.txt");
+fn serving_file(file: &Path) -> Server {
     let options = ["0", "-b", "127.0.0.1", "-d", file.to_str().unwrap()];
-    let server = Server::spawn(command(&options));
-    assert_eq!(server.get("/").body, b"Hello, world!\n");
-    site.file("new", "another");
-    fs::rename(site.at("new"), &file).unwrap();
+    Server::spawn(command(&options))
+}
+
+#[test]
+fn a_single_file_that_is_alone_may_be_replaced() {
+    let site = Site::new();
+    site.file("alone/file.txt", "first");
+    let file = site.at("alone/file.txt");
+    let server = serving_file(&file);
+    assert_eq!(server.get("/").body, b"first");
+    site.file("alone/new", "another");
+    fs::rename(site.at("alone/new"), &file).unwrap();
     assert_eq!(server.get("/").body, b"another");
     fs::remove_file(&file).unwrap();
     assert_eq!(server.get("/").status(), 404);
-    site.link("hello.txt", "page.html");
-    assert_eq!(server.get("/hello.txt").body, b"<p>A page</p>\n");
+    site.file("alone/page.html", "<p>A page</p>")
+        .link("alone/file.txt", "page.html");
+    assert_eq!(server.get("/file.txt").body, b"<p>A page</p>");
+}
+
+#[test]
+fn a_single_file_beside_others_may_be_rewritten_and_its_replacement_is_out_of_reach() {
+    if !has_landlock() {
+        return;
+    }
+    let site = Site::new();
+    let file = site.at("hello.txt");
+    site.link("link", "hello.txt");
+    for name in ["hello.txt", "link"] {
+        site.file("hello.txt", "first");
+        let server = serving_file(&site.at(name));
+        assert_eq!(server.get("/").body, b"first");
+        fs::write(&file, "rewritten").unwrap();
+        assert_eq!(server.get("/").body, b"rewritten");
+        site.file("new", "another");
+        fs::rename(site.at("new"), &file).unwrap();
+        let reply = server.get("/");
+        assert_eq!(reply.status(), 503);
+        assert!(reply.text().contains("It has to be restarted."));
+        wait_until("the log says so", || {
+            server.log().contains(": restart the server\n")
+        });
+        // A file whose permissions are missing is another matter.
+        if !geteuid().is_root() {
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap();
+            assert_eq!(server.get("/").status(), 403);
+        }
+    }
 }
 
 #[test]
@@ -590,9 +626,12 @@ fn root_becomes_the_user_for_good() {
     assert_eq!(status(&server, "Uid:"), ["65534 65534 65534 65534"; 2]);
     assert_eq!(status(&server, "Gid:"), ["65534 65534 65534 65534"; 2]);
     assert_eq!(status(&server, "Groups:"), ["65534"; 2]);
-    for capabilities in ["CapEff:", "CapPrm:"] {
+    for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(status(&server, capabilities), ["0000000000000000"; 2]);
     }
+    // A process that may not be looked into by others of its user belongs to root there.
+    let maps = fs::metadata(format!("/proc/{}/maps", server.id())).unwrap();
+    assert_eq!(maps.uid(), 0);
     assert_eq!(server.get("/hello.txt").status(), 200);
     assert_eq!(server.get("/private.txt").status(), 403);
     assert_eq!(server.log_lines(2).len(), 2);

@@ -5,7 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +13,9 @@ use std::{env, thread};
 
 use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HttpServer};
 use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr};
-use rustix::process::{getpid, getppid, getuid, test_kill_process};
+use rustix::process::{
+    Resource, getpid, getppid, getrlimit, getuid, prlimit, setrlimit, test_kill_process,
+};
 use rustix::thread::set_thread_uid;
 use tempfile::TempDir;
 
@@ -33,10 +35,21 @@ pub(crate) fn serve(name: &str, directory: &Path) {
         "trying, confined to files" => {
             Some(Confinement::new().read_files_below(File::open(directory).unwrap()))
         }
+        "trying, only serving" => Some(read_only().only_serving()),
+        "trying, only serving and storing" => {
+            Some(read_only().write_below(temporary()).only_serving())
+        }
+        "trying, confined again" => Some(read_only()),
         _ => Some(read_only().write_below(temporary())),
     };
     if let Some(confinement) = confinement {
         eprintln!("in force: {}", confinement.enforce());
+    }
+    if name == "trying, confined again" {
+        // More often than the kernel has room for.
+        for _ in 0..17 {
+            eprintln!("again: {}", read_only().enforce());
+        }
     }
     server.serve_forever().unwrap();
 }
@@ -82,6 +95,13 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
         "connect" => TcpStream::connect("127.0.0.1:9").map(drop),
         "udp" => UdpSocket::bind("127.0.0.1:0").map(drop),
         "unix" => UnixStream::connect(path).map(drop),
+        "streams" => UnixStream::pair().map(drop),
+        "datagrams" => UnixDatagram::pair().map(drop),
+        "limit-parent" => {
+            let limit = getrlimit(Resource::Core);
+            Ok(prlimit(getppid(), Resource::Core, limit).map(drop)?)
+        }
+        "limit-self" => Ok(setrlimit(Resource::Core, getrlimit(Resource::Core))?),
         "user" => Ok(set_thread_uid(getuid())?),
         "signal-parent" => Ok(test_kill_process(getppid().unwrap())?),
         "signal-self" => Ok(test_kill_process(getpid())?),
@@ -174,6 +194,8 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
         ("udp", ""),
         ("user", ""),
         ("signal-parent", ""),
+        ("limit-parent", ""),
+        ("datagrams", ""),
         ("rename", &file),
         ("remove", &place.at("own-true")),
     ];
@@ -205,6 +227,8 @@ fn a_confined_handler_can_do_what_serving_needs() {
         ("list", place.at("")),
         ("thread", String::new()),
         ("signal-self", String::new()),
+        ("limit-self", String::new()),
+        ("streams", String::new()),
     ] {
         assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
     }
@@ -254,4 +278,84 @@ fn what_may_be_written_is_said_before() {
     };
     let reply = child.client().send(post("/", &large)).reply();
     assert_eq!(reply.status, 507, "there is no room for it");
+}
+
+#[test]
+fn where_serving_alone_is_allowed_everything_else_is_refused() {
+    let place = Place::new();
+    let Some(child) = confined("trying, only serving", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    for (what, path) in [
+        ("read", place.at("file")),
+        ("list", place.at("")),
+        ("thread", String::new()),
+    ] {
+        assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
+    }
+    for (what, path) in [
+        ("read", "/etc/passwd"),
+        ("write", &place.at("file")),
+        ("remove", &place.at("file")),
+        ("streams", ""),
+        ("datagrams", ""),
+        ("signal-self", ""),
+        ("limit-self", ""),
+        ("listen", ""),
+        ("spawn", "/bin/true"),
+    ] {
+        let refused = tried(&mut client, what, path);
+        assert_eq!(refused, "PermissionDenied", "{what} {path}");
+    }
+    let reply = client.send(post("/", "x".repeat(100_000))).reply();
+    assert_eq!(reply.status, 507, "a file cannot be made");
+}
+
+#[test]
+fn where_serving_alone_is_allowed_files_are_stored_if_they_may_be() {
+    let place = Place::new();
+    let Some(child) = confined("trying, only serving and storing", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    let large = "x".repeat(100_000);
+    assert_eq!(client.send(post("/", &large)).reply().text(), "100000");
+    let new = place.secret.with_file_name("new").display().to_string();
+    let renamed = place.secret.with_file_name("new.renamed");
+    let renamed = renamed.display().to_string();
+    for (what, path) in [
+        ("write", &new),
+        ("append", &new),
+        ("read", &new),
+        ("rename", &new),
+        ("remove", &renamed),
+    ] {
+        assert_eq!(tried(&mut client, what, path), "done", "{what} {path}");
+    }
+    let refused = tried(&mut client, "spawn", &place.at("own-true"));
+    assert_eq!(refused, "PermissionDenied");
+}
+
+#[test]
+fn what_the_kernel_has_no_room_for_is_not_said_to_be_in_force() {
+    let place = Place::new();
+    let Some(child) = confined("trying, confined again", &place) else {
+        return;
+    };
+    let said = child.errors_with("again: ", 17);
+    let again: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("again: "))
+        .collect();
+    assert!(again[0].contains("Landlock (ABI "), "{said}");
+    assert!(
+        again[16].contains("without Landlock (Argument list too long"),
+        "{said}"
+    );
+    let refused = tried(&mut child.client(), "read", "/etc/passwd");
+    assert_eq!(
+        refused, "PermissionDenied",
+        "what came before stays in force"
+    );
 }

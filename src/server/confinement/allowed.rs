@@ -1,0 +1,332 @@
+//! The system calls that serving makes, each group with its reason; everything else is refused.
+//!
+//! They were found by tracing every feature of the command, which `scripts/torture` does again. The C library makes some of
+//! them in our place: what glibc and musl make is here, on x86-64 and on AArch64.
+
+use linux_raw_sys::general::*;
+use linux_raw_sys::net::{SHUT_WR, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY};
+
+use super::system_calls::{Check, Conditional, Policy, Verdict};
+
+/// A flag of linux/socket.h, which the crate above does not have.
+pub(super) const MSG_FASTOPEN: u32 = 0x2000_0000;
+
+/// What opens a file for more than reading it.
+const WRITING: u32 = O_ACCMODE | O_CREAT | O_TRUNC | __O_TMPFILE;
+
+/// What a new thread shares with the others; glibc's and musl's differ by a flag that has no effect.
+const THREAD: u32 = CLONE_VM
+    | CLONE_FS
+    | CLONE_FILES
+    | CLONE_SIGHAND
+    | CLONE_THREAD
+    | CLONE_SYSVSEM
+    | CLONE_SETTLS
+    | CLONE_PARENT_SETTID
+    | CLONE_CHILD_CLEARTID;
+
+const ALLOWED: &[&[u32]] = &[
+    // Waiting for events, and taking connections in.
+    &[__NR_epoll_pwait, __NR_epoll_ctl, __NR_ppoll, __NR_accept4],
+    // Receiving requests, sending files and the log, ending connections.
+    &[
+        __NR_recvfrom,
+        __NR_sendfile,
+        __NR_write,
+        __NR_read,
+        __NR_close,
+    ],
+    // Names and files: what they are, what is in them, where a link leads.
+    &[
+        __NR_newfstatat,
+        __NR_fstat,
+        __NR_statx,
+        __NR_fstatfs,
+        __NR_readlinkat,
+        __NR_faccessat,
+        __NR_getdents64,
+        __NR_pread64,
+        __NR_preadv2,
+        __NR_fadvise64,
+    ],
+    // What has changed of kept files.
+    &[__NR_inotify_add_watch, __NR_inotify_rm_watch],
+    // Memory is given back.
+    &[__NR_munmap, __NR_brk, __NR_mremap],
+    // The time, and the random keys of a thread's hash tables.
+    &[__NR_clock_gettime, __NR_clock_nanosleep, __NR_getrandom],
+    // Threads begin, wait for each other and end.
+    &[
+        __NR_futex,
+        __NR_sched_yield,
+        __NR_set_robust_list,
+        __NR_rseq,
+        __NR_sigaltstack,
+        __NR_gettid,
+        __NR_getpid,
+        __NR_exit,
+        __NR_exit_group,
+    ],
+    // A signal is taken, or the program aborts.
+    &[
+        __NR_rt_sigaction,
+        __NR_rt_sigprocmask,
+        __NR_rt_sigreturn,
+        __NR_restart_syscall,
+    ],
+    // Older names that the C library uses on one architecture alone.
+    #[cfg(target_arch = "x86_64")]
+    &[__NR_epoll_wait, __NR_poll, __NR_readlink],
+];
+
+/// What a handler needs beside them to store files.
+const STORING: &[u32] = &[
+    __NR_openat,
+    __NR_lseek,
+    __NR_pwrite64,
+    __NR_writev,
+    __NR_ftruncate,
+    __NR_fsync,
+    __NR_fdatasync,
+    __NR_mkdirat,
+    __NR_unlinkat,
+    __NR_linkat,
+    __NR_renameat2,
+    #[cfg(target_arch = "x86_64")]
+    __NR_open,
+    #[cfg(target_arch = "x86_64")]
+    __NR_mkdir,
+    #[cfg(target_arch = "x86_64")]
+    __NR_unlink,
+    #[cfg(target_arch = "x86_64")]
+    __NR_rmdir,
+    #[cfg(target_arch = "x86_64")]
+    __NR_link,
+    #[cfg(target_arch = "x86_64")]
+    __NR_rename,
+    __NR_renameat,
+];
+
+/// Allows what serving files takes, in the process `own`; with `may_write`, storing them, too.
+pub(super) fn policy(own: u32, may_write: bool) -> Policy {
+    let mut listed: Vec<_> = ALLOWED.iter().copied().flatten().copied().collect();
+    if may_write {
+        listed.extend(STORING);
+    }
+    let is_decided = |call: &Conditional| call.numbers.iter().any(|number| listed.contains(number));
+    let mut conditional = conditional(own);
+    conditional.retain(|call| !is_decided(call));
+    Policy {
+        conditional,
+        listed,
+        verdict: Verdict::Allow,
+    }
+}
+
+/// What can do more than serving needs, by its arguments; the most frequent call stands first.
+fn conditional(own: u32) -> Vec<Conditional> {
+    let call = |numbers, checks: &[Check]| Conditional {
+        numbers,
+        checks: checks.to_vec(),
+    };
+    vec![
+        // Bytes go to the peer of a connection: an address, or Fast Open, would make a new one.
+        call(
+            &[__NR_sendto],
+            &[Check::is_wholly(4, 0), Check::bits(3, MSG_FASTOPEN, &[0])],
+        ),
+        // The side that sends is shut. A listening socket that is shut wholly can be connected.
+        call(&[__NR_shutdown], &[Check::is(1, &[SHUT_WR])]),
+        // Files are read.
+        call(&[__NR_openat], &[Check::bits(2, WRITING, &[O_RDONLY])]),
+        // How it opens stands in memory; that it only reads is Landlock's matter.
+        call(
+            &[__NR_openat2],
+            &[Check::is_wholly(3, size_of::<open_how>() as u32)],
+        ),
+        // A directory is read by one descriptor and watched by another.
+        call(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
+        // Replies leave at once, a connection is reset, and slow readers are measured.
+        call(
+            &[__NR_setsockopt],
+            &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
+        ),
+        call(
+            &[__NR_setsockopt],
+            &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
+        ),
+        call(
+            &[__NR_getsockopt],
+            &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_INFO])],
+        ),
+        // Memory is private, of no file, and never becomes code.
+        call(
+            &[__NR_mmap],
+            &[
+                Check::bits(2, PROT_EXEC, &[0]),
+                Check::bits(3, MAP_TYPE | MAP_ANONYMOUS, &[MAP_PRIVATE | MAP_ANONYMOUS]),
+            ],
+        ),
+        call(&[__NR_mprotect], &[Check::bits(2, PROT_EXEC, &[0])]),
+        call(
+            &[__NR_madvise],
+            &[Check::is(2, &[MADV_DONTNEED, MADV_FREE])],
+        ),
+        // A loop is a thread.
+        call(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
+        // The limit of descriptors is asked for, and the processors of this thread; nothing is set.
+        call(
+            &[__NR_prlimit64],
+            &[Check::is(0, &[0]), Check::is_wholly(2, 0)],
+        ),
+        call(&[__NR_sched_getaffinity], &[Check::is(0, &[0])]),
+        // The program aborts itself.
+        call(&[__NR_tgkill], &[Check::is(0, &[own])]),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::system_calls::UNKNOWN;
+    use super::super::system_calls::tests::{ALLOW, ENOSYS, EPERM, answer, assert_answers};
+    use super::*;
+
+    const OWN: u32 = 4711;
+    const HIGH: u64 = 1 << 32;
+
+    fn arguments(given: &[(usize, u32)]) -> [u64; 6] {
+        let mut arguments = [0; 6];
+        for (index, value) in given {
+            arguments[*index] = u64::from(*value);
+        }
+        arguments
+    }
+
+    #[test]
+    fn nothing_but_the_list_is_allowed() {
+        let policy = policy(OWN, false);
+        let decided: Vec<_> = policy
+            .conditional
+            .iter()
+            .flat_map(|call| call.numbers)
+            .copied()
+            .collect();
+        for number in 0..UNKNOWN + 100 {
+            let expected = if decided.contains(&number) {
+                continue;
+            } else if policy.listed.contains(&number) {
+                ALLOW
+            } else if number < UNKNOWN && number != __NR_clone3 {
+                EPERM
+            } else {
+                ENOSYS
+            };
+            assert_eq!(answer(&policy, number, [u64::MAX; 6]), expected, "{number}");
+        }
+        assert!(policy.listed.len() + decided.len() < 60);
+    }
+
+    #[test]
+    fn bytes_go_to_the_peer_alone() {
+        let to = |flags: u32, address: u64| [9, 1, 1, u64::from(flags), address, 0];
+        let table = [
+            (__NR_sendto, to(0, 0), ALLOW),
+            (__NR_sendto, to(0x4000 | 0x8000 | 0x40, 0), ALLOW),
+            (__NR_sendto, to(MSG_FASTOPEN, 0), EPERM),
+            (__NR_sendto, to(0x4000, 1), EPERM),
+            (__NR_sendto, to(0x4000, HIGH), EPERM),
+            (__NR_shutdown, arguments(&[(1, SHUT_WR)]), ALLOW),
+            (__NR_shutdown, arguments(&[(1, 2)]), EPERM),
+            (__NR_shutdown, arguments(&[(1, 0)]), EPERM),
+        ];
+        assert_answers(&policy(OWN, false), &table);
+    }
+
+    #[test]
+    fn files_are_read_alone_unless_they_may_be_written() {
+        let flags = |flags| arguments(&[(2, flags)]);
+        let opened = [
+            (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, ALLOW),
+            (O_PATH | O_DIRECTORY, ALLOW),
+            (O_WRONLY, EPERM),
+            (O_RDWR, EPERM),
+            (O_ACCMODE, EPERM),
+            (O_CREAT, EPERM),
+            (O_TRUNC, EPERM),
+            (O_TMPFILE, EPERM),
+        ];
+        for (how, expected) in opened {
+            let table = [(__NR_openat, flags(how), expected)];
+            assert_answers(&policy(OWN, false), &table);
+            assert_answers(&policy(OWN, true), &[(__NR_openat, flags(how), ALLOW)]);
+        }
+        let size = size_of::<open_how>() as u32;
+        let table = [
+            (__NR_openat2, arguments(&[(3, size)]), ALLOW),
+            (__NR_openat2, arguments(&[(3, size + 8)]), EPERM),
+            (__NR_unlinkat, [0; 6], EPERM),
+            (__NR_ioctl, [0; 6], EPERM),
+        ];
+        assert_answers(&policy(OWN, false), &table);
+    }
+
+    #[test]
+    fn options_of_sockets_are_those_that_are_needed() {
+        let option = |level, name| arguments(&[(1, level), (2, name)]);
+        let table = [
+            (__NR_setsockopt, option(SOL_TCP, TCP_NODELAY), ALLOW),
+            (__NR_setsockopt, option(SOL_SOCKET, SO_LINGER), ALLOW),
+            // Another level makes a congestion control of the one, and debugging of the other.
+            (__NR_setsockopt, option(SOL_TCP, SO_LINGER), EPERM),
+            (__NR_setsockopt, option(SOL_SOCKET, TCP_NODELAY), EPERM),
+            (__NR_getsockopt, option(SOL_TCP, TCP_INFO), ALLOW),
+            (__NR_getsockopt, option(SOL_SOCKET, TCP_INFO), EPERM),
+            (__NR_fcntl, arguments(&[(1, F_DUPFD_CLOEXEC)]), ALLOW),
+            (__NR_fcntl, arguments(&[(1, F_SETOWN)]), EPERM),
+            (__NR_fcntl, arguments(&[(1, F_SETFL)]), EPERM),
+        ];
+        assert_answers(&policy(OWN, false), &table);
+    }
+
+    #[test]
+    fn memory_never_becomes_code() {
+        let private = MAP_PRIVATE | MAP_ANONYMOUS;
+        let map = |protection, flags| arguments(&[(2, protection), (3, flags)]);
+        let (data, code) = (PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC);
+        let table = [
+            (__NR_mmap, map(data, private), ALLOW),
+            (__NR_mmap, map(PROT_NONE, private | MAP_NORESERVE), ALLOW),
+            (__NR_mmap, map(code, private), EPERM),
+            (__NR_mmap, map(data, MAP_SHARED | MAP_ANONYMOUS), EPERM),
+            (__NR_mmap, map(PROT_READ, MAP_PRIVATE), EPERM),
+            (__NR_mprotect, map(data, 0), ALLOW),
+            (__NR_mprotect, map(PROT_EXEC, 0), EPERM),
+            (__NR_madvise, map(MADV_DONTNEED, 0), ALLOW),
+            (__NR_madvise, map(MADV_HWPOISON, 0), EPERM),
+        ];
+        assert_answers(&policy(OWN, false), &table);
+    }
+
+    #[test]
+    fn there_are_threads_and_no_other_processes() {
+        let first = |value| arguments(&[(0, value)]);
+        let new_limit = [0, 7, 1, 0, 0, 0];
+        let far_limit = [0, 7, HIGH, 0, 0, 0];
+        let table = [
+            (__NR_clone, first(THREAD), ALLOW),
+            (__NR_clone, first(THREAD | CLONE_DETACHED), ALLOW),
+            (__NR_clone, first(THREAD | CLONE_NEWUSER), EPERM),
+            (__NR_clone, first(CLONE_VM | CLONE_VFORK), EPERM),
+            (__NR_clone, first(17), EPERM),
+            (__NR_prlimit64, [0, 7, 0, 1, 0, 0], ALLOW),
+            (__NR_prlimit64, new_limit, EPERM),
+            (__NR_prlimit64, far_limit, EPERM),
+            (__NR_prlimit64, first(1), EPERM),
+            (__NR_sched_getaffinity, first(0), ALLOW),
+            (__NR_sched_getaffinity, first(1), EPERM),
+            (__NR_tgkill, first(OWN), ALLOW),
+            (__NR_tgkill, first(OWN + 1), EPERM),
+        ];
+        assert_answers(&policy(OWN, false), &table);
+    }
+}
