@@ -154,11 +154,10 @@ fn reason(error: RulesetError) -> String {
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn filter_system_calls(only_serving: bool, may_write: bool) -> Result<(), String> {
-    let own = rustix::process::getpid().as_raw_pid().unsigned_abs();
     let policy = if only_serving {
-        allowed::policy(own, may_write)
+        allowed::policy(may_write)
     } else {
-        refused::policy(own, may_write)
+        refused::policy(may_write)
     };
     system_calls::enforce(&policy)
 }

@@ -107,91 +107,88 @@ const STORING: &[u32] = &[
     __NR_renameat,
 ];
 
-/// Allows what serving files takes, in the process `own`; with `may_write`, storing them, too.
-pub(super) fn policy(own: u32, may_write: bool) -> Policy {
+/// Allows what serving files takes; with `may_write`, storing them, too.
+pub(super) fn policy(may_write: bool) -> Policy {
     let mut listed: Vec<_> = ALLOWED.iter().copied().flatten().copied().collect();
     if may_write {
         listed.extend(STORING);
     }
-    let is_decided = |call: &Conditional| call.numbers.iter().any(|number| listed.contains(number));
-    let mut conditional = conditional(own);
-    conditional.retain(|call| !is_decided(call));
+    let is_listed = |call: &Conditional| call.numbers.iter().any(|number| listed.contains(number));
+    let conditional = CONDITIONAL.iter().filter(|call| !is_listed(call));
     Policy {
-        conditional,
+        conditional: conditional.collect(),
         listed,
         verdict: Verdict::Allow,
     }
 }
 
 /// What can do more than serving needs, by its arguments; the most frequent call stands first.
-fn conditional(own: u32) -> Vec<Conditional> {
-    let call = |numbers, checks: &[Check]| Conditional {
-        numbers,
-        checks: checks.to_vec(),
-    };
-    vec![
-        // Bytes go to the peer of a connection: an address, or Fast Open, would make a new one.
-        call(
-            &[__NR_sendto],
-            &[Check::is_wholly(4, 0), Check::bits(3, MSG_FASTOPEN, &[0])],
-        ),
-        // The side that sends is shut. A listening socket that is shut wholly can be connected.
-        call(&[__NR_shutdown], &[Check::is(1, &[SHUT_WR])]),
-        // Files are read.
-        call(&[__NR_openat], &[Check::bits(2, WRITING, &[O_RDONLY])]),
-        // How it opens stands in memory; that it only reads is Landlock's matter.
-        call(
-            &[__NR_openat2],
-            &[Check::is_wholly(3, size_of::<open_how>() as u32)],
-        ),
-        // A directory is read by one descriptor and watched by another.
-        call(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
-        // Replies leave at once, a connection is reset, and slow readers are measured.
-        call(
-            &[__NR_setsockopt],
-            &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
-        ),
-        call(
-            &[__NR_setsockopt],
-            &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
-        ),
-        call(
-            &[__NR_getsockopt],
-            &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_INFO])],
-        ),
-        // Memory is private, of no file, and never becomes code.
-        call(
-            &[__NR_mmap],
-            &[
-                Check::bits(2, PROT_EXEC, &[0]),
-                Check::bits(3, MAP_TYPE | MAP_ANONYMOUS, &[MAP_PRIVATE | MAP_ANONYMOUS]),
-            ],
-        ),
-        call(&[__NR_mprotect], &[Check::bits(2, PROT_EXEC, &[0])]),
-        call(
-            &[__NR_madvise],
-            &[Check::is(2, &[MADV_DONTNEED, MADV_FREE])],
-        ),
-        // A loop is a thread.
-        call(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
-        // The limit of descriptors is asked for, and the processors of this thread; nothing is set.
-        call(
-            &[__NR_prlimit64],
-            &[Check::is(0, &[0]), Check::is_wholly(2, 0)],
-        ),
-        call(&[__NR_sched_getaffinity], &[Check::is(0, &[0])]),
-        // The program aborts itself.
-        call(&[__NR_tgkill], &[Check::is(0, &[own])]),
-    ]
-}
+const CONDITIONAL: &[Conditional] = &[
+    // Bytes go to the peer of a connection: an address, or Fast Open, would make a new one.
+    Conditional::new(
+        &[__NR_sendto],
+        &[
+            Check::is_wholly(4, &[0]),
+            Check::bits(3, MSG_FASTOPEN, &[0]),
+        ],
+    ),
+    // The side that sends is shut. A listening socket that is shut wholly can be connected.
+    Conditional::new(&[__NR_shutdown], &[Check::is(1, &[SHUT_WR])]),
+    // Files are read.
+    Conditional::new(&[__NR_openat], &[Check::bits(2, WRITING, &[O_RDONLY])]),
+    // How it opens stands in memory; that it only reads is Landlock's matter.
+    Conditional::new(
+        &[__NR_openat2],
+        &[Check::is_wholly(3, &[size_of::<open_how>() as u32])],
+    ),
+    // A directory is read by one descriptor and watched by another.
+    Conditional::new(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
+    // Replies leave at once, a connection is reset, and slow readers are measured.
+    Conditional::new(
+        &[__NR_setsockopt],
+        &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
+    ),
+    Conditional::new(
+        &[__NR_setsockopt],
+        &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
+    ),
+    Conditional::new(
+        &[__NR_getsockopt],
+        &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_INFO])],
+    ),
+    // Memory is private, of no file, and never becomes code.
+    Conditional::new(
+        &[__NR_mmap],
+        &[
+            Check::bits(2, PROT_EXEC, &[0]),
+            Check::bits(3, MAP_TYPE | MAP_ANONYMOUS, &[MAP_PRIVATE | MAP_ANONYMOUS]),
+        ],
+    ),
+    Conditional::new(&[__NR_mprotect], &[Check::bits(2, PROT_EXEC, &[0])]),
+    Conditional::new(
+        &[__NR_madvise],
+        &[Check::is(2, &[MADV_DONTNEED, MADV_FREE])],
+    ),
+    // A loop is a thread.
+    Conditional::new(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
+    // The limit of descriptors is asked for, and the processors of this thread; nothing is set.
+    Conditional::new(
+        &[__NR_prlimit64],
+        &[Check::is(0, &[0]), Check::is_wholly(2, &[0])],
+    ),
+    Conditional::new(&[__NR_sched_getaffinity], &[Check::is(0, &[0])]),
+    // The program aborts itself.
+    Conditional::new(&[__NR_tgkill], &[Check::is_own(0, &[])]),
+];
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::getpid;
+
     use super::super::system_calls::UNKNOWN;
     use super::super::system_calls::tests::{ALLOW, ENOSYS, EPERM, answer, assert_answers};
     use super::*;
 
-    const OWN: u32 = 4711;
     const HIGH: u64 = 1 << 32;
 
     fn arguments(given: &[(usize, u32)]) -> [u64; 6] {
@@ -204,7 +201,7 @@ mod tests {
 
     #[test]
     fn nothing_but_the_list_is_allowed() {
-        let policy = policy(OWN, false);
+        let policy = policy(false);
         let decided: Vec<_> = policy
             .conditional
             .iter()
@@ -239,7 +236,7 @@ mod tests {
             (__NR_shutdown, arguments(&[(1, 2)]), EPERM),
             (__NR_shutdown, arguments(&[(1, 0)]), EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 
     #[test]
@@ -257,8 +254,8 @@ mod tests {
         ];
         for (how, expected) in opened {
             let table = [(__NR_openat, flags(how), expected)];
-            assert_answers(&policy(OWN, false), &table);
-            assert_answers(&policy(OWN, true), &[(__NR_openat, flags(how), ALLOW)]);
+            assert_answers(&policy(false), &table);
+            assert_answers(&policy(true), &[(__NR_openat, flags(how), ALLOW)]);
         }
         let size = size_of::<open_how>() as u32;
         let table = [
@@ -267,7 +264,7 @@ mod tests {
             (__NR_unlinkat, [0; 6], EPERM),
             (__NR_ioctl, [0; 6], EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 
     #[test]
@@ -285,7 +282,7 @@ mod tests {
             (__NR_fcntl, arguments(&[(1, F_SETOWN)]), EPERM),
             (__NR_fcntl, arguments(&[(1, F_SETFL)]), EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 
     #[test]
@@ -304,11 +301,12 @@ mod tests {
             (__NR_madvise, map(MADV_DONTNEED, 0), ALLOW),
             (__NR_madvise, map(MADV_HWPOISON, 0), EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 
     #[test]
     fn there_are_threads_and_no_other_processes() {
+        let own = getpid().as_raw_pid().unsigned_abs();
         let first = |value| arguments(&[(0, value)]);
         let new_limit = [0, 7, 1, 0, 0, 0];
         let far_limit = [0, 7, HIGH, 0, 0, 0];
@@ -324,9 +322,9 @@ mod tests {
             (__NR_prlimit64, first(1), EPERM),
             (__NR_sched_getaffinity, first(0), ALLOW),
             (__NR_sched_getaffinity, first(1), EPERM),
-            (__NR_tgkill, first(OWN), ALLOW),
-            (__NR_tgkill, first(OWN + 1), EPERM),
+            (__NR_tgkill, first(own), ALLOW),
+            (__NR_tgkill, first(own + 1), EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 }

@@ -179,12 +179,12 @@ const ATTRIBUTES: &[&[u32]] = &[
     ],
 ];
 
-/// Refuses what no server needs, in the process `own`; attributes of files only where nothing may be written.
-pub(super) fn policy(own: u32, may_write: bool) -> Policy {
+/// Refuses what no server needs; attributes of files only where nothing may be written.
+pub(super) fn policy(may_write: bool) -> Policy {
     let attributes: &[_] = if may_write { &[] } else { ATTRIBUTES };
     let listed = REFUSED.iter().chain(attributes).copied().flatten();
     Policy {
-        conditional: conditional(own),
+        conditional: CONDITIONAL.iter().collect(),
         listed: listed.copied().collect(),
         verdict: Verdict::Refuse,
     }
@@ -233,77 +233,74 @@ const OPERATIONS: &[u32] = &[
 ];
 
 /// What is allowed within bounds.
-fn conditional(own: u32) -> Vec<Conditional> {
-    let call = |numbers, checks: &[Check]| Conditional {
-        numbers,
-        checks: checks.to_vec(),
-    };
-    vec![
-        // No connection is made by sending. Each call has its flags at another place.
-        call(
-            &[__NR_sendto],
-            &[Check::is_wholly(4, 0), Check::bits(3, MSG_FASTOPEN, &[0])],
-        ),
-        call(&[__NR_sendmsg], &[Check::bits(2, MSG_FASTOPEN, &[0])]),
-        call(&[__NR_sendmmsg], &[Check::bits(3, MSG_FASTOPEN, &[0])]),
-        // A pair of datagram sockets could send to any other.
-        call(&[__NR_socketpair], &[Check::bits(1, 0xf, &[SOCK_STREAM])]),
-        // To itself a process may send any signal: abort does.
-        call(
-            &[
-                __NR_kill,
-                __NR_tkill,
-                __NR_tgkill,
-                __NR_rt_sigqueueinfo,
-                __NR_rt_tgsigqueueinfo,
-            ],
-            &[Check::is(0, &[own])],
-        ),
-        // No memory becomes code.
-        call(
-            &[__NR_mmap, __NR_mprotect, __NR_pkey_mprotect],
-            &[Check::bits(2, PROT_EXEC, &[0])],
-        ),
-        // Threads are started, processes are not.
-        call(
-            &[__NR_clone],
-            &[Check::bits(0, CLONE_THREAD, &[CLONE_THREAD])],
-        ),
-        // Limits and priorities are its own.
-        call(
-            &[
-                __NR_prlimit64,
-                __NR_sched_setaffinity,
-                __NR_sched_setscheduler,
-                __NR_sched_setparam,
-                __NR_sched_setattr,
-            ],
-            &[Check::is(0, &[0, own])],
-        ),
-        call(
-            &[__NR_setpriority],
-            &[Check::is(0, &[PRIO_PROCESS]), Check::is(1, &[0, own])],
-        ),
-        call(
-            &[__NR_ioprio_set],
-            &[Check::is(0, &[IOPRIO_WHO_PROCESS]), Check::is(1, &[0, own])],
-        ),
-        call(&[__NR_ioctl], &[Check::is(1, REQUESTS)]),
-        call(&[__NR_fcntl], &[Check::is(1, COMMANDS)]),
-        call(&[__NR_prctl], &[Check::is(0, OPERATIONS)]),
-    ]
-}
+const CONDITIONAL: &[Conditional] = &[
+    // No connection is made by sending. Each call has its flags at another place.
+    Conditional::new(
+        &[__NR_sendto],
+        &[
+            Check::is_wholly(4, &[0]),
+            Check::bits(3, MSG_FASTOPEN, &[0]),
+        ],
+    ),
+    Conditional::new(&[__NR_sendmsg], &[Check::bits(2, MSG_FASTOPEN, &[0])]),
+    Conditional::new(&[__NR_sendmmsg], &[Check::bits(3, MSG_FASTOPEN, &[0])]),
+    // A pair of datagram sockets could send to any other.
+    Conditional::new(&[__NR_socketpair], &[Check::bits(1, 0xf, &[SOCK_STREAM])]),
+    // To itself a process may send any signal: abort does.
+    Conditional::new(
+        &[
+            __NR_kill,
+            __NR_tkill,
+            __NR_tgkill,
+            __NR_rt_sigqueueinfo,
+            __NR_rt_tgsigqueueinfo,
+        ],
+        &[Check::is_own(0, &[])],
+    ),
+    // No memory becomes code.
+    Conditional::new(
+        &[__NR_mmap, __NR_mprotect, __NR_pkey_mprotect],
+        &[Check::bits(2, PROT_EXEC, &[0])],
+    ),
+    // Threads are started, processes are not.
+    Conditional::new(
+        &[__NR_clone],
+        &[Check::bits(0, CLONE_THREAD, &[CLONE_THREAD])],
+    ),
+    // Limits and priorities are its own.
+    Conditional::new(
+        &[
+            __NR_prlimit64,
+            __NR_sched_setaffinity,
+            __NR_sched_setscheduler,
+            __NR_sched_setparam,
+            __NR_sched_setattr,
+        ],
+        &[Check::is_own(0, &[0])],
+    ),
+    Conditional::new(
+        &[__NR_setpriority],
+        &[Check::is(0, &[PRIO_PROCESS]), Check::is_own(1, &[0])],
+    ),
+    Conditional::new(
+        &[__NR_ioprio_set],
+        &[Check::is(0, &[IOPRIO_WHO_PROCESS]), Check::is_own(1, &[0])],
+    ),
+    Conditional::new(&[__NR_ioctl], &[Check::is(1, REQUESTS)]),
+    Conditional::new(&[__NR_fcntl], &[Check::is(1, COMMANDS)]),
+    Conditional::new(&[__NR_prctl], &[Check::is(0, OPERATIONS)]),
+];
 
 #[cfg(test)]
 mod tests {
+    use rustix::process::getpid;
+
     use super::super::system_calls::tests::{ALLOW, EPERM, answer, assert_answers};
     use super::*;
 
-    const OWN: u32 = 4711;
-
     #[test]
     fn what_handlers_need_is_allowed_and_nothing_of_the_list() {
-        let policy = policy(OWN, false);
+        let policy = policy(false);
         let needed = [
             __NR_read,
             __NR_write,
@@ -337,7 +334,7 @@ mod tests {
 
     #[test]
     fn attributes_of_files_may_change_where_files_may_be_written() {
-        let policy = policy(OWN, true);
+        let policy = policy(true);
         for number in ATTRIBUTES.iter().copied().flatten() {
             assert_eq!(answer(&policy, *number, [0; 6]), ALLOW, "{number}");
         }
@@ -346,7 +343,7 @@ mod tests {
 
     #[test]
     fn some_calls_depend_on_their_arguments() {
-        let own = u64::from(OWN);
+        let own = u64::from(getpid().as_raw_pid().unsigned_abs());
         let data = u64::from(PROT_READ | PROT_WRITE);
         let thread = u64::from(CLONE_THREAD | CLONE_VM | CLONE_FS);
         let fast_open = u64::from(MSG_FASTOPEN);
@@ -384,6 +381,6 @@ mod tests {
             (__NR_prctl, [u64::from(PR_SET_NAME), 0, 0, 0, 0, 0], ALLOW),
             (__NR_prctl, [35, 0, 0, 0, 0, 0], EPERM),
         ];
-        assert_answers(&policy(OWN, false), &table);
+        assert_answers(&policy(false), &table);
     }
 }

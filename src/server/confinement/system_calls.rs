@@ -6,6 +6,7 @@
 
 use linux_raw_sys::general::*;
 use rustix::io::Errno;
+use rustix::process::getpid;
 use seccompiler::{BpfProgram, Error, SeccompAction, apply_filter, sock_filter};
 
 #[cfg(target_arch = "x86_64")]
@@ -19,7 +20,7 @@ pub(super) const UNKNOWN: u32 = __NR_file_setattr + 1;
 /// What a filter does with a call.
 pub(super) struct Policy {
     /// Calls whose arguments decide. The first ones cost least: the kernel runs the filter each time for these alone.
-    pub(super) conditional: Vec<Conditional>,
+    pub(super) conditional: Vec<&'static Conditional>,
     /// Calls that are answered the same way whatever their arguments are.
     pub(super) listed: Vec<u32>,
     pub(super) verdict: Verdict,
@@ -35,42 +36,59 @@ pub(super) enum Verdict {
 /// Calls that are allowed if every check holds, and refused else. Of several entries for one call, one must hold.
 pub(super) struct Conditional {
     pub(super) numbers: &'static [u32],
-    pub(super) checks: Vec<Check>,
+    pub(super) checks: &'static [Check],
+}
+
+impl Conditional {
+    pub(super) const fn new(numbers: &'static [u32], checks: &'static [Check]) -> Self {
+        Self { numbers, checks }
+    }
 }
 
 /// A condition on one argument.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Check {
     argument: u32,
     /// The bits that are compared.
     mask: u32,
     /// What they may be.
-    values: Vec<u32>,
+    values: &'static [u32],
+    /// Whether they may also be the number of this process.
+    or_own: bool,
     /// Whether the upper half must be 0, which it need not be where the kernel takes an `int`.
     is_wide: bool,
 }
 
 impl Check {
     /// The argument, an `int` or `unsigned int`, is one of `values`.
-    pub(super) fn is(argument: u32, values: &[u32]) -> Self {
+    pub(super) const fn is(argument: u32, values: &'static [u32]) -> Self {
         Self::bits(argument, u32::MAX, values)
     }
 
+    /// The argument is the number of this process, or one of `values`.
+    pub(super) const fn is_own(argument: u32, values: &'static [u32]) -> Self {
+        Self {
+            or_own: true,
+            ..Self::is(argument, values)
+        }
+    }
+
     /// The bits of the argument that `mask` selects are one of `values`.
-    pub(super) fn bits(argument: u32, mask: u32, values: &[u32]) -> Self {
+    pub(super) const fn bits(argument: u32, mask: u32, values: &'static [u32]) -> Self {
         Self {
             argument,
             mask,
-            values: values.to_vec(),
+            values,
+            or_own: false,
             is_wide: false,
         }
     }
 
-    /// The argument, a pointer or a size, is `value`.
-    pub(super) fn is_wholly(argument: u32, value: u32) -> Self {
+    /// The argument, a pointer or a size, is one of `values`.
+    pub(super) const fn is_wholly(argument: u32, values: &'static [u32]) -> Self {
         Self {
             is_wide: true,
-            ..Self::is(argument, &[value])
+            ..Self::is(argument, values)
         }
     }
 
@@ -81,14 +99,12 @@ impl Check {
         if self.mask != u32::MAX {
             block.push(step(AND, (0, 0), self.mask));
         }
-        for (index, value) in self.values.iter().enumerate() {
-            let others = (self.values.len() - 1 - index) as u8;
-            let is_last = others == 0;
-            block.push(step(
-                IS_EQUAL,
-                (others, if is_last { FAIL } else { 0 }),
-                *value,
-            ));
+        let own = self.or_own.then(|| getpid().as_raw_pid().unsigned_abs());
+        let mut left = self.values.len() + usize::from(self.or_own);
+        for value in self.values.iter().copied().chain(own) {
+            left -= 1;
+            let otherwise = if left == 0 { FAIL } else { 0 };
+            block.push(step(IS_EQUAL, (left as u8, otherwise), value));
         }
         if self.is_wide {
             block.push(step(LOAD, (0, 0), low + 4));
@@ -119,7 +135,7 @@ fn assemble(policy: &Policy) -> BpfProgram {
     ];
     for call in &policy.conditional {
         for number in call.numbers {
-            filter.extend(block(*number, &call.checks));
+            filter.extend(block(*number, call.checks));
         }
     }
     // The arguments of clone3 stand in memory, where no filter sees them; the C library goes on with clone.
@@ -245,15 +261,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_check_compares_what_it_says_and_one_of_several_entries_suffices() {
-        let conditional = |checks: &[Check]| Conditional {
-            numbers: &[__NR_read],
-            checks: checks.to_vec(),
-        };
+        const CONDITIONAL: &[Conditional] = &[
+            Conditional::new(
+                &[__NR_read],
+                &[Check::is(0, &[1, 2, 3]), Check::is_wholly(1, &[7])],
+            ),
+            Conditional::new(&[__NR_read], &[Check::bits(5, 0xf0, &[0x30])]),
+        ];
         let policy = Policy {
-            conditional: vec![
-                conditional(&[Check::is(0, &[1, 2, 3]), Check::is_wholly(1, 7)]),
-                conditional(&[Check::bits(5, 0xf0, &[0x30])]),
-            ],
+            conditional: CONDITIONAL.iter().collect(),
             listed: vec![__NR_write],
             verdict: Verdict::Allow,
         };
