@@ -61,7 +61,9 @@ class Site:
 class Server:
     """A running server. `wrap` are words before the command, `limit` descriptors, `log` its standard error."""
 
-    def __init__(self, site, *options, wrap=(), limit=None, log=None, env=None, bind="127.0.0.1", example=None):
+    def __init__(
+        self, site, *options, wrap=(), limit=None, log=None, env=None, bind="127.0.0.1", example=None, stdin=subprocess.DEVNULL
+    ):
         site = str(getattr(site, "path", site))
         if example:
             command = [program(example), f"{bind}:0", site]
@@ -75,7 +77,7 @@ class Server:
 
         self.process = subprocess.Popen(
             [*wrap, *command],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=self.log,
             env={**os.environ, **(env or {})},
