@@ -1,0 +1,286 @@
+"""Every feature of the command under a tracer: confinement refuses no system call that serving makes."""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from . import Skip, check, fault, wait_until
+from .client import Client, ask, get
+from .content import pattern
+from .roots import bindfs
+from .server import Server, Site, as_nobody
+from .surroundings import listening_sockets, take_descriptor
+
+PAGE, BIG = pattern("page", 1024), pattern("big", 8 << 20)
+# A status, and the request that is answered with it.
+REQUESTS = [
+    (200, get("/page.bin")),
+    (200, get("/page.bin", method="HEAD")),
+    (206, get("/page.bin", "Range: bytes=10-20")),
+    (206, get("/page.bin", "Range: bytes=10-20,30-40")),
+    (206, get("/big.bin", "Range: bytes=-1000000")),
+    (206, get("/big.bin", "Range: bytes=0-999999,2000000-2999999,-1000000")),
+    (200, get("/page.bin", "Range: bytes=10-", 'If-Range: "another"')),
+    (416, get("/page.bin", "Range: bytes=5000-")),
+    (304, get("/page.bin", "If-None-Match: *")),
+    (304, get("/big.bin", "If-Modified-Since: Fri, 01 Jan 2100 00:00:00 GMT")),
+    (412, get("/page.bin", 'If-Match: "another"')),
+    (200, get("/big.bin")),
+    (200, get("/empty")),
+    (200, get("/link")),
+    (200, get("/")),
+    (200, get("/", method="HEAD")),
+    (200, get("/many/?format=json")),
+    (200, get("/many/?sort=size&order=desc")),
+    (200, get("/many/", "Accept: application/json")),
+    (301, get("/many")),
+    (200, get("/index/")),
+    (204, get("/page.bin", method="OPTIONS")),
+    (404, get("/missing")),
+    (404, get("/fifo")),
+    (403, get("/denied")),
+    (405, get("/page.bin", method="TRACE")),
+    (501, get("/page.bin", method="NOPE")),
+    (400, get("/%00")),
+    (414, get("/" + "x" * 9000)),
+    (431, get("/", "X: " + "y" * 40_000)),
+    (400, b"\0\0\0\r\n\r\n"),
+    (400, b"GET / HTTP/1.1\r\n\r\n"),
+    (505, b"PRI * HTTP/2.0\r\n\r\n"),
+    (200, b"GET /page.bin HTTP/1.0\r\n\r\n"),
+    (405, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello"),
+    (405, b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"),
+    (405, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3000000\r\n\r\n" + bytes(3_000_000)),
+    (405, b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"),
+]
+
+
+def make(site):
+    """Makes a site with all that there can be in it."""
+    for name, content in (("page.bin", PAGE), ("big.bin", BIG), ("empty", b""), ("index/index.html", PAGE), (".dot", PAGE)):
+        site.file(f"root/{name}", content)
+    for number in range(1500):
+        site.file(f"root/many/{number}", b"")
+    root = site.path / "root"
+    (root / "link").symlink_to("page.bin")
+    (root / "out").symlink_to("/etc/hostname")
+    (root / "denied").write_bytes(PAGE)
+    (root / "denied").chmod(0)
+    os.mkfifo(root / "fifo")
+    # What has not just changed is kept.
+    time.sleep(0.1)
+
+
+def refusals(trace):
+    """Reads a trace; returns the calls that were refused once the filter was in force."""
+    filtered, refused = False, set()
+    for line in trace.splitlines():
+        filtered = filtered or re.search(r"SECCOMP_SET_MODE_FILTER|PR_SET_SECCOMP", line) is not None
+        if found := re.search(r"(?:(\w+)\(|<\.\.\. (\w+) resumed>).*= -1 (EPERM|ENOSYS) ", line):
+            name = found[1] or found[2]
+            # The C library tries clone3 first, of which no filter sees the arguments, and goes on with clone.
+            if filtered and (name, found[3]) != ("clone3", "ENOSYS"):
+                refused.add(re.sub(r"^\d+ +", "", line))
+    if not filtered:
+        raise Skip("system calls are not filtered here")
+    return refused
+
+
+class Traced:
+    """Servers that are traced: what was refused to them, and how many calls they made."""
+
+    def __init__(self):
+        self.refused, self.calls = set(), 0
+
+    @contextlib.contextmanager
+    def server(self, served, *options, wrap=(), inject=(), **others):
+        with tempfile.NamedTemporaryFile() as file:
+            # The tracer is a grandchild, so that the process is the server itself.
+            strace = ["strace", "-D", "-f", "-q", "-s", "8", "-e", "signal=none", "-o", file.name, *inject]
+            with Server(served, *options, wrap=[*strace, *wrap], **others) as server:
+                yield server
+            wait_until("the trace is whole", lambda: re.search(rb"\+\+\+ (exited|killed).*\n\Z", Path(file.name).read_bytes()))
+            trace = Path(file.name).read_text(errors="replace")
+        self.calls += trace.count("\n")
+        self.refused |= refusals(trace)
+
+
+def ask_everything(server):
+    for status, request in REQUESTS:
+        for _ in range(2):
+            with Client(server) as client, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                client.send(request)
+            with Client(server) as client:
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    client.send(request)
+                came = client.head().status
+                check(came in (status, 100), f"{request[:60]!r}: {came}")
+
+
+def clients_of_all_kinds(server, root):
+    """Pipelines, slow readers, resets, half requests, cold files, many connections; and the oldest request there is."""
+    half = Client(server).send(b"GET /page.bin HTTP/1.1\r\nHo")
+    with Client(server) as client:
+        client.send(get("/page.bin") * 20 + get("/big.bin") + get("/many/") * 2)
+        for _ in range(23):
+            check(client.reply().status == 200, "a pipeline")
+    with Client(server) as client:
+        check(client.send(b"GET /page.bin\r\n").rest() == PAGE, "HTTP/0.9")
+    for _ in range(5):
+        reader = Client(server, window=4096).send(get("/big.bin"))
+        reader.take(100_000)
+        reader.reset()
+    with Client(server, window=65536) as reader:
+        check(reader.ask("/big.bin").body == BIG, "a slow reader")
+    file = os.open(root / "big.bin", os.O_RDONLY)
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)
+    check(ask(server, "/big.bin").body == BIG, "a cold file")
+    crowd = [Client(server).send(get("/page.bin")) for _ in range(100)]
+    for client in crowd:
+        check(client.reply().body == PAGE, "one of a crowd")
+        client.close()
+    return half
+
+
+def changes(server, root):
+    """Files change, so many that the kernel cannot tell of each; the directory is made again."""
+    check(ask(server, "/page.bin").body == PAGE, "a file that is kept")
+    for name in ("new", "newer"):
+        root.joinpath(name).write_bytes(PAGE)
+        root.joinpath(name).rename(root / "page.bin")
+        check(ask(server, "/page.bin").body == PAGE, "a file that was replaced")
+    server.signal(signal.SIGSTOP)
+    churned = [root / "churn", root / "churned"]
+    churned[0].touch()
+    for number in range(9000):
+        churned[number % 2].rename(churned[1 - number % 2])
+    server.signal(signal.SIGCONT)
+    check(ask(server, "/page.bin").body == PAGE, "after an overflow")
+    root.rename(root.with_name("old"))
+    check(ask(server, "/page.bin").status == 404, "without the directory")
+    root.mkdir()
+    (root / "page.bin").write_bytes(PAGE)
+    check(ask(server, "/page.bin").body == PAGE, "a directory made again")
+
+
+def report(server, loops):
+    """SIGUSR1, and what it brings, where standard error is a file."""
+    server.signal(signal.SIGUSR1)
+    wait_until("the report is there", lambda: server.last_words(1 << 20).count("httpoll: loop ") == loops)
+
+
+def end_twice(server):
+    """SIGTERM while a reply is on its way, and another."""
+    with Client(server, window=4096) as reader:
+        reader.send(get("/big.bin")).head()
+        server.has_ended = True
+        for _ in range(2):
+            server.signal(signal.SIGTERM)
+            time.sleep(0.3)
+        code = server.process.wait(10)
+        check(code in (128 + signal.SIGTERM, -signal.SIGTERM), f"exit code {code} after two SIGTERM")
+
+
+def drain(server):
+    """SIGTERM while a reply is on its way, which is read to its end."""
+    with Client(server, window=65536) as reader:
+        reader.send(get("/big.bin")).head()
+        server.has_ended = True
+        server.signal(signal.SIGTERM)
+        check(reader.take(len(BIG)) == BIG, "a reply in flight")
+    check(server.process.wait(40) == 0, "the exit code")
+
+
+def lose_a_listener(server):
+    dying = take_descriptor(server, listening_sockets(server)[0])
+    dying.shutdown(socket.SHUT_RD)
+    dying.close()
+    wait_until("a line says so", lambda: " is lost: " in server.last_words())
+    server.has_ended = True
+    server.signal(signal.SIGTERM)
+    check(server.process.wait(40) == 1, "the exit code")
+
+
+def fill(server):
+    """So many long lines that a pipe for the log is full."""
+    with Client(server) as client:
+        for _ in range(100):
+            check(client.ask("/page.bin?" + "x" * 4000).status == 200, "a long line for the log")
+
+
+def serve(traced, root):
+    """Starts a server for each way to start it, and does with it what needs that way; the first one waits for half a request."""
+    with traced.server(root, "--report", "-H", "X-Added: yes", wrap=as_nobody()) as server:
+        half = clients_of_all_kinds(server, root)
+        ask_everything(server)
+        report(server, 1)
+        serve_in_other_ways(traced, root)
+        check(half.reply().status == 408, "half a request")
+        half.close()
+    with traced.server(root) as server:
+        changes(server, root)
+
+
+def serve_in_other_ways(traced, root):
+    with traced.server(root, "-n", "2", "--log-format", "json", "--follow-symlinks", "--dotfiles") as server:
+        clients_of_all_kinds(server, root).close()
+        for path in ("/out", "/.dot", "/many/"):
+            check(ask(server, path).status == 200, path)
+        report(server, 2)
+        drain(server)
+    with traced.server(root, "--log-format", "combined", limit=64) as server:
+        clients_of_all_kinds(server, root).close()
+        end_twice(server)
+    with traced.server(root, "-p", "HTTP/1.0", "-q", "--no-listing") as server:
+        for status, path in ((200, "/page.bin"), (403, "/many/")):
+            with Client(server) as client:
+                check(client.send(get(path)).rest().startswith(b"HTTP/1.0 %d " % status), "HTTP/1.0")
+    reader, writer = os.pipe()
+    with traced.server(root / "page.bin", log=writer) as server:
+        check(ask(server, "/").body == PAGE, "a single file")
+        fill(server)
+        os.read(reader, 1 << 20)
+        fill(server)
+    os.close(reader)
+    os.close(writer)
+    for error in ("EINVAL", "EOPNOTSUPP"):
+        with traced.server(root, inject=("-e", f"inject=sendfile:error={error}")) as server:
+            clients_of_all_kinds(server, root).close()
+    with traced.server(root, "-b", "127.0.0.2") as server:
+        lose_a_listener(server)
+    if os.geteuid() == 0:
+        with traced.server(root, "--user", "nobody", "-n", "2") as server:
+            ask_everything(server)
+            report(server, 2)
+
+
+@fault("nothing-refused")
+def nothing_refused():
+    if not shutil.which("strace"):
+        raise Skip("strace is missing (apt-get install strace)")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        raise Skip("processes may not be traced here")
+    traced, without = Traced(), ""
+    with Site() as site:
+        make(site)
+        root = site.path / "root"
+        try:
+            mounted = site.path / "mounted"
+            mounted.mkdir()
+            with bindfs(root, mounted), traced.server(mounted) as server:
+                clients_of_all_kinds(server, root).close()
+        except Skip as reason:
+            without = f"; {reason}"
+        serve(traced, root)
+    refused = "\n  ".join(sorted(traced.refused))
+    check(not refused, f"{len(traced.refused)} calls were refused:\n  {refused}")
+    return f"{traced.calls} system calls of every feature, none refused{without}"
