@@ -109,8 +109,10 @@ def descriptors():
     yield "ioctl changes attributes and blocks of files", REFUSED, commands("ioctl", names, 16)
     names = "SIOCGIFCONF 8912 SIOCETHTOOL 8946 NS_GET_USERNS b701 KVM_CREATE_VM ae01 TUNSETIFF 400454ca USERFAULTFD_IOC_NEW aa00"
     yield "drivers have commands of their own", REFUSED, commands("ioctl", names + " NONE 0 ALL ffffffff", 16)
-    yield "serving asks how much can be read", "ok", [("ioctl", 0, FIONREAD, ROOM)]
-    yield "the kernel reads 32 bits of a command", EITHER, [("ioctl", 0, HIGH + FIONREAD, ROOM)]
+    yield "not even how much can be read is asked", REFUSED, [
+        ("ioctl", 0, FIONREAD, ROOM),
+        ("ioctl", 0, HIGH + FIONREAD, ROOM),
+    ]
     names = "SETOWN 8 SETSIG 10 SETOWN_EX 15 SETLEASE 1024 NOTIFY 1026 SETPIPE_SZ 1031 ADD_SEALS 1033 SET_RW_HINT 1036"
     yield "fcntl has signals sent, and takes leases", REFUSED, [
         *commands("fcntl", names),

@@ -24,6 +24,8 @@ pub(super) struct Policy {
     /// Calls that are answered the same way whatever their arguments are.
     pub(super) listed: Vec<u32>,
     pub(super) verdict: Verdict,
+    /// Calls that are answered as by a kernel that does not have them: the C library then does without.
+    pub(super) missing: &'static [u32],
 }
 
 /// What the listed calls get; all others get the opposite.
@@ -138,8 +140,9 @@ fn assemble(policy: &Policy) -> BpfProgram {
             filter.extend(block(*number, call.checks));
         }
     }
-    // The arguments of clone3 stand in memory, where no filter sees them; the C library goes on with clone.
-    filter.extend([step(IS_EQUAL, (0, 1), __NR_clone3), unknown.clone()]);
+    for number in policy.missing {
+        filter.extend([step(IS_EQUAL, (0, 1), *number), unknown.clone()]);
+    }
     let (listed, others) = match policy.verdict {
         Verdict::Allow => (allow(), refuse()),
         Verdict::Refuse => (refuse(), allow()),
@@ -272,6 +275,7 @@ pub(super) mod tests {
             conditional: CONDITIONAL.iter().collect(),
             listed: vec![__NR_write],
             verdict: Verdict::Allow,
+            missing: &[],
         };
         let high = 1 << 32;
         assert_answers(
@@ -296,6 +300,7 @@ pub(super) mod tests {
                 conditional: Vec::new(),
                 listed: vec![__NR_read],
                 verdict,
+                missing: &[__NR_clone3],
             };
             // As a program of 32 bits would call it.
             let filter = assemble(&policy);
