@@ -3,6 +3,7 @@
 //! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
 
 use crate::handler::page::{self, put, put_escaped};
+use crate::handler::text::acts_on_text;
 use crate::http::decimal::push_decimal;
 use crate::http::status::HttpStatus;
 
@@ -78,7 +79,7 @@ fn put_code(out: &mut Vec<u8>, status: HttpStatus) {
 
 /// Appends `text` without what a terminal would obey.
 fn put_harmless(out: &mut Vec<u8>, text: &str) {
-    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let obeyed = |c: char| acts_on_text(c) && !matches!(c, '\n' | '\t');
     for (index, piece) in text.split(obeyed).enumerate() {
         if index > 0 {
             put(out, &["\u{fffd}"]);
@@ -152,10 +153,11 @@ mod tests {
 
     #[test]
     fn a_terminal_is_told_nothing_but_text() {
-        let plain = written(text, HttpStatus::BAD_REQUEST, "a\x1b[2Jb\u{9b}\r", "c\n\td");
+        let message = "a\x1b[2Jb\u{9b}\r\u{202e}";
+        let plain = written(text, HttpStatus::BAD_REQUEST, message, "c\n\td");
         assert_eq!(
             plain,
-            "Error code: 400\nMessage: a\u{fffd}[2Jb\u{fffd}\u{fffd}.\n\
+            "Error code: 400\nMessage: a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}.\n\
              Error code explanation: 400 - c\n\td.\n"
         );
     }

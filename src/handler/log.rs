@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
+use super::text::put_json;
 use crate::config::LogFormat;
 use crate::http::decimal::push_decimal;
 use crate::http::request::Request;
@@ -304,7 +305,7 @@ impl LogEntry<'_> {
             r#"{{"time":{},"client":"{client}","request":"#,
             self.clock.unix
         )?;
-        json_string(line, self.requestline())?;
+        json_string(line, self.requestline());
         let status = self.record.status.code();
         write!(line, r#","status":{status},"bytes":{}"#, self.sent)?;
         for (name, field) in [
@@ -313,7 +314,7 @@ impl LogEntry<'_> {
         ] {
             write!(line, r#","{name}":"#)?;
             match field {
-                Some(range) => json_string(line, self.text(range))?,
+                Some(range) => json_string(line, self.text(range)),
                 None => line.extend_from_slice(b"null"),
             }
         }
@@ -374,22 +375,10 @@ const PLAIN: [bool; 256] = {
 };
 
 /// Appends `text` as a JSON string; bytes that are no UTF-8 become U+FFFD.
-fn json_string(line: &mut Vec<u8>, text: &[u8]) -> io::Result<()> {
+fn json_string(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
-    for character in String::from_utf8_lossy(text).chars() {
-        match character {
-            '"' | '\\' => write!(line, "\\{character}")?,
-            _ if acts_on_terminal(character) => write!(line, "\\u{:04x}", character as u32)?,
-            _ => write!(line, "{character}")?,
-        }
-    }
+    put_json(line, &String::from_utf8_lossy(text));
     line.push(b'"');
-    Ok(())
-}
-
-/// Control characters, line separators, and what turns the direction of the text that follows.
-fn acts_on_terminal(character: char) -> bool {
-    character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn hex(nibble: u8) -> u8 {
@@ -426,10 +415,10 @@ mod tests {
     fn json_strings_stay_json() {
         let mut line = Vec::new();
         let text = "a\"b\\c\né\u{9b}\u{202e}".as_bytes();
-        json_string(&mut line, &[text, b"\xff"].concat()).unwrap();
+        json_string(&mut line, &[text, b"\xff"].concat());
         assert_eq!(
             String::from_utf8(line).unwrap(),
-            "\"a\\\"b\\\\c\\u000aé\\u009b\\u202e\u{fffd}\""
+            "\"a\\\"b\\\\c\\né\\u009b\\u202e\u{fffd}\""
         );
     }
 }

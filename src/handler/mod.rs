@@ -16,6 +16,7 @@ pub(crate) mod page;
 pub(crate) mod prepared;
 pub(crate) mod reply;
 pub(crate) mod server_info;
+pub(crate) mod text;
 
 use crate::http::status::HttpStatus;
 use exchange::Exchange;

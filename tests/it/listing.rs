@@ -250,6 +250,35 @@ fn json_has_every_name() {
     assert_eq!(found, expected);
 }
 
+/// Control characters, ends of lines, and what turns the direction of the text that follows.
+fn acts_on_text(c: char) -> bool {
+    c.is_control()
+        || "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}"
+            .contains(c)
+        || "\u{2066}\u{2067}\u{2068}\u{2069}".contains(c)
+}
+
+#[test]
+fn no_name_acts_on_the_text_around_it() {
+    let site = Site::empty();
+    let mut expected = vec!["gnp.\u{202e}exe".to_owned(), "\u{9b}31m".to_owned()];
+    for c in ('\u{1}'..='\u{2100}').filter(|c| acts_on_text(*c)) {
+        expected.push(format!("a{c}b \"{c}\""));
+    }
+    for name in &expected {
+        site.file(name, "");
+    }
+    let server = Server::start(&site);
+    let listing = server.get("/?format=json");
+    let acting = |c: char| c != '\n' && acts_on_text(c);
+    assert!(!listing.text().contains(acting), "{}", listing.text());
+    let mut found = names(&listing);
+    found.sort();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(!server.get("/").text().contains(acting));
+}
+
 #[test]
 fn programs_get_json_and_people_a_page() {
     let server = Server::start(&Site::new());

@@ -1,11 +1,12 @@
 //! A listing for programs: a JSON array (RFC 8259) of `{name, type, size, mtime}`.
 //!
-//! Invariant: what is written is UTF-8. A name that is none is written with replacement characters, and only then the
-//! entry has an `href` too, which still leads to the file.
+//! Invariant: what is written is UTF-8, and nothing in a name acts on the text around it. A name that is no UTF-8 is written
+//! with replacement characters, and only then the entry has an `href` too, which still leads to the file.
 
 use super::entries::{Entry, Kind};
 use super::{is_plain, percent_encode};
 use crate::handler::page::put;
+use crate::handler::text::put_json;
 use crate::http::decimal::push_decimal;
 
 /// Writes everything before the first entry.
@@ -64,44 +65,13 @@ fn put_name(out: &mut Vec<u8>, name: &[u8]) -> bool {
     }
     let mut is_text = true;
     for chunk in name.utf8_chunks() {
-        put_escaped(out, chunk.valid());
+        put_json(out, chunk.valid());
         if !chunk.invalid().is_empty() {
             put(out, &["\u{fffd}"]);
             is_text = false;
         }
     }
     is_text
-}
-
-/// Writes the inside of a string (RFC 8259 §7).
-fn put_escaped(out: &mut Vec<u8>, text: &str) {
-    let mut rest = text.as_bytes();
-    while let Some(length) = rest.iter().position(|byte| needs_escape(*byte)) {
-        let (plain, special) = rest.split_at(length);
-        out.extend_from_slice(plain);
-        let Some((&byte, after)) = special.split_first() else {
-            break;
-        };
-        match byte {
-            b'"' => put(out, &["\\\""]),
-            b'\\' => put(out, &["\\\\"]),
-            b'\n' => put(out, &["\\n"]),
-            b'\r' => put(out, &["\\r"]),
-            b'\t' => put(out, &["\\t"]),
-            _ => {
-                let digits =
-                    [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
-                put(out, &["\\u00"]);
-                out.extend_from_slice(&digits);
-            }
-        }
-        rest = after;
-    }
-    out.extend_from_slice(rest);
-}
-
-fn needs_escape(byte: u8) -> bool {
-    matches!(byte, 0..=0x1f | b'"' | b'\\' | 0x7f)
 }
 
 #[cfg(test)]
@@ -127,7 +97,7 @@ mod tests {
 
     #[test]
     fn every_name_is_a_string() {
-        let cases: [(&[u8], &str); 9] = [
+        let cases: [(&[u8], &str); 10] = [
             (b"plain.txt", "plain.txt"),
             (b"say \"hi\"", "say \\\"hi\\\""),
             (b"back\\slash", "back\\\\slash"),
@@ -136,6 +106,7 @@ mod tests {
             (b"a\nb\rc\td", "a\\nb\\rc\\td"),
             (b"\x01\x1b\x7f", "\\u0001\\u001b\\u007f"),
             ("é🎉".as_bytes(), "é🎉"),
+            ("\u{9b}31m\u{202e}".as_bytes(), "\\u009b31m\\u202e"),
             ("\u{fffd}".as_bytes(), "\u{fffd}"),
         ];
         for (name, json) in cases {

@@ -4,6 +4,7 @@
 //! the direction of what follows.
 
 use crate::handler::page::{put, put_escaped};
+use crate::handler::text::acts_on_text;
 use crate::http::date::{LAST_SECOND, short_date};
 use crate::http::decimal::push_decimal;
 
@@ -16,11 +17,6 @@ pub(super) fn put_visible(out: &mut Vec<u8>, name: &[u8]) {
             put(out, &[picture(last).encode_utf8(&mut [0; 4])]);
         }
     }
-}
-
-/// Control characters, line separators, and what turns the direction of the text that follows.
-fn acts_on_text(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn picture(c: char) -> char {
@@ -166,8 +162,8 @@ mod tests {
             (b"\xff<\xfe", "\u{fffd}&lt;\u{fffd}"),
             ("gnp.\u{202e}exe".as_bytes(), "gnp.\u{fffd}exe"),
             (
-                "\u{85}\u{2028}\u{2066}".as_bytes(),
-                "\u{fffd}\u{fffd}\u{fffd}",
+                "\u{85}\u{2028}\u{2066}\u{200f}".as_bytes(),
+                "\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
             ),
             ("עברית 🎉".as_bytes(), "עברית 🎉"),
         ];

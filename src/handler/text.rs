@@ -1,0 +1,94 @@
+//! Text that somebody else chose: the name of a file, a request line, a field.
+//!
+//! Invariant: no character of it acts on the terminal, editor or page that shows it. One list says which would, for the log,
+//! for pages and for JSON.
+
+use super::page::put;
+
+/// Whether a character does something to the text around it: a control character (C0, DEL, C1), the end of a line or
+/// paragraph, or one that turns the direction of what follows (`Bidi_Control` of Unicode).
+pub(crate) fn acts_on_text(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
+        || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Appends the inside of a JSON string (RFC 8259 §7), which means `text` to every parser.
+pub(crate) fn put_json(out: &mut Vec<u8>, text: &str) {
+    let mut rest = text;
+    while let Some(length) = rest.find(|c| matches!(c, '"' | '\\') || acts_on_text(c)) {
+        let (plain, special) = rest.split_at(length);
+        let mut special = special.chars();
+        put(out, &[plain]);
+        match special.next() {
+            Some('"') => put(out, &["\\\""]),
+            Some('\\') => put(out, &["\\\\"]),
+            Some('\n') => put(out, &["\\n"]),
+            Some('\r') => put(out, &["\\r"]),
+            Some('\t') => put(out, &["\\t"]),
+            Some(c) => put_code(out, c.into()),
+            None => {}
+        }
+        rest = special.as_str();
+    }
+    put(out, &[rest]);
+}
+
+/// Appends `\uXXXX`; nothing that acts on text needs more than four digits.
+fn put_code(out: &mut Vec<u8>, code: u32) {
+    put(out, &["\\u"]);
+    for shift in [12, 8, 4, 0] {
+        out.push(b"0123456789abcdef"[(code >> shift & 15) as usize]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> String {
+        let mut out = Vec::new();
+        put_json(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_acts_on_text_is_every_control_line_end_and_turn_of_direction() {
+        let acting: Vec<u32> = (0..=0x10_ffff)
+            .filter(|code| char::from_u32(*code).is_some_and(acts_on_text))
+            .collect();
+        let expected: Vec<u32> = (0..=0x1f)
+            .chain(0x7f..=0x9f)
+            .chain([0x61c, 0x200e, 0x200f])
+            .chain(0x2028..=0x202e)
+            .chain(0x2066..=0x2069)
+            .collect();
+        assert_eq!(acting, expected);
+    }
+
+    #[test]
+    fn json_escapes_what_acts_on_text_and_what_would_end_the_string() {
+        for (text, expected) in [
+            ("", ""),
+            ("plain <b>&'", "plain <b>&'"),
+            ("say \"hi\" \\o/", r#"say \"hi\" \\o/"#),
+            (
+                "\n\r\t\u{8}\0\u{1b}\u{7f}",
+                r"\n\r\t\u0008\u0000\u001b\u007f",
+            ),
+            ("\u{80}a\u{85}\u{9b}\u{a0}", "\\u0080a\\u0085\\u009b\u{a0}"),
+            (
+                "\u{61c}\u{200d}\u{200e}\u{200f}",
+                "\\u061c\u{200d}\\u200e\\u200f",
+            ),
+            (
+                "\u{2028}\u{2029}\u{202a}\u{202e}",
+                r"\u2028\u2029\u202a\u202e",
+            ),
+            ("\u{2065}\u{2066}\u{2069}", "\u{2065}\\u2066\\u2069"),
+            ("é עברית 🎉", "é עברית 🎉"),
+        ] {
+            assert_eq!(json(text), expected, "{text:?}");
+        }
+    }
+}
