@@ -91,7 +91,7 @@ pub(crate) fn request_line(head: &[u8]) -> &[u8] {
     without_cr(&line[..memchr(b'\n', line).unwrap_or(line.len())])
 }
 
-/// The HTTP version of a request; 1.2 and the like count as 1.1.
+/// The HTTP version of a request; 1.2 to 1.9 count as 1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Version {
     Http09,
@@ -335,19 +335,13 @@ fn parse_request_line<'a>(
     Ok((command, target, version))
 }
 
+/// One digit, a dot, one digit (RFC 9112 §2.3): what has more of them, two readers may understand differently.
 fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
-    let numbers = word.strip_prefix(b"HTTP/").and_then(|numbers| {
-        let dot = memchr(b'.', numbers)?;
-        Some((
-            parse_digits(&numbers[..dot])?,
-            parse_digits(&numbers[dot + 1..])?,
-        ))
-    });
-    match numbers {
-        Some((0, 9)) => Ok(Version::Http09),
-        Some((1, 0)) => Ok(Version::Http10),
-        Some((1, _)) => Ok(Version::Http11),
-        Some((2.., _)) => Err(RequestError::VersionNotSupported),
+    match word.strip_prefix(b"HTTP/") {
+        Some(b"0.9") => Ok(Version::Http09),
+        Some(b"1.0") => Ok(Version::Http10),
+        Some([b'1', b'.', b'1'..=b'9']) => Ok(Version::Http11),
+        Some([b'2'..=b'9', b'.', b'0'..=b'9']) => Err(RequestError::VersionNotSupported),
         _ => Err(RequestError::Version),
     }
 }
