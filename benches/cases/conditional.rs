@@ -8,6 +8,8 @@ use crate::config::ServerConfig;
 use crate::http::conditional::{Precondition, Validators, evaluate};
 use crate::http::request::Request;
 
+const NOW: u64 = 1_795_229_465;
+
 const FILE: Validators<'_> = Validators {
     etag: b"\"18a1f2b3c4d5e6f7-400\"",
     last_modified: 1_795_229_464,
@@ -20,7 +22,7 @@ fn ask(field: &str, expected: Precondition) -> impl FnMut() -> Precondition {
     let (storage, config) = (Box::leak(Box::default()), ServerConfig::default());
     let request = Request::parse(head.leak(), storage, &config).unwrap();
     move || {
-        let found = evaluate(black_box(&request.headers), true, Some(&FILE));
+        let found = evaluate(black_box(&request.headers), true, Some(&FILE), NOW);
         assert_eq!(found, expected);
         found
     }

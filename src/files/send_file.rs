@@ -51,8 +51,8 @@ fn send_what_is_asked_for(
     representation: &Representation,
     file: Option<Arc<SharedFile>>,
 ) -> io::Result<()> {
-    let validators = representation.validators();
-    match evaluate_known(exchange.condition(), &exchange.headers(), &validators) {
+    let (validators, now) = (representation.validators(), exchange.clock().unix);
+    match evaluate_known(exchange.condition(), &exchange.headers(), &validators, now) {
         Precondition::Proceed => {}
         Precondition::NotModified => {
             let reply = Arc::clone(representation.not_modified(exchange.server()));

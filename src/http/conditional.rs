@@ -39,36 +39,39 @@ pub(crate) enum Condition {
     Other,
 }
 
-/// Evaluates the preconditions of a GET or HEAD of which `condition` is known.
+/// Evaluates the preconditions of a GET or HEAD of which `condition` is known, at the time `now`.
 ///
 /// One If-None-Match with the tag that the client was sent is what nearly all of them come to.
 pub(crate) fn evaluate_known(
     condition: Condition,
     headers: &Headers<'_>,
     current: &Validators<'_>,
+    now: u64,
 ) -> Precondition {
     match condition {
         Condition::None => Precondition::Proceed,
         Condition::NoneMatch(number) if headers.value(number) == Some(current.etag) => {
             Precondition::NotModified
         }
-        _ => evaluate(headers, true, Some(current)),
+        _ => evaluate(headers, true, Some(current), now),
     }
 }
 
 /// Evaluates the preconditions in the order of RFC 9110 §13.2.2, all but If-Range.
 ///
-/// `safe` says that the method is GET or HEAD; `current` is `None` where there is no such representation.
+/// `safe` says that the method is GET or HEAD; `current` is `None` where there is no such representation. Dates are understood
+/// at the time `now`.
 pub(crate) fn evaluate(
     headers: &Headers<'_>,
     safe: bool,
     current: Option<&Validators<'_>>,
+    now: u64,
 ) -> Precondition {
     let Some(asked) = Conditions::find(headers) else {
         return Precondition::Proceed;
     };
     let dated = current.filter(|current| current.has_date);
-    let modified_after = |date| Some(dated?.last_modified > parse_http_date(date)?);
+    let modified_after = |date| Some(dated?.last_modified > parse_http_date(date, now)?);
 
     // Steps 1 and 2.
     let failed = if asked.if_match {
@@ -102,7 +105,7 @@ pub(crate) fn if_range_holds(value: &[u8], current: &Validators<'_>, now: u64) -
         date => {
             current.has_date
                 && current.last_modified < now
-                && parse_http_date(date) == Some(current.last_modified)
+                && parse_http_date(date, now) == Some(current.last_modified)
         }
     }
 }

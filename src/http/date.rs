@@ -8,6 +8,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use httpdate::HttpDate;
 
+use super::request::parse_digits;
+
 /// The length of an IMF-fixdate in bytes.
 pub(crate) const IMF_LEN: usize = 29;
 
@@ -26,9 +28,66 @@ pub(crate) fn imf_fixdate(unix: u64) -> [u8; IMF_LEN] {
     text
 }
 
-/// Parses any of the three formats of HTTP-date; `None` for everything else and for times before 1970.
-pub(crate) fn parse_http_date(value: &[u8]) -> Option<u64> {
+const WEEKDAYS: [&str; 7] = [
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
+    "Sunday",
+];
+
+const MONTHS: [&str; 12] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+];
+
+/// Parses any of the three formats of HTTP-date; `None` for everything else and for times before 1970. The weekday need not be
+/// that of the date. `now` tells which century two digits of a year mean.
+pub(crate) fn parse_http_date(value: &[u8], now: u64) -> Option<u64> {
     let text = str::from_utf8(value).ok()?;
+    if text.len() > IMF_LEN {
+        return parse_rfc850_date(text, now);
+    }
+    parse_exactly(text).or_else(|| {
+        let (weekday, rest) = text.split_at_checked("Mon".len())?;
+        WEEKDAYS.iter().find(|name| name.starts_with(weekday))?;
+        parse_after_weekday(rest)
+    })
+}
+
+/// Parses `Sunday, 06-Nov-94 08:49:37 GMT`. Of all years that end with these two digits it is the latest that does not put the
+/// date more than 50 years after `now` (RFC 9110 §5.6.7).
+fn parse_rfc850_date(text: &str, now: u64) -> Option<u64> {
+    let (weekday, rest) = text.split_once(", ")?;
+    WEEKDAYS.iter().find(|name| **name == weekday)?;
+    let (date, time) = rest.split_once(' ')?;
+    let mut parts = date.splitn(3, '-');
+    let (day, month, digits) = (parts.next()?, parts.next()?, parts.next()?);
+
+    let imf = imf_fixdate(now);
+    let mut present = str::from_utf8(&imf).ok()?.splitn(5, ' ').skip(1);
+    let (this_day, this_month) = (present.next()?, present.next()?);
+    let (this_year, this_time) = (present.next()?, present.next()?);
+    let number = |name| MONTHS.iter().position(|month| *month == name);
+    let is_later = (number(month)?, day, time) > (number(this_month)?, this_day, this_time);
+
+    let latest = parse_digits(this_year.as_bytes())? + 50 - u64::from(is_later);
+    let digits = parse_digits(digits.as_bytes()).filter(|_| digits.len() == 2)?;
+    let year = latest - (latest + 100 - digits) % 100;
+    parse_after_weekday(&format!(", {day} {month} {year} {time}"))
+}
+
+/// Parses what follows the name of a weekday in an IMF-fixdate or asctime-date. Only one weekday fits a date, and `httpdate`
+/// takes no other.
+fn parse_after_weekday(rest: &str) -> Option<u64> {
+    WEEKDAYS
+        .iter()
+        .find_map(|weekday| parse_exactly(&format!("{}{rest}", &weekday[..3])))
+}
+
+/// Parses a date whose weekday is right.
+fn parse_exactly(text: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(text).ok()?;
     Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
@@ -56,6 +115,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// Sat, 21 Nov 2026 02:51:04 GMT
+    const NOW: u64 = 1_795_229_464;
+
+    /// As long as 50 years can be.
+    const FIFTY_YEARS: u64 = 18_263 * 86_400;
 
     const TIMES: [(u64, &str, &str, &str); 4] = [
         (
@@ -90,7 +155,7 @@ mod tests {
             assert_eq!(imf_fixdate(unix).escape_ascii().to_string(), imf);
             assert_eq!(log_date(&imf_fixdate(unix)).escape_ascii().to_string(), log);
             assert_eq!(short_date(unix).escape_ascii().to_string(), short);
-            assert_eq!(parse_http_date(imf.as_bytes()), Some(unix));
+            assert_eq!(parse_http_date(imf.as_bytes(), NOW), Some(unix));
         }
     }
 
@@ -104,11 +169,28 @@ mod tests {
 
     #[test]
     fn all_three_formats_are_read_and_nothing_else() {
-        let cases: [(&[u8], Option<u64>); 12] = [
+        let cases: [(&[u8], Option<u64>); 29] = [
             (b"Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
             (b"Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
             (b"Sun Nov  6 08:49:37 1994", Some(784_111_777)),
+            (b"Mon, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
+            (b"Monday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
+            (b"Mon Nov  6 08:49:37 1994", Some(784_111_777)),
+            (b"Wednesday, 29-Feb-00 00:00:00 GMT", Some(951_782_400)),
             (b"Wed, 31 Dec 1969 23:59:59 GMT", None),
+            (b"Day, 06 Nov 1994 08:49:37 GMT", None),
+            (b"Sunday, 06 Nov 1994 08:49:37 GMT", None),
+            (b"Sun, 06-Nov-94 08:49:37 GMT", None),
+            (b"Someday, 06-Nov-94 08:49:37 GMT", None),
+            (b"Sunday, 6-Nov-94 08:49:37 GMT", None),
+            (b"Sunday, 06-Nov-1994 08:49:37 GMT", None),
+            (b"Sunday, 06-Nov-94-95 08:49:37 GMT", None),
+            (b"Sunday, 06-Nov-+4 08:49:37 GMT", None),
+            (b"Sunday, 06-nov-94 08:49:37 GMT", None),
+            (b"Sunday, 31-Feb-94 08:49:37 GMT", None),
+            (b"Sunday, 29-Feb-01 08:49:37 GMT", None),
+            (b"Sunday, 06-Nov-94 08:49:37 GMT+1", None),
+            (b"Sunday, 06-Nov-94 08:49:60 GMT", None),
             (b"Sun, 06 Nov 1994 08:49:37 CET", None),
             (b"Sun, 06 Nov 1994 25:49:37 GMT", None),
             (b"Sun, 06 Nov 1994", None),
@@ -119,26 +201,86 @@ mod tests {
             ("Sun, 06 Növ 1994 08:49:37 GMT".as_bytes(), None),
         ];
         for (value, expected) in cases {
-            assert_eq!(parse_http_date(value), expected, "{}", value.escape_ascii());
+            let found = parse_http_date(value, NOW);
+            assert_eq!(found, expected, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn two_digits_of_a_year_mean_at_most_fifty_years_ahead() {
+        let cases = [
+            // To the second: 50 years ahead is the future, more is the past.
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "21-Nov-76 02:51:04", 2076),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "21-Nov-76 02:51:05", 1976),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "22-Nov-76 00:00:00", 1976),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "01-Dec-76 00:00:00", 1976),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "31-Oct-76 23:59:59", 2076),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "31-Dec-75 23:59:59", 2075),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "01-Jan-77 00:00:00", 1977),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "31-Dec-99 23:59:59", 1999),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "31-Dec-26 23:59:59", 2026),
+            ("Sat, 21 Nov 2026 02:51:04 GMT", "31-Dec-69 23:59:59", 2069),
+            ("Thu, 29 Feb 2024 12:00:00 GMT", "28-Feb-74 12:00:00", 2074),
+            ("Thu, 29 Feb 2024 12:00:00 GMT", "01-Mar-74 00:00:00", 1974),
+            // Around the turns of centuries; 2100 has no 29 February.
+            ("Thu, 31 Dec 1998 00:00:00 GMT", "01-Jan-00 00:00:00", 2000),
+            ("Thu, 31 Dec 1998 00:00:00 GMT", "01-Jan-49 00:00:00", 1949),
+            ("Thu, 31 Dec 2099 00:00:00 GMT", "01-Jan-01 00:00:00", 2101),
+            ("Thu, 31 Dec 2099 00:00:00 GMT", "01-Jan-50 00:00:00", 2050),
+        ];
+        for (now, date, year) in cases {
+            let now = parse_http_date(now.as_bytes(), 0).unwrap();
+            for weekday in WEEKDAYS {
+                let text = format!("{weekday}, {date} GMT");
+                let (date, time) = date.split_once(' ').unwrap();
+                let imf = format!("Sun, {} {} {year} {time} GMT", &date[..2], &date[3..6]);
+                let found = parse_http_date(text.as_bytes(), now);
+                assert_eq!(
+                    found,
+                    parse_http_date(imf.as_bytes(), now),
+                    "{text} at {now}"
+                );
+                assert_eq!(found.is_some(), year >= 1970, "{text} at {now}");
+            }
         }
     }
 
     proptest! {
         #[test]
         fn what_is_written_is_read_back(unix in 0..=LAST_SECOND) {
-            prop_assert_eq!(parse_http_date(&imf_fixdate(unix)), Some(unix));
+            prop_assert_eq!(parse_http_date(&imf_fixdate(unix), NOW), Some(unix));
         }
 
         #[test]
-        fn any_bytes_are_survived(value in prop::collection::vec(any::<u8>(), 0..64)) {
-            parse_http_date(&value);
+        fn two_digits_of_a_year_put_no_date_further_away_than_fifty_years(
+            unix in 0..4_102_444_800_u64,
+            now in 0..8_000_000_000_u64,
+        ) {
+            let imf = imf_fixdate(unix).escape_ascii().to_string();
+            let (day, month, digits, time) = (&imf[5..7], &imf[8..11], &imf[14..16], &imf[17..]);
+            let short = format!("Sunday, {day}-{month}-{digits} {time}");
+            // Before 1970, and on a 29 February of 2100, there is none.
+            if let Some(found) = parse_http_date(short.as_bytes(), now) {
+                let text = imf_fixdate(found).escape_ascii().to_string();
+                prop_assert_eq!((&text[5..12], &text[14..]), (&imf[5..12], &imf[14..]));
+                prop_assert!(found <= now + FIFTY_YEARS, "{} at {}", found, now);
+                prop_assert!(found + FIFTY_YEARS >= now, "{} at {}", found, now);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(value in prop::collection::vec(any::<u8>(), 0..64), now: u64) {
+            parse_http_date(&value, now);
         }
 
         #[test]
         fn any_damage_to_a_date_is_survived(unix in 0..=LAST_SECOND, at in 0..IMF_LEN, byte: u8) {
             let mut value = imf_fixdate(unix);
             value[at] = byte;
-            parse_http_date(&value);
+            parse_http_date(&value, NOW);
+            let text = String::from_utf8_lossy(&value);
+            let short = format!("Sunday, {}", text.replace(' ', "-"));
+            parse_http_date(short.as_bytes(), NOW);
         }
     }
 }

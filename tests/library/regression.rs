@@ -291,3 +291,42 @@ fn changes_within_a_tick_of_the_clock_do_not_share_a_tag() {
     assert_eq!(ask("new", 1000, &known).0, 200);
     assert_eq!(ask("new", 1000, "").1, ask("new", 2000, "").1);
 }
+
+#[test]
+fn two_digits_of_a_year_are_at_most_fifty_years_ahead() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a.txt");
+    fs::write(&path, "a file").unwrap();
+    // Tue, 31 Dec 2019 23:59:59 GMT
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_799);
+    fs::File::open(&path)
+        .unwrap()
+        .set_modified(modified)
+        .unwrap();
+    let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+    // Sat, 21 Nov 2026 02:51:04 GMT
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_229_464);
+    let mut server = MemoryServer::new(files).at(now);
+    for (field, expected) in [
+        ("If-Modified-Since: Saturday, 21-Nov-76 02:51:04 GMT", 304),
+        ("If-Modified-Since: Sunday, 21-Nov-76 02:51:05 GMT", 200),
+        ("If-Modified-Since: Friday, 06-Nov-76 08:49:37 GMT", 304),
+        ("If-Modified-Since: Friday, 06-Nov-77 08:49:37 GMT", 200),
+        ("If-Unmodified-Since: Saturday, 21-Nov-76 02:51:04 GMT", 200),
+        ("If-Unmodified-Since: Sunday, 21-Nov-76 02:51:05 GMT", 412),
+        ("If-Range: Tuesday, 31-Dec-19 23:59:59 GMT", 206),
+        ("If-Range: Monday, 31-Dec-19 23:59:59 GMT", 206),
+        ("If-Range: Tuesday, 31-Dec-79 23:59:59 GMT", 200),
+        ("If-Modified-Since: Mon, 31 Dec 2019 23:59:59 GMT", 304),
+        ("If-Modified-Since: Mon Dec 31 23:59:59 2019", 304),
+    ] {
+        let range = if field.starts_with("If-Range") {
+            "Range: bytes=0-1\r\n"
+        } else {
+            ""
+        };
+        let request = format!("GET /a.txt HTTP/1.1\r\nHost: a\r\n{range}{field}\r\n\r\n");
+        let reply = Reply::all(&server.respond(request.as_bytes()), &["GET"]).remove(0);
+        assert_eq!(reply.status, expected, "{field}");
+    }
+}

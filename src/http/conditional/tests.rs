@@ -7,6 +7,8 @@ use crate::http::storage::tests::request_with;
 const BEFORE: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const MTIME: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
+/// Sat, 21 Nov 2026 02:51:04 GMT
+const NOW: u64 = 1_795_229_464;
 const CURRENT: Validators<'static> = Validators {
     etag: b"\"a,1\"",
     last_modified: 784_111_777,
@@ -19,9 +21,10 @@ fn evaluated(
     current: Option<&Validators<'_>>,
 ) -> Precondition {
     request_with(fields, |request| {
-        let found = evaluate(&request.headers, safe, current);
+        let found = evaluate(&request.headers, safe, current, NOW);
         if let (true, Some(current)) = (safe, current) {
-            let known = evaluate_known(request.meaning.condition, &request.headers, current);
+            let condition = request.meaning.condition;
+            let known = evaluate_known(condition, &request.headers, current, NOW);
             assert_eq!(known, found, "{fields:?}");
         }
         found
@@ -93,6 +96,8 @@ fn if_modified_since() {
         (AFTER, NotModified),
         ("Sunday, 06-Nov-94 08:49:37 GMT", NotModified),
         ("Sun Nov  6 08:49:37 1994", NotModified),
+        ("Saturday, 21-Nov-76 02:51:04 GMT", NotModified),
+        ("Saturday, 21-Nov-76 02:51:05 GMT", Proceed),
         ("784111777", Proceed),
         ("tomorrow", Proceed),
         ("", Proceed),
@@ -117,6 +122,8 @@ fn if_unmodified_since() {
         (BEFORE, Failed),
         (MTIME, Proceed),
         (AFTER, Proceed),
+        ("Saturday, 21-Nov-76 02:51:04 GMT", Proceed),
+        ("Saturday, 21-Nov-76 02:51:05 GMT", Failed),
         ("yesterday", Proceed),
         ("", Proceed),
     ] {
@@ -204,6 +211,7 @@ fn if_range() {
         ("*", later, false),
         (MTIME, later, true),
         ("Sun Nov  6 08:49:37 1994", later, true),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", later, true),
         (MTIME, CURRENT.last_modified, false),
         (MTIME, 0, false),
         (BEFORE, later, false),
