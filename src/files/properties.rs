@@ -35,7 +35,7 @@ pub fn path(input: &[u8]) {
     } = clean(&mut again);
     assert_eq!(
         (&again, trailing_slash, hidden),
-        (&path, false, translated.hidden)
+        (&path, path.is_empty(), translated.hidden)
     );
     let spelled: String = path.iter().map(|byte| format!("%{byte:02x}")).collect();
     assert!(translate_path(format!("/{spelled}").as_bytes(), &mut again).is_some());
@@ -72,7 +72,8 @@ fn decode(target: &str) -> Vec<u8> {
     decoded
 }
 
-/// Follows the segments from the root, and says whether they end with a slash.
+/// Follows the segments from the root, and says whether the last of them is no name: then a directory is meant, as with a slash
+/// (RFC 3986 §5.2.4).
 fn walk(path: &[u8]) -> (Vec<u8>, bool) {
     let mut place = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {
@@ -82,7 +83,9 @@ fn walk(path: &[u8]) -> (Vec<u8>, bool) {
             name => place.push(name),
         }
     }
-    (place.join(&b'/'), path.ends_with(b"/"))
+    let last = path.rsplit(|byte| *byte == b'/').next();
+    let is_directory = matches!(last, Some(b"" | b"." | b".."));
+    (place.join(&b'/'), is_directory)
 }
 
 #[cfg(test)]

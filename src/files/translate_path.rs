@@ -9,7 +9,8 @@ use percent_encoding::percent_decode;
 /// A target as a relative path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Translated {
-    /// Whether it ended with a slash, `%2f` included: a directory was meant.
+    /// Whether a directory was meant: it ended with a slash, `%2f` included, or with a dot segment, behind which the slash is as
+    /// good as written (RFC 3986 §5.2.4).
     pub(crate) trailing_slash: bool,
     /// Whether a segment begins with a dot, other than `.well-known` (RFC 8615).
     pub(crate) hidden: bool,
@@ -64,7 +65,8 @@ fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
 
 /// Reduces `path` to the segments that count.
 pub(crate) fn clean(path: &mut Vec<u8>) -> Translated {
-    let trailing_slash = path.last() == Some(&b'/');
+    let last = path.rsplit(|byte| *byte == b'/').next();
+    let trailing_slash = matches!(last, Some(b"" | b"." | b".."));
     let length = remove_dot_segments(path);
     path.truncate(length);
     let hidden = path.split(|byte| *byte == b'/').any(is_hidden);
@@ -134,7 +136,18 @@ mod tests {
             ("/a//b/./c/", "a/b/c/", true, false),
             ("/../../etc/passwd", "etc/passwd", false, false),
             ("/a/b/../c", "a/c", false, false),
-            ("/a/../..", "", false, false),
+            ("/a/../..", "", true, false),
+            ("/a/.", "a", true, false),
+            ("/a/./", "a", true, false),
+            ("/a/%2e", "a", true, false),
+            ("/a/b/..", "a", true, false),
+            ("/a/b/%2e.?x", "a", true, false),
+            ("/..", "", true, false),
+            ("/.", "", true, false),
+            (".", "", true, false),
+            ("/a.", "a.", false, false),
+            ("/a/b..", "a/b..", false, false),
+            ("/a/...", "a/...", false, true),
             ("/%2e%2e/%2E/x", "x", false, false),
             ("/a%2fb%2F", "a/b/", true, false),
             ("/%41%zz%4", "A%zz%4", false, false),

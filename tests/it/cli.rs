@@ -176,7 +176,14 @@ fn a_single_file_is_served_at_the_root_and_at_its_name() {
             Some("text/plain; charset=utf-8")
         );
     }
-    for target in ["/page.html", "/dir/", "/dir/file.txt", "/hello.txt/x"] {
+    for target in [
+        "/page.html",
+        "/dir/",
+        "/dir/file.txt",
+        "/hello.txt/x",
+        "/hello.txt/",
+        "/hello.txt/.",
+    ] {
         assert_eq!(server.get(target).status(), 404, "{target}");
     }
 }

@@ -175,6 +175,60 @@ fn a_redirect_leads_to_the_directory() {
 }
 
 #[test]
+fn a_dot_segment_at_the_end_means_a_directory() {
+    let site = Site::new();
+    site.link("link", "hello.txt")
+        .file("a.", "dot")
+        .file("a..", "dots")
+        .file("b/c.", "c");
+    let server = Server::start(&site);
+    for target in [
+        "/hello.txt/",
+        "/hello.txt/.",
+        "/hello.txt/./",
+        "/hello.txt/./.",
+        "/hello.txt//.",
+        "/hello.txt/%2e",
+        "/hello.txt/%2E/",
+        "/hello.txt%2f.",
+        "/hello.txt/x/..",
+        "/hello.txt/x/../",
+        "/hello.txt/x/.%2e",
+        "/hello.txt/x/../.",
+        "/hello.txt/.?x",
+        "/hello.txt/.#x",
+        "/dir/../hello.txt/.",
+        "/link/.",
+        "/missing/.",
+        "http://any.example/hello.txt/.",
+    ] {
+        assert_eq!(server.get(target).status(), 404, "{target}");
+    }
+    let listing = |target: &str| {
+        let reply = server.get(target);
+        assert_eq!(reply.status(), 200, "{target}");
+        reply.body
+    };
+    for (target, same) in [
+        ("/dir/.", "/dir/"),
+        ("/dir/%2e", "/dir/"),
+        ("/dir/./.?x", "/dir/"),
+        ("/dir/x/..", "/dir/"),
+        ("/.", "/"),
+        ("/..", "/"),
+        ("/dir/..", "/"),
+        ("/dir/%2e%2e", "/"),
+        ("/docs/.", "/docs/"),
+    ] {
+        assert_eq!(listing(target), listing(same), "{target}");
+    }
+    // A name that only begins or ends with a dot is a name.
+    for (target, body) in [("/a.", "dot"), ("/a..", "dots"), ("/b/c.", "c")] {
+        assert_eq!(server.get(target).text(), body, "{target}");
+    }
+}
+
+#[test]
 fn names_with_a_dot_are_hidden() {
     let site = Site::new();
     site.file(".env", "")
