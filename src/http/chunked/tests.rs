@@ -1,0 +1,206 @@
+use proptest::prelude::*;
+
+use super::ChunkedError::{Malformed, TooLarge};
+use super::*;
+
+/// Decodes `input` in pieces that end at `cuts`: what came out, and where the body ended or what was wrong.
+fn decode(input: &[u8], cuts: &[usize]) -> (Vec<u8>, Result<Option<usize>, ChunkedError>) {
+    let mut decoder = ChunkedDecoder::default();
+    let mut body = Vec::new();
+    let mut start = 0;
+    for &end in cuts.iter().chain([&input.len()]) {
+        let end = end.clamp(start, input.len());
+        let mut sink = |data: &[u8]| {
+            assert!(!data.is_empty());
+            body.extend_from_slice(data);
+        };
+        match decoder.decode(&input[start..end], &mut sink) {
+            Ok(Decoded::More) => start = end,
+            Ok(Decoded::Done { consumed }) => return (body, Ok(Some(start + consumed))),
+            Err(error) => return (body, Err(error)),
+        }
+    }
+    (body, Ok(None))
+}
+
+/// Decodes `input` at once and byte by byte, which must come to the same.
+fn decode_both_ways(input: &[u8]) -> (Vec<u8>, Result<Option<usize>, ChunkedError>) {
+    let at_once = decode(input, &[]);
+    let every_byte: Vec<usize> = (0..input.len()).collect();
+    assert_eq!(decode(input, &every_byte), at_once);
+    at_once
+}
+
+#[test]
+fn whole_bodies() {
+    let cases: [(&[u8], &[u8]); 12] = [
+        (b"0\r\n\r\n", b""),
+        (b"0000000000000000\r\n\r\n", b""),
+        (b"5\r\nhello\r\n0\r\n\r\n", b"hello"),
+        (b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n", b"hello world"),
+        (b"a\r\n0123456789\r\n0\r\n\r\n", b"0123456789"),
+        (b"A\r\n0123456789\r\n00\r\n\r\n", b"0123456789"),
+        (
+            b"000000000000000a\r\n\r\n\r\n\r\n\r\n\r\n\r\n0\r\n\r\n",
+            b"\r\n\r\n\r\n\r\n\r\n",
+        ),
+        (
+            b"2;name=value;b=\"quoted; \xff\"\r\nok\r\n0;last\r\n\r\n",
+            b"ok",
+        ),
+        (b"2 \t;name\r\nok\r\n0\t;\r\n\r\n", b"ok"),
+        (b"2;\r\nok\r\n0\r\nExpires: never\r\n\r\n", b"ok"),
+        (b"0\r\nA:\r\nb: \t\xe9 x:y \r\n\r\n", b""),
+        (b"2\r\n\n\r\r\n0\r\n\r\n", b"\n\r"),
+    ];
+    for (input, body) in cases {
+        let followed = [input, b"GET / HTTP/1.1\r\n"].concat();
+        let expected = (body.to_vec(), Ok(Some(input.len())));
+        let shown = input.escape_ascii();
+        assert_eq!(decode_both_ways(&followed), expected, "{shown}");
+        for end in 0..input.len() {
+            assert_eq!(decode(&input[..end], &[]).1, Ok(None), "{shown} to {end}");
+        }
+    }
+}
+
+#[test]
+fn what_is_not_chunked_is_refused() {
+    let cases: [&[u8]; 31] = [
+        b"\r\n",
+        b"\n",
+        b" 5\r\n",
+        b";a\r\n",
+        b"x\r\n",
+        b"0x5\r\n",
+        b"+5\r\n",
+        b"-5\r\n",
+        b"5_0\r\n",
+        b"5\n",
+        b"5\r\r\n",
+        b"5\rh",
+        b"5 \r\n",
+        b"5\t\r\n",
+        b"5 5\r\n",
+        b"5;a\n",
+        b"5;a\rb\r\n",
+        b"5;a\0\r\n",
+        b"5;a\x7f\r\n",
+        b"2\r\nok\n",
+        b"2\r\nok\rx",
+        b"2\r\nokay\r\n",
+        b"0\r\n\n",
+        b"0\r\n\rx",
+        b"0\r\n: value\r\n",
+        b"0\r\n folded\r\n",
+        b"0\r\nname : value\r\n",
+        b"0\r\nname\r\n",
+        b"0\r\nname: value\n",
+        b"0\r\nname: v\0\r\n",
+        b"0\r\nna\xefme: v\r\n",
+    ];
+    for input in cases {
+        let shown = input.escape_ascii();
+        assert_eq!(decode_both_ways(input).1, Err(Malformed), "{shown}");
+    }
+}
+
+#[test]
+fn a_size_has_sixteen_digits_at_most() {
+    assert_eq!(
+        decode(b"ffffffffffffffff\r\ndata", &[]),
+        (b"data".to_vec(), Ok(None))
+    );
+    assert_eq!(decode(b"10000000000000000\r\n", &[]).1, Err(TooLarge));
+    assert_eq!(decode(b"00000000000000000\r\n", &[]).1, Err(TooLarge));
+}
+
+#[test]
+fn extensions_are_bounded_over_all_chunks() {
+    let line = |length: usize| format!("1;{}\r\nx\r\n", "e".repeat(length - 1));
+    let half = line(MAX_EXTENSIONS / 2);
+    let body = format!("{half}{half}0\r\n\r\n");
+    assert_eq!(
+        decode(body.as_bytes(), &[]),
+        (b"xx".to_vec(), Ok(Some(body.len())))
+    );
+    let body = format!("{half}{half}0;\r\n\r\n");
+    assert_eq!(decode(body.as_bytes(), &[]).1, Err(TooLarge));
+    let blanks = format!("1{};\r\n", " ".repeat(MAX_EXTENSIONS));
+    assert_eq!(decode(blanks.as_bytes(), &[]).1, Err(TooLarge));
+}
+
+#[test]
+fn trailers_are_bounded() {
+    let body = |length: usize| format!("0\r\nA:{}\r\n\r\n", "v".repeat(length - 3));
+    let largest = body(MAX_TRAILERS);
+    assert_eq!(decode(largest.as_bytes(), &[]).1, Ok(Some(largest.len())));
+    let larger = body(MAX_TRAILERS + 1);
+    assert_eq!(decode(larger.as_bytes(), &[]).1, Err(TooLarge));
+    let many = "0\r\n".to_owned() + &"A:\r\n".repeat(MAX_TRAILERS);
+    assert_eq!(decode(many.as_bytes(), &[]).1, Err(TooLarge));
+}
+
+#[test]
+fn a_complete_body_takes_nothing_more() {
+    let mut decoder = ChunkedDecoder::default();
+    let mut sink = |_: &[u8]| panic!("there is no data");
+    for consumed in [5, 0] {
+        let decoded = decoder.decode(LAST_CHUNK, &mut sink);
+        assert_eq!(decoded, Ok(Decoded::Done { consumed }));
+    }
+}
+
+#[test]
+fn heads_have_a_fixed_width() {
+    for (length, head) in [
+        (0, b"00000000\r\n"),
+        (1, b"00000001\r\n"),
+        (0xab_cdef, b"00abcdef\r\n"),
+        (u32::MAX, b"ffffffff\r\n"),
+    ] {
+        assert_eq!(&chunk_head(length), head);
+    }
+}
+
+#[test]
+fn an_empty_chunk_is_not_written() {
+    let mut out = b"head".to_vec();
+    write_chunk(&mut out, b"");
+    assert_eq!(out, b"head");
+    write_chunk(&mut out, b"data");
+    assert_eq!(out, b"head00000004\r\ndata\r\n");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_decoded(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..8),
+        cuts in prop::collection::vec(0usize..2500, 0..8),
+    ) {
+        let mut coded = Vec::new();
+        for chunk in &chunks {
+            write_chunk(&mut coded, chunk);
+        }
+        coded.extend_from_slice(LAST_CHUNK);
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        prop_assert_eq!(decode(&coded, &cuts), (chunks.concat(), Ok(Some(coded.len()))));
+    }
+
+    #[test]
+    fn any_split_gives_the_same(
+        input in "(([0-9a-f]{1,2}|[0-3])[ ]{0,1}(;[a-z \"]{0,3})?\r?\n[a-z]{0,3}\r\n){0,5}0\r\n(A: b\r\n)?\r\n.{0,3}",
+        cuts in prop::collection::vec(0usize..80, 0..8),
+    ) {
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        prop_assert_eq!(decode(input.as_bytes(), &cuts), decode_both_ways(input.as_bytes()));
+    }
+
+    #[test]
+    fn any_bytes_are_survived(input in prop::collection::vec(any::<u8>(), 0..64)) {
+        let (body, _) = decode_both_ways(&input);
+        prop_assert!(body.len() <= input.len());
+    }
+}
