@@ -4,7 +4,10 @@
 //! whatever two readers understand differently is a way to smuggle a request past one of them: lines end with CRLF, never
 //! with LF alone, and blanks stand only where the grammar has them.
 
+use self::extension::Extension;
 use super::token::is_token_byte;
+
+mod extension;
 
 /// What a call of [`ChunkedDecoder::decode`] came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +45,8 @@ pub(crate) struct ChunkedDecoder {
 enum State {
     /// The first digit of a chunk-size, or another one.
     Size { size: u64, digits: u8 },
-    /// The `;` after blanks that followed the size.
-    Semicolon { size: u64 },
-    /// The rest of the extensions up to CR.
-    Extensions { size: u64 },
+    /// More of the extensions that follow the size, or CR.
+    Extensions { size: u64, next: Extension },
     /// The LF of the line that bore the size.
     SizeLf { size: u64 },
     /// Chunk data; `left` is never zero.
@@ -128,7 +129,7 @@ impl ChunkedDecoder {
             State::Size { digits, .. } if digits > MAX_DIGITS => {
                 return Err(ChunkedError::TooLarge);
             }
-            State::Semicolon { .. } | State::Extensions { .. } => &mut self.extension_budget,
+            State::Extensions { .. } => &mut self.extension_budget,
             State::TrailerName | State::TrailerValue | State::TrailerLf => &mut self.trailer_budget,
             _ => return Ok(()),
         };
@@ -149,12 +150,16 @@ impl State {
                 }
             }
             (Self::Size { digits: 0, .. }, _) => return None,
-            (Self::Size { size, .. } | Self::Semicolon { size }, b' ' | b'\t') => {
-                Self::Semicolon { size }
-            }
-            (Self::Size { size, .. } | Self::Semicolon { size }, b';') => Self::Extensions { size },
-            (Self::Size { size, .. } | Self::Extensions { size }, b'\r') => Self::SizeLf { size },
-            (Self::Extensions { size }, _) if is_text(byte) => Self::Extensions { size },
+            (Self::Size { size, .. }, b'\r') => Self::SizeLf { size },
+            (Self::Size { size, .. }, _) => Self::Extensions {
+                size,
+                next: Extension::Semicolon.after(byte)?,
+            },
+            (Self::Extensions { size, next }, b'\r') if next.may_end() => Self::SizeLf { size },
+            (Self::Extensions { size, next }, _) => Self::Extensions {
+                size,
+                next: next.after(byte)?,
+            },
             (Self::SizeLf { size: 0 }, b'\n') => Self::Trailer,
             (Self::SizeLf { size }, b'\n') => Self::Data { left: size },
             (Self::DataCr, b'\r') => Self::DataLf,
@@ -171,7 +176,7 @@ impl State {
     }
 }
 
-/// What may stand in a field value or an extension: anything but control characters (RFC 9110 §5.5).
+/// What may stand in a field value or a quoted-string: anything but control characters (RFC 9110 §5.5, §5.6.4).
 fn is_text(byte: u8) -> bool {
     byte == b'\t' || !byte.is_ascii_control()
 }

@@ -48,8 +48,8 @@ fn whole_bodies() {
             b"2;name=value;b=\"quoted; \xff\"\r\nok\r\n0;last\r\n\r\n",
             b"ok",
         ),
-        (b"2 \t;name\r\nok\r\n0\t;\r\n\r\n", b"ok"),
-        (b"2;\r\nok\r\n0\r\nExpires: never\r\n\r\n", b"ok"),
+        (b"2 \t;name\r\nok\r\n0\t; last\r\n\r\n", b"ok"),
+        (b"2\r\nok\r\n0\r\nExpires: never\r\n\r\n", b"ok"),
         (b"0\r\nA:\r\nb: \t\xe9 x:y \r\n\r\n", b""),
         (b"2\r\n\n\r\r\n0\r\n\r\n", b"\n\r"),
     ];
@@ -60,6 +60,75 @@ fn whole_bodies() {
         assert_eq!(decode_both_ways(&followed), expected, "{shown}");
         for end in 0..input.len() {
             assert_eq!(decode(&input[..end], &[]).1, Ok(None), "{shown} to {end}");
+        }
+    }
+}
+
+#[test]
+fn extensions_are_names_and_values() {
+    for extensions in [
+        ";a",
+        "; a",
+        " ;a",
+        "\t; \ta",
+        ";a=b",
+        ";a = \t b",
+        ";a ;b",
+        ";a;b=c;d",
+        ";a=b ; c=d",
+        ";!#$%&'*+-.^_`|~9",
+        ";a=!#$%&'*+-.^_`|~9",
+        ";a=\"\"",
+        ";a=\"b\\\"c\"",
+        ";a=\"b\\\\\"",
+        ";a = \"b;c=d, e\t\" ;f",
+        ";a=\"\\\t\\ \\a\u{e9}\\\u{e9}\"",
+    ] {
+        let body = format!("2{extensions}\r\nok\r\n0{extensions}\r\n\r\n");
+        let expected = (b"ok".to_vec(), Ok(Some(body.len())));
+        assert_eq!(decode_both_ways(body.as_bytes()), expected, "{extensions}");
+    }
+    for extensions in [
+        ";",
+        "; ",
+        ";;a",
+        ";a;",
+        ";a;;b",
+        ";a ",
+        ";a b",
+        ";a=",
+        ";a= ",
+        ";a=;b",
+        ";a=@",
+        ";a=b ",
+        ";a=b c",
+        ";a=b=c",
+        ";a=b\"c\"",
+        ";=b",
+        "=b",
+        " =b",
+        ",a",
+        " ",
+        ";@",
+        ";a@",
+        ";\"a\"",
+        ";\u{e9}",
+        ";a=\u{e9}",
+        ";a=\"",
+        ";a=\"b",
+        ";a=\"b\\",
+        ";a=\"b\\\"",
+        ";a=\"b\"c",
+        ";a=\"b\"\"c\"",
+        ";a=\"b\" ",
+        ";a=\"b\0\"",
+        ";a=\"b\\\x7f\"",
+        ";a='b c'",
+    ] {
+        for size in ["2", "0"] {
+            let line = format!("{size}{extensions}\r\n");
+            let (_, end) = decode_both_ways(line.as_bytes());
+            assert_eq!(end, Err(Malformed), "{line:?}");
         }
     }
 }
@@ -124,10 +193,12 @@ fn extensions_are_bounded_over_all_chunks() {
         decode(body.as_bytes(), &[]),
         (b"xx".to_vec(), Ok(Some(body.len())))
     );
-    let body = format!("{half}{half}0;\r\n\r\n");
+    let body = format!("{half}{half}0;e\r\n\r\n");
     assert_eq!(decode(body.as_bytes(), &[]).1, Err(TooLarge));
     let blanks = format!("1{};\r\n", " ".repeat(MAX_EXTENSIONS));
     assert_eq!(decode(blanks.as_bytes(), &[]).1, Err(TooLarge));
+    let quoted = format!("1;e=\"{}\"\r\n", "\\\"".repeat(MAX_EXTENSIONS / 2));
+    assert_eq!(decode(quoted.as_bytes(), &[]).1, Err(TooLarge));
 }
 
 #[test]
@@ -190,7 +261,7 @@ proptest! {
 
     #[test]
     fn any_split_gives_the_same(
-        input in "(([0-9a-f]{1,2}|[0-3])[ ]{0,1}(;[a-z \"]{0,3})?\r?\n[a-z]{0,3}\r\n){0,5}0\r\n(A: b\r\n)?\r\n.{0,3}",
+        input in "(([0-9a-f]{1,2}|[0-3])[ ]{0,1}(;[a-z =\"\\\\]{0,6})?\r?\n[a-z]{0,3}\r\n){0,5}0\r\n(A: b\r\n)?\r\n.{0,3}",
         cuts in prop::collection::vec(0usize..80, 0..8),
     ) {
         let mut cuts = cuts;

@@ -62,10 +62,11 @@ fn read(coded: &[u8]) -> Option<(Vec<u8>, usize)> {
     loop {
         let line = take_line(&mut rest)?;
         let digits = line.bytes().take_while(u8::is_ascii_hexdigit).count();
-        let (size, extension) = line.split_at(digits);
-        if digits > 16 || !(extension.is_empty() || extension.trim_start().starts_with(';')) {
+        let (size, extensions) = line.split_at(digits);
+        if digits > 16 {
             return None;
         }
+        check_extensions(extensions)?;
         let size = usize::try_from(u64::from_str_radix(size, 16).ok()?).ok()?;
         if size == 0 {
             break;
@@ -80,9 +81,45 @@ fn read(coded: &[u8]) -> Option<(Vec<u8>, usize)> {
             return Some((content, coded.len() - rest.len()));
         }
         let (name, _) = line.split_once(':')?;
-        let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-        if name.is_empty() || !name.chars().all(is_token) {
+        if split_token(name)? != (name, "") {
             return None;
+        }
+    }
+}
+
+/// Reads what follows a size (RFC 9112 §7.1.1); `None` where it is not what may stand there.
+fn check_extensions(mut rest: &str) -> Option<()> {
+    while !rest.is_empty() {
+        let name = rest.trim_start().strip_prefix(';')?.trim_start();
+        (_, rest) = split_token(name)?;
+        if let Some(value) = rest.trim_start().strip_prefix('=') {
+            let value = value.trim_start();
+            rest = match value.strip_prefix('"') {
+                Some(quoted) => after_quoted(quoted)?,
+                None => split_token(value)?.1,
+            };
+        }
+    }
+    Some(())
+}
+
+/// Splits a token off the front, which has at least one character.
+fn split_token(text: &str) -> Option<(&str, &str)> {
+    let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    let length = text.chars().take_while(|c| is_token(*c)).count();
+    (length > 0).then(|| text.split_at(length))
+}
+
+/// Returns what follows the quote that ends the string which begins with `quoted`.
+fn after_quoted(quoted: &str) -> Option<&str> {
+    let mut chars = quoted.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(chars.as_str()),
+            '\\' => {
+                chars.next()?;
+            }
+            _ => {}
         }
     }
 }
@@ -115,7 +152,11 @@ mod tests {
 
     /// A chunked body, and what may follow it.
     fn chunks() -> impl Strategy<Value = Vec<u8>> {
-        let head = "0{0,2}%([ \t]?;[a-z \"é]{0,3})?\r\n";
+        let value = r#"([a-z!]{1,2}|"([a-z;= é]|\\["\\é]){0,4}")"#;
+        let named = format!("[a-z!]{{1,2}}([ \t]?=[ \t]?{value})?");
+        let junk = r#"[a-z =";@é\\]{0,4}"#;
+        let head = format!("0{{0,2}}%([ \t]?;[ \t]?({named}|{named}|{junk})){{0,3}}\r\n");
+        let head = prop::string::string_regex(&head).unwrap();
         let chunk = ("[a-z\r\n]{1,12}", head).prop_map(|(data, head)| {
             format!(
                 "{}{data}\r\n",
