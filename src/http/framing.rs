@@ -4,7 +4,7 @@
 
 use super::conditional::Condition;
 use super::request::{Field, RequestError, Version, parse_digits};
-use super::token::is_host;
+use super::token::{is_host, names_host};
 
 /// How the end of a request body is known (RFC 9112 §6.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,9 @@ impl Facts {
                 8 | 13 | 17 | 19 if is_condition(field.name) => {
                     facts.note_condition(field.name, number);
                 }
-                4 if field.name.eq_ignore_ascii_case("host") => facts.host(field.value)?,
+                4 if field.name.eq_ignore_ascii_case("host") => {
+                    facts.host(field.value, version)?;
+                }
                 6 if field.name.eq_ignore_ascii_case("accept") => {
                     facts.is_choosy |= field.value != b"*/*";
                 }
@@ -134,9 +136,12 @@ impl Facts {
         }
     }
 
-    fn host(&mut self, value: &[u8]) -> Result<(), RequestError> {
+    /// In HTTP/1.0, which knows no Host, an empty one counts as none: the one site is what the authority is then
+    /// (RFC 9112 §3.3).
+    fn host(&mut self, value: &[u8], version: Version) -> Result<(), RequestError> {
         self.hosts += 1;
-        if self.hosts == 1 && is_host(value) {
+        let may_be_empty = version < Version::Http11;
+        if self.hosts == 1 && is_host(value) && (may_be_empty || names_host(value)) {
             Ok(())
         } else {
             Err(RequestError::Host)

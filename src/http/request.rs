@@ -13,7 +13,7 @@ use super::head::{HeadSearch, HeadSpan, MAX_EMPTY_LINES, MAX_FIELDS};
 use super::headers::Headers;
 use super::status::HttpStatus;
 use super::storage::Storage;
-use super::token::{is_host, is_token, is_token_byte};
+use super::token::{is_host, is_token, is_token_byte, names_host};
 use crate::config::ServerConfig;
 
 /// A field line, as httparse leaves it: name and value without the blanks around it.
@@ -380,7 +380,7 @@ fn reduce<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestE
         .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
         .unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if !is_host(authority) || authority.is_empty() {
+    if !is_host(authority) || !names_host(authority) {
         Err(RequestError::Target)
     } else if path.starts_with(b"/") {
         reduce(path, command)

@@ -41,11 +41,11 @@ pub(crate) fn is_field_value(bytes: &[u8]) -> bool {
         .any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
-/// Whether the bytes are `uri-host [":" port]`; an empty Host is allowed.
+/// Whether the bytes are `uri-host [":" port]`. The host may be empty; whether it is, [`names_host`] tells.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
     let rest = match bytes.strip_prefix(b"[") {
         Some(literal) => match after(literal, &LITERAL) {
-            [b']', rest @ ..] => rest,
+            [b']', rest @ ..] if !literal.starts_with(b"]") => rest,
             _ => return false,
         },
         None => after(bytes, &HOST),
@@ -55,6 +55,11 @@ pub(crate) fn is_host(bytes: &[u8]) -> bool {
         [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
         _ => false,
     }
+}
+
+/// Whether what [is a host](is_host) has one, and not only a port: an http URI without a host is invalid (RFC 9110 §4.2.1).
+pub(crate) fn names_host(bytes: &[u8]) -> bool {
+    !matches!(bytes, [] | [b':', ..])
 }
 
 /// What comes after the bytes at the front that `table` has.
@@ -97,8 +102,19 @@ mod tests {
         }
         for host in [
             "a b", "a/b", "[::1", "[::1]80", "[::1]:8x", "a:80:80", "a:x", "::1", "a@b", "a]",
+            "[]", "[]:80",
         ] {
             assert!(!is_host(host.as_bytes()), "{host}");
+        }
+        for (host, named) in [
+            ("", false),
+            (":", false),
+            (":80", false),
+            ("a", true),
+            ("a:", true),
+        ] {
+            assert!(is_host(host.as_bytes()), "{host}");
+            assert_eq!(names_host(host.as_bytes()), named, "{host}");
         }
         assert!(!is_token(b"") && is_host(b""));
         assert!(is_field_value(b"a\tb\xff") && !is_field_value(b"a\rb"));

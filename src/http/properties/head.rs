@@ -168,6 +168,16 @@ fn assert_path(head: &Head, target: &str) {
     let path = head.path.as_str();
     assert!(!path.starts_with("//"), "{path}");
     assert!(!path.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
+    if let Some((_, rest)) = target.split_once("://")
+        && !target.starts_with('/')
+        && head.command != "CONNECT"
+    {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        assert!(
+            !authority.is_empty() && !authority.starts_with(':'),
+            "{target}"
+        );
+    }
     // Of an absolute target the path remains, which may be empty.
     assert!(path == "*" || target.ends_with(path.strip_prefix('/').unwrap_or(path)));
     match head.command.as_str() {
@@ -214,8 +224,12 @@ fn members(list: &str) -> impl Iterator<Item = &str> {
 }
 
 fn assert_persistence(head: &Head) {
-    let hosts = head.values("host").len();
-    assert!(hosts == 1 || (hosts == 0 && head.version < Version::Http11));
+    let is_old = head.version < Version::Http11;
+    match head.values("host").as_slice() {
+        [] => assert!(is_old),
+        [host] => assert!(is_old || !host.is_empty() && !host.starts_with(':')),
+        more => panic!("{more:?}"),
+    }
     let wishes = head.values("connection").join(",");
     let wishes = |wish| members(&wishes).any(|token| token == wish);
     let keeps = match head.version {
@@ -265,7 +279,7 @@ fn is_plain(bytes: &[u8], config: &ServerConfig) -> bool {
             && match name.to_ascii_lowercase().as_str() {
                 "host" => {
                     hosts += 1;
-                    value.bytes().all(|byte| byte.is_ascii_alphanumeric())
+                    !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_alphanumeric())
                 }
                 "content-length" => {
                     framings += 1;
@@ -300,7 +314,8 @@ mod tests {
         let start = prop_oneof![
             4 => "[A-Z]{1,7} /[!-~]{0,9} HTTP/1\\.1\r\nHost: h\r\n",
             1 => "(\r?\n)?[A-Z]{1,7}[ \t]{1,2}/[!-~]{0,9} HTTP/1\\.[01]\r?\n",
-            1 => "(GET|OPTIONS|CONNECT) (//|http://h|\\*|h:1)[!-~]{0,9} HTTP/1\\.1\nHost:\n",
+            1 => "(GET|OPTIONS|CONNECT) (//|http://h|\\*|h:1)[!-~]{0,9} HTTP/1\\.1\nHost:h\n",
+            1 => "GET (http://:?[0h]{0,2})?/ HTTP/1\\.[01]\r\nHost: ?:?[0h]{0,2}\r\n",
         ];
         let field = prop_oneof![
             1 => Just("Host: h"),
