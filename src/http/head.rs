@@ -20,11 +20,13 @@ pub(crate) struct HeadSpan {
     pub(crate) end: usize,
 }
 
-/// The search for the end of a head, which remembers the lines that it has seen: a slow sender cannot make it quadratic.
+/// The search for the end of a head, which remembers what it has seen: a slow sender cannot make it quadratic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeadSearch {
     start: usize,
     line: usize,
+    /// Where it goes on: behind the last newline, or behind all bytes of a line that has not ended.
+    searched: usize,
     lines: usize,
     empty_lines: u8,
 }
@@ -36,9 +38,10 @@ impl HeadSearch {
         bytes: &[u8],
         config: &ServerConfig,
     ) -> Result<Option<HeadSpan>, RequestError> {
-        while let Some(length) = memchr(b'\n', &bytes[self.line..]) {
-            let line = without_cr(&bytes[self.line..self.line + length]);
-            let next = self.line + length + 1;
+        while let Some(length) = memchr(b'\n', &bytes[self.searched..]) {
+            let newline = self.searched + length;
+            let line = without_cr(&bytes[self.line..newline]);
+            let next = newline + 1;
             if line.is_empty() && self.lines > 0 {
                 self.check_limits(next, config)?;
                 return Ok(Some(self.span(next)));
@@ -62,7 +65,9 @@ impl HeadSearch {
                 }
             }
             self.line = next;
+            self.searched = next;
         }
+        self.searched = bytes.len();
         self.check_first(bytes)?;
         self.check_limits(bytes.len(), config).map(|()| None)
     }
