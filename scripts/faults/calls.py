@@ -72,7 +72,7 @@ FASTOPEN, NOSIGNAL = 0x2000_0000, 0x4000
 KILL, CHILD, NEWUSER = 9, 17, 0x1000_0000
 TIOCSTI, FIONREAD = 0x5412, 0x541B
 IN_MODIFY = 2
-# In the upper half of an argument, of which the kernel may read the lower half alone.
+# A bit in the upper half of an argument: of many the kernel reads the lower half alone, and a filter compares halves.
 HIGH = 1 << 32
 ROOM = bytes(256)
 REFUSED, UNREADABLE, UNWRITABLE, UNKNOWN, EITHER = "EPERM", "EACCES", "EACCES EPERM", "ENOSYS EPERM", "ok EPERM"
@@ -83,11 +83,12 @@ def words(*values):
 
 
 def bare(names):
+    """Calls whose arguments are all -1."""
     return [(name, *[-1] * 6) for name in names.split()]
 
 
-def commands(call, text, base=10):
-    """The calls of `NAME NUMBER` pairs, for no descriptor."""
+def commands(call, base, text):
+    """A call of several commands, which are pairs of a name and a number, for no descriptor."""
     return [(call, -1, int(number, base), -1) for number in text.split()[1::2]]
 
 
@@ -101,22 +102,27 @@ def descriptors():
         ("ioctl", 0, TIOCSTI, b"x"),
         ("ioctl", 0, HIGH + TIOCSTI, b"x"),
     ]
-    names = "TCGETS 5401 TCSETS 5402 TCSETSF 5404 TCSBRK 5409 TIOCSCTTY 540e TIOCSPGRP 5410 TIOCSWINSZ 5414 TIOCLINUX 541c"
-    names += " TIOCCONS 541d FIONBIO 5421 TIOCNOTTY 5422 TIOCSETD 5423 TIOCGPTPEER 5441 FIONCLEX 5450 FIOASYNC 5452 FIOSETOWN 8901"
-    yield "terminals have other commands, and so has every descriptor", REFUSED, commands("ioctl", names, 16)
-    names = "FS_IOC_SETFLAGS 40086602 FS_IOC_FSSETXATTR 401c5820 FICLONE 40049409 FICLONERANGE 4020940d FIDEDUPERANGE c0189436"
-    names += " FITRIM c0185879 FIFREEZE c0045877 FS_IOC_ENABLE_VERITY 40806685 FS_IOC_ADD_ENCRYPTION_KEY c0506617 FIBMAP 1"
-    yield "ioctl changes attributes and blocks of files", REFUSED, commands("ioctl", names, 16)
-    names = "SIOCGIFCONF 8912 SIOCETHTOOL 8946 NS_GET_USERNS b701 KVM_CREATE_VM ae01 TUNSETIFF 400454ca USERFAULTFD_IOC_NEW aa00"
-    yield "drivers have commands of their own", REFUSED, commands("ioctl", names + " NONE 0 ALL ffffffff", 16)
+    yield "terminals have other commands, and so has every descriptor", REFUSED, commands("ioctl", 16, """
+        TCGETS 5401 TCSETS 5402 TCSETSF 5404 TCSBRK 5409 TIOCSCTTY 540e TIOCSPGRP 5410 TIOCSWINSZ 5414 TIOCLINUX 541c
+        TIOCCONS 541d FIONBIO 5421 TIOCNOTTY 5422 TIOCSETD 5423 TIOCGPTPEER 5441 FIONCLEX 5450 FIOASYNC 5452 FIOSETOWN 8901
+    """)
+    yield "ioctl changes attributes and blocks of files", REFUSED, commands("ioctl", 16, """
+        FS_IOC_SETFLAGS 40086602 FS_IOC_FSSETXATTR 401c5820 FICLONE 40049409 FICLONERANGE 4020940d FIDEDUPERANGE c0189436
+        FITRIM c0185879 FIFREEZE c0045877 FS_IOC_ENABLE_VERITY 40806685 FS_IOC_ADD_ENCRYPTION_KEY c0506617 FIBMAP 1
+    """)
+    yield "drivers have commands of their own", REFUSED, commands("ioctl", 16, """
+        SIOCGIFCONF 8912 SIOCETHTOOL 8946 NS_GET_USERNS b701 KVM_CREATE_VM ae01 TUNSETIFF 400454ca USERFAULTFD_IOC_NEW aa00
+        NONE 0 ALL ffffffff
+    """)
     yield "not even how much can be read is asked", REFUSED, [
         ("ioctl", 0, FIONREAD, ROOM),
         ("ioctl", 0, HIGH + FIONREAD, ROOM),
     ]
-    names = "SETOWN 8 SETSIG 10 SETOWN_EX 15 SETLEASE 1024 NOTIFY 1026 SETPIPE_SZ 1031 ADD_SEALS 1033 SET_RW_HINT 1036"
     yield "fcntl has signals sent, and takes leases", REFUSED, [
-        *commands("fcntl", names),
         ("fcntl", -1, HIGH + 8, -1),
+        *commands("fcntl", 10, """
+            SETOWN 8 SETSIG 10 SETOWN_EX 15 SETLEASE 1024 NOTIFY 1026 SETPIPE_SZ 1031 ADD_SEALS 1033 SET_RW_HINT 1036
+        """),
     ]
 
 
@@ -139,7 +145,9 @@ def network(at):
         ("sendto", -1, b"x", 1, NOSIGNAL, HIGH, 16),
     ]
     yield "a reply names none", "EBADF", [("sendto", -1, b"x", 1, NOSIGNAL, 0, 0)]
-    yield "messages carry addresses and descriptors where no filter sees them", REFUSED, bare("sendmsg sendmmsg recvmsg recvmmsg")
+    yield "messages carry addresses and descriptors where no filter sees them", REFUSED, bare(
+        "sendmsg sendmmsg recvmsg recvmmsg"
+    )
 
 
 def memory(at):
@@ -225,39 +233,56 @@ def files(at):
         *[("openat", HERE, at.free, CREATE | flags, 0o600) for flags in (0, WRONLY, RDWR)],
         *[("openat", HERE, at.directory, TMPFILE | flags, 0o600) for flags in (WRONLY, RDWR)],
         *[open2(at.file, flags) for flags in (WRONLY, RDWR, TRUNCATE)],
-        *[open2(at.free, CREATE | WRONLY, 0o600), open2(at.directory, TMPFILE | RDWR, 0o600)],
+        open2(at.free, CREATE | WRONLY, 0o600),
+        open2(at.directory, TMPFILE | RDWR, 0o600),
         ("open", at.file, RDWR),
         ("creat", at.free, 0o600),
     ]
     yield "none changes its attributes or its length", REFUSED, [
-        *[("chmod", at.file, 0o777), ("fchmodat", HERE, at.file, 0o777), ("fchmodat2", HERE, at.file, 0o777, 0)],
-        *[("chown", at.file, -1, -1), ("lchown", at.file, -1, -1), ("fchownat", HERE, at.file, -1, -1, 0)],
-        *[("utime", at.file, 0), ("utimes", at.file, 0), ("futimesat", HERE, at.file, 0), ("utimensat", HERE, at.file, 0, 0)],
-        *[("setxattr", at.file, "user.x", b"x", 1, 0), ("lsetxattr", at.file, "user.x", b"x", 1, 0)],
+        ("chmod", at.file, 0o777),
+        ("fchmodat", HERE, at.file, 0o777),
+        ("fchmodat2", HERE, at.file, 0o777, 0),
+        ("chown", at.file, -1, -1),
+        ("lchown", at.file, -1, -1),
+        ("fchownat", HERE, at.file, -1, -1, 0),
+        ("utime", at.file, 0),
+        ("utimes", at.file, 0),
+        ("futimesat", HERE, at.file, 0),
+        ("utimensat", HERE, at.file, 0, 0),
+        ("setxattr", at.file, "user.x", b"x", 1, 0),
+        ("lsetxattr", at.file, "user.x", b"x", 1, 0),
         ("truncate", at.file, 0),
         *bare("fchmod fchown fsetxattr removexattr lremovexattr fremovexattr ftruncate fallocate"),
         *bare("copy_file_range splice tee vmsplice pwrite64 pwritev pwritev2"),
     ]
     yield "nor by the newest calls", UNKNOWN, bare("setxattrat removexattrat file_getattr file_setattr")
     yield "none gets another name, or loses one", REFUSED, [
-        *[("unlink", at.file), ("unlinkat", HERE, at.file, 0), ("rmdir", at.directory)],
-        *[("rename", at.file, at.free), ("renameat", HERE, at.file, HERE, at.free), ("renameat2", HERE, at.file, HERE, at.free, 0)],
-        *[("link", at.file, at.free), ("linkat", HERE, at.file, HERE, at.free, 0)],
-        *[("symlink", "/", at.free), ("symlinkat", "/", HERE, at.free)],
-        *[("mkdir", at.free, 0o700), ("mkdirat", HERE, at.free, 0o700)],
-        *[("mknod", at.free, 0o10600, 0), ("mknodat", HERE, at.free, 0o10600, 0)],
+        ("unlink", at.file),
+        ("unlinkat", HERE, at.file, 0),
+        ("rmdir", at.directory),
+        ("rename", at.file, at.free),
+        ("renameat", HERE, at.file, HERE, at.free),
+        ("renameat2", HERE, at.file, HERE, at.free, 0),
+        ("link", at.file, at.free),
+        ("linkat", HERE, at.file, HERE, at.free, 0),
+        ("symlink", "/", at.free),
+        ("symlinkat", "/", HERE, at.free),
+        ("mkdir", at.free, 0o700),
+        ("mkdirat", HERE, at.free, 0o700),
+        ("mknod", at.free, 0o10600, 0),
+        ("mknodat", HERE, at.free, 0o10600, 0),
     ]
     yield "the tree of files is entered by names, and stays as it is", REFUSED, bare(
-        "chdir fchdir chroot pivot_root mount umount2 mount_setattr move_mount open_tree fsopen fsconfig fsmount fspick statmount"
-        " listmount name_to_handle_at open_by_handle_at fanotify_init fanotify_mark quotactl quotactl_fd acct swapon swapoff umask"
-        " sysfs ustat lookup_dcookie unshare setns"
+        "chdir fchdir chroot pivot_root mount umount2 mount_setattr move_mount open_tree fsopen fsconfig fsmount fspick"
+        " statmount listmount name_to_handle_at open_by_handle_at fanotify_init fanotify_mark quotactl quotactl_fd acct"
+        " swapon swapoff umask sysfs ustat lookup_dcookie unshare setns"
     )
     yield "Landlock does not hide that a file is there, nor that it changes: serving asks for it", "ok", [
         ("newfstatat", HERE, at.outside, ROOM, 0),
         ("statx", HERE, at.outside, 0, 0x7FF, ROOM),
         ("inotify_add_watch", at.inotify, at.outside, IN_MODIFY),
     ]
-    yield "nor where a link leads: serving need not ask for it", EITHER, [
+    yield "nor where a link leads", EITHER, [
         ("readlink", at.link, ROOM, 256),
         ("readlinkat", HERE, at.link, ROOM, 256),
         ("access", at.outside, 0),
@@ -267,17 +292,19 @@ def files(at):
 
 def rights():
     yield "rights that were given up do not come back", REFUSED, [
-        *[("setuid", 0), ("setgid", 0), ("setreuid", 0, 0), ("setregid", 0, 0), ("setresuid", 0, 0, 0), ("setresgid", 0, 0, 0)],
+        *[(name, 0, 0, 0) for name in ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid")],
         *bare("setfsuid setfsgid setgroups capset add_key request_key keyctl seccomp"),
         *bare("landlock_create_ruleset landlock_add_rule landlock_restrict_self lsm_set_self_attr lsm_get_self_attr"),
     ]
-    names = "SET_PDEATHSIG 1 SET_DUMPABLE 4 SET_KEEPCAPS 8 SET_TIMING 14 SET_SECCOMP 22 CAPBSET_DROP 24 SET_TSC 26 SET_SECUREBITS 28"
-    names += " SET_MM 35 SET_CHILD_SUBREAPER 36 CAP_AMBIENT 47 SET_SPECULATION_CTRL 53 SET_SYSCALL_USER_DISPATCH 59 SCHED_CORE 62"
-    names += " SET_PTRACER 1499557217"
+    options = commands("prctl", 10, """
+        SET_PDEATHSIG 1 SET_DUMPABLE 4 SET_KEEPCAPS 8 SET_TIMING 14 SET_SECCOMP 22 CAPBSET_DROP 24 SET_TSC 26
+        SET_SECUREBITS 28 SET_MM 35 SET_CHILD_SUBREAPER 36 CAP_AMBIENT 47 SET_SPECULATION_CTRL 53
+        SET_SYSCALL_USER_DISPATCH 59 SCHED_CORE 62 SET_PTRACER 1499557217
+    """)
     yield "prctl changes what others may do to the process, and what it may do", REFUSED, [
         ("prctl", 4, 1, 0, 0, 0),
         ("prctl", HIGH + 4, 1, 0, 0, 0),
-        *[("prctl", option, -1, -1, -1, -1) for _, _, option, _ in commands("prctl", names)],
+        *[("prctl", option, -1, -1, -1, -1) for _, _, option, _ in options],
     ]
     yield "a thread may have a name", EITHER, [("prctl", 15, "httpoll", 0, 0, 0)]
     yield "large parts of the kernel are of no use to a server, and have had many holes", REFUSED, bare(
@@ -287,8 +314,8 @@ def rights():
         " lsm_list_modules"
     )
     yield "the machine is not the server's", REFUSED, bare(
-        "reboot kexec_load kexec_file_load init_module finit_module delete_module syslog vhangup iopl ioperm sethostname setdomainname"
-        " settimeofday clock_settime clock_adjtime adjtimex"
+        "reboot kexec_load kexec_file_load init_module finit_module delete_module syslog vhangup iopl ioperm"
+        " sethostname setdomainname settimeofday clock_settime clock_adjtime adjtimex"
     )
 
 
