@@ -8,6 +8,10 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        false // of a body that comes nevertheless, nothing is kept
+    }
+
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         if exchange.path() != "/" {
             exchange.send_error(HttpStatus::NOT_FOUND, None, None);

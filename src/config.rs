@@ -23,8 +23,8 @@ pub struct ServerConfig {
     pub max_head: usize,
     /// Bytes of a request body that a handler may be given; beyond that 413.
     pub max_body: u64,
-    /// Bytes of a request body that are read and thrown away for a handler that does not want it, so that the next
-    /// request on the connection stays in step. Beyond that the reply is sent at once and the connection closes.
+    /// Bytes of a request body that are read and discarded where the handler does not want it, so that the next request on the
+    /// connection stays in step. The reply is sent at once in any case; beyond these bytes the connection closes after it.
     pub max_discard: u64,
     /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
     pub head_timeout: Duration,
@@ -40,10 +40,11 @@ pub struct ServerConfig {
     /// Time that a connection may stay open without a request. Then it closes silently.
     pub keep_alive_timeout: Duration,
     /// Time that a closing connection waits for the peer to read the last reply and to close its side, and again after all that
-    /// the peer still sends.
+    /// the peer still sends. So long, too, a connection waits for the rest of a body that no handler wants.
     pub linger_timeout: Duration,
     /// Time that a closing connection goes on reading, and throwing away, what the peer still sends. A client that reads no reply
-    /// before it has sent its whole request body gets its reply if the body ends by then.
+    /// before it has sent its whole request body gets its reply if the body ends by then. So long, too, the rest of a body is
+    /// read that no handler wants; then the connection closes.
     pub linger_time: Duration,
     /// Time that replies in flight have to finish after a shutdown was asked for.
     pub drain_timeout: Duration,

@@ -10,6 +10,10 @@
 //! }
 //!
 //! impl BaseHttpRequestHandler for Hello {
+//!     fn reads_body(&self, _command: &str, _path: &str) -> bool {
+//!         false
+//!     }
+//!
 //!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
 //!         self.greeted += 1;
 //!         exchange.send_response(HttpStatus::OK);
@@ -28,7 +32,8 @@
 //! A handler implements [`BaseHttpRequestHandler`], one method for each HTTP method that it serves, and is given an
 //! [`Exchange`]: the request, and what becomes of it.
 //!
-//! - The body of the request is there already: [`Exchange::rfile`].
+//! - The body of the request is there already: [`Exchange::rfile`]. A handler that reads none says so by
+//!   [`reads_body`](BaseHttpRequestHandler::reads_body), so that none is stored.
 //! - The reply begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
 //!   [`end_headers`](Exchange::end_headers). Its body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] ([`stream`](Exchange::stream)). For an error there is

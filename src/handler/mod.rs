@@ -97,10 +97,12 @@ pub trait BaseHttpRequestHandler {
         }
     }
 
-    /// Says whether the body of a request is to be read for [`Exchange::rfile`]; else it is thrown away.
+    /// Says whether the body of a request is to be read for [`Exchange::rfile`] before the request is answered.
     ///
-    /// A body that is not wanted costs neither memory nor disk, and a large one is answered at once. A handler that passes
-    /// requests on to another asks that one here, too.
+    /// `false` answers at once, and discards the body when the reply has left: it costs neither memory nor disk. The default is
+    /// `true`, because a handler whose `rfile` is empty would be a trap; a handler that reads no bodies, or only those of some
+    /// methods, should say so, or clients can make it store bodies for a mere 501. A handler that passes requests on to another
+    /// asks that one here, too.
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
         true
     }
@@ -116,7 +118,7 @@ pub trait BaseHttpRequestHandler {
 
     /// Decides about a request that asks, before it sends its body, whether it may: `Expect: 100-continue`.
     ///
-    /// `true` sends `100 Continue`. For `false` the exchange is to be given the final reply, such as 417 or 413; the
+    /// `true` sends `100 Continue`, and if the body is not [wanted](Self::reads_body), the reply right after it. For `false` the exchange is to be given the final reply, such as 417 or 413; the
     /// connection closes after it. It is not asked where the body has begun to arrive already.
     fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
         Ok(true)

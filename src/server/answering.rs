@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::connection::lingering::{Discarded, Lingering};
 use super::desk::{Answered, Client, Desk};
 use super::timers::is_progress;
 use crate::config::{ProtocolVersion, ServerConfig};
@@ -93,6 +94,8 @@ pub(crate) enum Then {
     /// The next request: from the bytes on hand, else from the socket.
     Parse,
     ReadBody(Box<UnfinishedRequest>),
+    /// The rest of a body that no handler wants, and then the next request.
+    Discard(Box<Lingering>),
     /// The reply that the handler promised.
     Await(Box<PromisedReply>),
     /// The peer asked for the close and has sent all it will: nothing can be lost.
@@ -112,13 +115,22 @@ impl From<Stop> for Then {
     }
 }
 
-/// A head that was understood, while its body arrives.
+/// What is left of a request when it is answered.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    /// The rest of a body that no handler wants: it is discarded when the reply has left.
+    Unwanted(Box<Lingering>),
+    /// It is too much to be read: this reply is the last.
+    Unread,
+}
+
+/// A head that was understood, while the body arrives that its handler wants.
 #[derive(Debug)]
 pub(crate) struct UnfinishedRequest {
     pub(crate) head: Vec<u8>,
     decoder: BodyDecoder,
-    /// `None` where the handler does not want the body.
-    body: Option<Spool>,
+    body: Spool,
     pub(crate) length: u64,
     /// When its pace was last looked at, and how much had come by then.
     checked: (Instant, u64),
@@ -138,12 +150,13 @@ impl UnfinishedRequest {
     }
 }
 
-/// A complete request whose reply was promised.
+/// A request whose reply was promised.
 #[derive(Debug)]
 pub(crate) struct PromisedReply {
     pub(crate) promise: Promise,
     head: Vec<u8>,
     body: Spool,
+    rest: Rest,
     /// What the promise came to; `Some(None)` where it was dropped.
     pub(crate) answer: Option<Option<Answer>>,
 }
@@ -191,7 +204,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let head = head.get(span.start..).unwrap_or_default();
         *bytes = rest;
         if request.meaning.framing == Framing::Length(0) {
-            Begun::Answered(self.respond(request, head, Spool::default(), false))
+            Begun::Answered(self.respond(request, head, Spool::default(), Rest::Nothing))
         } else {
             self.begin_body(request, head, bytes)
                 .map_or_else(Begun::Answered, Begun::Body)
@@ -203,7 +216,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         &mut self,
         request: &Request<'_>,
         head: &[u8],
-        bytes: &[u8],
+        bytes: &mut &[u8],
     ) -> Result<Box<UnfinishedRequest>, Option<Stop>> {
         let (command, path) = (request.command, request.path_text());
         let asked = self.desk.hook(self.client.address, |handler| {
@@ -213,20 +226,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             self.desk.fail(request, self.client, "reads_body panicked");
             return Err(Some(Stop::Then(Then::Linger)));
         };
-        let unfinished = UnfinishedRequest {
-            head: head.to_vec(),
-            decoder: BodyDecoder::new(request.meaning.framing),
-            body: wanted.then(Spool::default),
-            length: 0,
-            checked: (self.desk.clock.instant, 0),
-        };
-        let too_much = unfinished
-            .decoder
-            .announces_more_than(self.body_limit(wanted));
-        if too_much && wanted {
+        let decoder = BodyDecoder::new(request.meaning.framing);
+        let config = self.desk.server.config();
+        if wanted && decoder.announces_more_than(config.max_body) {
             return Err(Some(self.refuse(RequestError::BodyTooLarge, head)));
-        } else if too_much {
-            return Err(self.respond(request, head, Spool::default(), true));
+        } else if !wanted && decoder.announces_more_than(config.max_discard) {
+            return Err(self.respond(request, head, Spool::default(), Rest::Unread));
         }
         if self.expects_continue(request) && bytes.is_empty() {
             match self.desk.expect_100(request, self.client) {
@@ -235,20 +240,39 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
                 Some(_) => return Err(Some(Stop::Then(Then::Linger))),
             }
         }
-        Ok(Box::new(unfinished))
-    }
-
-    fn body_limit(&self, wanted: bool) -> u64 {
-        let config = self.desk.server.config();
-        if wanted {
-            config.max_body
-        } else {
-            config.max_discard
+        if !wanted {
+            return Err(self.answer_at_once(request, head, decoder, bytes));
         }
+        Ok(Box::new(UnfinishedRequest {
+            head: head.to_vec(),
+            decoder,
+            body: Spool::default(),
+            length: 0,
+            checked: (self.desk.clock.instant, 0),
+        }))
     }
 
-    /// Takes what has come of a body, for the handler or for nobody, so that the next request stays in step; then answers
-    /// the request.
+    /// Answers a request whose body no handler wants, without waiting for the body. Of a body that is here already, the
+    /// framing is checked first.
+    fn answer_at_once(
+        &mut self,
+        request: &Request<'_>,
+        head: &[u8],
+        decoder: BodyDecoder,
+        bytes: &mut &[u8],
+    ) -> Option<Stop> {
+        let config = self.desk.server.config();
+        let mut unwanted = Lingering::boxed(self.desk.clock.instant, config, Some(decoder));
+        let rest = match unwanted.discard(bytes, config) {
+            Discarded::All => Rest::Nothing,
+            Discarded::Some => Rest::Unwanted(unwanted),
+            Discarded::TooMuch => Rest::Unread,
+            Discarded::Malformed(error) => return Some(self.refuse(error, head)),
+        };
+        self.respond(request, head, Spool::default(), rest)
+    }
+
+    /// Takes what has come of a body for the handler; when all of it has, answers the request.
     pub(crate) fn take_body(
         &mut self,
         mut request: Box<UnfinishedRequest>,
@@ -260,19 +284,18 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             length,
             ..
         } = request.as_mut();
-        let limit = self.body_limit(body.is_some());
+        let limit = self.desk.server.config().max_body;
         let mut stored = Ok(());
         let decoded = decoder.decode(bytes, |content| {
             *length += content.len() as u64;
-            if let Some(spool) = body.as_mut().filter(|_| *length <= limit && stored.is_ok()) {
-                stored = spool.push(content);
+            if *length <= limit && stored.is_ok() {
+                stored = body.push(content);
             }
         });
-        let too_much = *length > limit;
         // In the order in which they came about: what stands behind it may be yet to come.
         let refusal = match (stored, decoded) {
             (Err(_), _) => Some(RequestError::Storage),
-            _ if too_much => body.is_some().then_some(RequestError::BodyTooLarge),
+            _ if *length > limit => Some(RequestError::BodyTooLarge),
             (_, Err(error)) => Some(error),
             (_, Ok(false)) => return Some(Stop::Then(Then::ReadBody(request))),
             _ => None,
@@ -280,13 +303,12 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         if let Some(error) = refusal {
             return Some(self.refuse(error, &request.head));
         }
-        let UnfinishedRequest { head, body, .. } = *request;
-        let mut body = body.unwrap_or_default();
+        let UnfinishedRequest { head, mut body, .. } = *request;
         if body.rewind().is_err() {
             return Some(self.refuse(RequestError::Storage, &head));
         }
         self.with_request(&head, |turn, request| {
-            turn.respond(request, &head, body, too_much)
+            turn.respond(request, &head, body, Rest::Nothing)
         })
     }
 
@@ -296,6 +318,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             promise,
             head,
             mut body,
+            rest,
             answer,
         } = promised;
         let close = promise.close;
@@ -304,20 +327,21 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             let answered =
                 turn.desk
                     .fulfil(request, &mut body, turn.client, close, answer.flatten());
-            turn.follow(answered, request, &head, body, close)
+            turn.follow(answered, request, &head, body, rest)
         })
     }
 
-    /// Has the handler answer; `close` where the rest of the request is not going to be read.
+    /// Has the handler answer, with `rest` of the request still to come.
     fn respond(
         &mut self,
         request: &Request<'_>,
         head: &[u8],
         mut body: Spool,
-        close: bool,
+        rest: Rest,
     ) -> Option<Stop> {
+        let close = matches!(rest, Rest::Unread);
         let answered = self.desk.answer(request, &mut body, self.client, close);
-        self.follow(answered, request, head, body, close)
+        self.follow(answered, request, head, body, rest)
     }
 
     /// What follows from an answer; called by two, of which one is seldom.
@@ -328,12 +352,16 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         request: &Request<'_>,
         head: &[u8],
         body: Spool,
-        close: bool,
+        rest: Rest,
     ) -> Option<Stop> {
+        let has_rest = !matches!(rest, Rest::Nothing);
         match answered {
-            Answered::KeepAlive => (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send),
+            Answered::KeepAlive => match rest {
+                Rest::Unwanted(body) => Some(Stop::Then(Then::Discard(body))),
+                _ => (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send),
+            },
             Answered::Close
-                if request.meaning.keep_alive || close || self.readable != Readable::No =>
+                if request.meaning.keep_alive || has_rest || self.readable != Readable::No =>
             {
                 Some(Stop::Then(Then::Linger))
             }
@@ -343,6 +371,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
                 promise,
                 head: head.to_vec(),
                 body,
+                rest,
                 answer: None,
             })))),
         }

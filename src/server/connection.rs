@@ -1,4 +1,5 @@
-//! The state machine of one connection; every transition is in this file (RFC 9112 §9).
+//! The state machine of one connection (RFC 9112 §9). Every transition is in this file, or in [`lingering`] where what comes
+//! is discarded.
 //!
 //! Invariant: a call to [`Connection::advance`] ends only by *wait* (the kernel said WouldBlock), *yield* (its share of this
 //! turn is spent) or *close*. The data of a state lives in its variant, so leaving the state is the reset.
@@ -9,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
-use super::state::{Awaiting, Lingering, Outcome, State, Step, Unparsed, Unsent};
+use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::head::HeadSearch;
@@ -18,8 +19,11 @@ use crate::wire::buffer::Sent;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
+pub(crate) mod lingering;
 mod promised;
 mod status;
+
+use lingering::Lingering;
 
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
@@ -212,7 +216,7 @@ impl<T: Transport> Connection<T> {
                 }
                 State::ReadingBody(request) => self.reading_body(request, scratch, turn)?,
                 State::WritingHeaders(unsent) | State::Streaming(unsent) => {
-                    self.sending(unsent, turn)?
+                    self.sending(unsent, scratch, turn)?
                 }
                 State::Awaiting(awaiting) => self.awaiting(awaiting, turn)?,
                 State::Lingering(lingering) => self.lingering(lingering, scratch, turn)?,
@@ -347,6 +351,7 @@ impl<T: Transport> Connection<T> {
     fn sending<H: BaseHttpRequestHandler>(
         &mut self,
         mut unsent: Box<Unsent>,
+        scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
         let outgoing = &mut unsent.outgoing;
@@ -365,8 +370,12 @@ impl<T: Transport> Connection<T> {
                 .follow(unsent.then, &unsent.unparsed, turn.desk)
                 .map(|()| Step::Next),
             sent => {
+                let step = match sent {
+                    Sent::Wait => self.discard_meanwhile(&mut unsent, scratch, turn)?,
+                    sent => sent.into(),
+                };
                 self.state = State::unsent(unsent);
-                Ok(sent.into())
+                Ok(step)
             }
         }
     }
@@ -378,6 +387,10 @@ impl<T: Transport> Connection<T> {
             Then::Parse if unparsed.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
             Then::ReadBody(request) => State::ReadingBody(request),
+            Then::Discard(mut unwanted) => {
+                unwanted.restart(desk.clock.instant, desk.server.config());
+                State::Lingering(unwanted)
+            }
             Then::Await(promised) => {
                 promised
                     .promise
@@ -389,7 +402,8 @@ impl<T: Transport> Connection<T> {
             Then::Close => State::Closed,
             Then::Linger => {
                 self.transport.shutdown()?;
-                State::Lingering(Lingering::boxed(desk.clock.instant, desk.server.config()))
+                let config = desk.server.config();
+                State::Lingering(Lingering::boxed(desk.clock.instant, config, None))
             }
             Then::Reset => {
                 self.transport.reset()?;
@@ -411,35 +425,6 @@ impl<T: Transport> Connection<T> {
         let Awaiting { promised, unparsed } = *awaiting;
         let stop = turn.fulfil(promised);
         self.serve(&unparsed, HeadSearch::default(), stop, turn)
-    }
-
-    /// Discards what still comes, until the peer closes too or has had its time: a close before that could reset the connection
-    /// and take the reply from the peer's hands.
-    fn lingering<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut lingering: Box<Lingering>,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        let now = turn.desk.clock.instant;
-        if now >= lingering.deadline {
-            return Ok(Step::Close);
-        } else if turn.share.bytes == 0 {
-            self.state = State::Lingering(lingering);
-            return Ok(Step::Yield);
-        }
-        let Some(bytes) = self.read(scratch, turn)? else {
-            self.state = State::Lingering(lingering);
-            return Ok(Step::Wait);
-        };
-        if bytes.is_empty() {
-            return Ok(Step::Close);
-        }
-        turn.progress = lingering.may_be_renewed(now, turn.desk.server.config());
-        turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
-        lingering.discarded += bytes.len() as u64;
-        self.state = State::Lingering(lingering);
-        Ok(Step::Next)
     }
 }
 

@@ -2,11 +2,10 @@
 //!
 //! Invariant: what a state needs lives in its variant and nowhere else, boxed, so that an idle connection costs its slot.
 
-use std::time::Instant;
-
 use super::answering::{PromisedReply, Then, UnfinishedRequest};
+use super::connection::lingering::Lingering;
 use super::outgoing::Outgoing;
-use super::timers::{FOR_EVER, is_progress};
+use super::timers::is_progress;
 use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
 use crate::wire::buffer::Sent;
@@ -29,7 +28,8 @@ pub(crate) enum State {
     Streaming(Box<Unsent>),
     /// The handler has promised a reply; another thread will give it.
     Awaiting(Box<Awaiting>),
-    /// Our side is shut; what still comes is discarded until the peer has seen the reply (RFC 9112 §9.6).
+    /// The reply has left; what still comes is discarded: the rest of a body that no handler wants, until the next request
+    /// begins, or, with our side shut, everything until the peer has seen the reply (RFC 9112 §9.6).
     Lingering(Box<Lingering>),
     #[default]
     Closed,
@@ -71,27 +71,6 @@ impl Unsent {
 pub(crate) struct Awaiting {
     pub(crate) promised: PromisedReply,
     pub(crate) unparsed: Vec<u8>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Lingering {
-    /// When it ends, however much still comes.
-    pub(crate) deadline: Instant,
-    pub(crate) discarded: u64,
-}
-
-impl Lingering {
-    pub(crate) fn boxed(now: Instant, config: &ServerConfig) -> Box<Self> {
-        Box::new(Self {
-            deadline: now + config.linger_time.min(FOR_EVER),
-            discarded: 0,
-        })
-    }
-
-    /// Whether a `linger_timeout` that begins now ends before the deadline.
-    pub(crate) fn may_be_renewed(&self, now: Instant, config: &ServerConfig) -> bool {
-        self.deadline.saturating_duration_since(now) >= config.linger_timeout
-    }
 }
 
 impl State {

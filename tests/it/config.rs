@@ -123,9 +123,9 @@ fn a_client_has_only_so_many_connections_and_gets_them_back() {
 }
 
 #[test]
-fn a_body_that_stops_is_not_waited_for() {
+fn an_unwanted_body_that_stops_ends_the_connection() {
     let config = ServerConfig {
-        body_timeout: SHORT,
+        linger_time: Duration::MAX,
         ..defaults()
     };
     let server = Library::start(&Site::new(), config);
@@ -133,8 +133,32 @@ fn a_body_that_stops_is_not_waited_for() {
     client
         .send(request("POST", "/", &["Content-Length: 5"]))
         .send("hell");
-    assert_eq!(client.read_reply().status(), 408);
-    client.assert_closed();
+    assert_eq!(client.read_reply().status(), 405);
+    assert_eq!(client.count_to_end(), 0);
+}
+
+#[test]
+fn an_unwanted_body_that_trickles_ends_the_connection() {
+    let config = ServerConfig {
+        linger_timeout: Duration::MAX,
+        ..defaults()
+    };
+    let server = Library::start(&Site::new(), config);
+    for (framing, piece) in [
+        ("Content-Length: 1000000", "x"),
+        ("Transfer-Encoding: chunked", "1\r\nx\r\n"),
+    ] {
+        let mut client = server.connect();
+        let mut trickle = client.stream().try_clone().unwrap();
+        client.send(request("POST", "/", &[framing]));
+        assert_eq!(client.read_reply().status(), 405);
+        thread::spawn(move || {
+            while trickle.write_all(piece.as_bytes()).is_ok() {
+                thread::sleep(SHORT / 10);
+            }
+        });
+        assert_eq!(client.count_to_end(), 0);
+    }
 }
 
 /// A connection that was refused, and the part of it that can still send.

@@ -24,3 +24,4 @@ mod regression;
 mod running;
 mod server;
 mod streams;
+mod unwanted;

@@ -1,6 +1,6 @@
-//! Request bodies that no handler wants: discarded, so that the next request stays in step.
+//! Request bodies: how fast they must come, where they end, and what is said before they come.
 
-use super::handler::{get, reply, small, statuses};
+use super::handler::{get, small, statuses};
 use super::script::Stage;
 use crate::config::{ProtocolVersion, ServerConfig};
 
@@ -8,18 +8,6 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 fn post(fields: &str, body: &str) -> Vec<u8> {
     format!("POST /small HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}").into_bytes()
-}
-
-fn max_discard(max_discard: u64) -> ServerConfig {
-    ServerConfig {
-        max_discard,
-        ..ServerConfig::default()
-    }
-}
-
-fn last_reply() -> Vec<u8> {
-    let fields = "X: y\r\nContent-Length: 6\r\nConnection: close\r\n";
-    reply("200 OK", fields, b"hello\n")
 }
 
 /// 1 KiB a second is progress, less is none, and what came before earns nothing.
@@ -95,7 +83,7 @@ fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
             let (front, rest) = request.split_at(split);
             let mut stage = Stage::new();
             assert_eq!(statuses(&stage.answer(&[front, rest])), [400], "{body:?}");
-            assert_eq!(stage.state(), "Lingering");
+            assert_eq!(stage.state(), "Lingering(None)");
         }
     }
 }
@@ -176,38 +164,4 @@ fn a_peer_of_http_1_0_gets_no_100_continue() {
     let request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(stage.answer(&[request]), b"");
     assert_eq!(stage.state(), "ReadingBody");
-}
-
-#[test]
-fn an_announced_body_beyond_the_limit_is_answered_at_once_for_the_last_time() {
-    let mut stage = Stage::with_config(max_discard(10));
-    let fields = "Expect: 100-continue\r\nContent-Length: 11\r\n";
-    assert_eq!(stage.answer(&[&post(fields, "")]), last_reply());
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
-    assert_eq!(stage.answer(&[b"12345678901", &get("/small")]), b"");
-}
-
-#[test]
-fn a_chunked_body_beyond_the_limit_is_answered_when_it_gets_there() {
-    let mut stage = Stage::with_config(max_discard(10));
-    let request = post("Transfer-Encoding: chunked\r\n", "a\r\n1234567890\r\n");
-    assert_eq!(stage.answer(&[&request]), b"");
-    assert_eq!(stage.answer(&[b"1\r\n1"]), last_reply());
-    assert_eq!(stage.state(), "Lingering");
-}
-
-#[test]
-fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
-    let bodies = [
-        post("Content-Length: 10\r\n", "1234567890"),
-        post(
-            "Transfer-Encoding: chunked\r\n",
-            "a\r\n1234567890\r\n0\r\n\r\n",
-        ),
-    ];
-    for request in bodies {
-        let mut stage = Stage::with_config(max_discard(10));
-        assert_eq!(stage.answer(&[&request.repeat(3)]), small().repeat(3));
-        assert!(stage.connection.is_idle());
-    }
 }

@@ -35,7 +35,10 @@ fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
     let mut stage = Stage::new();
     stage.scratch = vec![0; closing().len()];
     stage.receive(closing());
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(
+        (stage.state(), stage.script().shutdowns),
+        ("Lingering(None)", 1)
+    );
 }
 
 #[test]
@@ -44,7 +47,10 @@ fn a_close_of_our_own_lingers() {
     stage.receive([get("/last"), get("/small")].concat());
     let fields = "X: y\r\nContent-Length: 5\r\nConnection: close\r\n";
     assert_eq!(stage.output(), reply("200 OK", fields, b"last\n"));
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(
+        (stage.state(), stage.script().shutdowns),
+        ("Lingering(None)", 1)
+    );
     assert_eq!(stage.answer(&[&get("/small")]), b"");
 }
 
@@ -73,7 +79,7 @@ fn a_server_of_http_1_0_answers_one_request_a_connection() {
     let output = String::from_utf8(stage.output()).unwrap();
     assert!(output.starts_with("HTTP/1.0 200 OK\r\n") && output.ends_with("close\r\n\r\nhello\n"));
     assert_eq!(output.matches("HTTP/1").count(), 1);
-    assert_eq!(stage.state(), "Lingering");
+    assert_eq!(stage.state(), "Lingering(None)");
 }
 
 #[test]
@@ -106,9 +112,12 @@ fn a_refusal_is_the_last_reply_and_is_lingered_for() {
         assert_eq!(statuses(output.as_bytes()), [200, status], "{request:?}");
         assert_eq!(output.matches("Connection: close\r\n").count(), 1);
         assert_eq!(stage.script().writes, [false]);
-        assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+        assert_eq!(
+            (stage.state(), stage.script().shutdowns),
+            ("Lingering(None)", 1)
+        );
         stage.answer(&[&get("/small"), b"whatever"]);
-        assert_eq!(stage.state(), "Lingering");
+        assert_eq!(stage.state(), "Lingering(None)");
         assert_eq!(stage.receive_last(b"x", Event::Eof), Outcome::Close);
         assert_eq!(stage.output(), b"");
     }
@@ -333,7 +342,10 @@ fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
     let output = String::from_utf8(stage.output()).unwrap();
     assert_eq!(statuses(output.as_bytes()), [408]);
     assert!(output.contains("Connection: close\r\n"));
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(
+        (stage.state(), stage.script().shutdowns),
+        ("Lingering(None)", 1)
+    );
     assert!(stage.logged()[1].starts_with("\"GET /small HT\" 408 "));
     assert_eq!(stage.expire(), Outcome::Close);
 }
@@ -344,7 +356,10 @@ fn a_body_that_does_not_end_in_time_is_answered_with_408() {
     stage.receive(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
     stage.expire();
     assert_eq!(statuses(&stage.output()), [408]);
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(
+        (stage.state(), stage.script().shutdowns),
+        ("Lingering(None)", 1)
+    );
     assert!(stage.logged()[0].starts_with("\"POST /x HTTP/1.1\" 408 "));
 }
 
@@ -358,7 +373,7 @@ fn a_408_that_the_socket_does_not_take_waits_for_room() {
     stage.play();
     assert_eq!(
         (stage.state(), statuses(&stage.output())),
-        ("Lingering", vec![408])
+        ("Lingering(None)", vec![408])
     );
 }
 
@@ -409,6 +424,9 @@ fn while_the_server_drains_every_reply_is_the_last() {
             1,
             "{path}"
         );
-        assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+        assert_eq!(
+            (stage.state(), stage.script().shutdowns),
+            ("Lingering(None)", 1)
+        );
     }
 }

@@ -42,13 +42,13 @@ impl BaseHttpRequestHandler for Handler {
         "test".to_owned()
     }
 
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
+    fn reads_body(&self, _command: &str, path: &str) -> bool {
+        !path.starts_with("/unwanted")
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let status = match exchange.path() {
-            "/file" => return self.copy(exchange, FILE_SIZE),
+            "/file" | "/unwanted-file" => return self.copy(exchange, FILE_SIZE),
             "/medium" => return self.copy(exchange, MEDIUM_SIZE),
             "/inline" => return self.copy(exchange, INLINE_SIZE),
             "/none" => HttpStatus::NO_CONTENT,

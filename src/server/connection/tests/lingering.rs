@@ -22,7 +22,7 @@ fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
         stage.desk.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![0; 1 << 20]);
         assert_eq!(outcome, Outcome::Wait { progress }, "after {seconds} s");
-        assert_eq!(stage.state(), "Lingering");
+        assert_eq!(stage.state(), "Lingering(None)");
     }
     let reads = stage.script().reads;
     stage.desk.clock.instant = began + Duration::from_secs(30);
@@ -48,7 +48,7 @@ fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
     stage.receive(b"\x16");
     stage.desk.clock.instant += Duration::from_secs(365 * 24 * 3600);
     stage.receive(vec![0; 1 << 20]);
-    assert_eq!(stage.state(), "Lingering");
+    assert_eq!(stage.state(), "Lingering(None)");
     assert_eq!(stage.receive_last(b"x", Event::Eof), Outcome::Close);
 }
 
@@ -64,7 +64,7 @@ fn what_is_read_while_lingering_is_a_part_of_the_turn() {
     assert_eq!(stage.receive(vec![0; 300_000]), Outcome::Yield);
     assert_eq!(
         (stage.state(), stage.script().reads),
-        ("Lingering", reads + 2)
+        ("Lingering(None)", reads + 2)
     );
     assert_eq!(stage.connection.left(), 2 * 65536);
     assert_eq!(stage.advance(Readable::No), Outcome::Yield);

@@ -30,3 +30,5 @@ mod script;
 mod splits;
 #[cfg(test)]
 mod states;
+#[cfg(test)]
+mod unwanted;

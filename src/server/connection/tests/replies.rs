@@ -127,5 +127,5 @@ fn a_source_for_http_1_0_ends_with_the_connection() {
         stage.output(),
         reply("200 OK", "X: y\r\nConnection: close\r\n", &body)
     );
-    assert_eq!(stage.state(), "Lingering");
+    assert_eq!(stage.state(), "Lingering(None)");
 }

@@ -293,7 +293,8 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             State::WritingHeaders(_) => "WritingHeaders",
             State::Streaming(_) => "Streaming",
             State::Awaiting(_) => "Awaiting",
-            State::Lingering(_) => "Lingering",
+            State::Lingering(ref lingering) if lingering.is_in_body() => "Lingering(Some)",
+            State::Lingering(_) => "Lingering(None)",
             State::Closed => "Closed",
         }
     }

@@ -174,7 +174,10 @@ fn a_body_streams_once_the_head_has_left() {
 fn a_refused_peer_is_lingered_for_and_then_closed() {
     let mut stage = Stage::new();
     assert_eq!(stage.receive(b"NO\r\n\r\n"), MOVED);
-    assert_eq!((stage.state(), stage.script().shutdowns), ("Lingering", 1));
+    assert_eq!(
+        (stage.state(), stage.script().shutdowns),
+        ("Lingering(None)", 1)
+    );
     assert_eq!(stage.connection.awaits(), Some(Timeout::Linger));
     assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
     assert!(stage.state() == "Closed");

@@ -1,0 +1,172 @@
+//! Bodies that no handler wants: answered before they come, in every way in which a reply can be given.
+
+use std::io;
+use std::thread;
+use std::time::Duration;
+
+use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, Source};
+
+use crate::child::Child;
+use crate::client::get;
+use crate::handlers::send_text;
+use crate::running::{Running, config};
+
+/// Wants no body, and answers each request in the way that its path names.
+struct Answers;
+
+impl BaseHttpRequestHandler for Answers {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        false
+    }
+
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match exchange.path() {
+            "/deferred" => {
+                let deferred = exchange.defer();
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_millis(50));
+                    deferred.answer(|exchange| send_text(exchange, "deferred"));
+                });
+                Ok(())
+            }
+            "/stream" => {
+                exchange.send_response(HttpStatus::OK);
+                exchange.end_headers();
+                exchange.stream(Box::new(Pieces(3)));
+                Ok(())
+            }
+            "/large" => send_text(exchange, &"large".repeat(4 << 20)),
+            "/fails" => Err(io::Error::other("expected in this test")),
+            path => send_text(exchange, path),
+        }
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.do_get(exchange)
+    }
+
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.do_get(exchange)
+    }
+
+    fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {}
+}
+
+struct Pieces(usize);
+
+impl Source for Pieces {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        let Some(left) = self.0.checked_sub(1) else {
+            return Ok(Fill::Done);
+        };
+        self.0 = left;
+        out.extend_from_slice(b"piece");
+        Ok(Fill::More)
+    }
+}
+
+/// The head of a request, its whole body, and how much of the body comes with the head.
+fn requests(method: &str, path: &str) -> Vec<(String, String, usize)> {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: test\r\n");
+    let length = format!("{head}Content-Length: 10\r\n\r\n");
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n");
+    let chunks = "4\r\nbody\r\n6;x=y\r\nbodies\r\n0\r\nA: b\r\n\r\n";
+    vec![
+        (length.clone(), "0123456789".to_owned(), 0),
+        (length, "0123456789".to_owned(), 9),
+        (chunked.clone(), chunks.to_owned(), 0),
+        (chunked, chunks.to_owned(), 11),
+    ]
+}
+
+#[test]
+fn every_reply_comes_before_the_body_and_the_next_request_is_in_step() {
+    let server = Running::new(|| Answers);
+    for (path, body) in [
+        ("/", "/"),
+        ("/deferred", "deferred"),
+        ("/stream", "piecepiecepiece"),
+    ] {
+        let mut client = server.client();
+        for (head, whole, begun) in requests("POST", path) {
+            let (front, rest) = whole.split_at(begun);
+            client.send(head + front);
+            assert_eq!(client.reply().text(), body, "{path}");
+            client.send(rest.to_owned() + &get("/next"));
+            assert_eq!(client.reply().text(), "/next");
+        }
+    }
+    let mut client = server.client();
+    let (head, body, _) = requests("POST", "/fails").remove(0);
+    assert_eq!(client.send(head).reply().status, 500);
+    client.send(body + &get("/next"));
+    assert_eq!(client.reply().text(), "/next");
+}
+
+#[test]
+fn a_reply_to_head_comes_before_the_body() {
+    let server = Running::new(|| Answers);
+    let mut client = server.client();
+    let (head, body, _) = requests("HEAD", "/").remove(0);
+    client.send(head);
+    assert!(client.read_until("\r\n\r\n").starts_with("HTTP/1.1 200 OK"));
+    client.send(body + &get("/next"));
+    assert_eq!(client.reply().text(), "/next");
+}
+
+#[test]
+fn requests_before_and_behind_an_unwanted_body_are_answered_in_order() {
+    let server = Running::new(|| Answers);
+    for (head, body, begun) in requests("POST", "/post") {
+        let mut client = server.client();
+        client.send(get("/before") + &head + &body[..begun]);
+        assert_eq!(client.reply().text(), "/before");
+        assert_eq!(client.reply().text(), "/post");
+        client.send(body[begun..].to_owned() + &get("/behind") + &head);
+        assert_eq!(client.reply().text(), "/behind");
+        assert_eq!(client.reply().text(), "/post");
+    }
+}
+
+/// It sends all of a megabyte before it reads anything of 20 MiB.
+#[test]
+fn a_client_that_sends_everything_before_it_reads_gets_the_whole_reply() {
+    let server = Running::new(|| Answers);
+    let mut client = server.client();
+    let body = "b".repeat(1 << 20);
+    client.send(format!(
+        "POST /large HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    ));
+    client.send(body + &get("/next"));
+    assert_eq!(client.reply().body.len(), 5 * (4 << 20));
+    assert_eq!(client.reply().text(), "/next");
+}
+
+#[test]
+fn a_server_that_ends_waits_for_no_unwanted_body_beyond_its_time() {
+    let server = Running::with(config(), || Answers);
+    let mut client = server.client();
+    let (head, _, _) = requests("POST", "/").remove(0);
+    assert_eq!(client.send(head).reply().text(), "/");
+    server.handle.shutdown();
+    server.join();
+}
+
+#[test]
+fn the_examples_store_no_body_that_they_do_not_read() {
+    for example in ["hello", "counter", "events", "offload", "threads"] {
+        let server = Child::example(example, &[]);
+        let mut client = server.client();
+        client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        let reply = client.reply();
+        assert_eq!(reply.status, 501, "{example}");
+        let rest = server.descriptors();
+        for _ in 0..12 {
+            client.send(format!("{:x}\r\n{}\r\n", 65536, "x".repeat(65536)));
+        }
+        assert!(server.descriptors() <= rest, "{example}");
+        client.send(b"0\r\n\r\nPUT / HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(client.reply().status, 501, "{example}");
+    }
+}
