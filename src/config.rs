@@ -26,6 +26,14 @@ pub struct ServerConfig {
     /// Bytes of a request body that are read and discarded where the handler does not want it, so that the next request on the
     /// connection stays in step. The reply is sent at once in any case; beyond these bytes the connection closes after it.
     pub max_discard: u64,
+    /// Bytes of memory that request bodies may take at a time, all together, while they arrive or a handler keeps them; each
+    /// takes at most 64 KiB and then goes to a file. Beyond that 503. N loops have an N-th each.
+    pub max_spooled_memory: u64,
+    /// Bytes of temporary files that request bodies may take at a time, all together. Beyond that 503. N loops have an N-th each.
+    pub max_spooled_bytes: u64,
+    /// Request bodies that may be in temporary files at a time, each of them a descriptor. Beyond that 503. N loops have an
+    /// N-th each.
+    pub max_spooled_files: u64,
     /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
     pub head_timeout: Duration,
     /// Time after which a request body must have made progress, and again after each such time:
@@ -92,6 +100,9 @@ impl Default for ServerConfig {
             max_head: 32 * 1024,
             max_body: 1024 * 1024 * 1024,
             max_discard: 1024 * 1024,
+            max_spooled_memory: 16 * 1024 * 1024,
+            max_spooled_bytes: 4 * 1024 * 1024 * 1024,
+            max_spooled_files: 64,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             min_body_rate: 1024,

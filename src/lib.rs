@@ -177,7 +177,7 @@ pub use files::SimpleHttpRequestHandler;
 pub use handler::BaseHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
-pub use handler::exchange::{Exchange, RequestBody};
+pub use handler::exchange::Exchange;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
 pub use http::headers::Headers;
@@ -187,6 +187,7 @@ pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};
 pub use wire::source::{Fill, Source};
+pub use wire::spool::RequestBody;
 
 /// What must hold for any bytes: for `fuzz/` alone, and no part of a build without it.
 #[cfg(any(test, fuzzing))]

@@ -28,7 +28,7 @@ use crate::http::status::HttpStatus;
 use crate::http::token::{is_field_value, is_token};
 use crate::wire::body::Part;
 use crate::wire::source::Source;
-use crate::wire::spool::Spool;
+use crate::wire::spool::RequestBody;
 use crate::wire::stretch::SharedFile;
 
 /// One request and its response.
@@ -39,7 +39,7 @@ use crate::wire::stretch::SharedFile;
 #[derive(Debug)]
 pub struct Exchange<'a> {
     request: &'a Request<'a>,
-    body: &'a mut Spool,
+    body: &'a mut RequestBody,
     scene: Scene<'a>,
     close: bool,
     reply: Reply<'a>,
@@ -71,7 +71,7 @@ pub(crate) enum Ending {
 impl<'a> Exchange<'a> {
     pub(crate) fn new(
         request: &'a Request<'a>,
-        body: &'a mut Spool,
+        body: &'a mut RequestBody,
         scene: Scene<'a>,
         reply: Reply<'a>,
     ) -> Self {
@@ -204,7 +204,7 @@ impl<'a> Exchange<'a> {
     /// Takes the request body out of the exchange: to read it while the reply is written, or in another thread beside a
     /// [promised](Self::defer) reply.
     pub fn take_body(&mut self) -> RequestBody {
-        RequestBody(std::mem::take(self.body))
+        std::mem::take(self.body)
     }
 
     /// Returns the number of bytes of the request body.
@@ -377,16 +377,6 @@ impl<'a> Exchange<'a> {
         let Scene { server, clock, .. } = self.scene;
         self.reply
             .finish(self.request, server, clock, close || self.close)
-    }
-}
-
-/// A whole request body, in memory or in a temporary file without a name.
-#[derive(Debug)]
-pub struct RequestBody(Spool);
-
-impl io::Read for RequestBody {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer)
     }
 }
 

@@ -38,6 +38,8 @@ pub(crate) enum RequestError {
     ChunkedBody,
     BodyTooLarge,
     Storage,
+    /// There is no room for the body now: it may come again later.
+    TooManyBodies,
     Timeout,
 }
 
@@ -52,6 +54,7 @@ impl RequestError {
             Self::Timeout => HttpStatus::REQUEST_TIMEOUT,
             Self::BodyTooLarge => HttpStatus::CONTENT_TOO_LARGE,
             Self::Storage => HttpStatus::INSUFFICIENT_STORAGE,
+            Self::TooManyBodies => HttpStatus::SERVICE_UNAVAILABLE,
             _ => HttpStatus::BAD_REQUEST,
         }
     }
@@ -75,6 +78,7 @@ impl RequestError {
             Self::ChunkedBody => "Bad chunked body",
             Self::BodyTooLarge => "Request body too large",
             Self::Storage => "No room for the request body",
+            Self::TooManyBodies => "Too many request bodies at a time",
             Self::Timeout => "Request timed out",
         }
     }

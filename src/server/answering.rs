@@ -19,7 +19,7 @@ use crate::http::head::HeadSearch;
 use crate::http::request::{Request, RequestError};
 use crate::http::storage::Storage;
 use crate::wire::share::Share;
-use crate::wire::spool::Spool;
+use crate::wire::spool::{RequestBody, Spool};
 use crate::wire::transport::Transport;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
@@ -155,7 +155,7 @@ impl UnfinishedRequest {
 pub(crate) struct PromisedReply {
     pub(crate) promise: Promise,
     head: Vec<u8>,
-    body: Spool,
+    body: RequestBody,
     rest: Rest,
     /// What the promise came to; `Some(None)` where it was dropped.
     pub(crate) answer: Option<Option<Answer>>,
@@ -204,7 +204,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let head = head.get(span.start..).unwrap_or_default();
         *bytes = rest;
         if request.meaning.framing == Framing::Length(0) {
-            Begun::Answered(self.respond(request, head, Spool::default(), Rest::Nothing))
+            Begun::Answered(self.respond(request, head, RequestBody::default(), Rest::Nothing))
         } else {
             self.begin_body(request, head, bytes)
                 .map_or_else(Begun::Answered, Begun::Body)
@@ -231,7 +231,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         if wanted && decoder.announces_more_than(config.max_body) {
             return Err(Some(self.refuse(RequestError::BodyTooLarge, head)));
         } else if !wanted && decoder.announces_more_than(config.max_discard) {
-            return Err(self.respond(request, head, Spool::default(), Rest::Unread));
+            return Err(self.respond(request, head, RequestBody::default(), Rest::Unread));
         }
         if self.expects_continue(request) && bytes.is_empty() {
             match self.desk.expect_100(request, self.client) {
@@ -246,7 +246,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         Ok(Box::new(UnfinishedRequest {
             head: head.to_vec(),
             decoder,
-            body: Spool::default(),
+            body: Spool::new(&self.desk.spools),
             length: 0,
             checked: (self.desk.clock.instant, 0),
         }))
@@ -269,7 +269,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             Discarded::TooMuch => Rest::Unread,
             Discarded::Malformed(error) => return Some(self.refuse(error, head)),
         };
-        self.respond(request, head, Spool::default(), rest)
+        self.respond(request, head, RequestBody::default(), rest)
     }
 
     /// Takes what has come of a body for the handler; when all of it has, answers the request.
@@ -294,7 +294,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         });
         // In the order in which they came about: what stands behind it may be yet to come.
         let refusal = match (stored, decoded) {
-            (Err(_), _) => Some(RequestError::Storage),
+            (Err(error), _) => Some(error),
             _ if *length > limit => Some(RequestError::BodyTooLarge),
             (_, Err(error)) => Some(error),
             (_, Ok(false)) => return Some(Stop::Then(Then::ReadBody(request))),
@@ -303,13 +303,13 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         if let Some(error) = refusal {
             return Some(self.refuse(error, &request.head));
         }
-        let UnfinishedRequest { head, mut body, .. } = *request;
-        if body.rewind().is_err() {
-            return Some(self.refuse(RequestError::Storage, &head));
+        let UnfinishedRequest { head, body, .. } = *request;
+        match body.finish() {
+            Err(error) => Some(self.refuse(error, &head)),
+            Ok(body) => self.with_request(&head, |turn, request| {
+                turn.respond(request, &head, body, Rest::Nothing)
+            }),
         }
-        self.with_request(&head, |turn, request| {
-            turn.respond(request, &head, body, Rest::Nothing)
-        })
     }
 
     /// Makes the reply that was promised, now that it is known.
@@ -336,7 +336,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         &mut self,
         request: &Request<'_>,
         head: &[u8],
-        mut body: Spool,
+        mut body: RequestBody,
         rest: Rest,
     ) -> Option<Stop> {
         let close = matches!(rest, Rest::Unread);
@@ -351,7 +351,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         answered: Answered,
         request: &Request<'_>,
         head: &[u8],
-        body: Spool,
+        body: RequestBody,
         rest: Rest,
     ) -> Option<Stop> {
         let has_rest = !matches!(rest, Rest::Nothing);

@@ -21,7 +21,10 @@ use crate::handler::server_info::ServerInfo;
 use crate::http::request::{Request, RequestError};
 use crate::http::status::HttpStatus;
 use crate::http::storage::Storage;
-use crate::wire::spool::Spool;
+use crate::wire::spool::{RequestBody, SpoolLimits};
+
+/// Seconds after which a request that had no room may come again.
+const RETRY_AFTER: &str = "5";
 
 #[derive(Debug)]
 pub(crate) struct Desk<H> {
@@ -33,6 +36,8 @@ pub(crate) struct Desk<H> {
     pub(crate) mailbox: Arc<Mailbox>,
     /// What was understood of the last head; away while a request borrows from it.
     pub(crate) storage: Option<Box<Storage>>,
+    /// What bodies of requests may still take.
+    pub(crate) spools: Arc<SpoolLimits>,
     written: Vec<u8>,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
@@ -65,6 +70,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             handler,
             clock: Clock::new(),
             log,
+            spools: SpoolLimits::new(server.config(), 1),
             server,
             outgoing: Outgoing::default(),
             mailbox,
@@ -78,7 +84,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     pub(crate) fn answer(
         &mut self,
         request: &Request<'_>,
-        body: &mut Spool,
+        body: &mut RequestBody,
         client: Client,
         close: bool,
     ) -> Answered {
@@ -89,7 +95,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     pub(crate) fn fulfil(
         &mut self,
         request: &Request<'_>,
-        body: &mut Spool,
+        body: &mut RequestBody,
         client: Client,
         close: bool,
         answer: Option<Answer>,
@@ -105,7 +111,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         let start = self.outgoing.buffer.bytes.len();
         let concluded = self.with_exchange(
             request,
-            &mut Spool::default(),
+            &mut RequestBody::default(),
             client,
             |handler, exchange| {
                 let decided =
@@ -134,9 +140,13 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
 
     /// Answers a request that the handler failed on before it was asked for a reply: a 500, the last reply.
     pub(crate) fn fail(&mut self, request: &Request<'_>, client: Client, failure: &'static str) {
-        self.reply(request, &mut Spool::default(), client, true, |_, _| {
-            Err(io::Error::other(failure))
-        });
+        self.reply(
+            request,
+            &mut RequestBody::default(),
+            client,
+            true,
+            |_, _| Err(io::Error::other(failure)),
+        );
     }
 
     /// Answers what cannot be understood as a request, for the last time on this connection.
@@ -144,11 +154,14 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         let request = Request::refused(head);
         self.reply(
             &request,
-            &mut Spool::default(),
+            &mut RequestBody::default(),
             client,
             true,
             |_, exchange| {
                 exchange.send_error(error.status(), Some(error.message()), None);
+                if error.status() == HttpStatus::SERVICE_UNAVAILABLE {
+                    exchange.send_header("Retry-After", RETRY_AFTER);
+                }
                 Ok(())
             },
         );
@@ -158,7 +171,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     fn reply(
         &mut self,
         request: &Request<'_>,
-        body: &mut Spool,
+        body: &mut RequestBody,
         client: Client,
         close: bool,
         respond: impl FnOnce(&mut H, &mut Exchange<'_>) -> io::Result<()>,
@@ -182,7 +195,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     fn with_exchange<R>(
         &mut self,
         request: &Request<'_>,
-        body: &mut Spool,
+        body: &mut RequestBody,
         client: Client,
         run: impl FnOnce(&mut H, &mut Exchange<'_>) -> R,
     ) -> R {

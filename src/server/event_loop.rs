@@ -26,6 +26,7 @@ use super::signals::ShutdownSignals;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
+use crate::wire::spool::SpoolLimits;
 
 mod accept;
 mod group;
@@ -94,10 +95,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Makes the loop that is number `index` of the server behind `handle`.
     pub(crate) fn new(
         endpoint: Endpoint,
-        desk: Desk<H>,
+        mut desk: Desk<H>,
         handle: ServerHandle,
         index: usize,
     ) -> Self {
+        desk.spools = SpoolLimits::new(desk.server.config(), handle.loops());
         Self {
             poll: endpoint.poll,
             events: Events::with_capacity(EVENTS),

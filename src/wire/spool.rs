@@ -1,14 +1,86 @@
 //! A request body on its way to a handler: in memory while it is small, else in a temporary file without a name.
 //!
-//! Invariant: it holds at most [`IN_MEMORY`] bytes of memory, whatever its length, and leaves nothing behind.
+//! Invariant: it holds at most [`IN_MEMORY`] bytes of memory, whatever its length, and leaves nothing behind. All bodies of a
+//! loop together stay within their [`SpoolLimits`].
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::config::ServerConfig;
+use crate::http::request::RequestError;
 
 /// Bodies up to this many bytes stay in memory.
 const IN_MEMORY: usize = 64 * 1024;
 
-#[derive(Debug, Default)]
+/// What all bodies of a loop share.
+#[derive(Clone, Copy, Debug)]
+enum Resource {
+    Memory,
+    Disk,
+    Files,
+}
+
+const RESOURCES: [Resource; 3] = [Resource::Memory, Resource::Disk, Resource::Files];
+
+/// What the bodies of a loop may still take. A handler may give a body to another thread, so these are atomic.
+#[derive(Debug)]
+pub(crate) struct SpoolLimits {
+    left: [AtomicU64; RESOURCES.len()],
+}
+
+impl SpoolLimits {
+    /// Those of one of `loops` loops, each of which has its share.
+    pub(crate) fn new(config: &ServerConfig, loops: usize) -> Arc<Self> {
+        let left = RESOURCES.map(|resource| {
+            let all = match resource {
+                Resource::Memory => config.max_spooled_memory,
+                Resource::Disk => config.max_spooled_bytes,
+                Resource::Files => config.max_spooled_files,
+            };
+            AtomicU64::new(all.div_ceil(loops.max(1) as u64))
+        });
+        Arc::new(Self { left })
+    }
+}
+
+/// What one body has taken, given back when it is dropped.
+#[derive(Debug)]
+struct Taken {
+    limits: Arc<SpoolLimits>,
+    amounts: [u64; RESOURCES.len()],
+}
+
+impl Taken {
+    fn take(&mut self, resource: Resource, amount: usize) -> Result<(), RequestError> {
+        let amount = amount as u64;
+        let left = &self.limits.left[resource as usize];
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+            left.checked_sub(amount)
+        })
+        .map_err(|_| RequestError::TooManyBodies)?;
+        self.amounts[resource as usize] += amount;
+        Ok(())
+    }
+
+    fn give_back(&mut self, resource: Resource) {
+        let amount = mem::take(&mut self.amounts[resource as usize]);
+        self.limits.left[resource as usize].fetch_add(amount, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for resource in RESOURCES {
+            self.give_back(resource);
+        }
+    }
+}
+
+/// A body that is arriving.
+#[derive(Debug)]
 pub(crate) struct Spool {
     /// The body, or what is still to be written of it.
     memory: Vec<u8>,
@@ -17,45 +89,76 @@ pub(crate) struct Spool {
     length: u64,
     /// Bytes of `memory` that have been read.
     read: usize,
+    taken: Taken,
 }
 
 impl Spool {
-    pub(crate) fn length(&self) -> u64 {
-        self.length
+    pub(crate) fn new(limits: &Arc<SpoolLimits>) -> Self {
+        Self {
+            memory: Vec::new(),
+            file: None,
+            length: 0,
+            read: 0,
+            taken: Taken {
+                limits: Arc::clone(limits),
+                amounts: [0; RESOURCES.len()],
+            },
+        }
     }
 
     /// Adds bytes at the end.
     ///
     /// # Errors
-    /// The temporary directory is full, or cannot be written to.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
+    /// All bodies together are too much, or the temporary directory is full or cannot be written to.
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
         self.length += bytes.len() as u64;
         if self.memory.len() + bytes.len() > IN_MEMORY {
             // Whole buffers, so that a body in tiny chunks does not cost a system call for each.
-            let file = match &mut self.file {
-                Some(file) => file,
-                None => self.file.insert(tempfile::tempfile()?),
-            };
-            file.write_all(&self.memory)?;
-            self.memory.clear();
+            self.store_memory()?;
         }
-        match &mut self.file {
-            Some(file) if bytes.len() > IN_MEMORY => file.write_all(bytes),
-            _ => {
-                self.memory.extend_from_slice(bytes);
-                Ok(())
-            }
+        if bytes.len() > IN_MEMORY {
+            return self.store(bytes);
         }
+        self.taken.take(Resource::Memory, bytes.len())?;
+        self.memory.extend_from_slice(bytes);
+        Ok(())
     }
 
-    /// Goes back to the start: from now on it is read.
-    pub(crate) fn rewind(&mut self) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            file.write_all(&self.memory)?;
+    /// Ends the body: from now on it is read.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub(crate) fn finish(mut self) -> Result<RequestBody, RequestError> {
+        if self.file.is_some() {
+            self.store_memory()?;
             self.memory = Vec::new();
-            file.rewind()?;
         }
+        if let Some(file) = &mut self.file {
+            file.rewind().map_err(|_| RequestError::Storage)?;
+        }
+        Ok(RequestBody(Some(Box::new(self))))
+    }
+
+    fn store_memory(&mut self) -> Result<(), RequestError> {
+        let mut memory = mem::take(&mut self.memory);
+        self.store(&memory)?;
+        self.taken.give_back(Resource::Memory);
+        memory.clear();
+        self.memory = memory;
         Ok(())
+    }
+
+    fn store(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
+        self.taken.take(Resource::Disk, bytes.len())?;
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                self.taken.take(Resource::Files, 1)?;
+                let file = tempfile::tempfile().map_err(|_| RequestError::Storage)?;
+                self.file.insert(file)
+            }
+        };
+        file.write_all(bytes).map_err(|_| RequestError::Storage)
     }
 }
 
@@ -74,25 +177,121 @@ impl Read for Spool {
     }
 }
 
+/// A whole request body, in memory or in a temporary file without a name.
+///
+/// As long as it is kept, it counts among the bodies that a server may have at a time: see
+/// [`ServerConfig::max_spooled_bytes`](crate::ServerConfig::max_spooled_bytes).
+#[derive(Debug, Default)]
+pub struct RequestBody(Option<Box<Spool>>);
+
+impl RequestBody {
+    pub(crate) fn length(&self) -> u64 {
+        self.0.as_ref().map_or(0, |spool| spool.length)
+    }
+}
+
+impl Read for RequestBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.as_mut().map_or(Ok(0), |spool| spool.read(buffer))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn limits(memory: u64, disk: u64, files: u64) -> Arc<SpoolLimits> {
+        let config = ServerConfig {
+            max_spooled_memory: memory,
+            max_spooled_bytes: disk,
+            max_spooled_files: files,
+            ..ServerConfig::default()
+        };
+        SpoolLimits::new(&config, 1)
+    }
+
+    fn left(limits: &SpoolLimits) -> [u64; 3] {
+        RESOURCES.map(|resource| limits.left[resource as usize].load(Ordering::Relaxed))
+    }
+
     #[test]
     fn what_goes_in_comes_out_from_memory_and_from_a_file() {
+        let limits = limits(1 << 20, 1 << 20, 5);
+        let before = left(&limits);
         for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, 5 * IN_MEMORY] {
-            let body: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
-            let mut spool = Spool::default();
-            for piece in body.chunks(10_000) {
-                spool.push(piece).unwrap();
+            for piece in [10_000, 100_000] {
+                let body: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
+                let mut spool = Spool::new(&limits);
+                for piece in body.chunks(piece) {
+                    spool.push(piece).unwrap();
+                }
+                let mut body_read = spool.finish().unwrap();
+                let spool = body_read.0.as_ref().unwrap();
+                assert_eq!(spool.file.is_some(), length > IN_MEMORY);
+                assert!(spool.memory.len() <= IN_MEMORY);
+                let is_stored = usize::from(length > IN_MEMORY);
+                let taken = [length * (1 - is_stored), length * is_stored, is_stored];
+                let expected: Vec<_> = before
+                    .iter()
+                    .zip(taken)
+                    .map(|(all, taken)| all - taken as u64)
+                    .collect();
+                assert_eq!(left(&limits).to_vec(), expected, "{length}");
+                assert_eq!(body_read.length(), length as u64);
+                let mut read = Vec::new();
+                body_read.read_to_end(&mut read).unwrap();
+                assert_eq!(read, body);
+                drop(body_read);
+                assert_eq!(left(&limits), before);
             }
-            spool.rewind().unwrap();
-            let mut read = Vec::new();
-            spool.read_to_end(&mut read).unwrap();
-            assert_eq!(read, body);
-            assert_eq!(spool.length(), length as u64);
-            assert_eq!(spool.file.is_some(), length > IN_MEMORY);
-            assert!(spool.memory.len() <= IN_MEMORY);
         }
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_refused_and_what_was_taken_is_given_back() {
+        let kib = 1024;
+        for (memory, disk, files, pieces, fits) in [
+            (100, 1000, 1, &[100, 1][..], 1),
+            (
+                1000 * kib,
+                99 * kib,
+                1,
+                &[60 * 1024, 40 * 1024, 60 * 1024],
+                2,
+            ),
+            (1000 * kib, 100 * kib, 1, &[100 * 1024, 1], 2),
+            (1000 * kib, 100 * kib, 1, &[101 * 1024], 0),
+            (1000 * kib, 1000 * kib, 0, &[60 * 1024, 60 * 1024], 1),
+        ] {
+            let limits = limits(memory, disk, files);
+            let before = left(&limits);
+            let mut spool = Spool::new(&limits);
+            for (number, piece) in pieces.iter().enumerate() {
+                let pushed = spool.push(&vec![b'x'; *piece]);
+                let expected = if number < fits {
+                    Ok(())
+                } else {
+                    Err(RequestError::TooManyBodies)
+                };
+                assert_eq!(pushed, expected, "{pieces:?}: {number}");
+            }
+            drop(spool);
+            assert_eq!(left(&limits), before);
+        }
+    }
+
+    #[test]
+    fn loops_have_equal_shares() {
+        let limits = SpoolLimits::new(&ServerConfig::default(), 4);
+        let config = ServerConfig::default();
+        assert_eq!(
+            left(&limits),
+            [
+                config.max_spooled_memory,
+                config.max_spooled_bytes,
+                config.max_spooled_files
+            ]
+            .map(|all| all / 4)
+        );
     }
 }

@@ -486,3 +486,84 @@ fn a_body_may_go_to_the_thread_that_answers() {
     let reply = Reply::all(&server.respond(&post("/", "quiet")), &["POST"]).pop();
     assert_eq!(reply.unwrap().text(), "QUIET");
 }
+
+/// Uploads that have sent so many bytes each and are not complete.
+fn begun(server: &Running, count: usize, length: usize) -> Vec<crate::client::Client> {
+    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10000000\r\n\r\n";
+    (0..count)
+        .map(|_| {
+            let mut client = server.client();
+            client.send([head.as_bytes(), &pattern(length)].concat());
+            client
+        })
+        .collect()
+}
+
+#[test]
+fn bodies_that_arrive_have_limits_in_common_and_what_goes_makes_room() {
+    let limits: [(ServerConfig, usize, usize); 3] = [
+        (
+            ServerConfig {
+                max_spooled_memory: 100_000,
+                ..config()
+            },
+            2,
+            50_000,
+        ),
+        (
+            ServerConfig {
+                max_spooled_bytes: 1_000_000,
+                ..config()
+            },
+            1,
+            900_000,
+        ),
+        (
+            ServerConfig {
+                max_spooled_files: 3,
+                ..config()
+            },
+            3,
+            100_000,
+        ),
+    ];
+    for (config, count, length) in limits {
+        let server = Running::with(config, || answering(echo));
+        let held = begun(&server, count, length);
+        let body = pattern(length);
+        let ask = || server.client().send(post("/", &body)).reply();
+        // When all that was sent before is there.
+        eventually(|| ask().status == 503);
+        let reply = ask();
+        assert!(reply.closes());
+        assert!(reply.field("retry-after").is_some());
+        drop(held);
+        eventually(|| ask().status == 200);
+    }
+}
+
+#[test]
+fn a_body_that_a_handler_keeps_counts_until_it_is_dropped() {
+    let config = ServerConfig {
+        max_spooled_memory: 10,
+        ..config()
+    };
+    let mut kept = Vec::new();
+    let mut server = MemoryServer::with_config(
+        answering(|exchange: &mut Exchange<'_>| {
+            let body = exchange.take_body();
+            match exchange.path() {
+                "/keep" => kept.push(body),
+                _ => kept.clear(),
+            }
+            send_text(exchange, "")
+        }),
+        config,
+    );
+    let mut status = |request: Vec<u8>| Reply::all(&server.respond(&request), &["POST"])[0].status;
+    assert_eq!(status(post("/keep", "12345678")), 200);
+    assert_eq!(status(post("/keep", "12345678")), 503);
+    assert_eq!(status(post("/keep", "12")), 200);
+    assert_eq!(status(post("/drop", "")), 200);
+    assert_eq!(status(post("/keep", "12345678")), 200);
+}
