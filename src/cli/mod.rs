@@ -35,6 +35,7 @@ Usage: httpoll [OPTIONS] [PORT]
   -p, --protocol VERSION      HTTP/1.1 or HTTP/1.0 (HTTP/1.1)
   -n, --loops N               loops to spread the load on; 0: one per processor (1)
   -H, --header 'NAME: VALUE'  add a field to every reply; may be repeated
+      --max-per-ip N          connections of one client at a time (any number)
       --content-type TYPE     for suffixes nobody knows (application/octet-stream)
       --no-listing            answer 403 instead of listing a directory
       --follow-symlinks       also those that lead out of the directory
@@ -133,6 +134,7 @@ impl Options {
                 .iter()
                 .map(|text| header(text))
                 .collect::<Result<_, _>>()?,
+            max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
             report: typed.report,
             defer_accept: true,
             ..defaults
@@ -284,6 +286,13 @@ fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
     }
 }
 
+fn max_per_ip(text: &str) -> Result<usize, Failure> {
+    match text.parse() {
+        Ok(most @ 1..) => Ok(most),
+        _ => Err(wanted("--max-per-ip", "a number from 1 on", text)),
+    }
+}
+
 fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
     match text {
         "HTTP/1.0" => Ok(ProtocolVersion::Http10),
@@ -390,7 +399,7 @@ mod tests {
 
     #[test]
     fn bad_usage_names_the_option_and_what_it_wanted() {
-        let table: [(&[&str], &str); 12] = [
+        let table: [(&[&str], &str); 15] = [
             (&["x"], "PORT wants a number"),
             (&["65536"], "PORT wants a number"),
             (&["1", "2"], "unexpected argument '2'"),
@@ -398,6 +407,9 @@ mod tests {
             (&["-d"], "--directory wants a value"),
             (&["-p", "HTTP/2"], "--protocol wants HTTP/1.1 or HTTP/1.0"),
             (&["-n", "-1"], "--loops wants a number"),
+            (&["--max-per-ip", "0"], "--max-per-ip wants a number"),
+            (&["--max-per-ip", "many"], "--max-per-ip wants a number"),
+            (&["--max-per-ip"], "--max-per-ip wants a value"),
             (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
             (
                 &["-H", "Content-Length: 5"],
@@ -414,6 +426,14 @@ mod tests {
             let failure = options(arguments).unwrap_err();
             assert!(failure.contains(message), "{arguments:?}: {failure}");
         }
+    }
+
+    #[test]
+    fn connections_of_one_client_are_limited_where_a_number_is_given() {
+        let most = |arguments| options(arguments).unwrap().config.max_connections_per_ip;
+        assert_eq!(most(&[]), None);
+        assert_eq!(most(&["--max-per-ip", "8"]), Some(8));
+        assert_eq!(most(&["--max-per-ip=1", "--max-per-ip=2"]), Some(2));
     }
 
     #[test]

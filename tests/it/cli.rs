@@ -30,6 +30,7 @@ fn help_names_every_option() {
             "-d, --directory",
             "-p, --protocol",
             "-n, --loops",
+            "--max-per-ip",
             "-H, --header",
             "--content-type",
             "--no-listing",
@@ -301,6 +302,28 @@ fn no_loops_means_one_per_processor() {
     let processors = std::thread::available_parallelism().unwrap().get();
     assert_eq!(listening(server.port()), processors);
     assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
+fn connections_of_one_client_are_limited_by_flag_and_by_file() {
+    let site = Site::new();
+    site.file("two.conf", "max-per-ip 2\n");
+    let file = site.root().join("two.conf");
+    for options in [
+        &["--max-per-ip", "2"][..],
+        &["--config", file.to_str().unwrap()],
+    ] {
+        let server = Server::with(&site, options);
+        let mut staying = [server.connect(), server.connect()];
+        for client in &mut staying {
+            assert_eq!(client.get("/hello.txt").status(), 200);
+        }
+        // What is refused may be reset before its request is written.
+        assert_eq!(server.connect().send("GET").count_to_end(), 0);
+        for client in &mut staying {
+            client.assert_open();
+        }
+    }
 }
 
 #[test]
