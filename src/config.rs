@@ -57,7 +57,9 @@ pub struct ServerConfig {
     /// Time that replies in flight have to finish after a shutdown was asked for.
     pub drain_timeout: Duration,
     /// Connections that may be open at a time; `None` is what the limit on descriptors allows, with a reserve for files. At
-    /// the limit the connection that has been idle for longest makes room; where none is, the queue waits.
+    /// the limit one makes room, for others wait: the one that has been idle for longest; where none is, that with half a head for
+    /// longest; then one whose body no handler wants, one whose body trickles, and one whose reply its client does not read.
+    /// Where there is none of these, the queue waits.
     pub max_connections: Option<usize>,
     /// Connections that one client may have open at a time, an IPv4 address or a /64 of IPv6; what comes beyond is closed
     /// without a word. `None` is any number: behind one address there may be a whole company. N loops have an N-th each.

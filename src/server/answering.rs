@@ -4,7 +4,7 @@
 //! Invariant: nothing here writes to the socket; what must happen next is said by a [`Stop`].
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::lingering::{Discarded, Lingering};
 use super::desk::{Answered, Client, Desk};
@@ -24,6 +24,8 @@ use crate::wire::transport::Transport;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
+/// Time in which a client that means to send a body has begun.
+const AT_ONCE: Duration = Duration::from_millis(250);
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One turn of a connection: what it may use, and what is left of its share.
@@ -136,7 +138,17 @@ pub(crate) struct UnfinishedRequest {
     checked: (Instant, u64),
 }
 
+/// Bytes of a request body in a second that are more than a trickle.
+const TRICKLE: u64 = 16 * 1024;
+
 impl UnfinishedRequest {
+    /// Whether so little has come lately that another connection may have its place.
+    pub(crate) fn trickles(&self, now: Instant) -> bool {
+        let (then, had) = self.checked;
+        let elapsed = now.saturating_duration_since(then);
+        elapsed >= AT_ONCE && !is_progress(self.length - had, TRICKLE, elapsed)
+    }
+
     /// Whether as much has come as must, since this was last asked.
     pub(crate) fn keeps_pace(&mut self, now: Instant, config: &ServerConfig) -> bool {
         let (then, had) = self.checked;
@@ -262,7 +274,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         bytes: &mut &[u8],
     ) -> Option<Stop> {
         let config = self.desk.server.config();
-        let mut unwanted = Lingering::boxed(self.desk.clock.instant, config, Some(decoder));
+        let mut unwanted = Lingering::boxed(self.desk.clock.instant, Some(decoder));
         let rest = match unwanted.discard(bytes, config) {
             Discarded::All => Rest::Nothing,
             Discarded::Some => Rest::Unwanted(unwanted),

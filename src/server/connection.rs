@@ -135,8 +135,7 @@ impl<T: Transport> Connection<T> {
             if self.is_delivered(desk) {
                 return Outcome::Wait { progress: true };
             }
-            // A mere close would leave the unsent bytes, megabytes of them, to the kernel for minutes.
-            let _ = self.transport.reset();
+            self.discard_unsent();
         }
         if let State::ReadingBody(request) = &mut self.state
             && request.keeps_pace(desk.clock.instant, desk.server.config())
@@ -155,6 +154,13 @@ impl<T: Transport> Connection<T> {
         desk.refuse(RequestError::Timeout, &head, self.client);
         self.suspend(Then::Linger, &[], desk);
         self.advance(Readable::No, share, scratch, desk)
+    }
+
+    /// Has the close that follows throw away what the kernel holds of a reply. A mere close would leave it megabytes for minutes.
+    pub(crate) fn discard_unsent(&mut self) {
+        if self.awaits() == Some(Timeout::Send) {
+            let _ = self.transport.reset();
+        }
     }
 
     /// Whether the peer reads what the kernel has for it. A stream that never ends is not waited for when the server ends.
@@ -388,7 +394,7 @@ impl<T: Transport> Connection<T> {
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
             Then::ReadBody(request) => State::ReadingBody(request),
             Then::Discard(mut unwanted) => {
-                unwanted.restart(desk.clock.instant, desk.server.config());
+                unwanted.restart(desk.clock.instant);
                 State::Lingering(unwanted)
             }
             Then::Await(promised) => {
@@ -402,8 +408,7 @@ impl<T: Transport> Connection<T> {
             Then::Close => State::Closed,
             Then::Linger => {
                 self.transport.shutdown()?;
-                let config = desk.server.config();
-                State::Lingering(Lingering::boxed(desk.clock.instant, config, None))
+                State::Lingering(Lingering::boxed(desk.clock.instant, None))
             }
             Then::Reset => {
                 self.transport.reset()?;

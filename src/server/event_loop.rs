@@ -30,6 +30,7 @@ use crate::wire::spool::SpoolLimits;
 
 mod accept;
 mod group;
+mod room;
 mod serving;
 
 use group::Group;
@@ -64,6 +65,8 @@ pub(crate) struct EventLoop<H> {
     /// Requests that one connection may have answered in one go.
     turn_requests: usize,
     closed: Vec<usize>,
+    /// The turn in which no connection could make room.
+    no_room: Option<Instant>,
     /// Whether the last poll gave as many events as it can: more may wait.
     has_more_events: bool,
     scratch: Box<[u8]>,
@@ -116,6 +119,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             budget: Budget::new(desk.server.config(), 0),
             turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
+            no_room: None,
             has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
             group: Group::default(),

@@ -141,12 +141,25 @@ impl Timers {
         }
     }
 
-    /// The key that has waited longest for `kind`, if it has for `least`.
-    pub(crate) fn oldest(&self, kind: Timeout, least: Duration, now: Instant) -> Option<usize> {
-        let list = &self.lists[kind as usize];
-        let deadline = self.nodes.get(list.first as usize)?.deadline?;
-        let left = deadline.saturating_duration_since(now);
-        (left + least.min(list.timeout) <= list.timeout).then_some(list.first as usize)
+    /// The keys that are waited for by `kind`, the one first whose deadline is.
+    pub(crate) fn in_order(&self, kind: Timeout) -> impl Iterator<Item = usize> {
+        let armed = |key: u32| self.nodes.get(key as usize).map(|_| key as usize);
+        let first = armed(self.lists[kind as usize].first);
+        std::iter::successors(first, move |key| {
+            self.nodes.get(*key).and_then(|node| armed(node.next))
+        })
+    }
+
+    /// For how long `key` has been waited for, since its deadline was set.
+    pub(crate) fn waited(&self, key: usize, now: Instant) -> Duration {
+        let armed = self
+            .nodes
+            .get(key)
+            .and_then(|node| Some((node.deadline?, node.kind)));
+        armed.map_or(Duration::ZERO, |(deadline, kind)| {
+            let left = deadline.saturating_duration_since(now);
+            self.lists[kind as usize].timeout.saturating_sub(left)
+        })
     }
 
     /// The deadline that comes first.
@@ -208,10 +221,12 @@ mod tests {
             timers.arm(key, Timeout::KeepAlive, now);
         }
         timers.arm(0, Timeout::KeepAlive, now + seconds(5));
-        let oldest = |kind, at| timers.oldest(kind, seconds(5), now + seconds(at));
-        assert_eq!(oldest(Timeout::KeepAlive, 4), None);
-        assert_eq!(oldest(Timeout::KeepAlive, 5), Some(1));
-        assert_eq!(oldest(Timeout::Send, 5), None);
+        let in_order = |kind| timers.in_order(kind).collect::<Vec<_>>();
+        assert_eq!(in_order(Timeout::KeepAlive), [1, 2, 3, 0]);
+        assert_eq!(in_order(Timeout::Send), []);
+        let waited = |key| timers.waited(key, now + seconds(7));
+        assert_eq!((waited(1), waited(0)), (seconds(7), seconds(2)));
+        assert_eq!(waited(99), seconds(0));
         timers.arm(2, Timeout::Head, now + seconds(59));
         timers.disarm(3);
         timers.disarm(7);
@@ -233,9 +248,6 @@ mod tests {
         let (mut timers, now) = (Timers::new(&config), Instant::now());
         timers.arm(0, Timeout::KeepAlive, now);
         assert!(timers.next_deadline() > now.checked_add(FOR_EVER / 2));
-        assert_eq!(
-            timers.oldest(Timeout::KeepAlive, seconds(1), now + seconds(2)),
-            Some(0)
-        );
+        assert_eq!(timers.waited(0, now + seconds(2)), seconds(2));
     }
 }

@@ -16,6 +16,7 @@ mod examples;
 mod failing_loops;
 mod fairness;
 mod framing;
+mod full_house;
 mod handlers;
 mod kept_pages;
 mod memory_server;

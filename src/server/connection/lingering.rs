@@ -4,7 +4,7 @@
 //! Invariant: it ends `linger_time` after the reply has left, and `linger_timeout` after the last byte.
 
 use std::io;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Connection, State, Step};
 use crate::config::ServerConfig;
@@ -14,13 +14,11 @@ use crate::http::head::HeadSearch;
 use crate::http::request::RequestError;
 use crate::server::answering::{Then, Turn};
 use crate::server::state::Unsent;
-use crate::server::timers::FOR_EVER;
 use crate::wire::transport::Transport;
 
 #[derive(Debug)]
 pub(crate) struct Lingering {
-    /// When it ends, however much still comes.
-    deadline: Instant,
+    began: Instant,
     /// The body behind which the next request begins; `None` where our side is shut.
     body: Option<BodyDecoder>,
     pub(crate) discarded: u64,
@@ -39,21 +37,21 @@ pub(crate) enum Discarded {
 }
 
 impl Lingering {
-    pub(crate) fn boxed(
-        now: Instant,
-        config: &ServerConfig,
-        body: Option<BodyDecoder>,
-    ) -> Box<Self> {
+    pub(crate) fn boxed(now: Instant, body: Option<BodyDecoder>) -> Box<Self> {
         Box::new(Self {
-            deadline: now + config.linger_time.min(FOR_EVER),
+            began: now,
             body,
             discarded: 0,
         })
     }
 
     /// The reply has left: its time begins.
-    pub(crate) fn restart(&mut self, now: Instant, config: &ServerConfig) {
-        self.deadline = now + config.linger_time.min(FOR_EVER);
+    pub(crate) fn restart(&mut self, now: Instant) {
+        self.began = now;
+    }
+
+    pub(crate) fn lasted(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.began)
     }
 
     /// Takes off the front of `bytes` what is to be discarded.
@@ -80,7 +78,7 @@ impl Lingering {
 
     /// Whether a `linger_timeout` that begins now ends before the deadline.
     fn may_be_renewed(&self, now: Instant, config: &ServerConfig) -> bool {
-        self.deadline.saturating_duration_since(now) >= config.linger_timeout
+        config.linger_time.saturating_sub(self.lasted(now)) >= config.linger_timeout
     }
 }
 
@@ -94,7 +92,7 @@ impl<T: Transport> Connection<T> {
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
         let now = turn.desk.clock.instant;
-        if now >= lingering.deadline {
+        if lingering.lasted(now) >= turn.desk.server.config().linger_time {
             return Ok(Step::Close);
         } else if turn.share.bytes == 0 {
             self.state = State::Lingering(lingering);

@@ -1,10 +1,18 @@
 //! What the loop may know of a connection without giving it a turn.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use super::Connection;
 use crate::server::state::State;
 use crate::server::timers::Timeout;
+use crate::wire::delivery::Delivery;
+use crate::wire::transport::Transport;
+
+/// What a client has just begun is not taken from it before its next bytes can be here.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+/// A reply of which nothing has left for so long stands still, for the round trip of most connections is shorter.
+const STALLED: Duration = Duration::from_millis(250);
 
 impl<T> Connection<T> {
     pub(crate) fn transport_mut(&mut self) -> &mut T {
@@ -50,6 +58,24 @@ impl<T> Connection<T> {
     /// Whether the connection waits for a promised reply.
     pub(crate) fn is_awaiting(&self) -> bool {
         matches!(self.state, State::Awaiting(_))
+    }
+
+    /// Whether the connection may be closed so that another one has room, after it has `waited` for what it waits for now: nothing
+    /// that it has asked for is on its way to a client that takes it.
+    pub(crate) fn is_dispensable(&self, waited: Duration, now: Instant) -> bool
+    where
+        T: Transport,
+    {
+        match &self.state {
+            State::Reading(_) => waited >= ROUND_TRIP,
+            State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
+            State::ReadingBody(request) => request.trickles(now),
+            State::WritingHeaders(_) | State::Streaming(_) => {
+                let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
+                waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)
+            }
+            State::Parsing(_) | State::Awaiting(_) | State::Closed => false,
+        }
     }
 
     /// Whether the connection is between two requests.

@@ -1,11 +1,9 @@
-//! Taking connections in, up to a limit, and making room at it.
+//! Taking connections in, up to a limit; at it others make [room](super::room).
 //!
-//! Invariant: at the limit the connection that has been idle for longest goes before anybody is turned away, and where none is
-//! idle the kernel's queue holds the rest: accepting never spins and never ends the loop.
+//! Invariant: where no connection can make room, the kernel's queue holds the rest: accepting never spins and never ends the loop.
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
@@ -20,8 +18,6 @@ use crate::server::timers::Timeout;
 
 /// Connections accepted at once, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
-/// Time that nobody has to make room before: a request may be on its way.
-const IDLE: Duration = Duration::from_secs(1);
 /// Connections that are closed and still hold their descriptors until the turn ends, beyond those that are allowed.
 const OVERDRAFT: usize = 8;
 
@@ -48,8 +44,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
         for _ in 0..ACCEPTS {
             let is_full = self.connections.len() - self.closed.len() >= self.max_connections;
-            let idle = if is_full { self.longest_idle() } else { None };
-            if is_full && idle.is_none() {
+            let leaving = if is_full { self.find_room() } else { None };
+            if is_full && leaving.is_none() {
                 return self.pause(index);
             } else if self.connections.len() >= self.max_connections + OVERDRAFT {
                 break;
@@ -65,8 +61,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             };
             let is_deferred = listener.is_deferred;
             let taken = self.take_in(stream, address, is_deferred);
-            if let Some(key) = idle.filter(|_| taken) {
-                self.close(key);
+            if let Some(key) = leaving.filter(|_| taken) {
+                self.evict(key);
             }
         }
         self.set_accepting(index, Accepting::More);
@@ -146,11 +142,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// There are no descriptors: the longest idle connection gives back its own.
+    /// There are no descriptors: a connection gives back its own.
     fn relieve(&mut self, index: usize) {
-        match self.longest_idle() {
+        match self.find_room() {
             Some(key) => {
-                self.close(key);
+                self.evict(key);
                 self.set_accepting(index, Accepting::More);
             }
             None => self.pause(index),
@@ -163,18 +159,6 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             listener.was_paused = true;
             listener.accepting = Accepting::Paused;
         }
-    }
-
-    /// Finds the connection that makes room. Those that have sent a request are answered before.
-    fn longest_idle(&mut self) -> Option<usize> {
-        self.answer_group();
-        let key = self
-            .timers
-            .oldest(Timeout::KeepAlive, IDLE, self.desk.clock.instant)?;
-        self.connections
-            .get(key)
-            .is_some_and(|slot| slot.connection.is_idle())
-            .then_some(key)
     }
 
     fn set_accepting(&mut self, index: usize, accepting: Accepting) {

@@ -1,0 +1,144 @@
+//! A server with as many connections as it may have: which of them make room for another one, and which do not.
+
+use std::io::{self, Write as _};
+use std::thread;
+use std::time::Duration;
+
+use httpoll::{BaseHttpRequestHandler, Deferred, Exchange, HttpStatus, ServerConfig};
+
+use crate::client::{Client, get};
+use crate::handlers::send_text;
+use crate::running::{Running, config, eventually};
+
+/// It reads no bodies but those of PUT.
+#[derive(Default)]
+struct Answers {
+    held: Vec<Deferred>,
+}
+
+impl BaseHttpRequestHandler for Answers {
+    fn reads_body(&self, command: &str, _path: &str) -> bool {
+        command == "PUT"
+    }
+
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match exchange.path() {
+            "/large" => {
+                exchange.send_response(HttpStatus::OK);
+                exchange.end_headers();
+                exchange.wfile().write_all(&vec![b'x'; 32 << 20])
+            }
+            "/held" => {
+                self.held.push(exchange.defer());
+                Ok(())
+            }
+            "/deferred" => {
+                let deferred = exchange.defer();
+                thread::spawn(move || {
+                    thread::sleep(Duration::from_secs(1));
+                    deferred.answer(|exchange| send_text(exchange, "deferred"));
+                });
+                Ok(())
+            }
+            path => send_text(exchange, path),
+        }
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        send_text(exchange, "posted")
+    }
+
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        send_text(exchange, "put")
+    }
+}
+
+const IDLE: &str = "GET /idle HTTP/1.1\r\nHost: test\r\n\r\n";
+const HALF_A_HEAD: &str = "GET /half HTTP/1.1\r\nHost: te";
+const UNWANTED: &str = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n";
+const WANTED: &str = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n";
+const UNREAD: &str = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
+const DEFERRED: &str = "GET /deferred HTTP/1.1\r\nHost: test\r\n\r\n";
+
+fn full(connections: usize) -> Running {
+    let config = ServerConfig {
+        max_connections: Some(connections),
+        linger_timeout: Duration::from_secs(5),
+        ..config()
+    };
+    Running::with(config, Answers::default)
+}
+
+/// Whether the server has closed a connection whose replies have been read, or has reset it.
+fn is_closed(client: &Client) -> bool {
+    client.stream.set_nonblocking(true).unwrap();
+    match client.stream.peek(&mut [0]) {
+        _ if client.stream.take_error().unwrap().is_some() => true,
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
+}
+
+#[test]
+fn each_kind_makes_room_in_its_turn() {
+    let kinds = [UNREAD, WANTED, UNWANTED, HALF_A_HEAD, IDLE];
+    let server = full(kinds.len());
+    let mut clients = kinds.map(|kind| {
+        let mut client = server.client();
+        client.send(kind);
+        if [UNWANTED, IDLE].contains(&kind) {
+            client.reply();
+        }
+        client
+    });
+    let mut newcomers = Vec::new();
+    for leaving in (0..kinds.len()).rev() {
+        // Its reply is promised, so it does not make room itself.
+        let mut newcomer = server.client();
+        newcomer.send(get("/held"));
+        newcomers.push(newcomer);
+        eventually(|| is_closed(&clients[leaving]));
+        for (staying, kind) in clients.iter_mut().zip(kinds).take(leaving) {
+            assert!(!is_closed(staying), "{kind:?} before {:?}", kinds[leaving]);
+        }
+    }
+    assert!(newcomers.iter().all(|newcomer| !is_closed(newcomer)));
+}
+
+#[test]
+fn a_deferred_reply_never_makes_room() {
+    let server = full(2);
+    let mut first = server.client();
+    let mut second = server.client();
+    first.send(DEFERRED);
+    second.send(DEFERRED);
+    let mut waiting = server.client();
+    waiting.send(get("/late"));
+    assert_eq!(first.reply().text(), "deferred");
+    assert_eq!(second.reply().text(), "deferred");
+    assert_eq!(waiting.reply().text(), "/late");
+}
+
+#[test]
+fn every_client_of_a_crowd_is_answered() {
+    let server = full(4);
+    let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(get("/crowd"));
+    }
+    for client in &mut clients {
+        assert_eq!(client.reply().text(), "/crowd");
+    }
+}
+
+#[test]
+fn a_reply_that_is_read_slowly_is_not_broken_off() {
+    let server = full(1);
+    let mut reader = server.client();
+    reader.send(UNREAD);
+    let mut waiting = server.client();
+    waiting.send(get("/late"));
+    let body = reader.reply().body;
+    assert_eq!(body.len(), 32 << 20);
+    assert_eq!(waiting.reply().text(), "/late");
+}
