@@ -162,3 +162,43 @@ fn warn(warning: impl Display) {
         let _ = writeln!(io::stderr(), "httpoll: {warning}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn a_parent_is_readable_unless_that_is_too_much() {
+        let base = env::temp_dir().canonicalize().unwrap();
+        let base = base.join(format!("httpoll-readable-{}", std::process::id()));
+        for directory in ["www/site", "www/release", "www/alone", "home/me"] {
+            fs::create_dir_all(base.join(directory)).unwrap();
+        }
+        for file in ["www/site/a", "www/site/b", "www/alone/a"] {
+            fs::write(base.join(file), "").unwrap();
+        }
+        symlink("release", base.join("www/current")).unwrap();
+        symlink("site/a", base.join("www/link")).unwrap();
+        let mut me = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        me.dir = base.join("home/me");
+        let table: [(&str, &[&str]); 8] = [
+            ("www/site", &["www"]),
+            ("www/current", &["www"]),
+            ("www/site/..", &["www/site/.."]),
+            ("home/me", &["home/me"]),
+            ("home", &["home"]),
+            ("www/alone/a", &["www/alone"]),
+            ("www/site/a", &["www/site/a"]),
+            ("www/link", &["www/site/a", "www/link"]),
+        ];
+        for (path, readable) in table {
+            // Paths compare by their components, so a slash at the end does not matter.
+            let expected: Vec<_> = readable.iter().map(|path| base.join(path)).collect();
+            let found = readable_paths(&base.join(path), Some(&me));
+            assert_eq!(found, expected, "{path}");
+        }
+        fs::remove_dir_all(&base).unwrap();
+    }
+}

@@ -35,6 +35,10 @@ pub(crate) fn serve(name: &str, directory: &Path) {
         "trying, confined to files" => {
             Some(Confinement::new().read_files_below(File::open(directory).unwrap()))
         }
+        "trying, confined to one file" => {
+            let file = File::open(directory.join("file")).unwrap();
+            Some(Confinement::new().read_files_below(file))
+        }
         "trying, only serving" => Some(read_only().only_serving()),
         "trying, only serving and storing" => {
             Some(read_only().write_below(temporary()).only_serving())
@@ -245,6 +249,20 @@ fn where_only_files_are_read_their_names_are_not() {
     assert_eq!(tried(&mut client, "read", &place.at("file")), "done");
     let listed = tried(&mut client, "list", &place.at(""));
     assert_eq!(listed, "PermissionDenied");
+}
+
+#[test]
+fn where_one_file_is_read_those_beside_it_are_not() {
+    let place = Place::new();
+    let Some(child) = confined("trying, confined to one file", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    assert_eq!(tried(&mut client, "read", &place.at("file")), "done");
+    for (what, name) in [("read", "own-true"), ("list", ""), ("append", "file")] {
+        let refused = tried(&mut client, what, &place.at(name));
+        assert_eq!(refused, "PermissionDenied", "{what} {name}");
+    }
 }
 
 #[test]
