@@ -1,6 +1,9 @@
 //! The media type of a file, from the last suffix of its name.
 
 use std::collections::HashMap;
+use std::io;
+
+use crate::http::field::{FieldLines, FieldName, FieldValue};
 
 /// Returns the last suffix of the name at the end of `path`, without its dot; a name that only begins with a dot has none.
 fn suffix(path: &str) -> Option<&str> {
@@ -42,6 +45,22 @@ pub(crate) fn charset(media_type: &str) -> &'static str {
     }
 }
 
+/// Returns the Content-Type of a file with this media type, which the owner of the handler may have chosen.
+///
+/// # Errors
+/// It is empty, or has bytes that HTTP forbids.
+pub(crate) fn content_type(media_type: &str) -> io::Result<FieldLines> {
+    let value = [media_type, charset(media_type)].concat();
+    match FieldValue::new(value.as_bytes()) {
+        Ok(value) if !media_type.trim_ascii().is_empty() => {
+            let mut line = FieldLines::default();
+            line.push(FieldName::CONTENT_TYPE, value);
+            Ok(line)
+        }
+        _ => Err(io::Error::other(format!("no media type: {media_type:?}"))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +89,31 @@ mod tests {
                 expected,
                 "{path}"
             );
+        }
+    }
+
+    #[test]
+    fn a_media_type_has_no_bytes_that_end_its_line() {
+        let line = content_type("text/plain").unwrap();
+        assert_eq!(
+            line.as_bytes(),
+            b"Content-Type: text/plain; charset=utf-8\r\n"
+        );
+        for allowed in ["x", "text/ö", "a/b;\tc=\"d\""] {
+            assert!(content_type(allowed).is_ok(), "{allowed:?}");
+        }
+        for refused in [
+            "",
+            " ",
+            "\t",
+            "a/b\r\nX: y",
+            "a/b\n",
+            "a/b\r",
+            "a/b\0",
+            "a/b\x7f",
+            "\x1b[2J",
+        ] {
+            assert!(content_type(refused).is_err(), "{refused:?}");
         }
     }
 

@@ -9,17 +9,19 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use twox_hash::XxHash3_128;
 
-use super::guess_type::charset;
 use super::identity::Identity;
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
 use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Validators;
 use crate::http::date::imf_fixdate;
+use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::wire::stretch::{SharedFile, read_now};
 
 /// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
 pub(crate) const SMALL: u64 = 64 * 1024;
+
+const BYTES: FieldValue<'static> = FieldValue::constant("bytes");
 
 /// What reading a file has come to.
 pub(crate) enum Content {
@@ -76,8 +78,7 @@ pub(crate) struct Representation {
     /// The reply with the whole file.
     pub(crate) whole: Arc<Prepared>,
     not_modified: OnceLock<Arc<Prepared>>,
-    /// With its charset.
-    pub(crate) media_type: Box<str>,
+    pub(crate) content_type: FieldLines,
     pub(crate) size: u64,
     tag: Option<EntityTag>,
     last_modified: u64,
@@ -92,7 +93,7 @@ impl Representation {
         server: &ServerInfo,
         clock: &Clock,
         identity: &Identity,
-        media_type: &str,
+        content_type: &FieldLines,
         content: &Content,
         shared: &Arc<SharedFile>,
     ) -> Option<Self> {
@@ -108,15 +109,10 @@ impl Representation {
             Content::Cold(size) => (None, *size),
             Content::Unknown => return None,
         };
-        let media_type: Box<str> = [media_type, charset(media_type)].concat().into();
         let last_modified = identity.last_modified().min(clock.unix);
-        let fields = fields(last_modified, tag.as_ref());
-        let fields: [&[u8]; 4] = [
-            &fields,
-            b"Accept-Ranges: bytes\r\nContent-Type: ",
-            media_type.as_bytes(),
-            b"\r\n",
-        ];
+        let mut fields = validator_fields(last_modified, tag.as_ref());
+        fields.push(FieldName::ACCEPT_RANGES, BYTES);
+        fields.append(content_type);
         let (whole, file) = match content {
             Content::InMemory(content) => (Prepared::in_memory(server, &fields, content), None),
             _ => (
@@ -127,7 +123,7 @@ impl Representation {
         Some(Self {
             whole: Arc::new(whole),
             not_modified: OnceLock::new(),
-            media_type,
+            content_type: content_type.clone(),
             size,
             tag,
             last_modified,
@@ -151,10 +147,13 @@ impl Representation {
 
     /// The 304 that says that the client has it.
     pub(crate) fn not_modified(&self, server: &ServerInfo) -> &Arc<Prepared> {
-        self.not_modified.get_or_init(|| {
-            let fields = fields(self.last_modified, self.tag.as_ref());
-            Arc::new(Prepared::not_modified(server, &[&fields]))
-        })
+        self.not_modified
+            .get_or_init(|| Arc::new(Prepared::not_modified(server, &self.validator_fields())))
+    }
+
+    /// What a 200, a 206 and a 304 have alike (RFC 9110 §15.4.5).
+    pub(crate) fn validator_fields(&self) -> FieldLines {
+        validator_fields(self.last_modified, self.tag.as_ref())
     }
 
     /// The content from its first byte on, where it is in memory.
@@ -171,12 +170,15 @@ impl Representation {
     }
 }
 
-/// What a 200, a 206 and a 304 have alike (RFC 9110 §15.4.5).
-fn fields(last_modified: u64, tag: Option<&EntityTag>) -> Vec<u8> {
-    let date = imf_fixdate(last_modified);
-    let mut fields = [b"Last-Modified: ", date.as_slice(), b"\r\n"].concat();
-    if let Some(tag) = tag {
-        fields.extend_from_slice(&[b"ETag: ", tag.as_bytes(), b"\r\n"].concat());
+fn validator_fields(last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
+    let mut fields = FieldLines::default();
+    fields.push(
+        FieldName::LAST_MODIFIED,
+        (&imf_fixdate(last_modified)).into(),
+    );
+    // A tag is hexadecimal digits in quotes.
+    if let Some(Ok(value)) = tag.map(|tag| FieldValue::new(tag.as_bytes())) {
+        fields.push(FieldName::ETAG, value);
     }
     fields
 }

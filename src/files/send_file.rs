@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::representation::Representation;
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::{Condition, Precondition, evaluate_known, if_range_holds};
-use crate::http::date::imf_fixdate;
+use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
@@ -68,7 +68,7 @@ fn send_what_is_asked_for(
         RangeSet::Whole => send_whole(exchange, representation, file),
         RangeSet::Single(range) => {
             begin_partial(exchange, representation);
-            exchange.send_header("Content-Type", representation.media_type.as_bytes());
+            exchange.send_lines(&representation.content_type);
             exchange.send_header("Content-Range", content_range(&range, representation.size));
             exchange.end_headers();
             send_range(exchange, representation, file, range)?;
@@ -101,12 +101,8 @@ fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) ->
 }
 
 fn begin_partial(exchange: &mut Exchange<'_>, representation: &Representation) {
-    let validators = representation.validators();
     exchange.send_response(HttpStatus::PARTIAL_CONTENT);
-    exchange.send_header("Last-Modified", imf_fixdate(validators.last_modified));
-    if !validators.etag.is_empty() {
-        exchange.send_header("ETag", validators.etag);
-    }
+    exchange.send_lines(&representation.validator_fields());
     exchange.send_header("Accept-Ranges", "bytes");
 }
 
@@ -144,27 +140,19 @@ fn send_multipart(
 ) -> io::Result<()> {
     let boundary = RandomState::new().hash_one(representation.validators().etag);
     let boundary = format!("{boundary:016x}");
-    let media_type = &representation.media_type;
     begin_partial(exchange, representation);
     exchange.send_header(
         "Content-Type",
         format!("multipart/byteranges; boundary={boundary}"),
     );
     exchange.end_headers();
-    // The first boundary has a line end before it as well, as with nginx and Apache: zsync skips a line there.
-    let head = |range: &Range<u64>| {
-        let content_range = content_range(range, representation.size);
-        format!(
-            "\r\n--{boundary}\r\nContent-Type: {media_type}\r\nContent-Range: {content_range}\r\n\r\n"
-        )
-        .into_bytes()
-    };
+    let head = |range: &Range<u64>| part_head(&boundary, representation, range);
     let end = format!("\r\n--{boundary}--\r\n").into_bytes();
     match file {
         Some(file) => {
             let mut parts = VecDeque::with_capacity(ranges.len() * 2 + 1);
             for range in ranges {
-                parts.push_back(Part::Text(head(range).into()));
+                parts.push_back(Part::Text(head(range)?.into()));
                 parts.push_back(Part::Range(range.clone().into()));
             }
             parts.push_back(Part::Text(end.into()));
@@ -175,7 +163,7 @@ fn send_multipart(
             let content = representation.content();
             let mut body = exchange.wfile();
             for range in ranges {
-                body.write_all(&head(range))?;
+                body.write_all(&head(range)?)?;
                 body.write_all(cut(content, range))?;
             }
             body.write_all(&end)
@@ -183,10 +171,32 @@ fn send_multipart(
     }
 }
 
+/// Returns what stands before a part. The first boundary has a line end before it as well, as with nginx and Apache: zsync
+/// skips a line there.
+fn part_head(
+    boundary: &str,
+    representation: &Representation,
+    range: &Range<u64>,
+) -> io::Result<Vec<u8>> {
+    let content_range = content_range(range, representation.size);
+    let mut fields = representation.content_type.clone();
+    fields.push(
+        FieldName::CONTENT_RANGE,
+        FieldValue::new(content_range.as_bytes())?,
+    );
+    let boundary = boundary.as_bytes();
+    let pieces: [&[u8]; 5] = [b"\r\n--", boundary, b"\r\n", fields.as_bytes(), b"\r\n"];
+    Ok(pieces.concat())
+}
+
 /// Sends a file of unknown length to where it ends. Nothing identifies its content before it has been read.
-pub(crate) fn send_to_end(exchange: &mut Exchange<'_>, file: Arc<SharedFile>, media_type: &str) {
+pub(crate) fn send_to_end(
+    exchange: &mut Exchange<'_>,
+    file: Arc<SharedFile>,
+    content_type: &FieldLines,
+) {
     exchange.send_response(HttpStatus::OK);
-    exchange.send_header("Content-Type", media_type);
+    exchange.send_lines(content_type);
     exchange.end_headers();
     exchange.stream(Box::new(ToEnd { file, offset: 0 }));
 }

@@ -244,6 +244,7 @@ impl SimpleHttpRequestHandler {
     ) -> io::Result<()> {
         let (clock, server) = (exchange.clock(), exchange.server());
         let config = server.config();
+        let content_type = guess_type::content_type(&self.media_type(path))?;
         server.count_lookup(false);
         let mut cache = self.cache.borrow_mut();
         let size = u64::try_from(stat.st_size).unwrap_or(0);
@@ -264,12 +265,11 @@ impl SimpleHttpRequestHandler {
         let patient = exchange.condition() != Condition::None;
         let size = u64::try_from(stat.st_size).unwrap_or(0);
         let content = Content::read(&shared, size, patient)?;
-        let media_type = self.media_type(path);
         let Some(representation) =
-            Representation::new(server, clock, &identity, &media_type, &content, &shared)
+            Representation::new(server, clock, &identity, &content_type, &content, &shared)
         else {
             drop(cache);
-            send_file::send_to_end(exchange, shared, &media_type);
+            send_file::send_to_end(exchange, shared, &content_type);
             return Ok(());
         };
         let representation = Arc::new(representation);

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::http::date;
+use crate::http::date::{self, ImfFixdate};
 
 /// The present of one turn of the loop.
 #[derive(Clone, Debug)]
@@ -15,7 +15,7 @@ pub(crate) struct Clock {
     /// The same in whole seconds.
     pub(crate) unix: u64,
     /// For `Date` (RFC 9110 §5.6.7).
-    pub(crate) imf_fixdate: [u8; date::IMF_LEN],
+    pub(crate) imf_fixdate: ImfFixdate,
     /// For the access log.
     pub(crate) log_date: [u8; date::LOG_LEN],
 }
@@ -30,7 +30,7 @@ impl Clock {
         let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let unix = since_1970.as_secs();
         let imf_fixdate = date::imf_fixdate(unix);
-        let log_date = date::log_date(&imf_fixdate);
+        let log_date = date::log_date(imf_fixdate.as_bytes());
         Self {
             instant: Instant::now(),
             epoch: Cell::new(next_epoch()),
@@ -63,7 +63,7 @@ impl Clock {
         if self.unix != self.since_1970.as_secs() {
             self.unix = self.since_1970.as_secs();
             self.imf_fixdate = date::imf_fixdate(self.unix);
-            self.log_date = date::log_date(&self.imf_fixdate);
+            self.log_date = date::log_date(self.imf_fixdate.as_bytes());
         }
     }
 }

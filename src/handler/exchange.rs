@@ -22,10 +22,10 @@ use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
 use crate::http::accept;
 use crate::http::conditional::Condition;
+use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
-use crate::http::token::{is_field_value, is_token};
 use crate::wire::body::Part;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
@@ -158,33 +158,43 @@ impl<'a> Exchange<'a> {
     /// Adds a header field to the open head.
     ///
     /// The server's own fields are only a wish: `Connection` with `close` in it closes the connection after the reply, and
-    /// nothing else is made of it; `Content-Length` must be the length of the body. A name that is no token, CR, LF or NUL in
-    /// a value, a field outside of the head, and `Transfer-Encoding` are misuse: 500.
+    /// nothing else is made of it; `Content-Length` must be the length of the body. A name that is no token, a control byte
+    /// other than the tab in a value (CR, LF and NUL among them), a field outside of the head, and `Transfer-Encoding` are
+    /// misuse: 500. Bytes beyond ASCII are sent as they are.
     pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        let value = value.as_ref();
-        if !is_token(name.as_bytes()) || !is_field_value(value) {
-            self.reply
-                .refuse("a header field with bytes that HTTP forbids");
-        } else if !self.reply.is_open() {
+        match (FieldName::new(name), FieldValue::new(value.as_ref())) {
+            (Ok(name), Ok(value)) => self.send_field(name, value),
+            _ => self.reply.refuse(ForbiddenBytes::MESSAGE),
+        }
+    }
+
+    fn send_field(&mut self, field: FieldName<'_>, value: FieldValue<'_>) {
+        let (name, bytes) = (field.as_str(), value.as_bytes());
+        if !self.reply.is_open() {
             // Misuse, and noted.
         } else if name.eq_ignore_ascii_case("content-length") {
-            match parse_digits(value) {
+            match parse_digits(bytes) {
                 Some(length) => self.reply.announce(length),
                 None => self.reply.refuse("a Content-Length that is no number"),
             }
         } else if name.eq_ignore_ascii_case("transfer-encoding") {
             self.reply.refuse("a Transfer-Encoding of its own");
         } else if name.eq_ignore_ascii_case("connection") {
-            self.close |= value
+            self.close |= bytes
                 .split(|byte| *byte == b',')
                 .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"));
         } else {
-            self.reply.field(name, &[value]);
+            self.reply.field(field, value);
         }
     }
 
+    /// Adds fields that were made before, and are none of the server's own.
+    pub(crate) fn send_lines(&mut self, lines: &FieldLines) {
+        self.reply.lines(lines);
+    }
+
     /// Adds these fields when the head ends, but for those that the handler or the configuration has given.
-    pub(crate) fn set_default_fields(&mut self, fields: &'static [(&'static str, &'static str)]) {
+    pub(crate) fn set_default_fields(&mut self, fields: &'static DefaultFields) {
         self.reply.set_defaults(fields);
     }
 
@@ -290,15 +300,13 @@ impl<'a> Exchange<'a> {
             error_page::filled(self.reply.page(), &page.format, status, message, explain);
             return;
         }
-        self.reply.field("Vary", &[b"Accept"]);
+        self.reply.field(FieldName::VARY, page::ACCEPT);
         if self.accepts_html() {
-            self.reply
-                .field("Content-Type", &[b"text/html; charset=utf-8"]);
+            self.reply.field(FieldName::CONTENT_TYPE, page::HTML);
             self.set_default_fields(page::ERROR_FIELDS);
             error_page::html(self.reply.page(), status, message, explain);
         } else {
-            self.reply
-                .field("Content-Type", &[b"text/plain; charset=utf-8"]);
+            self.reply.field(FieldName::CONTENT_TYPE, page::TEXT);
             error_page::text(self.reply.page(), status, message, explain);
         }
     }
@@ -334,7 +342,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the present as an IMF-fixdate (RFC 9110 §5.6.7).
     pub fn date_time_string(&self) -> &'a str {
-        str::from_utf8(&self.scene.clock.imf_fixdate).unwrap_or_default()
+        str::from_utf8(self.scene.clock.imf_fixdate.as_bytes()).unwrap_or_default()
     }
 
     /// Returns the present as the access log writes it.

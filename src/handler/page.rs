@@ -3,6 +3,8 @@
 //! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
 //! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
 
+use crate::http::field::{DefaultFields, FieldName, FieldValue};
+
 /// The style sheet of every page, for light and dark, from a phone to a desk.
 ///
 /// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3).
@@ -68,30 +70,39 @@ macro_rules! policy {
 }
 
 /// Fields of an error page.
-pub(crate) const ERROR_FIELDS: &[(&str, &str)] = &[
+pub(crate) const ERROR_FIELDS: &DefaultFields = &[
     NOSNIFF,
     (
-        "Content-Security-Policy",
-        policy!("IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig="),
+        FieldName::CONTENT_SECURITY_POLICY,
+        FieldValue::constant(policy!("IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=")),
     ),
 ];
 
 /// Fields of the page of a listing.
-pub(crate) const LISTING_FIELDS: &[(&str, &str)] = &[
+pub(crate) const LISTING_FIELDS: &DefaultFields = &[
     NOSNIFF,
     (
-        "Content-Security-Policy",
-        policy!(
+        FieldName::CONTENT_SECURITY_POLICY,
+        FieldValue::constant(policy!(
             "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
             "B8htjGq8qAs1Ui/hsnHvvFab+JPGApFPAxm3r9Jo3xg="
-        ),
+        )),
     ),
 ];
 
 /// Fields of what is written for programs, or for people without a browser.
-pub(crate) const DATA_FIELDS: &[(&str, &str)] = &[NOSNIFF];
+pub(crate) const DATA_FIELDS: &DefaultFields = &[NOSNIFF];
 
-const NOSNIFF: (&str, &str) = ("X-Content-Type-Options", "nosniff");
+const NOSNIFF: (FieldName<'static>, FieldValue<'static>) = (
+    FieldName::X_CONTENT_TYPE_OPTIONS,
+    FieldValue::constant("nosniff"),
+);
+
+/// Media types of pages.
+pub(crate) const HTML: FieldValue<'static> = FieldValue::constant("text/html; charset=utf-8");
+pub(crate) const TEXT: FieldValue<'static> = FieldValue::constant("text/plain; charset=utf-8");
+/// What `Vary` says of a page that is one for some clients and another for others.
+pub(crate) const ACCEPT: FieldValue<'static> = FieldValue::constant("Accept");
 
 /// Writes everything before the content; `put_title` writes markup, and `style` is the page's own beside the common one.
 pub(crate) fn begin(out: &mut Vec<u8>, style: &str, put_title: impl FnOnce(&mut Vec<u8>)) {
@@ -192,7 +203,7 @@ mod tests {
         let hash = |style| format!("'sha256-{}'", base64(&Sha256::digest(style)));
         let both = format!("{} {}", hash(STYLE), hash(LISTING_STYLE));
         for (fields, hashes) in [(ERROR_FIELDS, hash(STYLE)), (LISTING_FIELDS, both)] {
-            let (_, policy) = fields[1];
+            let policy = str::from_utf8(fields[1].1.as_bytes()).unwrap();
             assert!(policy.contains(&format!("style-src {hashes};")), "{hashes}");
         }
     }

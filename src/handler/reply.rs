@@ -1,6 +1,6 @@
 //! One reply while it is being made: head and body in memory, framed by the server when the handler has returned.
 //!
-//! Invariant: `out` holds nothing of this reply but a head that is still open; so any failure before [`Reply::finish`] ends
+//! Invariant: the buffer holds nothing of this reply but a head that is still open; so any failure before [`Reply::finish`] ends
 //! in a clean error reply, and a handler cannot break the framing (RFC 9112 §6).
 
 use std::collections::VecDeque;
@@ -9,12 +9,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::lines::{connection_field, push, write_defaults, write_extra_fields, write_status_line};
+use super::lines::{connection, write_server_and_date};
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
 use crate::http::chunked;
-use crate::http::decimal::push_decimal;
+use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
+use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
@@ -23,6 +24,8 @@ use crate::wire::stretch::{SharedFile, read_exact_now};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
 const INLINE_FILE: usize = 32 * 1024;
+
+const CHUNKED: FieldValue<'static> = FieldValue::constant("chunked");
 
 /// How far the handler came with its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +53,8 @@ enum Content {
 
 #[derive(Debug)]
 pub(crate) struct Reply<'a> {
-    out: &'a mut Vec<u8>,
-    start: usize,
-    /// What is to stream when `out` has left.
+    head: ReplyHead<'a>,
+    /// What is to stream when the head and what stands behind it have left.
     rest: &'a mut Body,
     written: &'a mut Vec<u8>,
     content: Content,
@@ -60,7 +62,7 @@ pub(crate) struct Reply<'a> {
     status: HttpStatus,
     announced: Option<u64>,
     /// Fields that the head gets at its end, unless the handler or the configuration has them.
-    defaults: &'static [(&'static str, &'static str)],
+    defaults: &'static DefaultFields,
     misuse: Option<&'static str>,
 }
 
@@ -78,8 +80,7 @@ impl<'a> Reply<'a> {
     pub(crate) fn new(out: &'a mut Vec<u8>, rest: &'a mut Body, written: &'a mut Vec<u8>) -> Self {
         written.clear();
         Self {
-            start: out.len(),
-            out,
+            head: ReplyHead::new(out),
             rest,
             written,
             content: Content::Written,
@@ -93,7 +94,7 @@ impl<'a> Reply<'a> {
 
     /// Forgets everything, so that another reply can take its place.
     pub(crate) fn reset(&mut self) {
-        self.out.truncate(self.start);
+        self.head.reset();
         self.written.clear();
         self.content = Content::Written;
         self.stage = Stage::Start;
@@ -130,20 +131,23 @@ impl<'a> Reply<'a> {
         }
         self.stage = Stage::Fields;
         self.status = status;
-        write_status_line(self.out, server, status);
+        self.head
+            .status_line(server.config().protocol_version, status);
     }
 
-    /// Adds a field as it stands; the caller has checked it.
-    pub(crate) fn field(&mut self, name: &str, value: &[&[u8]]) {
-        if !self.is_open() {
-            return;
+    pub(crate) fn field(&mut self, name: FieldName<'_>, value: FieldValue<'_>) {
+        if self.is_open() {
+            self.head.field(name, value);
         }
-        self.put(&[name.as_bytes(), b": "]);
-        self.put(value);
-        self.put(&[b"\r\n"]);
     }
 
-    pub(crate) fn set_defaults(&mut self, fields: &'static [(&'static str, &'static str)]) {
+    pub(crate) fn lines(&mut self, lines: &FieldLines) {
+        if self.is_open() {
+            self.head.lines(lines);
+        }
+    }
+
+    pub(crate) fn set_defaults(&mut self, fields: &'static DefaultFields) {
         self.defaults = fields;
     }
 
@@ -210,13 +214,10 @@ impl<'a> Reply<'a> {
 
     /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
     pub(crate) fn take_page(&mut self, server: &ServerInfo) -> Prepared {
-        self.content_length(self.written.len() as u64);
-        let connection = self.out.len() - self.start;
-        self.common_fields(server);
-        let head = self.out.len() - self.start;
-        let written = self.out.get(self.start..).unwrap_or_default();
-        let bytes = [written, self.written].concat();
-        let prepared = Prepared::written(server, self.status, bytes, connection, head);
+        self.head.content_length(self.written.len() as u64);
+        write_common_fields(&mut self.head, self.defaults, server);
+        let reply = self.head.store(self.written);
+        let prepared = Prepared::stored(server, self.status, reply);
         self.reset();
         prepared
     }
@@ -227,10 +228,6 @@ impl<'a> Reply<'a> {
             Ok(_) => self.refuse("a second body"),
             Err(misuse) => self.refuse(misuse),
         }
-    }
-
-    fn put(&mut self, pieces: &[&[u8]]) {
-        push(self.out, pieces);
     }
 
     /// Frames the reply: `Content-Length` where the length is known, else chunked, else the end of the connection
@@ -257,14 +254,13 @@ impl<'a> Reply<'a> {
             Content::Written => {
                 let length = self.written.len() as u64;
                 self.length_field(length, silent)?;
-                self.end_head(request, server, &mut framed);
-                self.append_written(silent);
+                self.append_written(silent, request, server, &mut framed);
             }
             Content::File { file, range } => {
                 self.length_field(range.end - range.start, silent)?;
-                self.end_head(request, server, &mut framed);
+                let out = end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
-                    *self.rest = self.inline_file(file, range)?;
+                    *self.rest = inline_file(out, file, range)?;
                 }
             }
             Content::Prepared(prepared, file) => {
@@ -275,7 +271,7 @@ impl<'a> Reply<'a> {
             }
             Content::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
-                self.end_head(request, server, &mut framed);
+                end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
                     *self.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
@@ -295,32 +291,15 @@ impl<'a> Reply<'a> {
         clock: &Clock,
         framed: &mut Framed,
     ) {
-        let connection = connection_field(request, framed.keep_alive);
+        let connection = connection(request, framed.keep_alive);
         if request.meaning.version == Version::Http09 {
-            self.out.extend_from_slice(prepared.content());
+            self.head.omit().extend_from_slice(prepared.content());
         } else {
-            prepared.append(self.out, clock, connection, silent);
+            self.head
+                .repeat(prepared.reply(), &clock.imf_fixdate, connection, silent);
         }
-        let grown = self.out.len() - self.start;
         let content = if silent { 0 } else { prepared.content().len() };
-        framed.overhead = (grown - content) as u64;
-    }
-
-    /// Appends the file where it is small, and in memory; else it stays to be streamed.
-    fn inline_file(&mut self, file: Arc<SharedFile>, range: Range<u64>) -> io::Result<Body> {
-        match usize::try_from(range.end - range.start) {
-            Ok(length) if length <= INLINE_FILE => {
-                let start = self.out.len();
-                self.out.resize(start + length, 0);
-                let room = self.out.get_mut(start..).unwrap_or_default();
-                if read_exact_now(&file.file, room, range.start)? {
-                    return Ok(Body::Empty);
-                }
-                self.out.truncate(start);
-            }
-            _ => {}
-        }
-        Ok(Body::file(file, range))
+        framed.overhead = (self.head.length() - content) as u64;
     }
 
     /// Asks for the first piece at once: what is complete by then leaves as a body of known length. HEAD asks as well, so
@@ -335,15 +314,14 @@ impl<'a> Reply<'a> {
     ) -> io::Result<()> {
         if !self.status.allows_body() {
             self.length_field(0, true)?;
-            self.end_head(request, server, framed);
+            end_head(&mut self.head, self.defaults, request, server, framed);
             return Ok(());
         }
         let fill = pull(source.as_mut(), self.written)?;
         let length = self.written.len();
         if fill == Fill::Done {
             self.length_field(length as u64, silent)?;
-            self.end_head(request, server, framed);
-            self.append_written(silent);
+            self.append_written(silent, request, server, framed);
             return Ok(());
         }
         let mut framing = match self.announced {
@@ -358,27 +336,37 @@ impl<'a> Reply<'a> {
         framing.take(length, fill)?;
         framed.keep_alive &= framing != Framing::Close;
         match self.announced {
-            Some(length) => self.content_length(length),
-            None if framing == Framing::Chunked => self.put(&[b"Transfer-Encoding: chunked\r\n"]),
+            Some(length) => self.head.content_length(length),
+            None if framing == Framing::Chunked => {
+                self.head.field(FieldName::TRANSFER_ENCODING, CHUNKED);
+            }
             None => {}
         }
-        self.end_head(request, server, framed);
+        let out = end_head(&mut self.head, self.defaults, request, server, framed);
         if !silent {
-            let before = self.out.len();
+            let before = out.len();
             if framing == Framing::Chunked {
-                chunked::write_chunk(self.out, self.written);
+                chunked::write_chunk(out, self.written);
             } else {
-                self.out.extend_from_slice(self.written);
+                out.extend_from_slice(self.written);
             }
-            framed.overhead += (self.out.len() - before - length) as u64;
+            framed.overhead += (out.len() - before - length) as u64;
             *self.rest = Body::Source(Box::new(SourceBody::new(source, framing)));
         }
         Ok(())
     }
 
-    fn append_written(&mut self, silent: bool) {
+    /// Ends the head, and appends what the handler wrote.
+    fn append_written(
+        &mut self,
+        silent: bool,
+        request: &Request<'_>,
+        server: &ServerInfo,
+        framed: &mut Framed,
+    ) {
+        let out = end_head(&mut self.head, self.defaults, request, server, framed);
         if !silent {
-            self.out.extend_from_slice(self.written);
+            out.extend_from_slice(self.written);
         }
     }
 
@@ -396,43 +384,55 @@ impl<'a> Reply<'a> {
         if self.status == HttpStatus::NO_CONTENT || self.status.code() < 200 {
             return Ok(());
         }
-        self.content_length(length);
+        self.head.content_length(length);
         Ok(())
     }
 
-    fn content_length(&mut self, length: u64) {
-        self.put(&[b"Content-Length: "]);
-        push_decimal(self.out, length);
-        self.put(&[b"\r\n"]);
-    }
-
-    /// Closes the head: persistence, the fields of every reply, the empty line. HTTP/0.9 knows no head at all.
-    fn end_head(&mut self, request: &Request<'_>, server: &ServerInfo, framed: &mut Framed) {
-        if request.meaning.version == Version::Http09 {
-            self.out.truncate(self.start);
-            return;
-        }
-        self.put(&[connection_field(request, framed.keep_alive)]);
-        self.common_fields(server);
-        framed.overhead = (self.out.len() - self.start) as u64;
-    }
-
-    /// Writes what every reply of this server has, the defaults, and the empty line.
-    fn common_fields(&mut self, server: &ServerInfo) {
-        write_extra_fields(self.out, server);
-        write_defaults(self.out, self.start, self.defaults);
-        self.put(&[b"\r\n"]);
-    }
-
     pub(crate) fn server_and_date(&mut self, server: &ServerInfo, clock: &Clock) {
-        self.put(&[
-            b"Server: ",
-            server.version_string().as_bytes(),
-            b"\r\nDate: ",
-            &clock.imf_fixdate,
-            b"\r\n",
-        ]);
+        write_server_and_date(&mut self.head, server, &clock.imf_fixdate);
     }
+}
+
+/// Closes the head with the fields of every reply and what becomes of the connection; gives the buffer for the body. HTTP/0.9
+/// knows no head at all.
+fn end_head<'h>(
+    head: &'h mut ReplyHead<'_>,
+    defaults: &DefaultFields,
+    request: &Request<'_>,
+    server: &ServerInfo,
+    framed: &mut Framed,
+) -> &'h mut Vec<u8> {
+    if request.meaning.version == Version::Http09 {
+        return head.omit();
+    }
+    write_common_fields(head, defaults, server);
+    let before = head.start();
+    let out = head.end(connection(request, framed.keep_alive));
+    framed.overhead = (out.len() - before) as u64;
+    out
+}
+
+/// Writes what every reply of this server has, and the defaults.
+fn write_common_fields(head: &mut ReplyHead<'_>, defaults: &DefaultFields, server: &ServerInfo) {
+    head.lines(server.extra_fields());
+    head.defaults(defaults);
+}
+
+/// Appends the file where it is small, and in memory; else it stays to be streamed.
+fn inline_file(out: &mut Vec<u8>, file: Arc<SharedFile>, range: Range<u64>) -> io::Result<Body> {
+    match usize::try_from(range.end - range.start) {
+        Ok(length) if length <= INLINE_FILE => {
+            let start = out.len();
+            out.resize(start + length, 0);
+            let room = out.get_mut(start..).unwrap_or_default();
+            if read_exact_now(&file.file, room, range.start)? {
+                return Ok(Body::Empty);
+            }
+            out.truncate(start);
+        }
+        _ => {}
+    }
+    Ok(Body::file(file, range))
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use super::BaseHttpRequestHandler;
 use super::counters::Counters;
 use super::idle_files::IdleFiles;
 use crate::config::ServerConfig;
-use crate::http::token::{is_field_value, is_token};
+use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::wire::stretch::SharedFile;
 
 /// A read-only view of the server: its configuration and where it listens.
@@ -20,6 +20,9 @@ use crate::wire::stretch::SharedFile;
 pub struct ServerInfo {
     config: ServerConfig,
     version_string: String,
+    /// The `Server` field, and those that the configuration adds to every reply.
+    server_field: FieldLines,
+    extra_fields: FieldLines,
     error_page: Option<ErrorPage>,
     addresses: Vec<SocketAddr>,
     /// Tells it from every other server of this process.
@@ -61,11 +64,27 @@ impl ServerConfig {
 }
 
 fn check_field(name: &str, value: &str) -> io::Result<()> {
-    if is_token(name.as_bytes()) && is_field_value(value.as_bytes()) {
-        Ok(())
-    } else {
-        Err(invalid(name, value))
+    field(name, value)
+        .map(drop)
+        .map_err(|_| invalid(name, value))
+}
+
+fn field<'f>(
+    name: &'f str,
+    value: &'f str,
+) -> Result<(FieldName<'f>, FieldValue<'f>), ForbiddenBytes> {
+    Ok((FieldName::new(name)?, FieldValue::new(value.as_bytes())?))
+}
+
+/// Makes lines of those of `fields` that HTTP allows. A server that would run with others is refused at its start.
+fn lines<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> FieldLines {
+    let mut lines = FieldLines::default();
+    for (name, value) in fields {
+        if let Ok((name, value)) = field(name, value) {
+            lines.push(name, value);
+        }
     }
+    lines
 }
 
 fn invalid(name: &str, value: &str) -> io::Error {
@@ -92,9 +111,14 @@ impl ServerInfo {
             format,
             content_type: handler.error_content_type(),
         };
+        let version_string = handler.version_string();
+        let extra_fields = &config.extra_response_headers;
+        let extra_fields = extra_fields.iter().map(|(name, value)| (&**name, &**value));
         Self {
+            server_field: lines([(FieldName::SERVER.as_str(), &*version_string)]),
+            extra_fields: lines(extra_fields),
             config,
-            version_string: handler.version_string(),
+            version_string,
             error_page: handler.error_message_format().map(error_page),
             addresses: addresses.to_vec(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -107,12 +131,22 @@ impl ServerInfo {
     /// Says whether a server may run with this: what is added to every reply must not break one.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.config.check()?;
-        let page = self
-            .error_page
-            .iter()
-            .map(|page| ("Content-Type", page.content_type.as_str()));
-        page.chain([("Server", self.version_string.as_str())])
-            .try_for_each(|(name, value)| check_field(name, value))
+        if let Some(page) = &self.error_page {
+            let (name, value) = (FieldName::CONTENT_TYPE.as_str(), &page.content_type);
+            check_field(name, value)?;
+            if value.trim_ascii().is_empty() {
+                return Err(invalid(name, value));
+            }
+        }
+        check_field(FieldName::SERVER.as_str(), &self.version_string)
+    }
+
+    pub(crate) fn server_field(&self) -> &FieldLines {
+        &self.server_field
+    }
+
+    pub(crate) fn extra_fields(&self) -> &FieldLines {
+        &self.extra_fields
     }
 
     pub(crate) fn error_page(&self) -> Option<&ErrorPage> {

@@ -11,7 +11,7 @@ use httpdate::HttpDate;
 use super::request::parse_digits;
 
 /// The length of an IMF-fixdate in bytes.
-pub(crate) const IMF_LEN: usize = 29;
+const IMF_LEN: usize = 29;
 
 /// The length of a date of the Common Log Format in bytes.
 pub(crate) const LOG_LEN: usize = 26;
@@ -19,13 +19,26 @@ pub(crate) const LOG_LEN: usize = 26;
 /// Fri, 31 Dec 9999 23:59:59 GMT: `httpdate` panics on anything later.
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
+/// The text of an IMF-fixdate: of a fixed width, and ASCII without control bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ImfFixdate([u8; IMF_LEN]);
+
+impl ImfFixdate {
+    /// Stands where a date will be written.
+    pub(crate) const BLANK: Self = Self([b' '; IMF_LEN]);
+
+    pub(crate) fn as_bytes(&self) -> &[u8; IMF_LEN] {
+        &self.0
+    }
+}
+
 /// Formats `Sat, 21 Nov 2026 02:51:04 GMT`; times after year 9999 become its last second.
-pub(crate) fn imf_fixdate(unix: u64) -> [u8; IMF_LEN] {
+pub(crate) fn imf_fixdate(unix: u64) -> ImfFixdate {
     let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(unix.min(LAST_SECOND)));
     let mut text = [b' '; IMF_LEN];
     let written = write!(text.as_mut_slice(), "{date}");
     debug_assert!(written.is_ok(), "an IMF-fixdate has {IMF_LEN} bytes");
-    text
+    ImfFixdate(text)
 }
 
 const WEEKDAYS: [&str; 7] = [
@@ -66,7 +79,7 @@ fn parse_rfc850_date(text: &str, now: u64) -> Option<u64> {
     let (day, month, digits) = (parts.next()?, parts.next()?, parts.next()?);
 
     let imf = imf_fixdate(now);
-    let mut present = str::from_utf8(&imf).ok()?.splitn(5, ' ').skip(1);
+    let mut present = str::from_utf8(imf.as_bytes()).ok()?.splitn(5, ' ').skip(1);
     let (this_day, this_month) = (present.next()?, present.next()?);
     let (this_year, this_time) = (present.next()?, present.next()?);
     let number = |name| MONTHS.iter().position(|month| *month == name);
@@ -104,7 +117,7 @@ pub(crate) fn log_date(imf: &[u8; IMF_LEN]) -> [u8; LOG_LEN] {
 
 /// Formats `21 Nov 2026 02:51`, the date of a directory listing.
 pub(crate) fn short_date(unix: u64) -> [u8; 17] {
-    let imf = imf_fixdate(unix);
+    let ImfFixdate(imf) = imf_fixdate(unix);
     let mut text = [0; 17];
     text.copy_from_slice(&imf[5..22]);
     text
@@ -152,8 +165,10 @@ mod tests {
     #[test]
     fn one_time_in_three_texts() {
         for (unix, imf, log, short) in TIMES {
-            assert_eq!(imf_fixdate(unix).escape_ascii().to_string(), imf);
-            assert_eq!(log_date(&imf_fixdate(unix)).escape_ascii().to_string(), log);
+            let date = imf_fixdate(unix);
+            let date = date.as_bytes();
+            assert_eq!(date.escape_ascii().to_string(), imf);
+            assert_eq!(log_date(date).escape_ascii().to_string(), log);
             assert_eq!(short_date(unix).escape_ascii().to_string(), short);
             assert_eq!(parse_http_date(imf.as_bytes(), NOW), Some(unix));
         }
@@ -248,7 +263,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_read_back(unix in 0..=LAST_SECOND) {
-            prop_assert_eq!(parse_http_date(&imf_fixdate(unix), NOW), Some(unix));
+            prop_assert_eq!(parse_http_date(imf_fixdate(unix).as_bytes(), NOW), Some(unix));
         }
 
         #[test]
@@ -256,12 +271,12 @@ mod tests {
             unix in 0..4_102_444_800_u64,
             now in 0..8_000_000_000_u64,
         ) {
-            let imf = imf_fixdate(unix).escape_ascii().to_string();
+            let imf = imf_fixdate(unix).as_bytes().escape_ascii().to_string();
             let (day, month, digits, time) = (&imf[5..7], &imf[8..11], &imf[14..16], &imf[17..]);
             let short = format!("Sunday, {day}-{month}-{digits} {time}");
             // Before 1970, and on a 29 February of 2100, there is none.
             if let Some(found) = parse_http_date(short.as_bytes(), now) {
-                let text = imf_fixdate(found).escape_ascii().to_string();
+                let text = imf_fixdate(found).as_bytes().escape_ascii().to_string();
                 prop_assert_eq!((&text[5..12], &text[14..]), (&imf[5..12], &imf[14..]));
                 prop_assert!(found <= now + FIFTY_YEARS, "{} at {}", found, now);
                 prop_assert!(found + FIFTY_YEARS >= now, "{} at {}", found, now);
@@ -275,7 +290,7 @@ mod tests {
 
         #[test]
         fn any_damage_to_a_date_is_survived(unix in 0..=LAST_SECOND, at in 0..IMF_LEN, byte: u8) {
-            let mut value = imf_fixdate(unix);
+            let mut value = *imf_fixdate(unix).as_bytes();
             value[at] = byte;
             parse_http_date(&value, NOW);
             let text = String::from_utf8_lossy(&value);

@@ -8,12 +8,14 @@ pub(crate) mod chunked;
 pub(crate) mod conditional;
 pub(crate) mod date;
 pub(crate) mod decimal;
+pub(crate) mod field;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 pub(crate) mod range;
+pub(crate) mod reply_head;
 pub(crate) mod request;
 pub(crate) mod status;
 pub(crate) mod storage;

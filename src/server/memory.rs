@@ -63,8 +63,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         Self::with_config(handler, ServerConfig::default())
     }
 
-    /// Makes a server with a configuration of its own; its log goes nowhere. Fields that [`HttpServer`](super::HttpServer) would
-    /// refuse to add to every reply are not refused here.
+    /// Makes a server with a configuration of its own; its log goes nowhere. A field with bytes that HTTP forbids, for which
+    /// [`HttpServer`](super::HttpServer) would not start, is left out here.
     pub fn with_config(handler: H, config: ServerConfig) -> Self {
         let info = ServerInfo::new(&handler, config, &[]);
         let waiting = Arc::new(Mutex::new(thread::current()));

@@ -15,6 +15,7 @@ mod errors;
 mod examples;
 mod failing_loops;
 mod fairness;
+mod fields;
 mod framing;
 mod full_house;
 mod handlers;

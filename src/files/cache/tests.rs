@@ -3,6 +3,7 @@ use std::fs::{self, File};
 use tempfile::TempDir;
 
 use super::*;
+use crate::files::guess_type::content_type;
 use crate::files::representation::Content;
 use crate::files::root::Symlinks;
 use crate::handler::BaseHttpRequestHandler;
@@ -63,7 +64,8 @@ impl Place {
         let identity = Identity::from(&watched.stat);
         let shared = Arc::new(SharedFile::from(file));
         let content = Content::read(&shared, size, true).unwrap();
-        let made = Representation::new(server, clock, &identity, "text/plain", &content, &shared);
+        let kind = content_type("text/plain").unwrap();
+        let made = Representation::new(server, clock, &identity, &kind, &content, &shared);
         cache.put(
             key,
             watched,

@@ -4,6 +4,7 @@
 
 use crate::handler::page;
 use crate::http::accept;
+use crate::http::field::DefaultFields;
 use crate::http::headers::Headers;
 
 /// For whom a listing is written.
@@ -48,7 +49,7 @@ impl Format {
     }
 
     /// Returns the fields that keep a browser from taking it for more than it is.
-    pub(crate) fn fields(self) -> &'static [(&'static str, &'static str)] {
+    pub(crate) fn fields(self) -> &'static DefaultFields {
         match self {
             Self::Html => page::LISTING_FIELDS,
             Self::Json => page::DATA_FIELDS,

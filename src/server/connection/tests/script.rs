@@ -174,7 +174,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         // RFC 9110's example; the loop alone reads the clock, so this stands still.
         desk.clock.unix = 784_111_777;
         desk.clock.imf_fixdate = date::imf_fixdate(desk.clock.unix);
-        desk.clock.log_date = date::log_date(&desk.clock.imf_fixdate);
+        desk.clock.log_date = date::log_date(desk.clock.imf_fixdate.as_bytes());
         Self {
             connection: Connection::new(
                 script,
