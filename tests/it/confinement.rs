@@ -640,6 +640,21 @@ fn root_becomes_the_user_for_good() {
 }
 
 #[test]
+fn a_directory_that_the_user_cannot_reach_is_not_served() {
+    let Some(user) = nobody() else { return };
+    let site = Site::new();
+    site.file("private/site/file.txt", "SECRET");
+    fs::set_permissions(site.at("private"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = command(&["0", "-b", "127.0.0.1", "--user", user, "-d"]);
+    command.arg(site.at("private/site"));
+    let server = Server::spawn(command);
+    assert_eq!(server.get("/file.txt").status(), 403);
+    wait_until("the log says why", || {
+        server.log().contains("cannot be served: Permission denied")
+    });
+}
+
+#[test]
 fn a_file_can_say_who_serves_and_a_pipe_takes_the_log() {
     let Some(user) = nobody() else { return };
     let site = Site::new();
