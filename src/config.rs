@@ -34,6 +34,13 @@ pub struct ServerConfig {
     /// Request bodies that may be in temporary files at a time, each of them a descriptor. Beyond that 503. N loops have an
     /// N-th each.
     pub max_spooled_files: u64,
+    /// Bytes of memory that request heads may take at a time, all together, while they or their bodies arrive. Beyond that the
+    /// connection whose head has waited longest is closed. N loops have an N-th each.
+    pub max_request_memory: usize,
+    /// Bytes of memory that replies may take at a time, all together, which the sockets do not take; files are not in memory, and a
+    /// larger reply of a handler counts as 128 KiB. Beyond that a connection is closed whose client has taken nothing for 250 ms,
+    /// beyond twice as much the one that has waited longest. N loops have an N-th each.
+    pub max_reply_memory: usize,
     /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
     pub head_timeout: Duration,
     /// Time after which a request body must have made progress, and again after each such time:
@@ -105,6 +112,8 @@ impl Default for ServerConfig {
             max_spooled_memory: 16 * 1024 * 1024,
             max_spooled_bytes: 4 * 1024 * 1024 * 1024,
             max_spooled_files: 64,
+            max_request_memory: 2 * 1024 * 1024,
+            max_reply_memory: 8 * 1024 * 1024,
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             min_body_rate: 1024,

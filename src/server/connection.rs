@@ -25,6 +25,9 @@ mod status;
 
 use lingering::Lingering;
 
+/// Bytes that are read of requests at a time: of a client that does not read its replies, as many are kept.
+const MAX_PIPELINED: usize = 32 * 1024;
+
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
@@ -237,7 +240,9 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
-        let Some(bytes) = self.read(scratch, turn)? else {
+        let length = scratch.len().min(MAX_PIPELINED);
+        let room = scratch.get_mut(..length).unwrap_or_default();
+        let Some(bytes) = self.read(room, turn)? else {
             self.state = State::Reading(unparsed);
             return Ok(Step::Wait);
         };

@@ -23,6 +23,7 @@ use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::queue::Queue;
 use super::signals::ShutdownSignals;
+use super::state::Kept;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
@@ -30,10 +31,12 @@ use crate::wire::spool::SpoolLimits;
 
 mod accept;
 mod group;
+mod kept;
 mod room;
 mod serving;
 
 use group::Group;
+use kept::KeptInAll;
 use serving::Budget;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
@@ -65,8 +68,9 @@ pub(crate) struct EventLoop<H> {
     /// Requests that one connection may have answered in one go.
     turn_requests: usize,
     closed: Vec<usize>,
-    /// The turn in which no connection could make room.
-    no_room: Option<Instant>,
+    /// When no connection could make room, if the last search found none.
+    searched: Option<Instant>,
+    kept: KeptInAll,
     /// Whether the last poll gave as many events as it can: more may wait.
     has_more_events: bool,
     scratch: Box<[u8]>,
@@ -92,6 +96,7 @@ struct Slot {
     closing: bool,
     /// Whether the poll knows its socket: one that was accepted with its request is made known only if it lives on.
     known: bool,
+    kept: Kept,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -119,7 +124,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             budget: Budget::new(desk.server.config(), 0),
             turn_requests: desk.server.config().turn_requests.max(1),
             closed: Vec::new(),
-            no_room: None,
+            searched: None,
+            kept: KeptInAll::new(desk.server.config(), handle.loops()),
             has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
             group: Group::default(),
@@ -360,6 +366,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             self.addresses.leave(slot.connection.client().ip());
             slot.connection.abandon(&mut self.desk);
             self.timers.disarm(key);
+            self.forget_kept(key);
             self.closed.push(key);
         }
     }

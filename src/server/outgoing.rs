@@ -82,6 +82,11 @@ impl Outgoing {
         self.buffer.left() as u64 + self.body.left()
     }
 
+    /// Bytes of memory that it keeps.
+    pub(crate) fn memory(&self) -> usize {
+        self.buffer.bytes.capacity() + self.arena.capacity() + self.body.memory()
+    }
+
     /// Whether the heads have left, and only a body streams on.
     pub(crate) fn is_streaming(&self) -> bool {
         self.buffer.is_sent()

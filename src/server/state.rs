@@ -93,6 +93,21 @@ impl Unparsed {
     }
 }
 
+/// What memory is kept for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    #[default]
+    Requests,
+    Replies,
+}
+
+/// What one connection keeps.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Kept {
+    pub(crate) purpose: Purpose,
+    pub(crate) bytes: u32,
+}
+
 /// How a call to `Connection::advance` ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {

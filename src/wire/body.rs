@@ -113,6 +113,14 @@ impl Body {
         }
     }
 
+    /// Bytes of memory that it keeps.
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Source(body) => body.buffer.bytes.capacity(),
+            _ => 0,
+        }
+    }
+
     /// Bytes still to come; of a source whose end nobody knows, as many as it has given since it last had nothing.
     pub(crate) fn left(&self) -> u64 {
         match self {

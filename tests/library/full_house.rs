@@ -1,4 +1,5 @@
-//! A server with as many connections as it may have: which of them make room for another one, and which do not.
+//! A server with as many connections, or as much memory in them, as it may have: which of them make room for another one, and
+//! which do not.
 
 use std::io::{self, Write as _};
 use std::thread;
@@ -91,6 +92,8 @@ fn each_kind_makes_room_in_its_turn() {
         }
         client
     });
+    // What has just begun does not make room, whatever its kind.
+    thread::sleep(Duration::from_millis(300));
     let mut newcomers = Vec::new();
     for leaving in (0..kinds.len()).rev() {
         // Its reply is promised, so it does not make room itself.
@@ -141,4 +144,53 @@ fn a_reply_that_is_read_slowly_is_not_broken_off() {
     let body = reader.reply().body;
     assert_eq!(body.len(), 32 << 20);
     assert_eq!(waiting.reply().text(), "/late");
+}
+
+#[test]
+fn half_heads_beyond_their_memory_end_the_oldest_of_them() {
+    let config = ServerConfig {
+        max_head: 10_000,
+        max_request_memory: 20_000,
+        ..config()
+    };
+    let server = Running::with(config, Answers::default);
+    let half = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}", "x".repeat(5000));
+    for kind in [
+        half.clone(),
+        WANTED.replace("\r\n\r\n", &format!("\r\nX: {}\r\n\r\n", "x".repeat(5000))),
+    ] {
+        let mut clients: Vec<Client> = Vec::new();
+        for _ in 0..8 {
+            let mut client = server.client();
+            client.send(&kind);
+            clients.push(client);
+            // So that they are read in this order.
+            assert_eq!(server.client().get("/").text(), "/");
+        }
+        // Three are below the limit, and the fourth is not.
+        eventually(|| clients[..5].iter().all(is_closed));
+        assert!(!clients[5..].iter().any(is_closed));
+    }
+}
+
+#[test]
+fn replies_that_no_client_reads_end_where_they_take_too_much_memory() {
+    let config = ServerConfig {
+        max_head: 1000,
+        max_reply_memory: 300_000,
+        ..config()
+    };
+    let server = Running::with(config, Answers::default);
+    // Each counts as 128 KiB, so two are below the limit.
+    let mut first = server.client();
+    first.send(UNREAD);
+    let mut second = server.client();
+    second.send(UNREAD);
+    eventually(|| {
+        assert_eq!(server.client().get("/").text(), "/");
+        let mut third = server.client();
+        third.send(UNREAD);
+        third.reply().body.len() == 32 << 20 && is_closed(&first)
+    });
+    assert_eq!(second.reply().body.len(), 32 << 20);
 }

@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::Connection;
-use crate::server::state::State;
+use crate::server::state::{Kept, Purpose, State};
 use crate::server::timers::Timeout;
 use crate::wire::delivery::Delivery;
+use crate::wire::share::SMALL;
 use crate::wire::transport::Transport;
 
 /// What a client has just begun is not taken from it before its next bytes can be here.
@@ -76,6 +77,23 @@ impl<T> Connection<T> {
             }
             State::Parsing(_) | State::Awaiting(_) | State::Closed => false,
         }
+    }
+
+    /// What the connection keeps in memory until its next event, spooled bodies aside.
+    pub(crate) fn kept(&self) -> Kept {
+        let (purpose, bytes) = match &self.state {
+            State::Reading(Some(unparsed)) => (Purpose::Requests, unparsed.bytes.capacity()),
+            State::ReadingBody(request) => (Purpose::Requests, request.head.capacity()),
+            // How much more a handler writes into memory at a time is its own decision.
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => (
+                Purpose::Replies,
+                unsent.outgoing.memory().min(SMALL) + unsent.unparsed.capacity(),
+            ),
+            // A promised reply is waited for, and bytes whose turn comes are ours to answer.
+            _ => (Purpose::Requests, 0),
+        };
+        let bytes = bytes.try_into().unwrap_or(u32::MAX);
+        Kept { purpose, bytes }
     }
 
     /// Whether the connection is between two requests.

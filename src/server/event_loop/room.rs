@@ -3,6 +3,8 @@
 //! Invariant: no connection is closed whose request has arrived and is not answered, and no reply that is on its way. What a
 //! connection has sent is read before it goes.
 
+use std::time::Duration;
+
 use super::EventLoop;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
@@ -18,22 +20,32 @@ const ORDER: [Timeout; 5] = [
     Timeout::Send,
 ];
 /// So many connections of each kind are looked at, so that a search in vain costs little.
-const CANDIDATES: usize = 16;
+pub(super) const CANDIDATES: usize = 64;
+/// Time for which a search in vain is not repeated.
+const REST: Duration = Duration::from_millis(10);
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Finds the connection that makes room. Requests that have been read are answered before.
     pub(super) fn find_room(&mut self) -> Option<usize> {
-        let now = self.desk.clock.instant;
-        if self.no_room == Some(now) {
+        if self.is_searched() {
             return None;
         }
         self.answer_group();
         let found = ORDER
             .into_iter()
             .find_map(|kind| self.find_dispensable(kind));
-        // A search in vain is not repeated in the same turn.
-        self.no_room = found.is_none().then_some(now);
+        self.note_search(found.is_some());
         found
+    }
+
+    /// Whether no connection could make room a moment ago.
+    pub(super) fn is_searched(&self) -> bool {
+        self.searched
+            .is_some_and(|then| self.desk.clock.instant.saturating_duration_since(then) < REST)
+    }
+
+    pub(super) fn note_search(&mut self, has_found: bool) {
+        self.searched = (!has_found).then_some(self.desk.clock.instant);
     }
 
     fn find_dispensable(&mut self, kind: Timeout) -> Option<usize> {
@@ -47,7 +59,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         })
     }
 
-    fn is_dispensable(&self, key: usize, kind: Timeout) -> bool {
+    pub(super) fn is_dispensable(&self, key: usize, kind: Timeout) -> bool {
         let now = self.desk.clock.instant;
         self.timers.kind(key) == Some(kind)
             && self.connections.get(key).is_some_and(|slot| {

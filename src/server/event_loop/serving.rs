@@ -110,6 +110,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         // What nearly all events come to: a request was answered, and the next one is waited for.
         if outcome == (Outcome::Wait { progress: true })
             && slot.connection.is_idle()
+            && slot.kept.bytes == 0
             && !self.desk.draining
         {
             let now = self.desk.clock.instant;
@@ -201,6 +202,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Some(_) => {}
             None => self.timers.disarm(key),
         }
+        self.note_kept(key);
     }
 
     /// Ends what has waited for too long.
