@@ -16,6 +16,12 @@ pub struct ServerConfig {
     pub protocol_version: ProtocolVersion,
     /// Whether a request line without a version is answered as HTTP/0.9: the body alone, then the close.
     pub http09: bool,
+    /// Hosts that requests may be for, such as `localhost`, `example.org:8000` or `[::1]`; others are answered with 421 and do
+    /// not reach the handler, nor do requests that name no host. Without any, every host is answered for.
+    ///
+    /// The host of an absolute target counts, else that of Host. Case and a dot at the end make no difference. A port counts
+    /// only if it is given here; a request without one is then for port 80.
+    pub hosts: Vec<String>,
     /// Bytes of a request line before it is refused with 414.
     pub max_request_line: usize,
     /// Bytes of a request head, request line included, before it is refused with 431. A head of more than 100 fields
@@ -105,6 +111,7 @@ impl Default for ServerConfig {
         Self {
             protocol_version: ProtocolVersion::Http11,
             http09: true,
+            hosts: Vec::new(),
             max_request_line: 8 * 1024,
             max_head: 32 * 1024,
             max_body: 1024 * 1024 * 1024,

@@ -7,9 +7,8 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread::available_parallelism;
 
-use httpoll::{Confinement, LogFormat, ProtocolVersion, ServerConfig, SimpleHttpRequestHandler};
+use httpoll::{Confinement, LogFormat, ServerConfig, SimpleHttpRequestHandler};
 use nix::unistd::User;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -18,8 +17,10 @@ pub(crate) mod banner;
 pub(crate) mod calibrate;
 pub(crate) mod privileges;
 mod typed;
+mod values;
 
 use typed::Typed;
+use values::{header, host, host_and_port, log_format, loops, max_per_ip, port, protocol, wanted};
 
 const DEFAULT_PORT: u16 = 8000;
 const VERSION: &str = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
@@ -31,6 +32,8 @@ Usage: httpoll [OPTIONS] [PORT]
   PORT                        8000; 0 takes a free one
   -b, --bind ADDRESS          where to listen: a name, IPv4, IPv6 or host:port;
                               all interfaces unless given; may be repeated
+      --host NAME             answer requests for this host alone, and others with 421;
+                              with a port for that port alone; may be repeated
   -d, --directory DIR         what to serve, a directory or one file (.)
   -p, --protocol VERSION      HTTP/1.1 or HTTP/1.0 (HTTP/1.1)
   -n, --loops N               loops to spread the load on; 0: one per processor (1)
@@ -135,6 +138,11 @@ impl Options {
                 .map(|text| header(text))
                 .collect::<Result<_, _>>()?,
             max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
+            hosts: typed
+                .hosts
+                .iter()
+                .map(|text| host(text))
+                .collect::<Result<_, _>>()?,
             report: typed.report,
             defer_accept: true,
             ..defaults
@@ -248,102 +256,6 @@ impl Options {
     }
 }
 
-/// Splits what `--bind` was given; an IPv6 address may stand in brackets, and must where a port follows.
-fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), Failure> {
-    let wrong = || wanted("--bind", "a name, an address or host:port", bind);
-    let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
-        match rest.strip_prefix(':') {
-            Some(digits) => (host, digits.parse().map_err(|_| wrong())?),
-            None if rest.is_empty() => (host, default),
-            None => return Err(wrong()),
-        }
-    } else {
-        match bind.split_once(':') {
-            Some((host, digits)) if !digits.contains(':') => {
-                (host, digits.parse().map_err(|_| wrong())?)
-            }
-            _ => (bind, default),
-        }
-    };
-    if parsed.0.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(parsed)
-    }
-}
-
-fn port(text: &str) -> Result<u16, Failure> {
-    text.parse()
-        .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
-}
-
-fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
-    match text.parse() {
-        Ok(0) => Ok(available_parallelism().unwrap_or(NonZeroUsize::MIN)),
-        Ok(loops @ 1..=1024) => Ok(NonZeroUsize::new(loops).unwrap_or(NonZeroUsize::MIN)),
-        _ => Err(wanted("--loops", "a number from 0 to 1024", text)),
-    }
-}
-
-fn max_per_ip(text: &str) -> Result<usize, Failure> {
-    match text.parse() {
-        Ok(most @ 1..) => Ok(most),
-        _ => Err(wanted("--max-per-ip", "a number from 1 on", text)),
-    }
-}
-
-fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
-    match text {
-        "HTTP/1.0" => Ok(ProtocolVersion::Http10),
-        "HTTP/1.1" => Ok(ProtocolVersion::Http11),
-        _ => Err(wanted("--protocol", "HTTP/1.1 or HTTP/1.0", text)),
-    }
-}
-
-fn log_format(text: &str) -> Result<LogFormat, Failure> {
-    match text {
-        "common" => Ok(LogFormat::Common),
-        "combined" => Ok(LogFormat::Combined),
-        "json" => Ok(LogFormat::Json),
-        _ => Err(wanted("--log-format", "common, combined or json", text)),
-    }
-}
-
-/// Splits a field line that is to be added to every reply.
-fn header(text: &str) -> Result<(String, String), Failure> {
-    let wrong = || wanted("--header", "'NAME: VALUE'", text);
-    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
-    let field = (name.to_owned(), value.trim().to_owned());
-    let config = ServerConfig {
-        extra_response_headers: vec![field.clone()],
-        ..ServerConfig::default()
-    };
-    match config.check() {
-        Ok(()) => Ok(field),
-        Err(_)
-            if name
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
-                && !value.chars().any(char::is_control) =>
-        {
-            Err(wanted(
-                "--header",
-                "a field that is not the server's own",
-                name,
-            ))
-        }
-        Err(_) => Err(wrong()),
-    }
-}
-
-fn wanted(option: &str, what: &str, given: &str) -> Failure {
-    Failure::Usage(format!(
-        "{option} wants {what}, not '{}' (see httpoll --help)",
-        given.escape_debug()
-    ))
-}
-
 /// Lets the process open as many descriptors as it may at all: every connection is one.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -399,7 +311,7 @@ mod tests {
 
     #[test]
     fn bad_usage_names_the_option_and_what_it_wanted() {
-        let table: [(&[&str], &str); 15] = [
+        let table: [(&[&str], &str); 18] = [
             (&["x"], "PORT wants a number"),
             (&["65536"], "PORT wants a number"),
             (&["1", "2"], "unexpected argument '2'"),
@@ -421,6 +333,9 @@ mod tests {
                 "--log-format wants common, combined or json",
             ),
             (&["-b", "[::1"], "--bind wants a name"),
+            (&["--host", ""], "--host wants a host name"),
+            (&["--host", "http://a/"], "--host wants a host name"),
+            (&["--host", "a", "--host=::1"], "--host wants a host name"),
         ];
         for (arguments, message) in table {
             let failure = options(arguments).unwrap_err();

@@ -16,6 +16,7 @@ pub(crate) struct Typed {
     pub(crate) version: bool,
     pub(crate) port: Option<String>,
     pub(crate) bind: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     pub(crate) directory: Option<PathBuf>,
     pub(crate) protocol: Option<String>,
     pub(crate) loops: Option<String>,
@@ -41,6 +42,7 @@ impl Typed {
             help: flag(&mut arguments, ["-h", "--help"]),
             version: flag(&mut arguments, ["-V", "--version"]),
             bind: texts(&mut arguments, "-b", "--bind")?,
+            hosts: texts(&mut arguments, "", "--host")?,
             directory: last(values(&mut arguments, "-d", "--directory")?).map(PathBuf::from),
             protocol: last(texts(&mut arguments, "-p", "--protocol")?),
             loops: last(texts(&mut arguments, "-n", "--loops")?),
@@ -116,6 +118,7 @@ impl Typed {
     fn after(self, earlier: Self) -> Self {
         Self {
             bind: [earlier.bind.as_slice(), &self.bind].concat(),
+            hosts: [earlier.hosts.as_slice(), &self.hosts].concat(),
             headers: [earlier.headers.as_slice(), &self.headers].concat(),
             ..self.or(earlier)
         }
@@ -129,6 +132,7 @@ impl Typed {
             version: self.version || other.version,
             port: self.port.or(other.port),
             bind: either(self.bind, other.bind),
+            hosts: either(self.hosts, other.hosts),
             directory: self.directory.or(other.directory),
             protocol: self.protocol.or(other.protocol),
             loops: self.loops.or(other.loops),

@@ -12,6 +12,8 @@ use super::counters::Counters;
 use super::idle_files::IdleFiles;
 use crate::config::ServerConfig;
 use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
+use crate::http::host::{ServedHost, is_served};
+use crate::http::request::Request;
 use crate::wire::stretch::SharedFile;
 
 /// A read-only view of the server: its configuration and where it listens.
@@ -24,6 +26,7 @@ pub struct ServerInfo {
     server_field: FieldLines,
     extra_fields: FieldLines,
     error_page: Option<ErrorPage>,
+    hosts: Vec<ServedHost>,
     addresses: Vec<SocketAddr>,
     /// Tells it from every other server of this process.
     pub(crate) serial: u64,
@@ -48,11 +51,20 @@ const OWN: [&str; 10] = [
 ];
 
 impl ServerConfig {
-    /// Says whether a server would run with this: no field that is added to every reply may break one or be there twice.
+    /// Says whether a server would run with this: no field that is added to every reply may break one or be there twice, and
+    /// [`hosts`](Self::hosts) must be names or addresses.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`], with the field.
+    /// [`io::ErrorKind::InvalidInput`], with the field or the host.
     pub fn check(&self) -> io::Result<()> {
+        if let Some(host) = self
+            .hosts
+            .iter()
+            .find(|host| ServedHost::parse(host).is_none())
+        {
+            let message = format!("no host to be served: {host:?}");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         for (name, value) in &self.extra_response_headers {
             if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
                 return Err(invalid(name, value));
@@ -117,6 +129,11 @@ impl ServerInfo {
         Self {
             server_field: lines([(FieldName::SERVER.as_str(), &*version_string)]),
             extra_fields: lines(extra_fields),
+            hosts: config
+                .hosts
+                .iter()
+                .filter_map(|host| ServedHost::parse(host))
+                .collect(),
             config,
             version_string,
             error_page: handler.error_message_format().map(error_page),
@@ -147,6 +164,11 @@ impl ServerInfo {
 
     pub(crate) fn extra_fields(&self) -> &FieldLines {
         &self.extra_fields
+    }
+
+    /// Whether `request` is for a host that this server does not answer for.
+    pub(crate) fn is_misdirected(&self, request: &Request<'_>) -> bool {
+        !self.config.hosts.is_empty() && !is_served(&self.hosts, request)
     }
 
     pub(crate) fn error_page(&self) -> Option<&ErrorPage> {

@@ -12,6 +12,7 @@ pub(crate) mod field;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;
+pub(crate) mod host;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 pub(crate) mod range;

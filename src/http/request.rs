@@ -11,6 +11,7 @@ use memchr::memchr;
 use super::framing::Meaning;
 use super::head::{HeadSearch, HeadSpan, MAX_EMPTY_LINES, MAX_FIELDS};
 use super::headers::Headers;
+use super::host::split_absolute;
 use super::status::HttpStatus;
 use super::storage::Storage;
 use super::token::{is_host, is_token, is_token_byte, names_host};
@@ -350,8 +351,8 @@ fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
     }
 }
 
-/// Reduces the target to origin-form (RFC 9112 §3.2); the authority of an absolute-form is checked by nobody, for one
-/// server has one site. Inlined, for nearly all targets stay as they are.
+/// Reduces the target to origin-form (RFC 9112 §3.2), for one server has one site; whether it answers for the authority of an
+/// absolute-form is [asked](super::host::is_served) later. Inlined, for nearly all targets stay as they are.
 #[inline(always)]
 fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
     if target.starts_with(b"/") && target.get(1) != Some(&b'/') {
@@ -372,18 +373,7 @@ fn reduce<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestE
     if (target == b"*" && command == "OPTIONS") || command == "CONNECT" {
         return Ok(Cow::Borrowed(target));
     }
-    let rest = [&b"http://"[..], b"https://"]
-        .iter()
-        .find_map(|scheme| {
-            let (start, rest) = target.split_at_checked(scheme.len())?;
-            start.eq_ignore_ascii_case(scheme).then_some(rest)
-        })
-        .ok_or(RequestError::Target)?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
-        .unwrap_or(rest.len());
-    let (authority, path) = rest.split_at(end);
+    let (authority, path) = split_absolute(target).ok_or(RequestError::Target)?;
     if !is_host(authority) || !names_host(authority) {
         Err(RequestError::Target)
     } else if path.starts_with(b"/") {

@@ -230,11 +230,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         head: &[u8],
         bytes: &mut &[u8],
     ) -> Result<Box<UnfinishedRequest>, Option<Stop>> {
-        let (command, path) = (request.command, request.path_text());
-        let asked = self.desk.hook(self.client.address, |handler| {
-            handler.reads_body(command, path)
-        });
-        let Some(wanted) = asked else {
+        let Some(wanted) = self.desk.wants_body(request, self.client) else {
             self.desk.fail(request, self.client, "reads_body panicked");
             return Err(Some(Stop::Then(Then::Linger)));
         };

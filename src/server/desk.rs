@@ -80,7 +80,8 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         }
     }
 
-    /// Has the handler answer `request` into the outgoing bytes; `close` makes it the last reply.
+    /// Has the handler answer `request` into the outgoing bytes, if it is for a host that this server answers for; `close` makes it
+    /// the last reply.
     pub(crate) fn answer(
         &mut self,
         request: &Request<'_>,
@@ -88,7 +89,23 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         client: Client,
         close: bool,
     ) -> Answered {
-        self.reply(request, body, client, close, H::handle_one_request)
+        let is_misdirected = self.server.is_misdirected(request);
+        self.reply(request, body, client, close, |handler, exchange| {
+            if is_misdirected {
+                send_misdirected(exchange);
+                return Ok(());
+            }
+            handler.handle_one_request(exchange)
+        })
+    }
+
+    /// Asks the handler whether it wants the body of `request`; `None` where it panics.
+    pub(crate) fn wants_body(&mut self, request: &Request<'_>, client: Client) -> Option<bool> {
+        if self.server.is_misdirected(request) {
+            return Some(false);
+        }
+        let (command, path) = (request.command, request.path_text());
+        self.hook(client.address, |handler| handler.reads_body(command, path))
     }
 
     /// Makes the reply that was promised for `request`; without an answer it is a 500.
@@ -109,13 +126,19 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     /// Asks the handler whether a body may come; `None` where it may, else what became of the request.
     pub(crate) fn expect_100(&mut self, request: &Request<'_>, client: Client) -> Option<Answered> {
         let start = self.outgoing.buffer.bytes.len();
+        let is_misdirected = self.server.is_misdirected(request);
         let concluded = self.with_exchange(
             request,
             &mut RequestBody::default(),
             client,
             |handler, exchange| {
-                let decided =
-                    catch_unwind(AssertUnwindSafe(|| handler.handle_expect_100(exchange)));
+                let decided = catch_unwind(AssertUnwindSafe(|| {
+                    if is_misdirected {
+                        send_misdirected(exchange);
+                        return Ok(false);
+                    }
+                    handler.handle_expect_100(exchange)
+                }));
                 match &decided {
                     Ok(Ok(true)) => {
                         exchange.discard();
@@ -285,6 +308,12 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
                 .request(client.address, (record, arena), sent, clock, write);
         });
     }
+}
+
+/// Says that this server does not answer for the host of the request (RFC 9110 §15.5.20).
+fn send_misdirected(exchange: &mut Exchange<'_>) {
+    let explain = "This server does not answer for the host that was asked for";
+    exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
 }
 
 /// What an exchange came to.

@@ -27,6 +27,7 @@ fn help_names_every_option() {
         for name in [
             "PORT",
             "-b, --bind",
+            "--host",
             "-d, --directory",
             "-p, --protocol",
             "-n, --loops",

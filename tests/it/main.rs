@@ -24,6 +24,7 @@ mod failures;
 mod framing;
 mod fresh;
 mod fresh_at_random;
+mod hosts;
 mod kept;
 mod listing;
 mod log;

@@ -19,6 +19,7 @@ mod fields;
 mod framing;
 mod full_house;
 mod handlers;
+mod hosts;
 mod kept_pages;
 mod memory_server;
 mod names;

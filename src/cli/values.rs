@@ -1,0 +1,119 @@
+//! What the value of an option means, or what the option wanted instead.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
+
+use super::Failure;
+
+/// Splits what `--bind` was given; an IPv6 address may stand in brackets, and must where a port follows.
+pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), Failure> {
+    let wrong = || wanted("--bind", "a name, an address or host:port", bind);
+    let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
+        match rest.strip_prefix(':') {
+            Some(digits) => (host, digits.parse().map_err(|_| wrong())?),
+            None if rest.is_empty() => (host, default),
+            None => return Err(wrong()),
+        }
+    } else {
+        match bind.split_once(':') {
+            Some((host, digits)) if !digits.contains(':') => {
+                (host, digits.parse().map_err(|_| wrong())?)
+            }
+            _ => (bind, default),
+        }
+    };
+    if parsed.0.is_empty() {
+        Err(wrong())
+    } else {
+        Ok(parsed)
+    }
+}
+
+pub(super) fn port(text: &str) -> Result<u16, Failure> {
+    text.parse()
+        .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
+}
+
+pub(super) fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
+    match text.parse() {
+        Ok(0) => Ok(available_parallelism().unwrap_or(NonZeroUsize::MIN)),
+        Ok(loops @ 1..=1024) => Ok(NonZeroUsize::new(loops).unwrap_or(NonZeroUsize::MIN)),
+        _ => Err(wanted("--loops", "a number from 0 to 1024", text)),
+    }
+}
+
+pub(super) fn max_per_ip(text: &str) -> Result<usize, Failure> {
+    match text.parse() {
+        Ok(most @ 1..) => Ok(most),
+        _ => Err(wanted("--max-per-ip", "a number from 1 on", text)),
+    }
+}
+
+pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
+    match text {
+        "HTTP/1.0" => Ok(ProtocolVersion::Http10),
+        "HTTP/1.1" => Ok(ProtocolVersion::Http11),
+        _ => Err(wanted("--protocol", "HTTP/1.1 or HTTP/1.0", text)),
+    }
+}
+
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Failure> {
+    match text {
+        "common" => Ok(LogFormat::Common),
+        "combined" => Ok(LogFormat::Combined),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(wanted("--log-format", "common, combined or json", text)),
+    }
+}
+
+/// Splits a field line that is to be added to every reply.
+pub(super) fn header(text: &str) -> Result<(String, String), Failure> {
+    let wrong = || wanted("--header", "'NAME: VALUE'", text);
+    let (name, value) = text.split_once(':').ok_or_else(wrong)?;
+    let field = (name.to_owned(), value.trim().to_owned());
+    let config = ServerConfig {
+        extra_response_headers: vec![field.clone()],
+        ..ServerConfig::default()
+    };
+    match config.check() {
+        Ok(()) => Ok(field),
+        Err(_)
+            if name
+                .chars()
+                .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+                && !value.chars().any(char::is_control) =>
+        {
+            Err(wanted(
+                "--header",
+                "a field that is not the server's own",
+                name,
+            ))
+        }
+        Err(_) => Err(wrong()),
+    }
+}
+
+/// Checks a host that is to be answered for.
+pub(super) fn host(text: &str) -> Result<String, Failure> {
+    let config = ServerConfig {
+        hosts: vec![text.to_owned()],
+        ..ServerConfig::default()
+    };
+    config.check().map(|()| text.to_owned()).map_err(|_| {
+        wanted(
+            "--host",
+            "a host name or an address, IPv6 in brackets, with or without a port",
+            text,
+        )
+    })
+}
+
+pub(super) fn wanted(option: &str, what: &str, given: &str) -> Failure {
+    Failure::Usage(format!(
+        "{option} wants {what}, not '{}' (see httpoll --help)",
+        given.escape_debug()
+    ))
+}

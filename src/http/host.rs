@@ -1,0 +1,340 @@
+//! The host that a request is for, and whether it is one that this server answers for (RFC 9110 §7.2 and §7.4).
+//!
+//! This is what stops DNS rebinding: the owner of another site can have its name lead to this machine, but the browser of a
+//! visitor still says that name in Host.
+
+use std::net::Ipv6Addr;
+
+use memchr::memchr;
+
+use super::request::{Request, parse_digits, words};
+
+/// The port of a host that is named without one.
+const HTTP_PORT: u16 = 80;
+
+/// A host that a server answers for: as its configuration names it.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedHost {
+    host: Host,
+    /// The only port that counts; `None` is any.
+    port: Option<u16>,
+}
+
+#[derive(Clone, Debug)]
+enum Host {
+    /// A name or an IPv4 address, without a dot at its end.
+    Name(String),
+    Ipv6(Ipv6Addr),
+}
+
+impl ServedHost {
+    /// Reads `name`, `name:port`, `[ipv6]` or `[ipv6]:port`; `None` for everything else.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (host, port) = split_port(text.as_bytes())?;
+        if port == Some(0) || text.ends_with(':') {
+            return None;
+        }
+        let host = match ipv6(host) {
+            Some(address) => Host::Ipv6(address),
+            None => Host::Name(name(host)?.to_owned()),
+        };
+        Some(Self { host, port })
+    }
+
+    fn is(&self, host: &[u8], port: Option<u16>) -> bool {
+        let is_host = match &self.host {
+            Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(without_dot(host)),
+            Host::Ipv6(address) => ipv6(host) == Some(*address),
+        };
+        is_host && self.port.is_none_or(|own| own == port.unwrap_or(HTTP_PORT))
+    }
+}
+
+/// Whether `request` is for one of `hosts`; one that names no host is for none.
+pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>) -> bool {
+    authority(request)
+        .and_then(split_port)
+        .is_some_and(|(host, port)| hosts.iter().any(|served| served.is(host, port)))
+}
+
+/// Returns the host that a request is for, with its port: that of the target, where it has one, and else that of the field
+/// (RFC 9112 §3.2.2 and §3.3).
+fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+    let target = words(request.requestline).nth(1)?;
+    match split_absolute(target) {
+        _ if request.command == "CONNECT" => Some(target),
+        Some((authority, _)) => Some(authority),
+        None => request.headers.get("host"),
+    }
+}
+
+/// Splits an absolute target into its authority and what follows; `None` for every other target.
+pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
+    let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
+        let (start, rest) = target.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    })?;
+    let end = rest
+        .iter()
+        .position(|byte| matches!(byte, b'/' | b'?' | b'#'))
+        .unwrap_or(rest.len());
+    Some(rest.split_at(end))
+}
+
+/// Splits an authority into its host, brackets included, and its port; an empty port is none.
+fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
+    let end = match authority.first() {
+        Some(b'[') => memchr(b']', authority)? + 1,
+        _ => memchr(b':', authority).unwrap_or(authority.len()),
+    };
+    match authority.split_at(end) {
+        (host, [] | [b':']) => Some((host, None)),
+        (host, [b':', digits @ ..]) => {
+            let port = u16::try_from(parse_digits(digits)?).ok()?;
+            Some((host, Some(port)))
+        }
+        _ => None,
+    }
+}
+
+/// Reads an IPv6 address in brackets.
+fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
+    let literal = host.strip_prefix(b"[")?.strip_suffix(b"]")?;
+    str::from_utf8(literal).ok()?.parse().ok()
+}
+
+/// Reads a name of letters, digits, hyphens and underscores, in parts with dots between.
+fn name(host: &[u8]) -> Option<&str> {
+    let name = without_dot(host);
+    let is_part = |part: &[u8]| {
+        let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        !part.is_empty() && part.iter().all(is_allowed)
+    };
+    let is_name = name.split(|byte| *byte == b'.').all(is_part);
+    str::from_utf8(name).ok().filter(|_| is_name)
+}
+
+/// Leaves out the dot by which a name says that it is complete.
+fn without_dot(host: &[u8]) -> &[u8] {
+    host.strip_suffix(b".").unwrap_or(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::ServerConfig;
+    use crate::http::storage::Storage;
+
+    /// Whether a request with this line and these fields is for one of `hosts`.
+    fn is_for(hosts: &[&str], line: &str, fields: &str) -> bool {
+        let hosts: Vec<_> = hosts
+            .iter()
+            .filter_map(|host| ServedHost::parse(host))
+            .collect();
+        let head = match line.contains("HTTP/") {
+            true => format!("{line}\r\n{fields}\r\n"),
+            false => format!("{line}\r\n"),
+        };
+        let mut storage = Storage::default();
+        let request = Request::parse(head.as_bytes(), &mut storage, &ServerConfig::default());
+        // One that is refused for its Host is for none of them.
+        request.is_ok_and(|request| is_served(&hosts, &request))
+    }
+
+    fn is_for_field(served: &str, host: &str) -> bool {
+        is_for(&[served], "GET / HTTP/1.1", &format!("Host: {host}\r\n"))
+    }
+
+    #[test]
+    fn a_host_is_equal_whatever_its_case_its_port_and_the_dot_at_its_end() {
+        for served in ["example.org", "Example.ORG", "example.org."] {
+            for host in [
+                "example.org",
+                "EXAMPLE.org",
+                "example.org.",
+                "example.org:80",
+                "example.org:8000",
+                "example.org.:8000",
+                "example.org:",
+                "  example.org  ",
+            ] {
+                assert!(is_for_field(served, host), "{served} {host}");
+            }
+            for host in [
+                "",
+                ".",
+                ":80",
+                "example.com",
+                "example.org..",
+                ".example.org",
+                "www.example.org",
+                "example.orgx",
+                "xexample.org",
+                "example",
+                "example.org%2e",
+                "example.org:65536",
+                "example.org:99999999999999999999",
+                "[example.org]",
+                "[::1]",
+            ] {
+                assert!(!is_for_field(served, host), "{served} {host}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_port_counts_where_the_configuration_names_one() {
+        for (served, host, expected) in [
+            ("a:8000", "a:8000", true),
+            ("a:8000", "A.:8000", true),
+            ("a:8000", "a:08000", true),
+            ("a:8000", "a", false),
+            ("a:8000", "a:", false),
+            ("a:8000", "a:8001", false),
+            ("a:80", "a", true),
+            ("a:80", "a:", true),
+            ("[::1]:8000", "[::1]:8000", true),
+            ("[::1]:8000", "[::1]", false),
+        ] {
+            assert_eq!(is_for_field(served, host), expected, "{served} {host}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_hosts_too() {
+        for (served, host, expected) in [
+            ("127.0.0.1", "127.0.0.1:8000", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("127.0.0.1", "localhost", false),
+            ("[::1]", "[::1]", true),
+            ("[::1]", "[::1]:8000", true),
+            ("[::1]", "[0:0:0:0:0:0:0:1]", true),
+            ("[FE80::A]", "[fe80::a]", true),
+            ("[::1]", "[::2]", false),
+            ("[::1]", "1", false),
+            ("[::127.0.0.1]", "127.0.0.1", false),
+        ] {
+            assert_eq!(is_for_field(served, host), expected, "{served} {host}");
+        }
+    }
+
+    #[test]
+    fn the_host_of_the_target_goes_before_the_field() {
+        for (line, fields, expected) in [
+            ("GET http://good/ HTTP/1.1", "Host: evil\r\n", true),
+            ("GET HTTPS://GOOD.:1?x HTTP/1.1", "Host: evil\r\n", true),
+            ("GET http://good HTTP/1.0", "", true),
+            ("GET http://good/", "", true),
+            ("GET http://evil/ HTTP/1.1", "Host: good\r\n", false),
+            ("GET http://evil#good HTTP/1.1", "Host: good\r\n", false),
+            (
+                "GET http://evil/http://good/ HTTP/1.1",
+                "Host: good\r\n",
+                false,
+            ),
+            ("GET /http://evil/ HTTP/1.1", "Host: good\r\n", true),
+            ("GET //evil/ HTTP/1.1", "Host: good\r\n", true),
+            ("OPTIONS * HTTP/1.1", "Host: good\r\n", true),
+            ("OPTIONS * HTTP/1.1", "Host: evil\r\n", false),
+            ("CONNECT good:443 HTTP/1.1", "Host: evil\r\n", true),
+            ("CONNECT evil:443 HTTP/1.1", "Host: good\r\n", false),
+            ("CONNECT /good HTTP/1.1", "Host: good\r\n", false),
+            ("GET \t /x   HTTP/1.1", "Host: good\r\n", true),
+            ("GET \t http://evil/   HTTP/1.1", "Host: good\r\n", false),
+        ] {
+            assert_eq!(is_for(&["good"], line, fields), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_a_host_is_for_none() {
+        for line in ["GET / HTTP/1.0", "GET /"] {
+            assert!(!is_for(&["good"], line, ""), "{line}");
+        }
+        assert!(!is_for_field("good", ""));
+    }
+
+    #[test]
+    fn one_of_several_is_enough() {
+        let hosts = ["localhost", "127.0.0.1", "[::1]:8000"];
+        for host in ["localhost:1", "127.0.0.1", "[::1]:8000"] {
+            assert!(is_for(
+                &hosts,
+                "GET / HTTP/1.1",
+                &format!("Host: {host}\r\n")
+            ));
+        }
+        assert!(!is_for(&[], "GET / HTTP/1.1", "Host: localhost\r\n"));
+    }
+
+    #[test]
+    fn a_host_to_be_served_is_a_name_or_an_address() {
+        for served in [
+            "a",
+            "a.b-c.d_e.",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:65535",
+            "xn--mnchen-3ya.de",
+        ] {
+            assert!(ServedHost::parse(served).is_some(), "{served:?}");
+        }
+        for nonsense in [
+            "",
+            " ",
+            ".",
+            "..",
+            "a..b",
+            ".a",
+            "a b",
+            " a",
+            "a ",
+            "a/b",
+            "http://a",
+            "http://a/",
+            "*",
+            "*.a",
+            "a:",
+            "a:0",
+            "a:x",
+            "a:+1",
+            "a:-1",
+            "a:65536",
+            "a:1:2",
+            ":80",
+            "::1",
+            "[::1",
+            "[]",
+            "[a]",
+            "[::1]x",
+            "[::1]:",
+            "[::1].",
+            "[1.2.3.4]",
+            "[fe80::1%eth0]",
+            "user@a",
+            "a,b",
+            "a\r\nb",
+            "a\0",
+            "münchen.de",
+            "a%41",
+            "a?",
+            "a#",
+        ] {
+            assert!(ServedHost::parse(nonsense).is_none(), "{nonsense:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_survived(authority in prop::collection::vec(any::<u8>(), 0..12), text in ".{0,12}") {
+            split_port(&authority);
+            split_absolute(&authority);
+            let served = ServedHost::parse(&text);
+            if let (Some(served), Some((host, port))) = (served, split_port(text.as_bytes())) {
+                prop_assert!(served.is(host, port), "a name means itself");
+            }
+        }
+    }
+}
