@@ -124,3 +124,40 @@ fn a_host_that_is_none_is_bad_usage() {
     let output = command(&["-c", file.to_str().unwrap()]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// What README.md says that cross-origin isolation needs.
+#[test]
+fn fields_for_browsers_stand_in_every_kind_of_reply_and_none_without_being_asked_for() {
+    let fields = [
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Embedder-Policy", "require-corp"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+        ("X-Content-Type-Options", "nosniff"),
+    ];
+    let lines = fields.map(|(name, value)| format!("{name}: {value}"));
+    let options = lines.iter().flat_map(|line| ["-H", line]);
+    let isolated = Server::with(&Site::new(), &options.collect::<Vec<_>>());
+    let plain = Server::start(&Site::new());
+    for (target, field, status) in [
+        ("/hello.txt", "X: y", 200),
+        ("/hello.txt", "Range: bytes=0-1", 206),
+        ("/hello.txt", "Range: bytes=0-1,3-4", 206),
+        ("/hello.txt", "If-None-Match: *", 304),
+        ("/hello.txt", "If-Match: \"other\"", 412),
+        ("/hello.txt", "Range: bytes=99-", 416),
+        ("/dir/", "X: y", 200),
+        ("/dir/", "Accept: application/json", 200),
+        ("/dir", "X: y", 301),
+        ("/missing", "X: y", 404),
+    ] {
+        let reply = isolated.ask(request("GET", target, &[field]));
+        assert_eq!(reply.status(), status, "{target} {field}");
+        for (name, value) in fields {
+            assert_eq!(reply.field(name), Some(value), "{target} {field}");
+        }
+        let reply = plain.ask(request("GET", target, &[field]));
+        for (name, _) in &fields[..3] {
+            assert_eq!(reply.field(name), None, "{target} {field}");
+        }
+    }
+}
