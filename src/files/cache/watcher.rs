@@ -64,6 +64,8 @@ pub(in crate::files) struct Watcher {
     ways: HashMap<Box<[u8]>, Way>,
     /// With so many of them, those are forgotten that no entry uses.
     most_ways: usize,
+    /// How long the longest of their paths has been.
+    longest_way: usize,
     /// Devices that were looked at, and whether they are local; true as long as mounts are the same.
     devices: (u64, Vec<(u64, bool)>),
     pub(super) scratch: Vec<u8>,
@@ -76,6 +78,7 @@ impl Watcher {
             changes: Changes::open(),
             ways: HashMap::new(),
             most_ways: 64,
+            longest_way: 0,
             devices: (0, Vec::new()),
             scratch: Vec::new(),
         }
@@ -158,7 +161,7 @@ impl Watcher {
     ) -> Option<(Arc<[Dependency]>, Dependency)> {
         // Most of what is missing is in a directory that is known, or in none.
         let mut directory = parent(path);
-        while !directory.is_empty() && !self.ways.contains_key(directory) {
+        while !directory.is_empty() && !self.is_known(directory) {
             directory = parent(directory);
         }
         loop {
@@ -177,6 +180,12 @@ impl Watcher {
         }
     }
 
+    /// Whether the way to `directory` was looked at before. A path that is longer than every directory that is there is not
+    /// hashed: it may have thousands of parts, and a client can ask for another one each time.
+    fn is_known(&self, directory: &[u8]) -> bool {
+        directory.len() <= self.longest_way && self.ways.contains_key(directory)
+    }
+
     /// Returns what the way to `directory` depends on, the directory itself last.
     fn way(&mut self, root: &Root, directory: &[u8], clock: &Clock) -> Option<Arc<[Dependency]>> {
         match self.ways.get(directory) {
@@ -192,6 +201,7 @@ impl Watcher {
             Some(way) => Way::Watched(Arc::clone(way)),
             None => Way::Unwatched(clock.instant + RETRY),
         };
+        self.longest_way = self.longest_way.max(directory.len());
         self.ways.insert(directory.into(), way);
         watched
     }
