@@ -65,8 +65,10 @@ fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
 
 /// Reduces `path` to the segments that count.
 pub(crate) fn clean(path: &mut Vec<u8>) -> Translated {
-    let last = path.rsplit(|byte| *byte == b'/').next();
-    let trailing_slash = matches!(last, Some(b"" | b"." | b".."));
+    let trailing_slash = matches!(
+        path.as_slice(),
+        [] | [.., b'/'] | b"." | b".." | [.., b'/', b'.'] | [.., b'/', b'.', b'.']
+    );
     let length = remove_dot_segments(path);
     path.truncate(length);
     let hidden = path.split(|byte| *byte == b'/').any(is_hidden);

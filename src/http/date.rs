@@ -59,14 +59,24 @@ const MONTHS: [&str; 12] = [
 /// that of the date. `now` tells which century two digits of a year mean.
 pub(crate) fn parse_http_date(value: &[u8], now: u64) -> Option<u64> {
     let text = str::from_utf8(value).ok()?;
+    // Only the format of RFC 850 is longer.
+    if text.len() <= IMF_LEN
+        && let Some(unix) = parse_exactly(text)
+    {
+        return Some(unix);
+    }
+    parse_unusual(text, now)
+}
+
+/// Parses a date of RFC 850, or one whose weekday is another one than that of the date.
+#[cold]
+fn parse_unusual(text: &str, now: u64) -> Option<u64> {
     if text.len() > IMF_LEN {
         return parse_rfc850_date(text, now);
     }
-    parse_exactly(text).or_else(|| {
-        let (weekday, rest) = text.split_at_checked("Mon".len())?;
-        WEEKDAYS.iter().find(|name| name.starts_with(weekday))?;
-        parse_after_weekday(rest)
-    })
+    let (weekday, rest) = text.split_at_checked("Mon".len())?;
+    WEEKDAYS.iter().find(|name| name.starts_with(weekday))?;
+    parse_after_weekday(rest)
 }
 
 /// Parses `Sunday, 06-Nov-94 08:49:37 GMT`. Of all years that end with these two digits it is the latest that does not put the
@@ -99,7 +109,7 @@ fn parse_after_weekday(rest: &str) -> Option<u64> {
         .find_map(|weekday| parse_exactly(&format!("{}{rest}", &weekday[..3])))
 }
 
-/// Parses a date whose weekday is right.
+/// Parses a date whose weekday is right, as nearly all are.
 fn parse_exactly(text: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(text).ok()?;
     Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())

@@ -30,7 +30,8 @@ pub(super) enum Extension {
 }
 
 impl Extension {
-    /// Returns what is awaited after `byte`; `None` if it cannot stand here.
+    /// Returns what is awaited after `byte`; `None` if it cannot stand here. Not inlined: hardly any body has extensions.
+    #[inline(never)]
     pub(super) fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::BeforeName | Self::Name, _) if is_token_byte(byte) => Self::Name,
