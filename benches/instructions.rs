@@ -13,6 +13,7 @@ use cases::conditional::conditional;
 use cases::date::date;
 use cases::floors::{config, http};
 use cases::guess_type::media_type;
+use cases::lists::list;
 use cases::range::range;
 use cases::request::head;
 use cases::requests::request;
@@ -51,6 +52,7 @@ library_benchmark_group!(
         chunked,
         conditional,
         date,
+        list,
         media_type,
         range,
         head,

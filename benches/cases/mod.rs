@@ -10,6 +10,7 @@ pub(crate) mod conditional;
 pub(crate) mod date;
 pub(crate) mod floors;
 pub(crate) mod guess_type;
+pub(crate) mod lists;
 pub(crate) mod range;
 pub(crate) mod request;
 pub(crate) mod requests;

@@ -47,7 +47,7 @@ pub(crate) fn bytes(line: &str, fields: &str) -> Vec<u8> {
 }
 
 /// The directory that is served, made once and old enough to be kept.
-fn site() -> PathBuf {
+pub(crate) fn site() -> PathBuf {
     let site = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-site");
     if !site.join("list/file-0199.txt").exists() {
         fs::create_dir_all(site.join("list")).unwrap();
