@@ -12,7 +12,7 @@ const TARGET: usize = 8000;
 const PATH: usize = 4000;
 
 /// `start`, and `member` as often as there is room.
-fn list(start: &str, member: &str, length: usize) -> String {
+fn fill(start: &str, member: &str, length: usize) -> String {
     start.to_owned() + &member.repeat((length - start.len()) / member.len())
 }
 
@@ -34,18 +34,18 @@ fn ask_with(target: &'static str, name: &'static str, list: String, status: u16)
     })
 }
 
-fn ask_for(list: String) -> impl FnMut() {
+fn ask_for(target: String) -> impl FnMut() {
     ask(404, move |number| {
-        bytes(&format!("GET {list}{number}"), "Host: h\r\n")
+        bytes(&format!("GET {target}{number}"), "Host: h\r\n")
     })
 }
 
 fn file(name: &'static str, start: &str, member: &str) -> impl FnMut() {
-    ask_with("/1k.html", name, list(start, member, FIELD), 200)
+    ask_with("/1k.html", name, fill(start, member, FIELD), 200)
 }
 
 fn accept(start: &str, member: &str) -> impl FnMut() {
-    ask_with("/", "Accept", list(start, member, FIELD), 200)
+    ask_with("/", "Accept", fill(start, member, FIELD), 200)
 }
 
 cases! {
@@ -57,9 +57,9 @@ cases! {
     ranges => call(file("Range", "bytes=", "0-1,3-4,2000-,"));
     media_types => call(accept("", "text/html;q=0.1, "));
     media_types_without_an_end => call(accept("text/html;q=0.1;a=\"", ",;"));
-    query => call(ask_for(list("/missing?", "sort=size&", TARGET)));
-    target_of_dots => call(ask_for(list("/", "a/../", TARGET)));
-    target_that_climbs => call(ask_for(list("/", "../", TARGET)));
-    target_of_escapes => call(ask_for(list("/", "%2e%2F", TARGET)));
-    target_that_is_missing => call(ask_for(list("/", "a/", PATH)));
+    query => call(ask_for(fill("/missing?", "sort=size&", TARGET)));
+    target_of_dots => call(ask_for(fill("/", "a/../", TARGET)));
+    target_that_climbs => call(ask_for(fill("/", "../", TARGET)));
+    target_of_escapes => call(ask_for(fill("/", "%2e%2F", TARGET)));
+    target_that_is_missing => call(ask_for(fill("/", "a/", PATH)));
 }
