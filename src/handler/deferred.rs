@@ -25,8 +25,6 @@ pub struct Deferred {
 pub(crate) struct Promise {
     pub(crate) serial: u64,
     pub(crate) client_left: Arc<AtomicBool>,
-    /// Whether the promised reply is the connection's last.
-    pub(crate) close: bool,
 }
 
 impl Deferred {
@@ -34,7 +32,6 @@ impl Deferred {
         let promise = Promise {
             serial: mailbox.next_serial(),
             client_left: Arc::new(AtomicBool::new(false)),
-            close: false,
         };
         let deferred = Self {
             mailbox: Arc::clone(mailbox),

@@ -20,6 +20,7 @@ use super::page;
 use super::prepared::Prepared;
 use super::reply::{Framed, Reply};
 use super::server_info::ServerInfo;
+use super::work::{Allowance, Work};
 use crate::http::accept;
 use crate::http::conditional::Condition;
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
@@ -56,6 +57,8 @@ pub(crate) struct Scene<'a> {
     pub(crate) clock: &'a Clock,
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) log: &'a mut Log,
+    /// For work that the handler may do at once.
+    pub(crate) allowance: &'a mut Allowance,
 }
 
 /// What the handler leaves behind when it returns.
@@ -64,6 +67,8 @@ pub(crate) enum Ending {
     Reply,
     /// The reply is promised for later.
     Deferred(Promise),
+    /// The reply needs this work.
+    Work(Box<dyn Work>),
     /// The connection is reset, without a reply.
     Aborted,
 }
@@ -238,7 +243,22 @@ impl<'a> Exchange<'a> {
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
     pub fn stream(&mut self, source: Box<dyn Source>) {
-        self.reply.source(source);
+        self.reply.source(source, false);
+    }
+
+    /// Sends what `source` produces; the time that this takes is that of [`Work`].
+    pub(crate) fn stream_as_work(&mut self, source: Box<dyn Source>) {
+        self.reply.source(source, true);
+    }
+
+    /// Has the loop do `work`, which then makes the reply. The handler returns without having begun one.
+    pub(crate) fn work(&mut self, work: Box<dyn Work>) {
+        self.ending = Ending::Work(work);
+    }
+
+    /// Time for work that is done before the handler returns.
+    pub(crate) fn allowance(&mut self) -> &mut Allowance {
+        self.scene.allowance
     }
 
     /// Replies with what was prepared, head and all.
@@ -368,14 +388,12 @@ impl<'a> Exchange<'a> {
         self.reply.reset();
     }
 
-    /// Takes what the handler left; a reply that was begun beside a promise is misuse.
+    /// Takes what the handler left; a reply that was begun beside one that comes later is misuse.
     pub(crate) fn take_ending(&mut self) -> Result<Ending, &'static str> {
         match std::mem::replace(&mut self.ending, Ending::Reply) {
             Ending::Reply => self.reply.misuse().map_or(Ok(Ending::Reply), Err),
-            Ending::Deferred(_) if self.reply.is_begun() => Err("a reply beside a promised one"),
-            Ending::Deferred(promise) => {
-                let close = self.close;
-                Ok(Ending::Deferred(Promise { close, ..promise }))
+            Ending::Deferred(_) | Ending::Work(_) if !self.reply.is_untouched() => {
+                Err("a reply beside a promised one")
             }
             ending => Ok(ending),
         }

@@ -17,6 +17,7 @@ pub(crate) mod prepared;
 pub(crate) mod reply;
 pub(crate) mod server_info;
 pub(crate) mod text;
+pub(crate) mod work;
 
 use crate::http::status::HttpStatus;
 use exchange::Exchange;

@@ -47,7 +47,10 @@ enum Content {
         file: Arc<SharedFile>,
         parts: VecDeque<Part>,
     },
-    Source(Box<dyn Source>),
+    Source {
+        source: Box<dyn Source>,
+        is_work: bool,
+    },
     Prepared(Arc<Prepared>, Option<Arc<SharedFile>>),
 }
 
@@ -197,8 +200,8 @@ impl<'a> Reply<'a> {
         self.hand_over(Content::Parts { file, parts });
     }
 
-    pub(crate) fn source(&mut self, source: Box<dyn Source>) {
-        self.hand_over(Content::Source(source));
+    pub(crate) fn source(&mut self, source: Box<dyn Source>, is_work: bool) {
+        self.hand_over(Content::Source { source, is_work });
     }
 
     /// Takes a reply that was made before, and the file that has the content which is not in memory; nothing else may have
@@ -276,8 +279,8 @@ impl<'a> Reply<'a> {
                     *self.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
             }
-            Content::Source(source) => {
-                self.finish_source(source, silent, request, server, &mut framed)?;
+            Content::Source { source, is_work } => {
+                self.finish_source(source, is_work, silent, request, server, &mut framed)?;
             }
         }
         Ok(framed)
@@ -307,6 +310,7 @@ impl<'a> Reply<'a> {
     fn finish_source(
         &mut self,
         mut source: Box<dyn Source>,
+        is_work: bool,
         silent: bool,
         request: &Request<'_>,
         server: &ServerInfo,
@@ -351,7 +355,7 @@ impl<'a> Reply<'a> {
                 out.extend_from_slice(self.written);
             }
             framed.overhead += (out.len() - before - length) as u64;
-            *self.rest = Body::Source(Box::new(SourceBody::new(source, framing)));
+            *self.rest = Body::Source(Box::new(SourceBody::new(source, framing, is_work)));
         }
         Ok(())
     }

@@ -8,11 +8,10 @@ use std::time::{Duration, Instant};
 
 use super::connection::lingering::{Discarded, Lingering};
 use super::desk::{Answered, Client, Desk};
+use super::promised::PromisedReply;
 use super::timers::is_progress;
 use crate::config::{ProtocolVersion, ServerConfig};
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::deferred::Promise;
-use crate::handler::mailbox::Answer;
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::head::HeadSearch;
@@ -98,7 +97,7 @@ pub(crate) enum Then {
     ReadBody(Box<UnfinishedRequest>),
     /// The rest of a body that no handler wants, and then the next request.
     Discard(Box<Lingering>),
-    /// The reply that the handler promised.
+    /// The reply that comes later.
     Await(Box<PromisedReply>),
     /// The peer asked for the close and has sent all it will: nothing can be lost.
     Close,
@@ -119,7 +118,7 @@ impl From<Stop> for Then {
 
 /// What is left of a request when it is answered.
 #[derive(Debug)]
-enum Rest {
+pub(crate) enum Rest {
     Nothing,
     /// The rest of a body that no handler wants: it is discarded when the reply has left.
     Unwanted(Box<Lingering>),
@@ -160,17 +159,6 @@ impl UnfinishedRequest {
         self.checked = (now, self.length);
         is_progress(self.length - had, config.min_body_rate, elapsed)
     }
-}
-
-/// A request whose reply was promised.
-#[derive(Debug)]
-pub(crate) struct PromisedReply {
-    pub(crate) promise: Promise,
-    head: Vec<u8>,
-    body: RequestBody,
-    rest: Rest,
-    /// What the promise came to; `Some(None)` where it was dropped.
-    pub(crate) answer: Option<Option<Answer>>,
 }
 
 impl<H: BaseHttpRequestHandler> Turn<'_, H> {
@@ -320,21 +308,19 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         }
     }
 
-    /// Makes the reply that was promised, now that it is known.
+    /// Makes the reply that was to come later, now that it can be made.
     pub(crate) fn fulfil(&mut self, promised: PromisedReply) -> Option<Stop> {
         let PromisedReply {
-            promise,
+            coming,
+            close,
             head,
             mut body,
             rest,
-            answer,
         } = promised;
-        let close = promise.close;
         self.progress = true;
         self.with_request(&head, |turn, request| {
-            let answered =
-                turn.desk
-                    .fulfil(request, &mut body, turn.client, close, answer.flatten());
+            let client = turn.client;
+            let answered = turn.desk.fulfil(request, &mut body, client, close, coming);
             turn.follow(answered, request, &head, body, rest)
         })
     }
@@ -375,13 +361,15 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             }
             Answered::Close => Some(Stop::Then(Then::Close)),
             Answered::Aborted => Some(Stop::Then(Then::Reset)),
-            Answered::Deferred(promise) => Some(Stop::Then(Then::Await(Box::new(PromisedReply {
-                promise,
-                head: head.to_vec(),
-                body,
-                rest,
-                answer: None,
-            })))),
+            Answered::Later { coming, close } => {
+                Some(Stop::Then(Then::Await(Box::new(PromisedReply {
+                    coming,
+                    close,
+                    head: head.to_vec(),
+                    body,
+                    rest,
+                }))))
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::mem;
-use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
 use super::desk::{Client, Desk};
@@ -210,6 +210,7 @@ impl<T: Transport> Connection<T> {
                     });
                 }
                 Step::Yield => return Ok(Outcome::Yield),
+                Step::Busy => return Ok(Outcome::Busy),
                 Step::Cold => return Ok(Outcome::Cold),
                 Step::Close => return Ok(Outcome::Close),
             }
@@ -366,9 +367,17 @@ impl<T: Transport> Connection<T> {
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
         let outgoing = &mut unsent.outgoing;
-        let before = outgoing.sent();
+        let is_work = outgoing.body.is_work();
+        if is_work && turn.desk.allowance.is_spent() {
+            self.state = State::unsent(unsent);
+            return Ok(Step::Busy);
+        }
+        let (before, began) = (outgoing.sent(), is_work.then(Instant::now));
         let sent = outgoing.send(&mut self.transport, turn.share);
         let left = outgoing.sent() - before;
+        if let Some(began) = began {
+            turn.desk.allowance.charge(began.elapsed());
+        }
         if left > 0 {
             turn.progress = true;
             unsent.acked = None;
@@ -403,10 +412,9 @@ impl<T: Transport> Connection<T> {
                 State::Lingering(unwanted)
             }
             Then::Await(promised) => {
-                promised
-                    .promise
-                    .client_left
-                    .store(self.peer_left, Ordering::Relaxed);
+                if self.peer_left {
+                    promised.note_client_left();
+                }
                 let (promised, unparsed) = (*promised, unparsed.to_vec());
                 State::Awaiting(Box::new(Awaiting { promised, unparsed }))
             }
@@ -421,20 +429,6 @@ impl<T: Transport> Connection<T> {
             }
         };
         Ok(())
-    }
-
-    fn awaiting<H: BaseHttpRequestHandler>(
-        &mut self,
-        awaiting: Box<Awaiting>,
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        if awaiting.promised.answer.is_none() {
-            self.state = State::Awaiting(awaiting);
-            return Ok(Step::Wait);
-        }
-        let Awaiting { promised, unparsed } = *awaiting;
-        let stop = turn.fulfil(promised);
-        self.serve(&unparsed, HeadSearch::default(), stop, turn)
     }
 }
 

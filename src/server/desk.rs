@@ -6,18 +6,19 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::answering::MAX_BATCH;
 use super::outgoing::Outgoing;
+use super::promised::Coming;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
-use crate::handler::deferred::Promise;
 use crate::handler::exchange::{Ending, Exchange, Scene};
 use crate::handler::log::{Log, LogEntry};
 use crate::handler::mailbox::{Answer, Mailbox};
 use crate::handler::reply::{Framed, Reply};
 use crate::handler::server_info::ServerInfo;
+use crate::handler::work::Allowance;
 use crate::http::request::{Request, RequestError};
 use crate::http::status::HttpStatus;
 use crate::http::storage::Storage;
@@ -25,6 +26,9 @@ use crate::wire::spool::{RequestBody, SpoolLimits};
 
 /// Seconds after which a request that had no room may come again.
 const RETRY_AFTER: &str = "5";
+
+/// Time for work in each turn of the loop; the slice that is at hand when it is over takes some more.
+pub(crate) const TURN_OF_WORK: Duration = Duration::from_micros(1500);
 
 #[derive(Debug)]
 pub(crate) struct Desk<H> {
@@ -39,6 +43,8 @@ pub(crate) struct Desk<H> {
     /// What bodies of requests may still take.
     pub(crate) spools: Arc<SpoolLimits>,
     written: Vec<u8>,
+    /// Time that work may take now.
+    pub(crate) allowance: Allowance,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
 }
@@ -58,8 +64,8 @@ pub(crate) enum Answered {
     KeepAlive,
     /// The reply is made, and is the last one.
     Close,
-    /// The reply comes later.
-    Deferred(Promise),
+    /// The reply comes later; `close` says whether it is the last one.
+    Later { coming: Coming, close: bool },
     /// There is no reply: the connection is to be reset.
     Aborted,
 }
@@ -76,6 +82,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             mailbox,
             storage: None,
             written: Vec::new(),
+            allowance: Allowance::new(TURN_OF_WORK),
             draining: false,
         }
     }
@@ -108,18 +115,37 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         self.hook(client.address, |handler| handler.reads_body(command, path))
     }
 
-    /// Makes the reply that was promised for `request`; without an answer it is a 500.
+    /// Makes the reply to `request` that has come now; of a promise without an answer it is a 500.
     pub(crate) fn fulfil(
         &mut self,
         request: &Request<'_>,
         body: &mut RequestBody,
         client: Client,
         close: bool,
-        answer: Option<Answer>,
+        coming: Coming,
     ) -> Answered {
-        self.reply(request, body, client, close, |_, exchange| match answer {
-            Some(Answer(make)) => make(exchange),
-            None => Err(io::Error::other("the promised reply was dropped")),
+        self.reply(request, body, client, close, |_, exchange| match coming {
+            Coming::Given(Some(Answer(make))) => make(exchange),
+            Coming::Work(work) => work.reply(exchange),
+            Coming::Given(None) | Coming::Promised(_) => {
+                Err(io::Error::other("the promised reply was dropped"))
+            }
+        })
+    }
+
+    /// Goes on with the work that `coming` is, if there is time; `true` where the reply can be made. Work that panics comes to
+    /// nothing, which is a 500.
+    pub(crate) fn advance(&mut self, coming: &mut Coming) -> bool {
+        let Coming::Work(work) = coming else {
+            return matches!(coming, Coming::Given(_));
+        };
+        if self.allowance.is_spent() {
+            return false;
+        }
+        let advance = |until| catch_unwind(AssertUnwindSafe(|| work.advance(until)));
+        self.allowance.spend(advance).unwrap_or_else(|_| {
+            *coming = Coming::Given(None);
+            true
         })
     }
 
@@ -229,6 +255,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             clock: &self.clock,
             mailbox: &self.mailbox,
             log: &mut self.log,
+            allowance: &mut self.allowance,
         };
         let Outgoing {
             buffer, body: rest, ..
@@ -251,7 +278,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     ) -> Answered {
         self.written.clear();
         self.written.shrink_to(MAX_BATCH);
-        self.server.counters.requests += u64::from(!matches!(concluded, Concluded::Deferred(_)));
+        self.server.counters.requests += u64::from(!matches!(concluded, Concluded::Later { .. }));
         match concluded {
             Concluded::Reply(framed) => {
                 let keep_alive = framed.keep_alive;
@@ -263,7 +290,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
                     Answered::Close
                 }
             }
-            Concluded::Deferred(promise) => Answered::Deferred(promise),
+            Concluded::Later { coming, close } => Answered::Later { coming, close },
             Concluded::Aborted => Answered::Aborted,
         }
     }
@@ -319,8 +346,13 @@ fn send_misdirected(exchange: &mut Exchange<'_>) {
 /// What an exchange came to.
 enum Concluded {
     Reply(Framed),
-    Deferred(Promise),
+    Later { coming: Coming, close: bool },
     Aborted,
+}
+
+fn later(coming: Coming, exchange: &Exchange<'_>, close: bool) -> Concluded {
+    let close = close || exchange.close_connection();
+    Concluded::Later { coming, close }
 }
 
 /// Frames what the handler made; its failure, panic or misuse is a clean 500.
@@ -337,9 +369,9 @@ fn conclude<H: BaseHttpRequestHandler>(
                 Err(error) => error.to_string(),
             },
             Ok(Ending::Deferred(promise)) => {
-                let close = close || promise.close;
-                return Concluded::Deferred(Promise { close, ..promise });
+                return later(Coming::Promised(promise), exchange, close);
             }
+            Ok(Ending::Work(work)) => return later(Coming::Work(work), exchange, close),
             Ok(Ending::Aborted) => {
                 exchange.discard();
                 return Concluded::Aborted;

@@ -34,10 +34,12 @@ mod group;
 mod kept;
 mod room;
 mod serving;
+mod work;
 
 use group::Group;
 use kept::KeptInAll;
 use serving::Budget;
+use work::WorkQueue;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
@@ -63,6 +65,7 @@ pub(crate) struct EventLoop<H> {
     addresses: Addresses,
     timers: Timers,
     queue: Queue,
+    work: WorkQueue,
     disk: Disk,
     budget: Budget,
     /// Requests that one connection may have answered in one go.
@@ -120,6 +123,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             addresses: Addresses::new(desk.server.config(), handle.loops()),
             timers: Timers::new(desk.server.config()),
             queue: Queue::default(),
+            work: WorkQueue::default(),
             disk: Disk::new(desk.server.config().read_ahead),
             budget: Budget::new(desk.server.config(), 0),
             turn_requests: desk.server.config().turn_requests.max(1),
@@ -160,7 +164,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.desk.clock.read();
         self.count_turn(began);
         self.budget = Budget::new(self.desk.server.config(), self.desk.server.counters.turns);
+        self.begin_work();
         self.take_events();
+        self.go_on_with_work();
         self.serve_queue();
         self.expire_deadlines(began);
         self.desk.server.close_unused_files(self.desk.clock.instant);
@@ -268,7 +274,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         };
         [
             soon(
-                self.has_more_events || !self.queue.is_empty() || accepting(Accepting::More),
+                self.has_more_events || self.has_work() || accepting(Accepting::More),
                 Duration::ZERO,
             ),
             soon(
@@ -283,6 +289,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         .into_iter()
         .flatten()
         .min()
+    }
+
+    /// Whether connections wait for their turn, and for nothing else.
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty() || !self.work.is_empty()
     }
 
     fn wait(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {

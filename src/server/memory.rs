@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answering::Readable;
 use super::connection::Connection;
-use super::desk::{Client, Desk};
+use super::desk::{Client, Desk, TURN_OF_WORK};
 use super::event_loop::SCRATCH;
 use super::state::Outcome;
 use crate::config::ServerConfig;
@@ -21,6 +21,7 @@ use crate::handler::clock::Clock;
 use crate::handler::log::Log;
 use crate::handler::mailbox::{Content, Mailbox};
 use crate::handler::server_info::ServerInfo;
+use crate::handler::work::Allowance;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
@@ -110,6 +111,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             self.desk.server.counters.turns += 1;
             let turn = self.desk.server.counters.turns;
             let mut share = Share::of(self.desk.server.config(), turn);
+            self.desk.allowance = Allowance::new(TURN_OF_WORK);
             let outcome = connection.advance(
                 Readable::ToEnd,
                 &mut share,
@@ -120,7 +122,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             self.desk.log.flush();
             match outcome {
                 Outcome::Close => break,
-                Outcome::Yield | Outcome::Cold => {}
+                Outcome::Yield | Outcome::Busy | Outcome::Cold => {}
                 Outcome::Wait { .. } if self.wait(&mut connection) => {}
                 Outcome::Wait { .. } => break,
             }

@@ -17,6 +17,7 @@ mod handle;
 mod listener;
 pub(crate) mod memory;
 mod outgoing;
+mod promised;
 mod queue;
 mod signals;
 mod state;

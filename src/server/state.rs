@@ -2,9 +2,10 @@
 //!
 //! Invariant: what a state needs lives in its variant and nowhere else, boxed, so that an idle connection costs its slot.
 
-use super::answering::{PromisedReply, Then, UnfinishedRequest};
+use super::answering::{Then, UnfinishedRequest};
 use super::connection::lingering::Lingering;
 use super::outgoing::Outgoing;
+use super::promised::PromisedReply;
 use super::timers::is_progress;
 use crate::config::ServerConfig;
 use crate::http::head::HeadSearch;
@@ -26,7 +27,7 @@ pub(crate) enum State {
     WritingHeaders(Box<Unsent>),
     /// The heads have left; a body drains.
     Streaming(Box<Unsent>),
-    /// The handler has promised a reply; another thread will give it.
+    /// The reply comes later: another thread will give it, or the loop works on it.
     Awaiting(Box<Awaiting>),
     /// The reply has left; what still comes is discarded: the rest of a body that no handler wants, until the next request
     /// begins, or, with our side shut, everything until the peer has seen the reply (RFC 9112 §9.6).
@@ -117,6 +118,8 @@ pub(crate) enum Outcome {
     },
     /// There is more to do, in the next turn.
     Yield,
+    /// There is work to go on with, when the others have had their turn.
+    Busy,
     /// The disk is waited for.
     Cold,
     Close,
@@ -127,6 +130,7 @@ pub(crate) enum Step {
     Next,
     Wait,
     Yield,
+    Busy,
     Cold,
     Close,
 }
@@ -137,6 +141,7 @@ impl From<Sent> for Step {
             Sent::All => Self::Next,
             Sent::Wait | Sent::Idle => Self::Wait,
             Sent::Yield => Self::Yield,
+            Sent::Busy => Self::Busy,
             Sent::Cold => Self::Cold,
         }
     }

@@ -47,6 +47,8 @@ pub(crate) enum Part {
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
     framing: Framing,
+    /// Whether the time that it takes is charged as that of work.
+    is_work: bool,
     /// What the source said last.
     fill: Fill,
     /// Whether it ever said [`Fill::NotNow`].
@@ -103,6 +105,11 @@ impl Body {
     /// Whether it comes from a source that has waited for events: it may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         matches!(self, Self::Source(body) if body.has_slept)
+    }
+
+    /// Whether making it takes time that is charged as that of work.
+    pub(crate) fn is_work(&self) -> bool {
+        matches!(self, Self::Source(body) if body.is_work)
     }
 
     /// Whether nothing can be sent before the source is woken.
@@ -223,10 +230,11 @@ impl Parts {
 }
 
 impl SourceBody {
-    pub(crate) fn new(source: Box<dyn Source>, framing: Framing) -> Self {
+    pub(crate) fn new(source: Box<dyn Source>, framing: Framing, is_work: bool) -> Self {
         Self {
             source,
             framing,
+            is_work,
             fill: Fill::More,
             has_slept: false,
             buffer: Buffer::default(),
@@ -238,7 +246,8 @@ impl SourceBody {
     fn left(&self) -> u64 {
         match self.framing {
             Framing::Length(left) => left + self.buffer.left() as u64,
-            _ if self.fill == Fill::NotNow => self.buffer.left() as u64,
+            // What is made by and by does not wait for bytes, but for time.
+            _ if self.fill == Fill::NotNow || self.is_work => self.buffer.left() as u64,
             // It is expected to last for as long as it has lasted.
             _ => self.given,
         }
@@ -265,7 +274,13 @@ impl SourceBody {
             match self.fill {
                 Fill::Done => return Ok(Sent::All),
                 Fill::NotNow if asked => return Ok(Sent::Idle),
-                _ if share.bytes == 0 || pulled >= SOURCE_TURN => return Ok(Sent::Yield),
+                _ if share.bytes == 0 || pulled >= SOURCE_TURN => {
+                    return Ok(if self.is_work {
+                        Sent::Busy
+                    } else {
+                        Sent::Yield
+                    });
+                }
                 _ => {}
             }
             self.refill()?;

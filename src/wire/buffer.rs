@@ -15,6 +15,8 @@ pub(crate) enum Sent {
     Wait,
     /// The share of this turn is spent.
     Yield,
+    /// More must be made, which takes time that others want, too.
+    Busy,
     /// There is nothing to send before the source is woken.
     Idle,
     /// The next bytes are not in memory.

@@ -93,11 +93,11 @@ fn the_server_frames_what_the_handler_wrote() {
     };
     let complete: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(Pieces(0)));
+        reply.source(Box::new(Pieces(0)), false);
     };
     let stream: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(Pieces(1)));
+        reply.source(Box::new(Pieces(1)), false);
     };
     let table = [
         (
@@ -203,14 +203,14 @@ fn what_would_break_the_framing_is_refused() {
         (
             |reply, server| {
                 hello(reply, server);
-                reply.source(Box::new(Pieces(1)));
+                reply.source(Box::new(Pieces(1)), false);
             },
             "a second body",
         ),
         (
             |reply, server| {
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(Pieces(1)));
+                reply.source(Box::new(Pieces(1)), false);
                 put(reply, b"late");
             },
             "a write after the body was handed over",
@@ -226,7 +226,7 @@ fn what_would_break_the_framing_is_refused() {
             |reply, server| {
                 reply.announce(4);
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(Pieces(1)));
+                reply.source(Box::new(Pieces(1)), false);
             },
             "a body of another length than announced",
         ),

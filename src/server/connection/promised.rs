@@ -1,15 +1,41 @@
-//! Replies that are promised: given by another thread, or of no interest any more because the peer has left.
+//! Replies that come later: given by another thread, made when the loop's own work is done, or of no interest any more because
+//! the peer has left.
 
-use std::sync::atomic::Ordering;
+use std::io;
+use std::time::Instant;
 
 use super::Connection;
+use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::Answer;
-use crate::server::answering::{PromisedReply, Then};
-use crate::server::state::State;
+use crate::http::head::HeadSearch;
+use crate::server::answering::{Then, Turn};
+use crate::server::promised::{Coming, PromisedReply};
+use crate::server::state::{Awaiting, State, Step};
 use crate::wire::transport::Transport;
 
 impl<T: Transport> Connection<T> {
-    /// The promised reply that is still to come on this connection.
+    /// Makes the reply if it can be made now, and answers what was sent after its request.
+    pub(super) fn awaiting<H: BaseHttpRequestHandler>(
+        &mut self,
+        mut awaiting: Box<Awaiting>,
+        turn: &mut Turn<'_, H>,
+    ) -> io::Result<Step> {
+        let is_work = matches!(awaiting.promised.coming, Coming::Work(_));
+        if !turn.desk.advance(&mut awaiting.promised.coming) {
+            self.state = State::Awaiting(awaiting);
+            return Ok(if is_work { Step::Busy } else { Step::Wait });
+        }
+        let Awaiting { promised, unparsed } = *awaiting;
+        let began = is_work.then(Instant::now);
+        let stop = turn.fulfil(promised);
+        let step = self.serve(&unparsed, HeadSearch::default(), stop, turn);
+        if let Some(began) = began {
+            turn.desk.allowance.charge(began.elapsed());
+        }
+        step
+    }
+
+    /// The reply that is still to come on this connection.
     fn promised(&mut self) -> Option<&mut PromisedReply> {
         match &mut self.state {
             State::Awaiting(awaiting) => Some(&mut awaiting.promised),
@@ -23,11 +49,11 @@ impl<T: Transport> Connection<T> {
 
     /// Takes what a promise came to; a promise of another request, or of another connection that had this key, is void.
     pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
-        if let Some(promised) = self
-            .promised()
-            .filter(|promised| promised.promise.serial == serial)
+        if let Some(PromisedReply { coming, .. }) = self.promised()
+            && let Coming::Promised(promise) = coming
+            && promise.serial == serial
         {
-            promised.answer = Some(answer);
+            *coming = Coming::Given(answer);
         }
     }
 
@@ -35,7 +61,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn peer_left(&mut self) {
         self.peer_left = true;
         if let Some(promised) = self.promised() {
-            promised.promise.client_left.store(true, Ordering::Relaxed);
+            promised.note_client_left();
         }
     }
 }

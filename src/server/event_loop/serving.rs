@@ -1,5 +1,5 @@
-//! Who may do how much in a turn: small answers as their events come, then the queue of those who need more, within one
-//! budget of bytes for the whole turn.
+//! Who may do how much in a turn: small answers as their events come, then work, then the queue of those who need more, within
+//! one budget of bytes for the whole turn.
 //!
 //! Invariant: taking events costs what small answers cost. A body that is begun then fits as a whole into what is left of
 //! three quarters of the budget; the last quarter is for the queue in every turn.
@@ -31,6 +31,8 @@ pub(super) struct Budget {
     share: Share,
     /// Requests that are answered before everybody gets only one.
     requests: usize,
+    /// What work has sent.
+    worked: usize,
 }
 
 impl Budget {
@@ -45,6 +47,7 @@ impl Budget {
         Self {
             share,
             requests: REQUESTS,
+            worked: 0,
         }
     }
 
@@ -53,10 +56,15 @@ impl Budget {
         config.turn_bytes / 4 * 3
     }
 
-    /// What the queue may use.
-    fn rest(&self, config: &ServerConfig) -> usize {
-        let used = Self::for_events(config) - self.share.bytes;
-        config.turn_bytes.max(1) - used
+    /// What work and the queue may use.
+    pub(super) fn rest(&self, config: &ServerConfig) -> usize {
+        let used = Self::for_events(config) - self.share.bytes + self.worked;
+        config.turn_bytes.max(1).saturating_sub(used)
+    }
+
+    /// Takes off what work has sent.
+    pub(super) fn charge_work(&mut self, bytes: usize) {
+        self.worked += bytes;
     }
 }
 
@@ -96,7 +104,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) else {
             return;
         };
-        let Budget { share, requests } = &mut self.budget;
+        let Budget {
+            share, requests, ..
+        } = &mut self.budget;
         let allowed = self.turn_requests.min(*requests).max(1);
         share.requests = allowed;
         share.cold = self.disk.allows();
@@ -176,6 +186,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Outcome::Yield => {
                 *queued = true;
                 self.queue.push(key, connection.left());
+                true
+            }
+            Outcome::Busy => {
+                *queued = true;
+                self.work.push(key);
                 true
             }
             Outcome::Cold => {

@@ -179,8 +179,12 @@ fn a_source_without_a_known_end_is_expected_to_last_as_long_as_it_has() {
             Fill::Done,
         ]))
     };
-    let mut body = Body::Source(Box::new(SourceBody::new(source(), Framing::Close)));
-    let mut known = Body::Source(Box::new(SourceBody::new(source(), Framing::Length(12))));
+    let mut body = Body::Source(Box::new(SourceBody::new(source(), Framing::Close, false)));
+    let mut known = Body::Source(Box::new(SourceBody::new(
+        source(),
+        Framing::Length(12),
+        false,
+    )));
     let mut left = Vec::new();
     for _ in 0..4 {
         for body in [&mut body, &mut known] {

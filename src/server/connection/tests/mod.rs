@@ -32,3 +32,4 @@ mod splits;
 mod states;
 #[cfg(test)]
 mod unwanted;
+mod work;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::FileExt as _;
+use std::time::Duration;
 
 use super::super::{Connection, State};
 use super::handler::Handler;
@@ -13,9 +14,10 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::server_info::ServerInfo;
+use crate::handler::work::Allowance;
 use crate::http::date;
 use crate::server::answering::Readable;
-use crate::server::desk::{Client, Desk};
+use crate::server::desk::{Client, Desk, TURN_OF_WORK};
 use crate::server::state::Outcome;
 use crate::wire::delivery::Delivery;
 use crate::wire::share::Share;
@@ -138,6 +140,8 @@ pub(super) struct Stage<H> {
     pub(super) hasty: bool,
     /// The most memory that the connection held between two events.
     pub(super) kept: usize,
+    /// What work may take in each call.
+    pub(super) time: Duration,
     last: Outcome,
 }
 
@@ -188,6 +192,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
             coming: VecDeque::new(),
             hasty: false,
             kept: 0,
+            time: TURN_OF_WORK,
             last: Outcome::Wait { progress: false },
         }
     }
@@ -217,6 +222,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
 
     pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
         let mut share = Share::of(self.desk.server.config(), 0);
+        self.desk.allowance = Allowance::new(self.time);
         self.last =
             self.connection
                 .advance(readable, &mut share, &mut self.scratch, &mut self.desk);
@@ -251,7 +257,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         for _ in 0..10_000_000 {
             match self.last {
                 Outcome::Close => return self.last,
-                Outcome::Yield | Outcome::Cold => self.advance(Readable::No),
+                Outcome::Yield | Outcome::Busy | Outcome::Cold => self.advance(Readable::No),
                 Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
                 Outcome::Wait { .. } => match self.coming.pop_front() {
                     None => return self.last,

@@ -1,0 +1,80 @@
+//! Work that may be too long for one turn of the loop: a reply waits for it, and the loop goes on with it turn by turn.
+//!
+//! Invariant: work is charged by the time that it takes. The loop sets the allowance of each part of its turn, and nothing
+//! begins another slice once that is spent.
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::exchange::Exchange;
+
+/// What must be done before a reply can be made. Dropped before that, it is given up: the client has left.
+pub(crate) trait Work {
+    /// Does one slice at most, until the time `until`; `true` where the reply can be made. A call goes on in any case, if only by
+    /// a little.
+    fn advance(&mut self, until: Instant) -> bool;
+
+    /// Makes the reply.
+    ///
+    /// # Errors
+    /// The work has failed: a 500.
+    fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()>;
+}
+
+impl fmt::Debug for dyn Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Work")
+    }
+}
+
+/// Time that work may still take before the loop turns to something else.
+#[derive(Debug)]
+pub(crate) struct Allowance {
+    left: Duration,
+}
+
+impl Allowance {
+    pub(crate) fn new(left: Duration) -> Self {
+        Self { left }
+    }
+
+    pub(crate) fn left(&self) -> Duration {
+        self.left
+    }
+
+    pub(crate) fn is_spent(&self) -> bool {
+        self.left.is_zero()
+    }
+
+    /// Does `work`, which is told when the time will be over, and takes off what it took.
+    pub(crate) fn spend<R>(&mut self, work: impl FnOnce(Instant) -> R) -> R {
+        let began = Instant::now();
+        let result = work(began + self.left);
+        self.charge(began.elapsed());
+        result
+    }
+
+    pub(crate) fn charge(&mut self, took: Duration) {
+        self.left = self.left.saturating_sub(took);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_takes_its_time_off_the_allowance() {
+        let mut allowance = Allowance::new(Duration::from_secs(3600));
+        let until = allowance.spend(|until| {
+            while Instant::now() + Duration::from_secs(3600) <= until {}
+            until
+        });
+        assert!(allowance.left() < Duration::from_secs(3600) && !allowance.is_spent());
+        assert!(until > Instant::now());
+        let mut allowance = Allowance::new(Duration::from_nanos(1));
+        allowance.spend(|until| while Instant::now() <= until {});
+        assert!(allowance.is_spent());
+    }
+}

@@ -1,0 +1,159 @@
+//! A reply that needs work waits for it, slice by slice; what was sent after its request waits, too.
+
+use std::io;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::handler::{get, statuses};
+use super::script::{Event, Room, Stage};
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::exchange::Exchange;
+use crate::handler::work::Work;
+use crate::http::status::HttpStatus;
+use crate::server::answering::Readable;
+use crate::server::state::Outcome;
+use crate::wire::source::{Fill, Source};
+
+/// Answers `/N` with a stream when N slices of work are done, and all else at once.
+struct Worker {
+    /// As many as there are works that were not given up, and one.
+    works: Rc<()>,
+}
+
+struct Slices {
+    left: usize,
+    ending: String,
+    _counted: Rc<()>,
+}
+
+impl BaseHttpRequestHandler for Worker {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let (number, ending) = exchange.path()[1..].split_once('-').unwrap_or_default();
+        if exchange.path().contains("begun") {
+            exchange.send_response(HttpStatus::OK);
+        } else if exchange.path().contains("field") {
+            exchange.send_header("X", "y");
+        }
+        match number.parse() {
+            Ok(left) => exchange.work(Box::new(Slices {
+                left,
+                ending: ending.to_owned(),
+                _counted: Rc::clone(&self.works),
+            })),
+            Err(_) => exchange.send_response(HttpStatus::ACCEPTED),
+        }
+        Ok(())
+    }
+}
+
+impl Work for Slices {
+    fn advance(&mut self, _until: Instant) -> bool {
+        assert!(self.left > 1 || self.ending != "panic", "as it was asked");
+        self.left = self.left.saturating_sub(1);
+        self.left == 0
+    }
+
+    fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        if self.ending == "error" {
+            return Err(io::Error::other("as it was asked"));
+        }
+        exchange.send_response(HttpStatus::OK);
+        exchange.end_headers();
+        exchange.stream_as_work(Box::new(Pieces(100)));
+        Ok(())
+    }
+}
+
+struct Pieces(usize);
+
+impl Source for Pieces {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        out.resize(out.len() + 5000, b'x');
+        self.0 -= 1;
+        Ok(if self.0 > 0 { Fill::More } else { Fill::Done })
+    }
+}
+
+/// With so much time that it never is the reason to stop.
+fn stage() -> Stage<Worker> {
+    let works = Rc::new(());
+    let mut stage = Stage::with_handler(Worker { works }, ServerConfig::default());
+    stage.time = Duration::from_secs(3600);
+    stage
+}
+
+#[test]
+fn each_turn_does_a_slice_and_replies_stay_in_order() {
+    let mut stage = stage();
+    let requests = [get("/now"), get("/3-"), get("/now")].concat();
+    let mut outcome = stage.receive(requests);
+    for _ in 0..2 {
+        assert_eq!((outcome, stage.state()), (Outcome::Busy, "Awaiting"));
+        outcome = stage.advance(Readable::No);
+    }
+    assert_eq!(outcome, Outcome::Busy, "the stream has had its share");
+    stage.play();
+    assert_eq!(statuses(&stage.output()), [202, 200, 202]);
+    assert!(stage.connection.is_idle());
+}
+
+#[test]
+fn without_time_nothing_goes_on() {
+    let mut stage = stage();
+    stage.time = Duration::ZERO;
+    assert_eq!(stage.receive(get("/1-")), Outcome::Busy);
+    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    assert_eq!((stage.state(), stage.output().len()), ("Awaiting", 0));
+    stage.time = Duration::from_secs(3600);
+    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    let sent = stage.output().len();
+    assert!((1..100_000).contains(&sent), "{sent}");
+    stage.time = Duration::ZERO;
+    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    assert_eq!((stage.state(), stage.output().len()), ("Streaming", 0));
+    assert_eq!(
+        stage.connection.left(),
+        0,
+        "it waits for time, not for bytes"
+    );
+}
+
+#[test]
+fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
+    for path in ["/2-error", "/2-panic", "/2-begun", "/2-field"] {
+        let mut stage = stage();
+        let output = stage.answer(&[&[get(path), get("/now")].concat()]);
+        assert_eq!(statuses(&output), [500, 202], "{path}");
+        assert_eq!(Rc::strong_count(&stage.desk.handler.works), 1);
+    }
+}
+
+#[test]
+fn work_is_given_up_when_its_client_has_left() {
+    let mut stage = stage();
+    stage.receive(get("/9-"));
+    assert_eq!(Rc::strong_count(&stage.desk.handler.works), 2);
+    stage.connection.abandon(&mut stage.desk);
+    assert_eq!(Rc::strong_count(&stage.desk.handler.works), 1);
+}
+
+#[test]
+fn a_client_that_has_only_closed_its_side_gets_its_reply() {
+    let mut stage = stage();
+    stage.receive_last(get("/3-"), Event::Eof);
+    stage.connection.peer_left();
+    stage.play();
+    assert_eq!(statuses(&stage.output()), [200]);
+}
+
+#[test]
+fn a_stream_of_work_waits_for_the_socket_as_others_do() {
+    let mut stage = stage();
+    stage.script().room.push_back(Room::Take(10));
+    assert!(matches!(stage.receive(get("/1-")), Outcome::Wait { .. }));
+    assert_eq!(stage.state(), "WritingHeaders");
+    stage.drain();
+    stage.play();
+    assert!(stage.connection.is_idle());
+}
