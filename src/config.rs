@@ -96,6 +96,10 @@ pub struct ServerConfig {
     /// Bytes of memory for replies that are kept: small files, small listings and 404s, as long as the kernel reports no
     /// change of what they were made of. Each loop keeps its own.
     pub cache_bytes: usize,
+    /// Bytes of memory for listings of more than 512 entries, all together: the entries, which those share who ask for the same
+    /// directory in the same order at the same time, and 8 KiB for each reply. Beyond that, and for a directory that needs more
+    /// by itself, 503. N loops have an N-th each.
+    pub max_listing_bytes: usize,
     /// Large files that are kept open, for at most 5 seconds after their last use.
     pub cache_descriptors: usize,
     /// Fields added to every reply, as pairs of name and value.
@@ -138,6 +142,7 @@ impl Default for ServerConfig {
             turn_requests: 64,
             read_ahead: true,
             cache_bytes: 32 * 1024 * 1024,
+            max_listing_bytes: 32 * 1024 * 1024,
             cache_descriptors: 64,
             extra_response_headers: Vec::new(),
             report: false,

@@ -10,6 +10,7 @@ pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod idle_files;
 pub(crate) mod lines;
+pub(crate) mod listing_memory;
 pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod page;

@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::BaseHttpRequestHandler;
 use super::counters::Counters;
 use super::idle_files::IdleFiles;
+use super::listing_memory::ListingMemory;
 use crate::config::ServerConfig;
 use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
@@ -34,6 +35,7 @@ pub struct ServerInfo {
     /// Hits and misses: a handler counts them, which sees the server only from outside.
     lookups: Cell<(u64, u64)>,
     idle_files: RefCell<IdleFiles>,
+    listing_memory: Arc<ListingMemory>,
 }
 
 /// Fields that the server or the handler makes, and that a reply has once (RFC 9110 §5.3, RFC 9112 §6).
@@ -134,6 +136,7 @@ impl ServerInfo {
                 .iter()
                 .filter_map(|host| ServedHost::parse(host))
                 .collect(),
+            listing_memory: ListingMemory::new(config.max_listing_bytes),
             config,
             version_string,
             error_page: handler.error_message_format().map(error_page),
@@ -143,6 +146,19 @@ impl ServerInfo {
             lookups: Cell::default(),
             idle_files: RefCell::default(),
         }
+    }
+
+    /// Makes it the view that one of so many loops has: each has its share of what all may use.
+    #[must_use]
+    pub(crate) fn of_loops(mut self, loops: usize) -> Self {
+        let share = self.config.max_listing_bytes / loops.max(1);
+        self.listing_memory = ListingMemory::new(share);
+        self
+    }
+
+    /// Returns the memory that the listings of this loop may use.
+    pub(crate) fn listing_memory(&self) -> &Arc<ListingMemory> {
+        &self.listing_memory
     }
 
     /// Says whether a server may run with this: what is added to every reply must not break one.

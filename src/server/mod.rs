@@ -252,7 +252,7 @@ fn new_desk<H: BaseHttpRequestHandler>(
     index: usize,
     log: Log,
 ) -> io::Result<Desk<H>> {
-    let server = ServerInfo::new(&handler, config, addresses);
+    let server = ServerInfo::new(&handler, config, addresses).of_loops(handle.loops());
     server.check()?;
     Ok(Desk::new(handler, server, handle.mailbox(index), log))
 }
