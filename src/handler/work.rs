@@ -32,15 +32,22 @@ impl fmt::Debug for dyn Work {
 #[derive(Debug)]
 pub(crate) struct Allowance {
     left: Duration,
+    used: Duration,
 }
 
 impl Allowance {
     pub(crate) fn new(left: Duration) -> Self {
-        Self { left }
+        let used = Duration::ZERO;
+        Self { left, used }
     }
 
     pub(crate) fn left(&self) -> Duration {
         self.left
+    }
+
+    /// What was used, be it more than there was.
+    pub(crate) fn used(&self) -> Duration {
+        self.used
     }
 
     pub(crate) fn is_spent(&self) -> bool {
@@ -57,6 +64,7 @@ impl Allowance {
 
     pub(crate) fn charge(&mut self, took: Duration) {
         self.left = self.left.saturating_sub(took);
+        self.used += took;
     }
 }
 
@@ -75,6 +83,6 @@ mod tests {
         assert!(until > Instant::now());
         let mut allowance = Allowance::new(Duration::from_nanos(1));
         allowance.spend(|until| while Instant::now() <= until {});
-        assert!(allowance.is_spent());
+        assert!(allowance.is_spent() && allowance.used() > Duration::from_nanos(1));
     }
 }

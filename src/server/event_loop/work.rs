@@ -13,7 +13,7 @@ use crate::server::answering::Readable;
 use crate::server::desk::TURN_OF_WORK;
 use crate::wire::share::Share;
 
-/// What work may take that is done as requests come. It is less than a slice mostly takes, so that at most one is begun.
+/// What work may take that is done as requests come. Once it is spent, no other is begun: that is less than a slice takes.
 const AT_ONCE: Duration = Duration::from_micros(500);
 /// What is left for the others even where those took longer.
 const LEAST: Duration = Duration::from_micros(250);
@@ -43,39 +43,42 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Gives each connection that waits for work a slice, as long as there is time. After that there is none in this turn.
     pub(super) fn go_on_with_work(&mut self) {
-        let used = AT_ONCE.saturating_sub(self.desk.allowance.left());
-        self.desk.allowance = Allowance::new(TURN_OF_WORK.saturating_sub(used).max(LEAST));
+        let left = TURN_OF_WORK.saturating_sub(self.desk.allowance.used());
+        self.desk.allowance = Allowance::new(left.max(LEAST));
         // Downloads have the other half of what the events have left.
-        let mut left = self.budget.rest(self.desk.server.config()) / 2;
+        let mut bytes = (self.budget.rest(self.desk.server.config()) / 2).max(1);
         for _ in 0..self.work.waiting.len() {
-            if self.desk.allowance.is_spent() {
+            // The others are the first in the next turn.
+            if self.desk.allowance.is_spent() || bytes == 0 {
                 break;
             }
             let Some(key) = self.work.waiting.pop_front() else {
                 break;
             };
-            let Some(slot) = self.connections.get_mut(key).filter(|slot| slot.queued) else {
-                // It was closed meanwhile; the slot may have another owner.
-                continue;
-            };
-            slot.queued = false;
-            let mut share = Share {
-                bytes: left,
-                requests: self.turn_requests,
-                whole: false,
-                cold: self.disk.allows(),
-                turn: self.desk.server.counters.turns,
-            };
-            let outcome = slot.connection.advance(
-                Readable::No,
-                &mut share,
-                &mut self.scratch,
-                &mut self.desk,
-            );
-            self.budget.charge_work(left - share.bytes);
-            left = share.bytes;
-            self.settle(key, outcome);
+            let sent = self.do_slice(key, bytes);
+            self.budget.charge_work(sent);
+            bytes -= sent;
         }
         self.desk.allowance = Allowance::new(Duration::ZERO);
+    }
+
+    /// Gives a connection its slice, and at most so many `bytes` to send; returns how many it has sent.
+    fn do_slice(&mut self, key: usize, bytes: usize) -> usize {
+        let Some(slot) = self.connections.get_mut(key).filter(|slot| slot.queued) else {
+            // It was closed meanwhile; the slot may have another owner.
+            return 0;
+        };
+        slot.queued = false;
+        let mut share = Share {
+            bytes,
+            requests: self.turn_requests,
+            whole: false,
+            cold: self.disk.allows(),
+            turn: self.desk.server.counters.turns,
+        };
+        let (connection, scratch) = (&mut slot.connection, &mut self.scratch);
+        let outcome = connection.advance(Readable::No, &mut share, scratch, &mut self.desk);
+        self.settle(key, outcome);
+        bytes - share.bytes
     }
 }
