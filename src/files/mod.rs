@@ -31,6 +31,7 @@ use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
+use list_directory::Readings;
 use overrides::Overrides;
 use root::{Root, Symlinks};
 
@@ -63,6 +64,8 @@ pub struct SimpleHttpRequestHandler {
     pub dotfiles: bool,
     overrides: Overrides,
     cache: RefCell<Cache>,
+    /// Listings that are being made or sent.
+    readings: RefCell<Readings>,
     /// The 404 as plain text and as HTML.
     not_found: RefCell<[Option<Arc<Prepared>>; 2]>,
     /// Scratch: the path of the request that is being answered.
@@ -106,6 +109,7 @@ impl SimpleHttpRequestHandler {
             dotfiles: false,
             overrides: Overrides::default(),
             cache: RefCell::new(Cache::new()),
+            readings: RefCell::default(),
             not_found: RefCell::default(),
             path: Vec::new(),
         }

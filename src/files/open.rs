@@ -5,7 +5,7 @@
 //! and checks in one call.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::fs::{
@@ -70,6 +70,12 @@ pub(crate) struct Opened {
     pub(crate) found: Result<OwnedFd, Errno>,
     /// Whether no symbolic link was on the way: then a change of the directories on it is the only way to change this.
     pub(crate) is_plain: bool,
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Directory {

@@ -401,6 +401,61 @@ fn long_listings_stall_nobody() {
 }
 
 #[test]
+fn unread_listings_are_whole_when_they_are_read_and_those_who_leave_harm_nobody() {
+    let site = crowded();
+    site.file("docs/index.html", "index");
+    let server = Server::start(&site);
+    let targets = ["/", "/?format=json", "/?sort=date&order=desc"];
+    let mut readers: Vec<_> = (0..60)
+        .map(|number| {
+            let mut client = server.connect();
+            client.send(get(targets[number % 3]));
+            client
+        })
+        .collect();
+    for (number, mut reader) in readers.drain(..).enumerate() {
+        assert_eq!(server.get("/docs/").body, b"index");
+        match number % 4 {
+            // It leaves before its reply, or in the middle of it.
+            0 => drop(reader),
+            1 => drop(reader.take(20_000)),
+            _ if number % 3 == 1 => assert_eq!(names(&reader.read_reply()).len(), 10_001),
+            _ => assert_eq!(entries(reader.read_reply().text()).len(), 10_001),
+        }
+    }
+}
+
+#[test]
+fn a_change_is_in_every_long_listing_that_is_asked_for_after_it() {
+    let site = Site::in_memory();
+    for number in 0..2000 {
+        File::create(site.at(format!("{number:05}"))).unwrap();
+    }
+    site.link("link", "00000");
+    let server = Server::start(&site);
+    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
+    for number in 0..100 {
+        let target = ["/?format=json", "/?format=json&sort=size"][number % 2];
+        // Some are asked for and not read yet when the directory changes.
+        for client in &mut clients[1..] {
+            client.send(get(target));
+        }
+        site.file(format!("new-{number}"), "");
+        site.file("00000", "x".repeat(number));
+        let listing = json(&clients[0].get(target));
+        assert_eq!(listing.len(), 2002 + number);
+        let of = |name: &str| {
+            let is_it = |entry: &&Json| entry.get("name").text() == name;
+            listing.iter().find(is_it).unwrap().get("size").number()
+        };
+        assert_eq!([of("00000"), of("link")], [number as i64; 2]);
+        for client in &mut clients[1..] {
+            assert!(json(&client.read_reply()).len() >= 2001 + number);
+        }
+    }
+}
+
+#[test]
 fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
     let site = Site::hostile();
     for number in 0..3000 {

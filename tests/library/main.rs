@@ -21,6 +21,7 @@ mod full_house;
 mod handlers;
 mod hosts;
 mod kept_pages;
+mod listings;
 mod memory_server;
 mod names;
 mod regression;

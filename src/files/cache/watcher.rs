@@ -113,8 +113,13 @@ impl Watcher {
         self.look_again(root, path, absent, &file, (way, own))
     }
 
-    /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. To be called before it
-    /// is listed.
+    /// Whether changes of `directory` are reported at all, as far as can be told without watching it.
+    pub(in crate::files) fn may_watch(&mut self, directory: impl AsFd) -> bool {
+        fstat(&directory).is_ok_and(|stat| self.is_local(stat.st_dev, directory))
+    }
+
+    /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. What was listed of it is
+    /// to be looked at again after that.
     pub(in crate::files) fn watch_directory(
         &mut self,
         root: &Root,

@@ -1,16 +1,11 @@
-//! The entries of a directory, kept small: runs sorted one by one and merged while they are given out.
+//! One entry of a directory, and the run of them that is at hand: as many as are read and sorted in one go.
 //!
-//! Invariant: no call sorts more than one run. A directory of a hundred thousand names costs a heap of two hundred runs
-//! and never a sort of them all.
-
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
-use std::collections::binary_heap::PeekMut;
+//! Invariant: an entry that goes into a run comes out as it was.
 
 use super::order::{Order, Ranks};
 
 /// What a visitor finds behind a name: for a symbolic link that of its target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Directory,
     File,
@@ -19,7 +14,7 @@ pub(super) enum Kind {
 }
 
 /// One entry as the page shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Entry<'a> {
     pub(super) name: &'a [u8],
     pub(super) kind: Kind,
@@ -37,7 +32,7 @@ impl Entry<'_> {
 }
 
 /// An entry in 24 bytes, its name aside; what is unknown is a value that no file system can hold.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Packed {
     size: u64,
     mtime: i64,
@@ -50,15 +45,38 @@ struct Packed {
 const UNKNOWN_SIZE: u64 = u64::MAX;
 const UNKNOWN_MTIME: i64 = i64::MIN;
 
-/// What one slice of reading brought; once sorted it stands backwards so that the next entry is the last one.
-pub(super) struct Run {
+/// How many entries there are of which kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    pub(super) directories: usize,
+    /// All that are no directories.
+    pub(super) files: usize,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, entry: &Entry<'_>) {
+        if entry.is_directory() {
+            self.directories += 1;
+        } else {
+            self.files += 1;
+        }
+    }
+
+    pub(super) fn all(self) -> usize {
+        self.directories + self.files
+    }
+}
+
+/// Entries at hand, in the order in which they were read until they are sorted.
+#[derive(Debug)]
+pub(crate) struct Run {
     order: Order,
     names: Vec<u8>,
     entries: Vec<Packed>,
 }
 
 impl Run {
-    pub(super) fn new(order: Order) -> Self {
+    pub(crate) fn new(order: Order) -> Self {
         Self {
             order,
             names: Vec::new(),
@@ -67,7 +85,7 @@ impl Run {
     }
 
     pub(super) fn push(&mut self, entry: Entry<'_>) {
-        // Neither fails: a file system's names are shorter than 64 KiB, and a slice of them shorter than 4 GiB.
+        // Neither fails: a file system's names are shorter than 64 KiB, and a run of them shorter than 4 GiB.
         let (Ok(name_start), Ok(name_len)) = (
             u32::try_from(self.names.len()),
             u16::try_from(entry.name.len()),
@@ -85,36 +103,54 @@ impl Run {
         });
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    fn sort(&mut self) {
+    /// Bytes of memory that it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.names.capacity() + self.entries.capacity() * size_of::<Packed>()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries
+            .iter()
+            .map(|packed| unpack(&self.names, packed))
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let mut counts = Counts::default();
+        self.iter().for_each(|entry| counts.add(&entry));
+        counts
+    }
+
+    pub(super) fn sort(&mut self) {
         let Self {
             order,
             names,
             entries,
         } = self;
-        let name = |packed| unpack(names, packed).name;
-        let ranks = Ranks::new(*order, entries.iter().map(name));
+        let mut ranks = Ranks::new(*order);
+        for packed in entries.iter() {
+            ranks.note(unpack(names, packed).name);
+        }
         let mut ranked: Vec<_> = entries
             .iter()
             .map(|packed| (ranks.rank(&unpack(names, packed)), *packed))
             .collect();
         ranked.sort_unstable_by(|(rank_a, a), (rank_b, b)| {
-            rank_b
-                .cmp(rank_a)
-                .then_with(|| order.compare(&unpack(names, b), &unpack(names, a)))
+            rank_a
+                .cmp(rank_b)
+                .then_with(|| order.compare(&unpack(names, a), &unpack(names, b)))
         });
-        *entries = ranked.into_iter().map(|(_, packed)| packed).collect();
-        names.shrink_to_fit();
-        entries.shrink_to_fit();
+        entries.clear();
+        entries.extend(ranked.into_iter().map(|(_, packed)| packed));
     }
 
-    fn next(&self) -> Option<Entry<'_>> {
-        self.entries
-            .last()
-            .map(|packed| unpack(&self.names, packed))
+    /// Makes room for others.
+    pub(super) fn clear(&mut self) {
+        self.names.clear();
+        self.entries.clear();
     }
 }
 
@@ -131,86 +167,16 @@ fn unpack<'a>(names: &'a [u8], packed: &Packed) -> Entry<'a> {
     }
 }
 
-/// The greatest run is the one whose entry comes next: what `BinaryHeap` gives first.
-impl Ord for Run {
-    fn cmp(&self, other: &Self) -> Ordering {
-        match (self.next(), other.next()) {
-            (Some(a), Some(b)) => self.order.compare(&b, &a),
-            (a, b) => a.is_some().cmp(&b.is_some()),
-        }
-    }
-}
-
-impl PartialOrd for Run {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Run {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl Eq for Run {}
-
-/// All entries of a directory, given out in order.
-#[derive(Default)]
-pub(super) struct Sorted {
-    /// Never holds an empty run.
-    runs: BinaryHeap<Run>,
-    /// How many directories were put in.
-    pub(super) directories: usize,
-    /// How many other entries were put in.
-    pub(super) files: usize,
-    left: usize,
-}
-
-impl Sorted {
-    pub(super) fn push(&mut self, mut run: Run) {
-        run.sort();
-        let directories = run
-            .entries
-            .iter()
-            .filter(|entry| entry.kind == Kind::Directory)
-            .count();
-        self.directories += directories;
-        self.files += run.entries.len() - directories;
-        self.left += run.entries.len();
-        if !run.entries.is_empty() {
-            self.runs.push(run);
-        }
-    }
-
-    /// Gives the next entry to `write`; `false` when there was none.
-    pub(super) fn pop(&mut self, write: impl FnOnce(Entry<'_>)) -> bool {
-        let Some(mut run) = self.runs.peek_mut() else {
-            return false;
-        };
-        if let Some(entry) = run.next() {
-            write(entry);
-        }
-        run.entries.pop();
-        self.left -= 1;
-        if run.entries.is_empty() {
-            PeekMut::pop(run);
-        }
-        true
-    }
-
-    /// Returns how many entries are still to be given out.
-    pub(super) fn len(&self) -> usize {
-        self.left
-    }
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::files::list_directory::order::SortKey;
 
-    fn file(name: &str, size: Option<u64>, mtime: Option<i64>) -> Entry<'_> {
+    pub(in crate::files::list_directory) fn file(
+        name: &str,
+        size: Option<u64>,
+        mtime: Option<i64>,
+    ) -> Entry<'_> {
         Entry {
             name: name.as_bytes(),
             kind: Kind::File,
@@ -220,20 +186,9 @@ mod tests {
         }
     }
 
-    fn drained(mut sorted: Sorted) -> Vec<String> {
-        let mut names = Vec::new();
-        while sorted.pop(|entry| names.push(String::from_utf8_lossy(entry.name).into_owned())) {}
-        names
-    }
-
-    #[test]
-    fn an_entry_stays_small() {
-        assert_eq!(size_of::<Packed>(), 24);
-    }
-
-    #[test]
-    fn what_goes_in_comes_out() {
-        let entries = [
+    /// Entries with everything that one may have.
+    pub(in crate::files::list_directory) fn odd_entries() -> [Entry<'static>; 5] {
+        [
             file("", None, None),
             file("a", Some(0), Some(0)),
             file("b", Some(u64::MAX - 1), Some(i64::MAX)),
@@ -246,42 +201,41 @@ mod tests {
                 kind: Kind::Other,
                 ..file("d", None, None)
             },
-        ];
-        for entry in entries {
-            let mut run = Run::new(Order::from_query(""));
-            run.push(file("before", None, None));
-            run.push(entry);
-            assert_eq!(run.next(), Some(entry));
-        }
+        ]
     }
 
     #[test]
-    fn runs_merge_into_one_order() {
-        let order = Order {
+    fn an_entry_stays_small() {
+        assert_eq!(size_of::<Packed>(), 24);
+    }
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let mut run = Run::new(Order::from_query(""));
+        odd_entries().into_iter().for_each(|entry| run.push(entry));
+        assert!(run.iter().eq(odd_entries()));
+        assert_eq!(
+            run.counts(),
+            Counts {
+                directories: 1,
+                files: 4
+            }
+        );
+        run.clear();
+        assert_eq!((run.len(), run.iter().count()), (0, 0));
+    }
+
+    #[test]
+    fn a_run_is_sorted_in_its_order() {
+        let mut run = Run::new(Order {
             by: SortKey::Size,
             descending: true,
-        };
-        let mut sorted = Sorted::default();
-        for start in 0..7_u64 {
-            let mut run = Run::new(order);
-            for size in (start..100).step_by(7) {
-                run.push(file(&format!("{size:02}"), Some(size), None));
-            }
-            sorted.push(run);
+        });
+        for size in [3, 1, 4, 1, 5] {
+            run.push(file("n", Some(size), None));
         }
-        sorted.push(Run::new(order));
-        assert_eq!(
-            (sorted.len(), sorted.files, sorted.directories),
-            (100, 100, 0)
-        );
-        let expected: Vec<_> = (0..100).rev().map(|size| format!("{size:02}")).collect();
-        assert_eq!(drained(sorted), expected);
-    }
-
-    #[test]
-    fn nothing_gives_nothing() {
-        let mut sorted = Sorted::default();
-        assert_eq!(sorted.len(), 0);
-        assert!(!sorted.pop(|_| panic!("there is no entry")));
+        run.sort();
+        let sizes: Vec<_> = run.iter().filter_map(|entry| entry.size).collect();
+        assert_eq!(sizes, [5, 4, 3, 1, 1]);
     }
 }

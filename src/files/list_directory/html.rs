@@ -3,7 +3,7 @@
 //! Invariant: a name reaches the page in two forms only, percent-encoded in a link (every byte but the unreserved ones
 //! of RFC 3986 §2.3) and as visible text, where nothing acts as markup, moves the line or turns its direction.
 
-use super::entries::{Entry, Kind, Sorted};
+use super::entries::{Counts, Entry, Kind};
 use super::order::{Order, SortKey};
 use super::text::{Dates, put_size, put_visible};
 use super::{is_plain, percent_encode};
@@ -11,7 +11,7 @@ use crate::handler::page::{self, put};
 use crate::http::decimal::push_decimal;
 
 /// Writes everything above the first entry; `path` has no slash at its ends.
-pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, entries: &Sorted) {
+pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts) {
     page::begin(out, page::LISTING_STYLE, |out| {
         put(out, &["Directory listing for /"]);
         if !path.is_empty() {
@@ -20,9 +20,9 @@ pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, entries: &Sort
         }
     });
     put_breadcrumb(out, path);
-    put_counts(out, entries.directories, entries.files);
+    put_counts(out, counts.directories, counts.files);
     put(out, &["<table>\n"]);
-    if entries.len() > 0 {
+    if counts.all() > 0 {
         put(out, &["<thead><tr>"]);
         put_heading(out, order, SortKey::Name, "Name");
         put_heading(out, order, SortKey::Size, "Size");
@@ -166,11 +166,11 @@ mod tests {
         let (mut out, order) = (Vec::new(), Order::from_query(query));
         let mut run = Run::new(order);
         entries.iter().for_each(|&entry| run.push(entry));
-        let mut sorted = Sorted::default();
-        sorted.push(run);
-        begin(&mut out, path, order, &sorted);
+        run.sort();
+        begin(&mut out, path, order, run.counts());
         let mut dates = Dates::new();
-        while sorted.pop(|entry| row(&mut out, &entry, &mut dates)) {}
+        run.iter()
+            .for_each(|entry| row(&mut out, &entry, &mut dates));
         end(&mut out);
         String::from_utf8(out).unwrap()
     }

@@ -80,35 +80,41 @@ impl Order {
 }
 
 /// What tells most entries of a directory apart at a glance.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Ranks {
     order: Order,
-    /// How many bytes all names begin with in common; `None` where one of them is not ASCII.
-    common: Option<usize>,
+    /// What all names begin with.
+    common: Option<Vec<u8>>,
+    is_ascii: bool,
 }
 
 impl Ranks {
-    pub(super) fn new<'a>(order: Order, mut names: impl Iterator<Item = &'a [u8]>) -> Self {
-        let first = names.next().unwrap_or_default();
-        let mut common = first.is_ascii().then_some(first.len());
-        for name in names {
-            common = common.filter(|_| name.is_ascii()).map(|common| {
-                let same = first.iter().zip(name).take(common);
-                same.take_while(|(a, b)| a == b).count()
-            });
+    pub(super) fn new(order: Order) -> Self {
+        Self {
+            order,
+            common: None,
+            is_ascii: true,
         }
-        Self { order, common }
+    }
+
+    /// Takes note of a name of the entries that are to be ranked.
+    pub(super) fn note(&mut self, name: &[u8]) {
+        self.is_ascii = self.is_ascii && name.is_ascii();
+        let common = self.common.get_or_insert_with(|| name.to_vec());
+        let same = common.iter().zip(name).take_while(|(a, b)| a == b);
+        common.truncate(same.count());
     }
 
     /// Returns a number such that an entry of a lower one comes before one of a higher; of equals [`Order::compare`] tells.
     pub(super) fn rank(&self, entry: &Entry<'_>) -> u64 {
-        let rank = match (self.order.by, self.common) {
-            (SortKey::Size, _) => entry.size.map_or(0, |size| size.saturating_add(1)),
-            (SortKey::Date, _) => entry
+        let rank = match self.order.by {
+            SortKey::Size => entry.size.map_or(0, |size| size.saturating_add(1)),
+            SortKey::Date => entry
                 .mtime
                 .map_or(0, |mtime| mtime.cast_unsigned() ^ 1 << 63),
-            (SortKey::Name, None) => 0,
-            (SortKey::Name, Some(common)) => {
+            SortKey::Name if !self.is_ascii => 0,
+            SortKey::Name => {
+                let common = self.common.as_ref().map_or(0, Vec::len);
                 let mut start = [0; 8];
                 for (to, from) in start.iter_mut().zip(entry.name.iter().skip(common)) {
                     *to = from.to_ascii_lowercase();
@@ -265,7 +271,8 @@ mod tests {
             };
             let entries: Vec<_> = names.iter().zip(&facts).map(entry).collect();
             let order = Order { by, descending };
-            let ranks = Ranks::new(order, entries.iter().map(|entry| entry.name));
+            let mut ranks = Ranks::new(order);
+            entries.iter().for_each(|entry| ranks.note(entry.name));
             for a in &entries {
                 for b in &entries {
                     if ranks.rank(a) < ranks.rank(b) {

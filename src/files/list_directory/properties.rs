@@ -6,7 +6,7 @@
     reason = "a property says what must hold by panicking where it does not"
 )]
 
-use super::entries::{Entry, Kind, Run, Sorted};
+use super::entries::{Entry, Kind, Run};
 use super::order::Order;
 use super::text::Dates;
 use super::{html, json};
@@ -41,9 +41,8 @@ pub fn listing(input: &[u8]) -> String {
             mtime: (nature & 16 > 0).then_some(i64::from(nature) << (nature >> 3)),
         });
     }
-    let mut sorted = Sorted::default();
-    sorted.push(run);
-    let (page, text, order) = write(&path, sorted);
+    run.sort();
+    let (page, text, order) = write(&path, &run);
     assert_page(&page, &path, &order);
     assert_json(&text, &order);
     let mut order = order;
@@ -54,21 +53,15 @@ pub fn listing(input: &[u8]) -> String {
 }
 
 /// The page, the JSON, and the names in their order.
-fn write(path: &[u8], mut sorted: Sorted) -> (String, String, Vec<Vec<u8>>) {
+fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
     let (mut page, mut text, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let mut dates = Dates::new();
-    html::begin(&mut page, path, Order::from_query(""), &sorted);
+    html::begin(&mut page, path, Order::from_query(""), run.counts());
     json::begin(&mut text);
-    loop {
-        let is_last = sorted.len() == 1;
-        let found = sorted.pop(|entry| {
-            html::row(&mut page, &entry, &mut dates);
-            json::row(&mut text, &entry, is_last);
-            names.push(entry.name.to_vec());
-        });
-        if !found {
-            break;
-        }
+    for (number, entry) in run.iter().enumerate() {
+        html::row(&mut page, &entry, &mut dates);
+        json::row(&mut text, &entry, number + 1 == run.len());
+        names.push(entry.name.to_vec());
     }
     html::end(&mut page);
     json::end(&mut text);

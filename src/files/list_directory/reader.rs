@@ -1,39 +1,37 @@
-//! Reading a directory a slice at a time.
+//! Reading a directory a batch of names at a time.
 //!
-//! Invariant: slices are counted in entries, never in time, so that two readers of one directory (a HEAD and a GET) get
-//! the same pieces.
+//! Invariant: what a batch has brought is all looked at before the next one is asked for.
 
 use std::ffi::CStr;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::time::Instant;
 
-use rustix::fs::{AtFlags, FileType, RawDir, Stat, statat};
+use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
 use rustix::io::Errno;
 
 use super::ListingOptions;
-use super::entries::{Entry, Kind, Run, Sorted};
-use super::order::Order;
+use super::entries::{Entry, Kind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
 use crate::files::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
-/// How many entries one call reads and sorts at least, unless there are no more: about a millisecond of work.
-pub(super) const SLICE: usize = 512;
+/// A directory of no more entries is listed as one page of known length. The same number is read and sorted in one slice.
+pub(crate) const SLICE: usize = 512;
 
-/// Bytes of names that are asked of the kernel at a time: those of a few hundred entries.
-const BATCH: usize = 16 * 1024;
+/// Bytes of names that are asked of the kernel at a time: those of a hundred entries or so, about a tenth of a millisecond of work.
+const BATCH: usize = 4096;
 
 /// Resolves a symbolic link, given by its path below the root, without leaving the root.
-pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat>>;
+pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat> + Send>;
 
 /// A directory that is being read.
-pub(super) struct Reader {
+pub(crate) struct Reader {
     directory: OwnedFd,
-    order: Order,
     look: Look,
     batch: Vec<u8>,
-    sorted: Sorted,
 }
 
 /// How an entry is looked at.
@@ -47,12 +45,15 @@ struct Look {
 }
 
 impl Reader {
-    pub(super) fn new(
+    /// Prepares to read `directory`, which was just opened and not read from.
+    ///
+    /// `path` leads from the root to it, decoded, without slashes at its ends. `follow` resolves a symbolic link, given by
+    /// its path below the root, and fails where that is broken or leads outside.
+    pub(crate) fn new(
         directory: OwnedFd,
         path: &[u8],
-        order: Order,
         options: ListingOptions,
-        follow: Follow,
+        follow: impl Fn(&[u8]) -> io::Result<Stat> + Send + 'static,
     ) -> Self {
         let mut prefix = path.to_vec();
         if !prefix.is_empty() {
@@ -60,59 +61,101 @@ impl Reader {
         }
         Self {
             directory,
-            order,
             look: Look {
                 options,
-                follow,
+                follow: Box::new(follow),
                 prefix,
                 listed: Some(Vec::new()),
             },
             batch: Vec::with_capacity(BATCH),
-            sorted: Sorted::default(),
         }
     }
 
-    /// Reads one slice; [`Fill::Done`]: that was the last one.
-    pub(super) fn read_slice(&mut self) -> io::Result<Fill> {
-        let mut run = Run::new(self.order);
+    pub(crate) fn directory(&self) -> BorrowedFd<'_> {
+        self.directory.as_fd()
+    }
+
+    /// Bytes of memory that it has.
+    pub(super) fn bytes(&self) -> usize {
+        self.batch.capacity()
+    }
+
+    /// Reads into `run` until that has a slice, the time `until` has come or all is read ([`Fill::Done`]). One batch is read in any
+    /// case.
+    pub(crate) fn read_slice(
+        &mut self,
+        run: &mut Run,
+        until: Option<Instant>,
+    ) -> Result<Fill, Errno> {
+        loop {
+            if self.read_batch(run)? == Fill::Done {
+                return Ok(Fill::Done);
+            } else if run.len() > SLICE || until.is_some_and(|until| Instant::now() >= until) {
+                return Ok(Fill::More);
+            }
+        }
+    }
+
+    fn read_batch(&mut self, run: &mut Run) -> Result<Fill, Errno> {
         let directory = self.directory.as_fd();
         let mut names = RawDir::new(directory, self.batch.spare_capacity_mut());
-        // A slice ends where a batch does, for the rest of that would be lost; and a directory that just fills a slice is seen
-        // to its end.
-        let fill = loop {
-            if run.len() > SLICE && names.is_buffer_empty() {
-                break Fill::More;
-            }
+        loop {
             match names.next() {
                 // The directory itself was removed meanwhile.
-                None | Some(Err(Errno::NOENT)) => break Fill::Done,
+                None | Some(Err(Errno::NOENT)) => return Ok(Fill::Done),
                 Some(found) => {
                     let found = found?;
                     let (name, file_type) = (found.file_name(), found.file_type());
-                    self.look.keep(directory, name, file_type, &mut run);
+                    self.look.keep(directory, name, file_type, run);
                 }
             }
-        };
-        self.sorted.push(run);
-        Ok(fill)
+            if names.is_buffer_empty() {
+                return Ok(Fill::More);
+            }
+        }
+    }
+
+    /// Goes back to the beginning.
+    pub(super) fn rewind(&mut self) -> Result<(), Errno> {
+        seek(&self.directory, SeekFrom::Start(0)).map(drop)
+    }
+
+    /// Reads the names again; says whether they are those that were listed, in the same order.
+    pub(crate) fn finds_the_same_names(&mut self) -> bool {
+        if self.rewind().is_err() {
+            return false;
+        }
+        let (look, mut listed) = (&self.look, self.look.listed.iter().flatten());
+        let mut names = RawDir::new(&self.directory, self.batch.spare_capacity_mut());
+        loop {
+            match names.next() {
+                None => return look.listed.is_some() && listed.next().is_none(),
+                Some(Ok(found)) => {
+                    let name = found.file_name().to_bytes();
+                    if look.shows(name) && listed.next().is_none_or(|(known, _)| known != name) {
+                        return false;
+                    }
+                }
+                Some(Err(_)) => return false,
+            }
+        }
     }
 
     /// Returns the names that were listed, and what they are. `None` where there are many, or a symbolic link is among them:
     /// its target may be anywhere.
-    pub(super) fn take_listed(&mut self) -> Option<Vec<(Vec<u8>, Identity)>> {
-        self.look.listed.take()
-    }
-
-    /// Returns what was read, in order.
-    pub(super) fn into_sorted(self) -> Sorted {
-        self.sorted
+    pub(crate) fn listed(&self) -> Option<&[(Vec<u8>, Identity)]> {
+        self.look.listed.as_deref()
     }
 }
 
 impl Look {
+    fn shows(&self, name: &[u8]) -> bool {
+        !matches!(name, b"." | b"..") && (self.options.dotfiles || !is_hidden(name))
+    }
+
     fn keep(&mut self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {
         let bytes = name.to_bytes();
-        if matches!(bytes, b"." | b"..") || (is_hidden(bytes) && !self.options.dotfiles) {
+        if !self.shows(bytes) {
             return;
         }
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -172,5 +215,13 @@ fn unknown(name: &[u8], file_type: FileType) -> Entry<'_> {
         is_link: file_type == FileType::Symlink,
         size: None,
         mtime: None,
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("directory", &self.directory)
+            .finish_non_exhaustive()
     }
 }

@@ -1,0 +1,128 @@
+//! A listing as one client is sent it: whole where it is short, else piece by piece from entries that others send, too.
+
+use std::io;
+use std::sync::Arc;
+
+use super::entries::{Counts, Entry, Run};
+use super::format::Format;
+use super::order::Order;
+use super::stored::Entries;
+use super::text::Dates;
+use super::{html, json};
+use crate::handler::listing_memory::{Full, Lease, ListingMemory};
+use crate::wire::source::{Fill, Source};
+
+/// Bytes that a piece has room for; they stay in memory as long as the client does not read.
+const ROOM: usize = 8 * 1024;
+/// A piece ends with the row that reaches so far. No row is longer than the rest of the room, that of a name of 255 bytes
+/// each of which is written as six.
+const PIECE: usize = ROOM - 3 * 1024;
+
+/// What one client asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    /// Leads from the root to the directory, decoded, without slashes at its ends.
+    pub(crate) path: Vec<u8>,
+    pub(crate) order: Order,
+    pub(crate) format: Format,
+}
+
+impl Form {
+    /// Writes the listing of what is in `run`, which is all there is.
+    pub(crate) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
+        run.sort();
+        let mut dates = Dates::new();
+        self.begin(out, run.counts());
+        for (number, entry) in run.iter().enumerate() {
+            self.row(out, &entry, &mut dates, number + 1 == run.len());
+        }
+        self.end(out);
+    }
+
+    /// Writes the whole listing of `entries`.
+    pub(crate) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
+        self.begin(out, entries.counts());
+        self.write_rows(out, entries, 0, usize::MAX);
+        self.end(out);
+    }
+
+    /// Writes rows, from that with number `from` on, until `out` has `full` bytes; returns the number of the next.
+    fn write_rows(&self, out: &mut Vec<u8>, entries: &Entries, from: usize, full: usize) -> usize {
+        let (mut dates, mut number) = (Dates::new(), from);
+        entries.show(from, |entry| {
+            number += 1;
+            self.row(out, &entry, &mut dates, number == entries.len());
+            out.len() < full
+        })
+    }
+
+    fn begin(&self, out: &mut Vec<u8>, counts: Counts) {
+        match self.format {
+            Format::Html => html::begin(out, &self.path, self.order, counts),
+            Format::Json => json::begin(out),
+        }
+    }
+
+    fn row(&self, out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates, is_last: bool) {
+        match self.format {
+            Format::Html => html::row(out, entry, dates),
+            Format::Json => json::row(out, entry, is_last),
+        }
+    }
+
+    fn end(&self, out: &mut Vec<u8>) {
+        match self.format {
+            Format::Html => html::end(out),
+            Format::Json => json::end(out),
+        }
+    }
+}
+
+/// A body that is sent in pieces.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    form: Form,
+    entries: Arc<Entries>,
+    next: usize,
+    /// For the piece that the client has not read.
+    _lease: Lease,
+}
+
+impl Listing {
+    /// Begins to send `entries`.
+    ///
+    /// # Errors
+    /// No memory is left.
+    pub(crate) fn new(
+        form: Form,
+        entries: Arc<Entries>,
+        memory: &Arc<ListingMemory>,
+    ) -> Result<Self, Full> {
+        let mut lease = Lease::new(memory);
+        lease.resize(ROOM)?;
+        Ok(Self {
+            form,
+            entries,
+            next: 0,
+            _lease: lease,
+        })
+    }
+}
+
+impl Source for Listing {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        // Exactly so much, for it is what is counted.
+        out.reserve_exact(ROOM - out.len().min(ROOM));
+        let full = out.len() + PIECE;
+        if self.next == 0 {
+            self.form.begin(out, self.entries.counts());
+        }
+        let Self { form, entries, .. } = self;
+        self.next = form.write_rows(out, entries, self.next, full);
+        if self.next < self.entries.len() {
+            return Ok(Fill::More);
+        }
+        self.form.end(out);
+        Ok(Fill::Done)
+    }
+}

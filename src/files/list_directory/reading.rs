@@ -1,0 +1,279 @@
+//! One reading of a directory for all who ask for it in the same order at about the same time.
+//!
+//! A reply must not be older than its request, so a request may share a reading only if that had not begun when the request was
+//! read. While one reading is under way, all requests that come wait for the next one, which begins when that is done. What the
+//! next one finds is compared with the entries that clients are still being sent; where they are the same, all share them.
+//! No report of changes is needed for that, so it holds on any file system, for links and for files with several names.
+//!
+//! Invariant: of one directory in one order, one reading is under way at a time. Whoever waits for it goes on with it, so none of them
+//! leads, and it ends when the last one leaves.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use rustix::io::Errno;
+
+use super::entries::Run;
+use super::order::Order;
+use super::reader::{Reader, SLICE};
+use super::stored::{Entries, Fingerprint, Gathered, Merge};
+use crate::handler::listing_memory::{Full, Lease, ListingMemory};
+use crate::wire::source::Fill;
+
+/// Why there are no entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The listings of this loop have no memory left.
+    Full,
+    /// The directory cannot be read.
+    Unreadable(Errno),
+}
+
+/// A directory that is read in one order.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    order: Order,
+    memory: Arc<ListingMemory>,
+    /// The epoch in which it was begun as it was made: requests of that epoch had been read before.
+    begun_in: Option<u64>,
+    stage: Mutex<Stage>,
+    found: Found,
+}
+
+/// What the last reading of a directory has found, as long as somebody is sent it.
+type Found = Arc<Mutex<Weak<Entries>>>;
+
+#[derive(Debug)]
+enum Stage {
+    /// Nothing is read yet. The reading before it is to be done first.
+    Opened(Box<Source>, Weak<Reading>),
+    /// Entries are compared with those of the reading before.
+    Comparing(Box<Source>, Arc<Entries>, Fingerprint),
+    Gathering(Box<Source>, Gathered),
+    Merging(Merge),
+    Done(Result<Arc<Entries>, Failure>),
+}
+
+/// Where entries come from.
+#[derive(Debug)]
+struct Source {
+    reader: Reader,
+    /// What was read and is not taken in yet.
+    run: Run,
+    lease: Lease,
+}
+
+impl Reading {
+    /// Prepares to read what `reader` has opened, after what is known of it.
+    pub(crate) fn new(
+        reader: Reader,
+        order: Order,
+        memory: &Arc<ListingMemory>,
+        known: &Known,
+    ) -> Self {
+        let source = Source::new(reader, Run::new(order), memory);
+        Self {
+            order,
+            memory: Arc::clone(memory),
+            begun_in: None,
+            stage: Mutex::new(Stage::Opened(source, Weak::clone(&known.reading))),
+            found: Arc::clone(&known.found),
+        }
+    }
+
+    /// Goes on with what was begun in this `epoch`, when nothing else was known.
+    pub(crate) fn begun(
+        (reader, run): (Reader, Run),
+        order: Order,
+        memory: &Arc<ListingMemory>,
+        epoch: u64,
+    ) -> Self {
+        let source = Source::new(reader, run, memory);
+        Self {
+            order,
+            memory: Arc::clone(memory),
+            begun_in: Some(epoch),
+            stage: Mutex::new(Stage::Gathering(source, Gathered::new(memory, order))),
+            found: Found::default(),
+        }
+    }
+
+    /// Whether a request of this `epoch` was read before the reading began.
+    pub(crate) fn is_later_than(&self, epoch: u64) -> bool {
+        self.begun_in == Some(epoch) || matches!(*self.stage(), Stage::Opened(..))
+    }
+
+    /// Does one slice at most, until the time `until`; `true` where the reading is done.
+    pub(crate) fn advance(&self, until: Instant) -> bool {
+        let mut stage = self.stage();
+        // What a panic leaves behind.
+        let failed = Stage::Done(Err(Failure::Unreadable(Errno::IO)));
+        *stage = self
+            .next(mem::replace(&mut *stage, failed), until)
+            .unwrap_or_else(|failure| Stage::Done(Err(failure)));
+        matches!(*stage, Stage::Done(_))
+    }
+
+    /// Returns what was found, or why there is nothing.
+    pub(crate) fn entries(&self) -> Result<Arc<Entries>, Failure> {
+        match &*self.stage() {
+            Stage::Done(entries) => entries.clone(),
+            _ => Err(Failure::Unreadable(Errno::AGAIN)),
+        }
+    }
+
+    fn next(&self, stage: Stage, until: Instant) -> Result<Stage, Failure> {
+        match stage {
+            Stage::Opened(source, before) => match before.upgrade() {
+                Some(earlier) if !earlier.advance(until) => Ok(Stage::Opened(source, before)),
+                _ => {
+                    let known = lock(&self.found).upgrade();
+                    self.next(self.begin(source, known), until)
+                }
+            },
+            Stage::Comparing(source, known, found) => self.compare(source, known, found, until),
+            Stage::Gathering(source, gathered) => gather(source, gathered, until),
+            Stage::Merging(mut merge) => {
+                if !merge.advance()? {
+                    return Ok(Stage::Merging(merge));
+                }
+                let entries = Arc::new(merge.finish());
+                *lock(&self.found) = Arc::downgrade(&entries);
+                Ok(Stage::Done(Ok(entries)))
+            }
+            done @ Stage::Done(_) => Ok(done),
+        }
+    }
+
+    fn compare(
+        &self,
+        mut source: Box<Source>,
+        known: Arc<Entries>,
+        mut found: Fingerprint,
+        until: Instant,
+    ) -> Result<Stage, Failure> {
+        let fill = source.read(until)?;
+        source.run.iter().for_each(|entry| found.add(&entry));
+        source.run.clear();
+        if fill != Fill::Done {
+            Ok(Stage::Comparing(source, known, found))
+        } else if found.is_same(known.fingerprint()) {
+            Ok(Stage::Done(Ok(known)))
+        } else {
+            source.reader.rewind()?;
+            Ok(self.begin(source, None))
+        }
+    }
+
+    fn begin(&self, source: Box<Source>, known: Option<Arc<Entries>>) -> Stage {
+        match known {
+            Some(known) => {
+                let found = known.fingerprint().anew();
+                Stage::Comparing(source, known, found)
+            }
+            None => Stage::Gathering(source, Gathered::new(&self.memory, self.order)),
+        }
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        lock(&self.stage)
+    }
+}
+
+/// All of this belongs to one loop, so nothing waits here; what a panic leaves behind is complete.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn gather(
+    mut source: Box<Source>,
+    mut gathered: Gathered,
+    until: Instant,
+) -> Result<Stage, Failure> {
+    let fill = source.read(until)?;
+    if fill == Fill::Done || source.run.len() > SLICE {
+        gathered.push(&mut source.run)?;
+    }
+    Ok(if fill == Fill::Done {
+        Stage::Merging(gathered.merge())
+    } else {
+        Stage::Gathering(source, gathered)
+    })
+}
+
+impl Source {
+    fn new(reader: Reader, run: Run, memory: &Arc<ListingMemory>) -> Box<Self> {
+        let lease = Lease::new(memory);
+        Box::new(Self { reader, run, lease })
+    }
+
+    fn read(&mut self, until: Instant) -> Result<Fill, Failure> {
+        // A run that is full was read before it came here.
+        let fill = if self.run.len() > SLICE {
+            Fill::More
+        } else {
+            self.reader.read_slice(&mut self.run, Some(until))?
+        };
+        self.lease.resize(self.reader.bytes() + self.run.bytes())?;
+        Ok(fill)
+    }
+}
+
+impl From<Full> for Failure {
+    fn from(_: Full) -> Self {
+        Self::Full
+    }
+}
+
+impl From<Errno> for Failure {
+    fn from(errno: Errno) -> Self {
+        Self::Unreadable(errno)
+    }
+}
+
+/// What is known of a directory in one order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// The last reading, as long as somebody waits for it.
+    pub(crate) reading: Weak<Reading>,
+    found: Found,
+}
+
+impl Known {
+    /// Whether that is nothing.
+    pub(crate) fn is_nothing(&self) -> bool {
+        self.reading.strong_count() == 0 && lock(&self.found).strong_count() == 0
+    }
+}
+
+/// The directories that somebody is sent or waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    by_key: HashMap<Box<[u8]>, Known>,
+}
+
+impl Readings {
+    pub(crate) fn known(&self, key: &[u8]) -> Known {
+        self.by_key.get(key).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn insert(&mut self, key: &[u8], reading: &Arc<Reading>) {
+        if self.by_key.len() == self.by_key.capacity() {
+            self.by_key.retain(|_, known| !known.is_nothing());
+        }
+        let known = Known {
+            reading: Arc::downgrade(reading),
+            found: Arc::clone(&reading.found),
+        };
+        self.by_key.insert(key.into(), known);
+    }
+}
+
+/// A clone starts with nothing: loops share no memory.
+impl Clone for Readings {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}

@@ -1,0 +1,443 @@
+//! All entries of a directory in one order, kept small and shared by all who list it: made of sorted runs, which are merged in
+//! slices.
+//!
+//! Invariant: no call sorts more than one run or merges more than [`MERGED`] entries. A directory of a hundred thousand names
+//! costs a heap of two hundred runs and never a sort of them all.
+
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::entries::{Counts, Entry, Kind, Run};
+use super::order::{Order, Ranks};
+use crate::handler::listing_memory::{Blocks, Full, ListingMemory, Pool};
+
+/// Entries that one call merges: a third of a millisecond of work.
+const MERGED: usize = 2048;
+/// Bytes of a place in the blocks.
+const PLACE: usize = size_of::<u32>();
+/// What stands before a name: size, time, kind, whether it is a link, and the length of the name.
+const HEADER: usize = 20;
+const UNKNOWN_SIZE: u64 = u64::MAX;
+const UNKNOWN_MTIME: i64 = i64::MIN;
+
+/// The entries of a directory in one order. They never change.
+#[derive(Debug)]
+pub(crate) struct Entries {
+    memory: Arc<ListingMemory>,
+    records: Blocks,
+    /// Where each record stands, in order.
+    places: Blocks,
+    counts: Counts,
+    fingerprint: Fingerprint,
+}
+
+impl Entries {
+    pub(crate) fn len(&self) -> usize {
+        self.counts.all()
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    pub(super) fn fingerprint(&self) -> &Fingerprint {
+        &self.fingerprint
+    }
+
+    /// Gives the entries from number `from` on to `show`, as long as that says `true`; returns the number of the next.
+    pub(super) fn show(&self, from: usize, mut show: impl FnMut(Entry<'_>) -> bool) -> usize {
+        let pool = self.memory.pool();
+        for number in from..self.len() {
+            let record = place(&pool, &self.places, number)
+                .and_then(|place| decode(pool.get(&self.records, place)));
+            if !record.is_some_and(&mut show) {
+                return number + 1;
+            }
+        }
+        self.len()
+    }
+}
+
+/// What a set of entries is told from another by, whatever the order in which they were read: the sum of their hashes, under a
+/// key that is nobody's but this process's.
+#[derive(Clone, Debug)]
+pub(super) struct Fingerprint {
+    hasher: RandomState,
+    sum: u64,
+    count: usize,
+}
+
+impl Fingerprint {
+    pub(super) fn new() -> Self {
+        let hasher = RandomState::new();
+        Self {
+            hasher,
+            sum: 0,
+            count: 0,
+        }
+    }
+
+    /// Begins one that can be compared with this.
+    pub(super) fn anew(&self) -> Self {
+        let hasher = self.hasher.clone();
+        Self {
+            hasher,
+            sum: 0,
+            count: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, entry: &Entry<'_>) {
+        self.sum = self.sum.wrapping_add(self.hasher.hash_one(entry));
+        self.count += 1;
+    }
+
+    /// Whether it is that of the same entries; one of them is to be made [anew](Self::anew) from the other.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (self.sum, self.count) == (other.sum, other.count)
+    }
+}
+
+/// Entries that are being read: records in sorted runs.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    entries: Entries,
+    /// The numbers of the places of each run.
+    runs: Vec<Range<usize>>,
+    ranks: Ranks,
+    order: Order,
+}
+
+impl Gathered {
+    pub(super) fn new(memory: &Arc<ListingMemory>, order: Order) -> Self {
+        Self {
+            entries: Entries {
+                memory: Arc::clone(memory),
+                records: Blocks::new(memory),
+                places: Blocks::new(memory),
+                counts: Counts::default(),
+                fingerprint: Fingerprint::new(),
+            },
+            runs: Vec::new(),
+            ranks: Ranks::new(order),
+            order,
+        }
+    }
+
+    /// Takes in what is in `run`, and empties it.
+    ///
+    /// # Errors
+    /// No memory is left.
+    pub(super) fn push(&mut self, run: &mut Run) -> Result<(), Full> {
+        run.sort();
+        let start = self.entries.len();
+        let entries = &mut self.entries;
+        let mut pool = entries.memory.pool();
+        for entry in run.iter() {
+            let place = pool.push(&mut entries.records, &[&encode(&entry), entry.name])?;
+            pool.push(&mut entries.places, &[&place.to_le_bytes()])?;
+            entries.counts.add(&entry);
+            entries.fingerprint.add(&entry);
+            self.ranks.note(entry.name);
+        }
+        drop(pool);
+        run.clear();
+        if start < self.entries.len() {
+            self.runs.push(start..self.entries.len());
+        }
+        Ok(())
+    }
+
+    /// Returns what puts them in order, once all are there.
+    pub(super) fn merge(self) -> Merge {
+        let merged = Blocks::new(&self.entries.memory);
+        Merge {
+            gathered: self,
+            merged,
+        }
+    }
+}
+
+/// Entries of which all are known, while they are put in order.
+#[derive(Debug)]
+pub(super) struct Merge {
+    /// Of its runs, what was merged already is cut off.
+    gathered: Gathered,
+    /// The places in order, as far as they are known.
+    merged: Blocks,
+}
+
+impl Merge {
+    /// Merges a slice; `true` when all are in order.
+    ///
+    /// # Errors
+    /// No memory is left.
+    pub(super) fn advance(&mut self) -> Result<bool, Full> {
+        let Self {
+            gathered:
+                Gathered {
+                    entries,
+                    runs,
+                    ranks,
+                    order,
+                },
+            merged,
+        } = self;
+        let mut pool = entries.memory.pool();
+        let head = |run| Head::new(&pool, entries, ranks, *order, run);
+        let mut heads: BinaryHeap<_> = runs.drain(..).filter_map(head).collect();
+        let mut places = Vec::with_capacity(MERGED);
+        while places.len() < MERGED
+            && let Some(mut first) = heads.peek_mut()
+        {
+            places.push(first.place);
+            let rest = first.run.start + 1..first.run.end;
+            match head(rest) {
+                Some(next) => *first = next,
+                None => drop(PeekMut::pop(first)),
+            }
+        }
+        runs.extend(heads.into_iter().map(|head| head.run));
+        for place in places {
+            pool.push(merged, &[&place.to_le_bytes()])?;
+        }
+        Ok(runs.is_empty())
+    }
+
+    pub(super) fn finish(self) -> Entries {
+        Entries {
+            places: self.merged,
+            ..self.gathered.entries
+        }
+    }
+}
+
+/// What is left of a run, with its first entry.
+struct Head<'a> {
+    rank: u64,
+    entry: Entry<'a>,
+    order: Order,
+    place: u32,
+    run: Range<usize>,
+}
+
+impl<'a> Head<'a> {
+    /// `None` for an empty run.
+    fn new(
+        pool: &'a Pool,
+        entries: &'a Entries,
+        ranks: &Ranks,
+        order: Order,
+        run: Range<usize>,
+    ) -> Option<Self> {
+        let number = run.clone().next()?;
+        let place = place(pool, &entries.places, number)?;
+        let entry = decode(pool.get(&entries.records, place))?;
+        Some(Self {
+            rank: ranks.rank(&entry),
+            entry,
+            order,
+            place,
+            run,
+        })
+    }
+}
+
+/// The greatest head is the one whose entry comes first: what `BinaryHeap` gives first.
+impl Ord for Head<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let ranks = other.rank.cmp(&self.rank);
+        ranks.then_with(|| self.order.compare(&other.entry, &self.entry))
+    }
+}
+
+impl PartialOrd for Head<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Head<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Head<'_> {}
+
+/// Reads the place with this number. Places fill their blocks without a gap.
+fn place(pool: &Pool, places: &Blocks, number: usize) -> Option<u32> {
+    let at = u32::try_from(number * PLACE).ok()?;
+    let bytes = pool.get(places, at).first_chunk()?;
+    Some(u32::from_le_bytes(*bytes))
+}
+
+fn encode(entry: &Entry<'_>) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let size = entry.size.unwrap_or(UNKNOWN_SIZE);
+    let mtime = entry.mtime.unwrap_or(UNKNOWN_MTIME);
+    header[..8].copy_from_slice(&size.to_le_bytes());
+    header[8..16].copy_from_slice(&mtime.to_le_bytes());
+    header[16] = match entry.kind {
+        Kind::Directory => 0,
+        Kind::File => 1,
+        Kind::Other => 2,
+    };
+    header[17] = u8::from(entry.is_link);
+    // A file system's names are shorter than 64 KiB.
+    header[18..].copy_from_slice(&(entry.name.len() as u16).to_le_bytes());
+    header
+}
+
+fn decode(record: &[u8]) -> Option<Entry<'_>> {
+    let (size, rest) = record.split_first_chunk()?;
+    let (mtime, rest) = rest.split_first_chunk()?;
+    let ([kind, is_link], rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let (size, mtime) = (u64::from_le_bytes(*size), i64::from_le_bytes(*mtime));
+    Some(Entry {
+        name: rest.get(..usize::from(u16::from_le_bytes(*length)))?,
+        kind: match kind {
+            0 => Kind::Directory,
+            1 => Kind::File,
+            _ => Kind::Other,
+        },
+        is_link: *is_link != 0,
+        size: (size != UNKNOWN_SIZE).then_some(size),
+        mtime: (mtime != UNKNOWN_MTIME).then_some(mtime),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::files::list_directory::entries::tests::{file, odd_entries};
+    use crate::files::list_directory::order::SortKey;
+    use crate::handler::listing_memory::BLOCK;
+
+    /// Puts these in order that come in runs of `length`.
+    fn stored(
+        memory: &Arc<ListingMemory>,
+        order: Order,
+        entries: &[Entry<'_>],
+        length: usize,
+    ) -> Result<Entries, Full> {
+        let mut gathered = Gathered::new(memory, order);
+        let mut run = Run::new(order);
+        for chunk in entries.chunks(length) {
+            chunk.iter().for_each(|&entry| run.push(entry));
+            gathered.push(&mut run)?;
+            assert_eq!(run.len(), 0);
+        }
+        gathered.push(&mut run)?;
+        let mut merge = gathered.merge();
+        while !merge.advance()? {}
+        Ok(merge.finish())
+    }
+
+    fn names(entries: &Entries) -> Vec<String> {
+        let mut names = Vec::new();
+        let shown = entries.show(0, |entry| {
+            names.push(String::from_utf8_lossy(entry.name).into_owned());
+            true
+        });
+        assert_eq!(shown, entries.len());
+        names
+    }
+
+    #[test]
+    fn a_record_says_all_of_its_entry() {
+        for entry in odd_entries() {
+            let mut record = encode(&entry).to_vec();
+            record.extend_from_slice(entry.name);
+            record.extend_from_slice(b"the next");
+            assert_eq!(decode(&record), Some(entry));
+            assert_eq!(decode(&record[..HEADER - 1]), None);
+        }
+    }
+
+    #[test]
+    fn runs_merge_into_one_order_and_are_shown_from_anywhere() {
+        let order = Order {
+            by: SortKey::Size,
+            descending: true,
+        };
+        let memory = ListingMemory::new(usize::MAX);
+        let texts: Vec<_> = (0..5000).map(|size| format!("{size:04}")).collect();
+        let mut entries: Vec<_> = (0..)
+            .zip(&texts)
+            .map(|(size, name)| file(name, Some(size), None))
+            .collect();
+        entries.sort_by_key(|entry| entry.size.map(|size| size.wrapping_mul(0x9e37_79b9) % 4093));
+        let stored = stored(&memory, order, &entries, 700).unwrap();
+        let expected: Vec<_> = texts.iter().rev().cloned().collect();
+        assert_eq!(names(&stored), expected);
+        let mut shown = Vec::new();
+        let next = stored.show(4000, |entry| {
+            shown.push(entry.size);
+            shown.len() < 3
+        });
+        assert_eq!((next, shown), (4003, vec![Some(999), Some(998), Some(997)]));
+        assert_eq!(
+            stored.show(5000, |_| panic!("there is no such entry")),
+            5000
+        );
+    }
+
+    #[test]
+    fn nothing_gives_nothing() {
+        let memory = ListingMemory::new(0);
+        let stored = stored(&memory, Order::from_query(""), &[], 1).unwrap();
+        assert_eq!((stored.len(), names(&stored).len()), (0, 0));
+    }
+
+    #[test]
+    fn what_does_not_fit_leaves_no_memory_behind() {
+        let texts: Vec<_> = (0..3000).map(|number| format!("{number:0100}")).collect();
+        let entries: Vec<_> = texts.iter().map(|name| file(name, None, None)).collect();
+        let order = Order::from_query("");
+        let enough = (0..)
+            .find(|blocks| {
+                let memory = ListingMemory::new(blocks * BLOCK);
+                stored(&memory, order, &entries, 500).is_ok()
+            })
+            .unwrap();
+        let least = 3000 * (HEADER + 100 + 2 * PLACE) / BLOCK;
+        assert!((least..least + 5).contains(&enough), "{enough} blocks");
+        let memory = ListingMemory::new(enough * BLOCK);
+        for _ in 0..3 {
+            let kept = stored(&memory, order, &entries, 500).unwrap();
+            assert!(stored(&memory, order, &entries, 500).is_err());
+            drop(kept);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_is_that_of_one_sort(
+            names in prop::collection::hash_set("[a-cA-C_]{0,3}|file[kKz\u{212a}é]{0,3}", 0..40),
+            by in prop::sample::select(vec![SortKey::Name, SortKey::Size, SortKey::Date]),
+            descending: bool,
+            length in 1_usize..9,
+        ) {
+            let order = Order { by, descending };
+            let mut entries: Vec<_> = names
+                .iter()
+                .map(|name| file(name, (name.len() > 1).then_some(name.len() as u64), Some(-1)))
+                .collect();
+            let memory = ListingMemory::new(usize::MAX);
+            let stored = stored(&memory, order, &entries, length).unwrap();
+            entries.sort_by(|a, b| order.compare(a, b));
+            let mut left = entries.iter();
+            stored.show(0, |entry| left.next() == Some(&entry));
+            prop_assert_eq!(left.next(), None);
+            prop_assert_eq!(stored.len(), entries.len());
+        }
+    }
+}
