@@ -131,7 +131,7 @@ pub(crate) enum Rest {
 pub(crate) struct UnfinishedRequest {
     pub(crate) head: Vec<u8>,
     decoder: BodyDecoder,
-    body: Spool,
+    body: Box<Spool>,
     pub(crate) length: u64,
     /// When its pace was last looked at, and how much had come by then.
     checked: (Instant, u64),
@@ -242,7 +242,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         Ok(Box::new(UnfinishedRequest {
             head: head.to_vec(),
             decoder,
-            body: Spool::new(&self.desk.spools),
+            body: Spool::boxed(&self.desk.spools),
             length: 0,
             checked: (self.desk.clock.instant, 0),
         }))

@@ -23,7 +23,7 @@ use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::queue::Queue;
 use super::signals::ShutdownSignals;
-use super::state::Kept;
+use super::state::{Kept, Purpose};
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
@@ -99,7 +99,24 @@ struct Slot {
     closing: bool,
     /// Whether the poll knows its socket: one that was accepted with its request is made known only if it lives on.
     known: bool,
-    kept: Kept,
+    kept: u32,
+    kept_for: Purpose,
+}
+
+impl Slot {
+    /// What the connection was found to keep in memory after its last turn.
+    fn kept(&self) -> Kept {
+        Kept {
+            purpose: self.kept_for,
+            bytes: self.kept,
+        }
+    }
+
+    /// Stored apart, for an idle connection costs its slot.
+    fn set_kept(&mut self, kept: Kept) {
+        self.kept = kept.bytes;
+        self.kept_for = kept.purpose;
+    }
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {

@@ -67,7 +67,9 @@ impl Taken {
 
     fn give_back(&mut self, resource: Resource) {
         let amount = mem::take(&mut self.amounts[resource as usize]);
-        self.limits.left[resource as usize].fetch_add(amount, Ordering::Relaxed);
+        if amount > 0 {
+            self.limits.left[resource as usize].fetch_add(amount, Ordering::Relaxed);
+        }
     }
 }
 
@@ -93,8 +95,8 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    pub(crate) fn new(limits: &Arc<SpoolLimits>) -> Self {
-        Self {
+    pub(crate) fn boxed(limits: &Arc<SpoolLimits>) -> Box<Self> {
+        Box::new(Self {
             memory: Vec::new(),
             file: None,
             length: 0,
@@ -103,7 +105,7 @@ impl Spool {
                 limits: Arc::clone(limits),
                 amounts: [0; RESOURCES.len()],
             },
-        }
+        })
     }
 
     /// Adds bytes at the end.
@@ -128,7 +130,7 @@ impl Spool {
     ///
     /// # Errors
     /// As for [`push`](Self::push).
-    pub(crate) fn finish(mut self) -> Result<RequestBody, RequestError> {
+    pub(crate) fn finish(mut self: Box<Self>) -> Result<RequestBody, RequestError> {
         if self.file.is_some() {
             self.store_memory()?;
             self.memory = Vec::new();
@@ -136,7 +138,7 @@ impl Spool {
         if let Some(file) = &mut self.file {
             file.rewind().map_err(|_| RequestError::Storage)?;
         }
-        Ok(RequestBody(Some(Box::new(self))))
+        Ok(RequestBody(Some(self)))
     }
 
     fn store_memory(&mut self) -> Result<(), RequestError> {
@@ -221,7 +223,7 @@ mod tests {
         for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, 5 * IN_MEMORY] {
             for piece in [10_000, 100_000] {
                 let body: Vec<u8> = (0..length).map(|index| (index % 251) as u8).collect();
-                let mut spool = Spool::new(&limits);
+                let mut spool = Spool::boxed(&limits);
                 for piece in body.chunks(piece) {
                     spool.push(piece).unwrap();
                 }
@@ -265,7 +267,7 @@ mod tests {
         ] {
             let limits = limits(memory, disk, files);
             let before = left(&limits);
-            let mut spool = Spool::new(&limits);
+            let mut spool = Spool::boxed(&limits);
             for (number, piece) in pieces.iter().enumerate() {
                 let pushed = spool.push(&vec![b'x'; *piece]);
                 let expected = if number < fits {

@@ -14,7 +14,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
 use crate::server::desk::Client;
 use crate::server::listener::{Accepting, Listener};
-use crate::server::state::Kept;
+use crate::server::state::Purpose;
 use crate::server::timers::Timeout;
 
 /// Connections accepted at once, so that a flood of them does not starve those that are there.
@@ -112,7 +112,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             queued: false,
             closing: false,
             known: !is_deferred,
-            kept: Kept::default(),
+            kept: 0,
+            kept_for: Purpose::default(),
         });
         self.addresses.enter(address.ip());
         self.desk.hook(address, |handler| handler.setup(address));

@@ -51,8 +51,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             return;
         };
         let kept = slot.connection.kept();
-        self.kept.replace(slot.kept, kept);
-        slot.kept = kept;
+        self.kept.replace(slot.kept(), kept);
+        slot.set_kept(kept);
         while self.kept.is_too_much(kept.purpose)
             && let Some(key) = self.find_keeper(kept.purpose)
         {
@@ -63,14 +63,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// The connection has ended and keeps nothing.
     pub(super) fn forget_kept(&mut self, key: usize) {
         if let Some(slot) = self.connections.get_mut(key) {
-            let before = std::mem::take(&mut slot.kept);
-            self.kept.replace(before, Kept::default());
+            self.kept.replace(slot.kept(), Kept::default());
+            slot.set_kept(Kept::default());
         }
     }
 
     /// Finds the connection that gives memory back.
     fn find_keeper(&mut self, purpose: Purpose) -> Option<usize> {
-        let keeps = |slot: &Slot| slot.kept.purpose == purpose && slot.kept.bytes > 0;
+        let keeps = |slot: &Slot| slot.kept_for == purpose && slot.kept > 0;
         let keepers = |kind| {
             let keys = self.timers.in_order(kind);
             keys.filter(|key| self.connections.get(*key).is_some_and(keeps))
@@ -91,5 +91,40 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 found
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn an_idle_connection_costs_no_more_than_its_slot() {
+        assert_eq!(size_of::<Slot>(), 88);
+    }
+
+    #[test]
+    fn what_connections_keep_is_counted_by_its_purpose() {
+        let config = ServerConfig {
+            max_head: 10,
+            max_request_memory: 100,
+            max_reply_memory: 1000,
+            ..ServerConfig::default()
+        };
+        let kept = |purpose, bytes| Kept { purpose, bytes };
+        let mut all = KeptInAll::new(&config, 2);
+        all.replace(Kept::default(), kept(Purpose::Requests, 50));
+        assert!(!all.is_too_much(Purpose::Requests));
+        all.replace(Kept::default(), kept(Purpose::Requests, 1));
+        assert!(all.is_too_much(Purpose::Requests) && !all.is_too_much(Purpose::Replies));
+        // Its request is answered, and the socket does not take the reply.
+        all.replace(kept(Purpose::Requests, 50), kept(Purpose::Replies, 501));
+        assert!(!all.is_too_much(Purpose::Requests) && all.is_too_much(Purpose::Replies));
+        assert!(!all.is_far_too_much(Purpose::Replies));
+        all.replace(Kept::default(), kept(Purpose::Replies, 501));
+        assert!(all.is_far_too_much(Purpose::Replies));
+        // However many loops there are, each has room for a head.
+        assert_eq!(KeptInAll::new(&config, 1000).most, [20, 20]);
     }
 }

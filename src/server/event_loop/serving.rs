@@ -120,7 +120,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         // What nearly all events come to: a request was answered, and the next one is waited for.
         if outcome == (Outcome::Wait { progress: true })
             && slot.connection.is_idle()
-            && slot.kept.bytes == 0
+            && slot.kept == 0
             && !self.desk.draining
         {
             let now = self.desk.clock.instant;
