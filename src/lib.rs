@@ -159,6 +159,7 @@
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | figures | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
 //! | requests that share a look at the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
+//! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 

@@ -374,6 +374,11 @@ impl<'a> Exchange<'a> {
         self.scene.clock
     }
 
+    /// Whether the request is for a host that this server does not answer for.
+    pub(crate) fn is_misdirected(&self) -> bool {
+        self.scene.server.is_misdirected(self.request)
+    }
+
     /// Whether the handler has neither begun a reply nor tried to.
     pub(crate) fn is_untouched(&self) -> bool {
         self.reply.is_untouched()

@@ -184,6 +184,7 @@ impl ServerInfo {
 
     /// Whether `request` is for a host that this server does not answer for.
     pub(crate) fn is_misdirected(&self, request: &Request<'_>) -> bool {
+        // The configuration says whether there is a list: one whose entries are no hosts must not mean every host.
         !self.config.hosts.is_empty() && !is_served(&self.hosts, request)
     }
 

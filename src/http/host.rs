@@ -51,6 +51,7 @@ impl ServedHost {
 }
 
 /// Whether `request` is for one of `hosts`; one that names no host is for none.
+#[cold] // Few servers have such a list, and the others shall not pay for it.
 pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>) -> bool {
     authority(request)
         .and_then(split_port)

@@ -96,9 +96,8 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         client: Client,
         close: bool,
     ) -> Answered {
-        let is_misdirected = self.server.is_misdirected(request);
         self.reply(request, body, client, close, |handler, exchange| {
-            if is_misdirected {
+            if exchange.is_misdirected() {
                 send_misdirected(exchange);
                 return Ok(());
             }
