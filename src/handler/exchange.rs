@@ -397,8 +397,11 @@ impl<'a> Exchange<'a> {
     pub(crate) fn take_ending(&mut self) -> Result<Ending, &'static str> {
         match std::mem::replace(&mut self.ending, Ending::Reply) {
             Ending::Reply => self.reply.misuse().map_or(Ok(Ending::Reply), Err),
-            Ending::Deferred(_) | Ending::Work(_) if !self.reply.is_untouched() => {
+            Ending::Deferred(_) | Ending::Work(_) if self.reply.is_begun() => {
                 Err("a reply beside a promised one")
+            }
+            Ending::Deferred(_) | Ending::Work(_) if !self.reply.is_untouched() => {
+                self.reply.misuse().map_or(Ok(Ending::Reply), Err)
             }
             ending => Ok(ending),
         }

@@ -313,6 +313,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         let PromisedReply {
             coming,
             close,
+            started,
             head,
             mut body,
             rest,
@@ -320,7 +321,8 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         self.progress = true;
         self.with_request(&head, |turn, request| {
             let client = turn.client;
-            let answered = turn.desk.fulfil(request, &mut body, client, close, coming);
+            let last = (close, started);
+            let answered = turn.desk.fulfil(request, &mut body, client, last, coming);
             turn.follow(answered, request, &head, body, rest)
         })
     }
@@ -361,15 +363,18 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             }
             Answered::Close => Some(Stop::Then(Then::Close)),
             Answered::Aborted => Some(Stop::Then(Then::Reset)),
-            Answered::Later { coming, close } => {
-                Some(Stop::Then(Then::Await(Box::new(PromisedReply {
-                    coming,
-                    close,
-                    head: head.to_vec(),
-                    body,
-                    rest,
-                }))))
-            }
+            Answered::Later {
+                coming,
+                close,
+                started,
+            } => Some(Stop::Then(Then::Await(Box::new(PromisedReply {
+                coming,
+                close,
+                started,
+                head: head.to_vec(),
+                body,
+                rest,
+            })))),
         }
     }
 

@@ -64,8 +64,12 @@ pub(crate) enum Answered {
     KeepAlive,
     /// The reply is made, and is the last one.
     Close,
-    /// The reply comes later; `close` says whether it is the last one.
-    Later { coming: Coming, close: bool },
+    /// The reply comes later; `close` says whether it is the last one, `started` when its request was begun to be answered.
+    Later {
+        coming: Coming,
+        close: bool,
+        started: Instant,
+    },
     /// There is no reply: the connection is to be reset.
     Aborted,
 }
@@ -96,7 +100,8 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         client: Client,
         close: bool,
     ) -> Answered {
-        self.reply(request, body, client, close, |handler, exchange| {
+        let last = (close, self.log.start(&self.clock));
+        self.reply(request, body, client, last, |handler, exchange| {
             if exchange.is_misdirected() {
                 send_misdirected(exchange);
                 return Ok(());
@@ -120,10 +125,11 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         request: &Request<'_>,
         body: &mut RequestBody,
         client: Client,
-        close: bool,
+        (close, started): (bool, Instant),
         coming: Coming,
     ) -> Answered {
-        self.reply(request, body, client, close, |_, exchange| match coming {
+        let last = (close, started);
+        self.reply(request, body, client, last, |_, exchange| match coming {
             Coming::Given(Some(Answer(make))) => make(exchange),
             Coming::Work(work) => work.reply(exchange),
             Coming::Given(None) | Coming::Promised(_) => {
@@ -188,11 +194,12 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
 
     /// Answers a request that the handler failed on before it was asked for a reply: a 500, the last reply.
     pub(crate) fn fail(&mut self, request: &Request<'_>, client: Client, failure: &'static str) {
+        let last = (true, self.log.start(&self.clock));
         self.reply(
             request,
             &mut RequestBody::default(),
             client,
-            true,
+            last,
             |_, _| Err(io::Error::other(failure)),
         );
     }
@@ -200,11 +207,12 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     /// Answers what cannot be understood as a request, for the last time on this connection.
     pub(crate) fn refuse(&mut self, error: RequestError, head: &[u8], client: Client) {
         let request = Request::refused(head);
+        let last = (true, self.log.start(&self.clock));
         self.reply(
             &request,
             &mut RequestBody::default(),
             client,
-            true,
+            last,
             |_, exchange| {
                 exchange.send_error(error.status(), Some(error.message()), None);
                 if error.status() == HttpStatus::SERVICE_UNAVAILABLE {
@@ -215,17 +223,16 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         );
     }
 
-    /// Runs `respond` and frames what it made; `close` makes it the last reply.
+    /// Runs `respond` and frames what it made; `close` makes it the last reply. The request is logged as one that `started` then.
     fn reply(
         &mut self,
         request: &Request<'_>,
         body: &mut RequestBody,
         client: Client,
-        close: bool,
+        (close, started): (bool, Instant),
         respond: impl FnOnce(&mut H, &mut Exchange<'_>) -> io::Result<()>,
     ) -> Answered {
         let start = self.outgoing.buffer.bytes.len();
-        let started = self.log.start(&self.clock);
         let close = close || self.draining;
         let concluded = self.with_exchange(request, body, client, |handler, exchange| {
             let responded = catch_unwind(AssertUnwindSafe(|| {
@@ -289,7 +296,11 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
                     Answered::Close
                 }
             }
-            Concluded::Later { coming, close } => Answered::Later { coming, close },
+            Concluded::Later { coming, close } => Answered::Later {
+                coming,
+                close,
+                started,
+            },
             Concluded::Aborted => Answered::Aborted,
         }
     }

@@ -23,7 +23,7 @@ use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::queue::Queue;
 use super::signals::ShutdownSignals;
-use super::state::{Kept, Purpose};
+use super::state::Purpose;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Content, Letter};
@@ -101,22 +101,6 @@ struct Slot {
     known: bool,
     kept: u32,
     kept_for: Purpose,
-}
-
-impl Slot {
-    /// What the connection was found to keep in memory after its last turn.
-    fn kept(&self) -> Kept {
-        Kept {
-            purpose: self.kept_for,
-            bytes: self.kept,
-        }
-    }
-
-    /// Stored apart, for an idle connection costs its slot.
-    fn set_kept(&mut self, kept: Kept) {
-        self.kept = kept.bytes;
-        self.kept_for = kept.purpose;
-    }
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {

@@ -1,6 +1,7 @@
 //! Replies that come later, and what they wait for.
 
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::answering::Rest;
 use crate::handler::deferred::Promise;
@@ -14,6 +15,8 @@ pub(crate) struct PromisedReply {
     pub(crate) coming: Coming,
     /// Whether the reply is the last of its connection.
     pub(crate) close: bool,
+    /// When the handler was asked for it, for the log.
+    pub(crate) started: Instant,
     pub(crate) head: Vec<u8>,
     pub(crate) body: RequestBody,
     pub(crate) rest: Rest,

@@ -1,5 +1,5 @@
 //! Whatever the names are, a page of them is well-formed, links to exactly them and shows them as text, and the JSON says
-//! them; see [`crate::http::properties`].
+//! them; and entries that many clients share are the same in the same order; see [`crate::http::properties`].
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -8,8 +8,10 @@
 
 use super::entries::{Entry, Kind, Run};
 use super::order::Order;
+use super::stored::{Entries, Gathered};
 use super::text::Dates;
 use super::{html, json};
+use crate::handler::listing_memory::ListingMemory;
 use crate::handler::page::{LISTING_STYLE, STYLE};
 use crate::http::properties::take_byte;
 
@@ -41,7 +43,11 @@ pub fn listing(input: &[u8]) -> String {
             mtime: (nature & 16 > 0).then_some(i64::from(nature) << (nature >> 3)),
         });
     }
+    let unsorted: Vec<_> = run.iter().collect();
+    let stored = store(&unsorted);
+    drop(unsorted);
     run.sort();
+    assert_stored(&stored, &run);
     let (page, text, order) = write(&path, &run);
     assert_page(&page, &path, &order);
     assert_json(&text, &order);
@@ -50,6 +56,30 @@ pub fn listing(input: &[u8]) -> String {
     names.sort_unstable();
     assert_eq!(order, names);
     text
+}
+
+/// Gathers entries in runs of three, and merges them.
+fn store(entries: &[Entry<'_>]) -> Entries {
+    let memory = ListingMemory::new(usize::MAX);
+    let order = Order::from_query("");
+    let mut gathered = Gathered::new(&memory, order);
+    for entries in entries.chunks(3) {
+        let mut run = Run::new(order);
+        entries.iter().for_each(|entry| run.push(*entry));
+        gathered.push(&mut run).unwrap();
+    }
+    let mut merge = gathered.merge();
+    while !merge.advance().unwrap() {}
+    merge.finish()
+}
+
+fn assert_stored(stored: &Entries, run: &Run) {
+    let mut left = run.iter();
+    stored.show(0, |entry| {
+        assert_eq!(left.next(), Some(entry));
+        true
+    });
+    assert_eq!((left.next(), stored.counts()), (None, run.counts()));
 }
 
 /// The page, the JSON, and the names in their order.

@@ -44,6 +44,22 @@ impl KeptInAll {
     }
 }
 
+impl Slot {
+    /// What the connection was found to keep in memory after its last turn.
+    fn kept(&self) -> Kept {
+        Kept {
+            purpose: self.kept_for,
+            bytes: self.kept,
+        }
+    }
+
+    /// Stored apart, for an idle connection costs its slot.
+    fn set_kept(&mut self, kept: Kept) {
+        self.kept = kept.bytes;
+        self.kept_for = kept.purpose;
+    }
+}
+
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Notes what a connection keeps after its turn. Where that is too much, others end.
     pub(super) fn note_kept(&mut self, key: usize) {

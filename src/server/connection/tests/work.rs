@@ -1,19 +1,23 @@
 //! A reply that needs work waits for it, slice by slice; what was sent after its request waits, too.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::handler::{get, statuses};
 use super::script::{Event, Room, Stage};
-use crate::config::ServerConfig;
+use crate::config::{LogFormat, ServerConfig};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
+use crate::handler::log::LogEntry;
 use crate::handler::work::Work;
 use crate::http::status::HttpStatus;
 use crate::server::answering::Readable;
 use crate::server::state::Outcome;
 use crate::wire::source::{Fill, Source};
+
+/// What a slice takes at least.
+const SLICE: Duration = Duration::from_millis(2);
 
 /// Answers `/N` with a stream when N slices of work are done, and all else at once.
 struct Worker {
@@ -45,10 +49,16 @@ impl BaseHttpRequestHandler for Worker {
         }
         Ok(())
     }
+
+    fn log_request(&mut self, entry: &LogEntry<'_>, line: &mut Vec<u8>) {
+        writeln!(line, "] {:?}", entry.duration() >= 5 * SLICE).unwrap();
+    }
 }
 
 impl Work for Slices {
     fn advance(&mut self, _until: Instant) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < SLICE {}
         assert!(self.left > 1 || self.ending != "panic", "as it was asked");
         self.left = self.left.saturating_sub(1);
         self.left == 0
@@ -145,6 +155,19 @@ fn a_client_that_has_only_closed_its_side_gets_its_reply() {
     stage.connection.peer_left();
     stage.play();
     assert_eq!(statuses(&stage.output()), [200]);
+}
+
+#[test]
+fn the_log_counts_the_time_of_the_work() {
+    let config = ServerConfig {
+        log_format: LogFormat::Json,
+        ..ServerConfig::default()
+    };
+    let works = Rc::new(());
+    let mut stage = Stage::with_handler(Worker { works }, config);
+    stage.receive(get("/5-"));
+    stage.play();
+    assert_eq!(stage.logged(), ["true"]);
 }
 
 #[test]
