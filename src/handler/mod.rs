@@ -120,8 +120,9 @@ pub trait BaseHttpRequestHandler {
 
     /// Decides about a request that asks, before it sends its body, whether it may: `Expect: 100-continue`.
     ///
-    /// `true` sends `100 Continue`, and if the body is not [wanted](Self::reads_body), the reply right after it. For `false` the exchange is to be given the final reply, such as 417 or 413; the
-    /// connection closes after it. It is not asked where the body has begun to arrive already.
+    /// `true` sends `100 Continue`, and right after it the reply if the body is not [wanted](Self::reads_body). For `false` the
+    /// exchange is to be given the final reply, such as 417 or 413; the connection closes after it. It is not asked where the
+    /// body has begun to arrive already.
     fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
         Ok(true)
     }

@@ -23,8 +23,8 @@ use crate::wire::transport::Transport;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
-/// Time in which a client that means to send a body has begun.
-const AT_ONCE: Duration = Duration::from_millis(250);
+/// Time after which the pace of a body can be told.
+const PACE_KNOWN: Duration = Duration::from_millis(250);
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One turn of a connection: what it may use, and what is left of its share.
@@ -145,7 +145,7 @@ impl UnfinishedRequest {
     pub(crate) fn trickles(&self, now: Instant) -> bool {
         let (then, had) = self.checked;
         let elapsed = now.saturating_duration_since(then);
-        elapsed >= AT_ONCE && !is_progress(self.length - had, TRICKLE, elapsed)
+        elapsed >= PACE_KNOWN && !is_progress(self.length - had, TRICKLE, elapsed)
     }
 
     /// Whether as much has come as must, since this was last asked.

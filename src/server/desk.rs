@@ -215,7 +215,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
             last,
             |_, exchange| {
                 exchange.send_error(error.status(), Some(error.message()), None);
-                if error.status() == HttpStatus::SERVICE_UNAVAILABLE {
+                if error == RequestError::TooManyBodies {
                     exchange.send_header("Retry-After", RETRY_AFTER);
                 }
                 Ok(())

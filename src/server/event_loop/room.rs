@@ -1,7 +1,7 @@
 //! Which connection makes room for another one.
 //!
-//! Invariant: no connection is closed whose request has arrived and is not answered, and no reply that is on its way. What a
-//! connection has sent is read before it goes.
+//! Invariant: no connection is closed whose request has arrived and is not answered, for what a connection has sent is read
+//! before it goes; and none whose client takes its reply.
 
 use std::time::Duration;
 
