@@ -68,7 +68,8 @@ def slow_headers():
 
 @fault("slow-body", patient=True)
 def slow_body():
-    return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192")
+    # They are answered at once, and end when they have read that.
+    return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192", least=0)
 
 
 @fault("slow-read", patient=True)
