@@ -51,6 +51,14 @@ fn help_names_every_option() {
 }
 
 #[test]
+fn the_readme_has_the_same_usage_text() {
+    let output = run(&["--help"]);
+    let usage = text(&output.stdout);
+    let usage = &usage[usage.find("Usage: ").unwrap()..];
+    assert!(include_str!("../../README.md").contains(usage));
+}
+
+#[test]
 fn version_is_that_of_the_package() {
     for option in ["-V", "--version"] {
         let output = run(&[option]);

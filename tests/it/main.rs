@@ -12,6 +12,7 @@ mod support;
 
 mod against_python;
 mod big_file;
+mod browsers;
 mod calibrate;
 mod cli;
 mod closing;
