@@ -138,7 +138,7 @@ impl SimpleHttpRequestHandler {
     }
 
     /// Asks `guess_type` for the media type of a path first; where it says `None`, the usual one is used. One that is empty or has
-    /// control bytes is a 500, here and in [`extensions_map`](Self::extensions_map).
+    /// control bytes is a 500, wherever it comes from.
     pub fn set_guess_type(
         &mut self,
         guess_type: impl Fn(&Path) -> Option<String> + Send + Sync + 'static,
