@@ -32,4 +32,5 @@ mod splits;
 mod states;
 #[cfg(test)]
 mod unwanted;
+#[cfg(test)]
 mod work;
