@@ -68,11 +68,16 @@ def no_descriptors():
         check(cpu < 0.5, f"{cpu:.2f} s of the processor in 2 s: it spins")
         check(received + download.take(len(BIG) - len(received)) == BIG, "the download: wrong bytes")
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        began = time.monotonic()
+        began, refused = time.monotonic(), 0
         for client in crowd:
             reply = client.reply()
-            check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
+            # A descriptor that is given back meanwhile lets one of them in, and then there is none for its file.
+            if reply.status == 503:
+                refused += 1
+            else:
+                check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
             client.close()
+        check(refused <= 2, f"{refused} of those who waited were refused")
         took = time.monotonic() - began
         check(took < 1, f"service came back after {took:.1f} s")
         download.close()
