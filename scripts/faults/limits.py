@@ -71,13 +71,14 @@ def no_descriptors():
         began, refused = time.monotonic(), 0
         for client in crowd:
             reply = client.reply()
-            # A descriptor that is given back meanwhile lets one of them in, and then there is none for its file.
+            # A descriptor that is given back meanwhile lets one of them in. There is none for its file, and 100 ms later it makes
+            # room for the next one.
             if reply.status == 503:
                 refused += 1
             else:
                 check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
             client.close()
-        check(refused <= 2, f"{refused} of those who waited were refused")
+        check(refused <= 25, f"{refused} of those who waited were refused")
         took = time.monotonic() - began
         check(took < 1, f"service came back after {took:.1f} s")
         download.close()
