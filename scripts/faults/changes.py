@@ -15,7 +15,7 @@ from .server import Server, Site, as_nobody
 LENGTH = 32 << 20
 OLD, NEW = pattern("old", LENGTH), pattern("new", LENGTH)
 SMALL = pattern("small", 1000)
-# Seconds after which a large file that nobody asks for is closed, and one for a machine that has other things to do.
+# Seconds after which a large file without requests is closed, and one for a machine that has other things to do.
 CLOSED_AFTER = 6
 
 

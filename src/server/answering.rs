@@ -23,6 +23,8 @@ use crate::wire::transport::Transport;
 
 /// Replies are gathered up to this many bytes before they leave in one write.
 pub(crate) const MAX_BATCH: usize = 32 * 1024;
+/// Bytes of a request body in a second that are more than a trickle.
+const TRICKLE: u64 = 16 * 1024;
 /// Time after which the pace of a body can be told.
 const PACE_KNOWN: Duration = Duration::from_millis(250);
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -136,9 +138,6 @@ pub(crate) struct UnfinishedRequest {
     /// When its pace was last looked at, and how much had come by then.
     checked: (Instant, u64),
 }
-
-/// Bytes of a request body in a second that are more than a trickle.
-const TRICKLE: u64 = 16 * 1024;
 
 impl UnfinishedRequest {
     /// Whether so little has come lately that another connection may have its place.

@@ -157,14 +157,13 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
     /// Asks the handler whether a body may come; `None` where it may, else what became of the request.
     pub(crate) fn expect_100(&mut self, request: &Request<'_>, client: Client) -> Option<Answered> {
         let start = self.outgoing.buffer.bytes.len();
-        let is_misdirected = self.server.is_misdirected(request);
         let concluded = self.with_exchange(
             request,
             &mut RequestBody::default(),
             client,
             |handler, exchange| {
                 let decided = catch_unwind(AssertUnwindSafe(|| {
-                    if is_misdirected {
+                    if exchange.is_misdirected() {
                         send_misdirected(exchange);
                         return Ok(false);
                     }

@@ -149,6 +149,14 @@ fn tried(client: &mut Client, what: &str, path: &str) -> String {
     client.get(&format!("/{what}{path}")).text().to_owned()
 }
 
+#[track_caller]
+fn assert_refused(client: &mut Client, attempts: &[(&str, &str)]) {
+    for (what, path) in attempts {
+        let refused = tried(client, what, path);
+        assert_eq!(refused, "PermissionDenied", "{what} {path}");
+    }
+}
+
 /// Starts the handler confined, or says why that shows nothing here.
 fn confined(name: &str, place: &Place) -> Option<Child> {
     // A thread that is restricted and gone tells what this kernel can.
@@ -209,14 +217,14 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
         assert_eq!(tried(&mut free, what, path), "done", "{what} {path}");
     }
     // Free, these fail for another reason, or never return.
-    for (what, path) in [
-        ("execute", "/bin/true"),
-        ("connect", ""),
-        ("unix", "/no/such/socket"),
-    ] {
-        let refused = tried(&mut client, what, path);
-        assert_eq!(refused, "PermissionDenied", "{what} {path}");
-    }
+    assert_refused(
+        &mut client,
+        &[
+            ("execute", "/bin/true"),
+            ("connect", ""),
+            ("unix", "/no/such/socket"),
+        ],
+    );
 }
 
 #[test]
@@ -280,16 +288,16 @@ fn what_may_be_written_is_said_before() {
     for what in ["write", "append", "read", "chmod", "rename"] {
         assert_eq!(tried(&mut client, what, &new), "done", "{what}");
     }
-    for (what, path) in [
-        ("read", "/etc/passwd"),
-        ("write", "/etc/httpoll-test"),
-        ("execute", "/bin/true"),
-        ("spawn", &place.at("own-true")),
-        ("listen", ""),
-    ] {
-        let refused = tried(&mut client, what, path);
-        assert_eq!(refused, "PermissionDenied", "{what} {path}");
-    }
+    assert_refused(
+        &mut client,
+        &[
+            ("read", "/etc/passwd"),
+            ("write", "/etc/httpoll-test"),
+            ("execute", "/bin/true"),
+            ("spawn", &place.at("own-true")),
+            ("listen", ""),
+        ],
+    );
 
     let Some(child) = confined("trying, confined", &place) else {
         return;
@@ -312,20 +320,20 @@ fn where_serving_alone_is_allowed_everything_else_is_refused() {
     ] {
         assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
     }
-    for (what, path) in [
-        ("read", "/etc/passwd"),
-        ("write", &place.at("file")),
-        ("remove", &place.at("file")),
-        ("streams", ""),
-        ("datagrams", ""),
-        ("signal-self", ""),
-        ("limit-self", ""),
-        ("listen", ""),
-        ("spawn", "/bin/true"),
-    ] {
-        let refused = tried(&mut client, what, path);
-        assert_eq!(refused, "PermissionDenied", "{what} {path}");
-    }
+    assert_refused(
+        &mut client,
+        &[
+            ("read", "/etc/passwd"),
+            ("write", &place.at("file")),
+            ("remove", &place.at("file")),
+            ("streams", ""),
+            ("datagrams", ""),
+            ("signal-self", ""),
+            ("limit-self", ""),
+            ("listen", ""),
+            ("spawn", "/bin/true"),
+        ],
+    );
     let reply = client.send(post("/", "x".repeat(100_000))).reply();
     assert_eq!(reply.status, 507, "a file cannot be made");
 }
