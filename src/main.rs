@@ -8,7 +8,7 @@ use httpoll::ThreadingHttpServer;
 
 mod cli;
 
-use cli::{Command, Failure, Options};
+use cli::{Command, CommandError, Options};
 
 fn main() -> ExitCode {
     match cli::parse(env::args_os().skip(1).collect()).and_then(run) {
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(command: Command) -> Result<(), Failure> {
+fn run(command: Command) -> Result<(), CommandError> {
     match command {
         Command::Show(text) => cli::banner::print(&text),
         Command::Serve(options) => serve(&options),
@@ -25,7 +25,7 @@ fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-fn serve(options: &Options) -> Result<(), Failure> {
+fn serve(options: &Options) -> Result<(), CommandError> {
     let handler = options.handler()?;
     let confinement = options.confinement(&handler)?;
     let user = options.user()?;
@@ -47,7 +47,7 @@ fn serve(options: &Options) -> Result<(), Failure> {
     Ok(server.serve_forever()?)
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for CommandError {
     fn from(error: io::Error) -> Self {
         Self::Run(error.to_string())
     }

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGINT;
 
-use super::Failure;
+use super::CommandError;
 
 /// http.server's line for every address, then the addresses at which another device reaches the server.
 pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
@@ -61,7 +61,7 @@ pub(crate) fn farewell(signal: i32) {
 
 /// Prints at once, also into a pipe; what standard output has no room for is not said, for a server must not wait for a
 /// reader that has stopped.
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), CommandError> {
     let stdout = io::stdout();
     let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
     if poll(&mut fds, Some(&Timespec::default())) == Ok(0) {
@@ -73,7 +73,7 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
         .and_then(|()| stdout.flush())
     {
         // A reader that has gone is no reason not to serve.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::Run(format!(
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Run(format!(
             "cannot write to standard output: {error}"
         ))),
         _ => Ok(()),

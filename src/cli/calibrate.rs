@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Dir, MemfdFlags, Mode, OFlags, memfd_create, open, sendfile};
 use rustix::net::{SendFlags, send, sockopt::set_tcp_nodelay};
 
-use super::{DEFAULT_PORT, Failure, Options, banner, host_and_port};
+use super::{CommandError, DEFAULT_PORT, Options, banner, host_and_port};
 
 /// How long each kind of reply is measured, after a tenth of it to get into step.
 const TIME: Duration = Duration::from_millis(700);
@@ -29,7 +29,7 @@ const MIB: usize = 1 << 20;
 const PIECE: usize = 16 << 10;
 
 /// Measures for some three seconds and prints as it goes.
-pub(crate) fn run(options: &Options) -> Result<(), Failure> {
+pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
     let url = url(options);
     banner::print("What this kernel gives one loop at most, over loopback:\n\n")?;
     for (name, connections, length, from_file) in [
@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         ("sendfile, 1 MiB", 16, MIB, true),
     ] {
         let file = from_file.then(|| scratch_file(&options.directory));
-        let reply = Message::reply(length, file.transpose()?)?;
+        let reply = RawMessage::reply(length, file.transpose()?)?;
         let figures = measure(connections, &reply)?;
         banner::print(&figures.line(name, reply.length()))?;
     }
@@ -53,12 +53,12 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
 }
 
 /// What one side says: bytes from memory, then perhaps a file.
-struct Message {
+struct RawMessage {
     bytes: Vec<u8>,
     file: Option<(File, usize)>,
 }
 
-impl Message {
+impl RawMessage {
     fn reply(length: usize, file: Option<File>) -> io::Result<Self> {
         if length == 0 {
             return Ok(Self::of(NULL));
@@ -137,14 +137,14 @@ struct Side<'a> {
     poll: Poll,
     ends: Vec<End>,
     expected: usize,
-    message: &'a Message,
+    message: &'a RawMessage,
     scratch: Vec<u8>,
     /// Messages that were answered.
     answered: u64,
 }
 
 impl<'a> Side<'a> {
-    fn new(expected: usize, message: &'a Message) -> io::Result<Self> {
+    fn new(expected: usize, message: &'a RawMessage) -> io::Result<Self> {
         Ok(Self {
             poll: Poll::new()?,
             ends: Vec::new(),
@@ -239,8 +239,8 @@ impl Figures {
     }
 }
 
-fn measure(connections: usize, reply: &Message) -> io::Result<Figures> {
-    let request = Message::of(REQUEST);
+fn measure(connections: usize, reply: &RawMessage) -> io::Result<Figures> {
+    let request = RawMessage::of(REQUEST);
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let mut server = Side::new(request.length(), reply)?;
     let mut client = Side::new(reply.length(), &request)?;

@@ -67,14 +67,14 @@ pub(crate) enum Command {
 
 /// Why the program ends before its time.
 #[derive(Debug)]
-pub(crate) enum Failure {
+pub(crate) enum CommandError {
     /// The command line is wrong: exit 2.
     Usage(String),
     /// What it asks for cannot be done: exit 1.
     Run(String),
 }
 
-impl Failure {
+impl CommandError {
     /// Says it in one line on standard error.
     pub(crate) fn report(&self) -> ExitCode {
         let (message, code) = match self {
@@ -103,7 +103,7 @@ pub(crate) struct Options {
 }
 
 /// Understands the arguments after the program's name.
-pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, Failure> {
+pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, CommandError> {
     let typed = Typed::parse(arguments)?;
     if typed.help {
         Ok(Command::Show(USAGE.to_owned()))
@@ -120,7 +120,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, Failure> {
 }
 
 impl Options {
-    fn new(typed: Typed) -> Result<Self, Failure> {
+    fn new(typed: Typed) -> Result<Self, CommandError> {
         let defaults = ServerConfig::default();
         let config = ServerConfig {
             protocol_version: typed
@@ -177,7 +177,7 @@ impl Options {
     }
 
     /// Opens the directory that is to be served.
-    pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, Failure> {
+    pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
         let open = if self.follow_symlinks {
             SimpleHttpRequestHandler::following_symlinks
         } else {
@@ -186,7 +186,7 @@ impl Options {
         let mut handler = open(&self.directory).map_err(|error| {
             let directory = self.directory.to_string_lossy();
             let directory = directory.escape_debug();
-            Failure::Run(match error.kind() {
+            CommandError::Run(match error.kind() {
                 io::ErrorKind::NotFound => format!("no such directory: {directory}"),
                 io::ErrorKind::PermissionDenied => {
                     format!("no permission to read: {directory}")
@@ -207,7 +207,7 @@ impl Options {
     pub(crate) fn confinement(
         &self,
         handler: &SimpleHttpRequestHandler,
-    ) -> Result<Confinement, Failure> {
+    ) -> Result<Confinement, CommandError> {
         let mut confinement = Confinement::new().only_serving();
         if self.follow_symlinks {
             return Ok(confinement.read_below(File::open("/")?));
@@ -227,12 +227,12 @@ impl Options {
     }
 
     /// Finds the user to become once the port is open.
-    pub(crate) fn user(&self) -> Result<Option<User>, Failure> {
+    pub(crate) fn user(&self) -> Result<Option<User>, CommandError> {
         self.user.as_deref().map(privileges::find_user).transpose()
     }
 
     /// Finds the addresses to listen on; every address that a name has.
-    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         if self.bind.is_empty() {
             // On one socket for both families, or IPv4 alone where there is no IPv6.
             return Ok(vec![SocketAddr::from(([0_u16; 8], self.port))]);
@@ -241,7 +241,7 @@ impl Options {
         for bind in &self.bind {
             let (host, port) = host_and_port(bind, self.port)?;
             let found = (host, port).to_socket_addrs().map_err(|_| {
-                Failure::Run(format!(
+                CommandError::Run(format!(
                     "cannot find the address of '{}' (--bind)",
                     host.escape_debug()
                 ))
@@ -278,7 +278,7 @@ mod tests {
             Ok(Command::Serve(options)) => Ok(options),
             Ok(Command::Calibrate(_)) => Err("a calibration".to_owned()),
             Ok(Command::Show(text)) => Err(text),
-            Err(Failure::Usage(message) | Failure::Run(message)) => Err(message),
+            Err(CommandError::Usage(message) | CommandError::Run(message)) => Err(message),
         }
     }
 

@@ -18,23 +18,23 @@ use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
 };
 
-use super::Failure;
+use super::CommandError;
 
 /// Finds the user that `--user` names, before there is a socket that nobody serves.
-pub(crate) fn find_user(name: &str) -> Result<User, Failure> {
+pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     let shown = name.escape_debug();
     if !geteuid().is_root() {
-        return Err(Failure::Run(format!(
+        return Err(CommandError::Run(format!(
             "only root can become {shown} (--user)"
         )));
     }
     match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => {
-            Err(Failure::Run(format!("{shown} is root, too (--user)")))
+            Err(CommandError::Run(format!("{shown} is root, too (--user)")))
         }
         Ok(Some(user)) => Ok(user),
-        Ok(None) => Err(Failure::Run(format!("no such user: {shown} (--user)"))),
-        Err(error) => Err(Failure::Run(format!(
+        Ok(None) => Err(CommandError::Run(format!("no such user: {shown} (--user)"))),
+        Err(error) => Err(CommandError::Run(format!(
             "cannot look up the user {shown} (--user): {}",
             io::Error::from(error)
         ))),
@@ -42,12 +42,12 @@ pub(crate) fn find_user(name: &str) -> Result<User, Failure> {
 }
 
 /// Becomes `user` for good; without one, root is told that it could.
-pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), Failure> {
+pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     match user {
         Some(user) => switch(user).map_err(|error| {
             let name = user.name.escape_debug();
             let error = io::Error::from(error);
-            Failure::Run(format!("cannot become {name} (--user): {error}"))
+            CommandError::Run(format!("cannot become {name} (--user): {error}"))
         }),
         None if geteuid().is_root() => {
             warn("serving as root; --user NAME gives that up once the port is open");

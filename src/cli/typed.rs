@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use pico_args::{Arguments, Keys};
 
-use super::Failure;
+use super::CommandError;
 
 /// Every option as it was typed.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(crate) struct Typed {
 }
 
 impl Typed {
-    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, Failure> {
+    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, CommandError> {
         let arguments = arguments.into_iter().flat_map(split_at_equals).collect();
         let mut arguments = Arguments::from_vec(arguments);
         let mut typed = Self {
@@ -76,20 +76,20 @@ impl Typed {
     }
 
     /// Adds what the configuration file says and the command line does not.
-    pub(crate) fn with_config_file(self) -> Result<Self, Failure> {
+    pub(crate) fn with_config_file(self) -> Result<Self, CommandError> {
         let Some(path) = &self.config else {
             return Ok(self);
         };
         let name = path.to_string_lossy();
         let name = name.escape_debug();
         let text = fs::read_to_string(path).map_err(|error| {
-            Failure::Run(format!(
+            CommandError::Run(format!(
                 "cannot read the configuration file {name}: {error}"
             ))
         })?;
         let in_file = |failure| match failure {
-            Failure::Usage(message) | Failure::Run(message) => {
-                Failure::Usage(format!("{name}: {message}"))
+            CommandError::Usage(message) | CommandError::Run(message) => {
+                CommandError::Usage(format!("{name}: {message}"))
             }
         };
         let mut file = Self::default();
@@ -203,7 +203,7 @@ fn values(
     arguments: &mut Arguments,
     short: &'static str,
     long: &'static str,
-) -> Result<Vec<OsString>, Failure> {
+) -> Result<Vec<OsString>, CommandError> {
     let mut values = Vec::new();
     let take = |value: &OsStr| Ok::<_, std::convert::Infallible>(value.to_owned());
     loop {
@@ -224,7 +224,7 @@ fn texts(
     arguments: &mut Arguments,
     short: &'static str,
     long: &'static str,
-) -> Result<Vec<String>, Failure> {
+) -> Result<Vec<String>, CommandError> {
     let text = |value: OsString| {
         value
             .into_string()
@@ -241,8 +241,8 @@ fn last<T>(mut values: Vec<T>) -> Option<T> {
     values.pop()
 }
 
-fn usage(message: String) -> Failure {
-    Failure::Usage(format!("{message} (see httpoll --help)"))
+fn usage(message: String) -> CommandError {
+    CommandError::Usage(format!("{message} (see httpoll --help)"))
 }
 
 #[cfg(test)]

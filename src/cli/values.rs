@@ -5,10 +5,10 @@ use std::thread::available_parallelism;
 
 use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
 
-use super::Failure;
+use super::CommandError;
 
 /// Splits what `--bind` was given; an IPv6 address may stand in brackets, and must where a port follows.
-pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), Failure> {
+pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), CommandError> {
     let wrong = || wanted("--bind", "a name, an address or host:port", bind);
     let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
@@ -32,12 +32,12 @@ pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), Fai
     }
 }
 
-pub(super) fn port(text: &str) -> Result<u16, Failure> {
+pub(super) fn port(text: &str) -> Result<u16, CommandError> {
     text.parse()
         .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
 }
 
-pub(super) fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
+pub(super) fn loops(text: &str) -> Result<NonZeroUsize, CommandError> {
     match text.parse() {
         Ok(0) => Ok(available_parallelism().unwrap_or(NonZeroUsize::MIN)),
         Ok(loops @ 1..=1024) => Ok(NonZeroUsize::new(loops).unwrap_or(NonZeroUsize::MIN)),
@@ -45,14 +45,14 @@ pub(super) fn loops(text: &str) -> Result<NonZeroUsize, Failure> {
     }
 }
 
-pub(super) fn max_per_ip(text: &str) -> Result<usize, Failure> {
+pub(super) fn max_per_ip(text: &str) -> Result<usize, CommandError> {
     match text.parse() {
         Ok(most @ 1..) => Ok(most),
         _ => Err(wanted("--max-per-ip", "a number from 1 on", text)),
     }
 }
 
-pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
+pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, CommandError> {
     match text {
         "HTTP/1.0" => Ok(ProtocolVersion::Http10),
         "HTTP/1.1" => Ok(ProtocolVersion::Http11),
@@ -60,7 +60,7 @@ pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, Failure> {
     }
 }
 
-pub(super) fn log_format(text: &str) -> Result<LogFormat, Failure> {
+pub(super) fn log_format(text: &str) -> Result<LogFormat, CommandError> {
     match text {
         "common" => Ok(LogFormat::Common),
         "combined" => Ok(LogFormat::Combined),
@@ -70,7 +70,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, Failure> {
 }
 
 /// Splits a field line that is to be added to every reply.
-pub(super) fn header(text: &str) -> Result<(String, String), Failure> {
+pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     let wrong = || wanted("--header", "'NAME: VALUE'", text);
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let field = (name.to_owned(), value.trim().to_owned());
@@ -97,7 +97,7 @@ pub(super) fn header(text: &str) -> Result<(String, String), Failure> {
 }
 
 /// Checks a host that is to be answered for.
-pub(super) fn host(text: &str) -> Result<String, Failure> {
+pub(super) fn host(text: &str) -> Result<String, CommandError> {
     let config = ServerConfig {
         hosts: vec![text.to_owned()],
         ..ServerConfig::default()
@@ -111,8 +111,8 @@ pub(super) fn host(text: &str) -> Result<String, Failure> {
     })
 }
 
-pub(super) fn wanted(option: &str, what: &str, given: &str) -> Failure {
-    Failure::Usage(format!(
+pub(super) fn wanted(option: &str, what: &str, given: &str) -> CommandError {
+    CommandError::Usage(format!(
         "{option} wants {what}, not '{}' (see httpoll --help)",
         given.escape_debug()
     ))

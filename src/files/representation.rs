@@ -16,7 +16,7 @@ use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Validators;
 use crate::http::date::imf_fixdate;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
-use crate::wire::stretch::{SharedFile, read_now};
+use crate::wire::file_range::{SharedFile, read_now};
 
 /// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
 pub(crate) const SMALL: u64 = 64 * 1024;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
 
 use super::open::{Directory, Resolver};
-use super::walk::{Step, open_root, walk};
+use super::walk::{PathStep, open_root, walk};
 
 /// Which symbolic links below the directory are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,14 +148,14 @@ impl Root {
 
     /// Returns every directory and symbolic link on the way to `path`, and the number of the one that it leads to. Symbolic links
     /// are followed on the way to the served directory, and to the single file; below the directory they are an error.
-    pub(crate) fn walk(&self, path: &[u8]) -> io::Result<(Vec<Step>, usize)> {
+    pub(crate) fn walk(&self, path: &[u8]) -> io::Result<(Vec<PathStep>, usize)> {
         let (mut steps, directory) = match &self.place {
             Place::Named(directory) => {
-                let mut steps = vec![Step::new(open_root()?)?];
+                let mut steps = vec![PathStep::new(open_root()?)?];
                 let at = walk(&mut steps, 0, directory.as_os_str().as_bytes(), true)?;
                 (steps, at)
             }
-            Place::Pinned(fd) => (vec![Step::new(fd.try_clone()?)?], 0),
+            Place::Pinned(fd) => (vec![PathStep::new(fd.try_clone()?)?], 0),
         };
         let end = walk(&mut steps, directory, path, self.single.is_some())?;
         Ok((steps, end))

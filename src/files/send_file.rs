@@ -14,8 +14,8 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
+use crate::wire::file_range::SharedFile;
 use crate::wire::source::{Fill, Source};
-use crate::wire::stretch::SharedFile;
 
 /// Answers a GET or HEAD of a file. What is not in memory of it is sent from `file`.
 #[inline(always)]

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
-use super::cache::Reply;
+use super::cache::CachedReply;
 use super::identity::Identity;
 use super::open::Directory;
 use super::redirect::location;
@@ -22,7 +22,7 @@ use super::{SimpleHttpRequestHandler, guess_type, send_file};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
-use crate::wire::stretch::SharedFile;
+use crate::wire::file_range::SharedFile;
 
 /// What a request asks for.
 pub(super) struct Asked<'p> {
@@ -188,7 +188,7 @@ impl SimpleHttpRequestHandler {
         let mut cache = self.cache.borrow_mut();
         let sent = cache.find(key, clock, &self.root, |reply| match reply {
             // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
-            Reply::File(file)
+            CachedReply::File(file)
                 if file.whole.belongs_to(server) && file.last_modified() <= clock.unix =>
             {
                 // A large one may have been closed meanwhile.
@@ -198,11 +198,11 @@ impl SimpleHttpRequestHandler {
                 }
                 Some(send_file::send_file(exchange, file, descriptor))
             }
-            Reply::Listing(page) if page.belongs_to(server) => {
+            CachedReply::Listing(page) if page.belongs_to(server) => {
                 exchange.send_prepared(Arc::clone(page));
                 Some(Ok(()))
             }
-            Reply::NotFound => Some(self.send_not_found(exchange)),
+            CachedReply::NotFound => Some(self.send_not_found(exchange)),
             _ => None,
         });
         sent.flatten()
@@ -279,7 +279,7 @@ impl SimpleHttpRequestHandler {
             cache.put(
                 asked.key,
                 watched,
-                Reply::File(Arc::clone(&representation)),
+                CachedReply::File(Arc::clone(&representation)),
                 clock,
                 config,
             );

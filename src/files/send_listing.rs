@@ -8,9 +8,9 @@ use std::time::Instant;
 use rustix::fs::fstat;
 
 use super::SimpleHttpRequestHandler;
-use super::cache::Reply;
+use super::cache::CachedReply;
 use super::list_directory::{
-    Failure, Form, Format, Listing, ListingOptions, Order, Reader, Reading, Run, SLICE,
+    Form, Format, Listing, ListingOptions, Order, Reader, Reading, ReadingError, Run, SLICE,
 };
 use super::open::Directory;
 use super::send_head::Asked;
@@ -131,7 +131,7 @@ impl SimpleHttpRequestHandler {
         let mut watched = watcher.watch_directory(root, asked.path, absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
             && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
-        is_same.then(|| cache.put(&key, watched, Reply::Listing(page), clock, config))
+        is_same.then(|| cache.put(&key, watched, CachedReply::Listing(page), clock, config))
     }
 
     fn listing_key(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> Vec<u8> {
@@ -201,8 +201,8 @@ impl Work for Waiting {
         let format = form.format;
         let entries = match reading.entries() {
             Ok(entries) => entries,
-            Err(Failure::Full) => return send_too_many(exchange),
-            Err(Failure::Unreadable(errno)) => return Err(errno.into()),
+            Err(ReadingError::Full) => return send_too_many(exchange),
+            Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
         };
         if entries.len() <= SLICE {
             begin(exchange, format);

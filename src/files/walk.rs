@@ -12,14 +12,14 @@ const MAX_LINKS: usize = 40;
 
 /// One name on the way, opened but not for reading.
 #[derive(Debug)]
-pub(crate) struct Step {
+pub(crate) struct PathStep {
     fd: OwnedFd,
     stat: Stat,
     /// The number of the step that it was found in, and its name there; none where the way begins.
     pub(crate) found: Option<(usize, Vec<u8>)>,
 }
 
-impl Step {
+impl PathStep {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         let stat = fstat(&fd)?;
         let found = None;
@@ -36,7 +36,7 @@ impl Step {
     }
 }
 
-impl AsFd for Step {
+impl AsFd for PathStep {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
@@ -45,7 +45,7 @@ impl AsFd for Step {
 /// Adds every step of `path` to `steps`, of which there is one at least; `at` is the number of the one where the path begins.
 /// Returns the number of the one that it leads to. Symbolic links are `followed`, or an error.
 pub(crate) fn walk(
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<PathStep>,
     mut at: usize,
     path: &[u8],
     followed: bool,
@@ -55,7 +55,7 @@ pub(crate) fn walk(
     while let Some(name) = names.pop_front() {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = openat(&steps[at].fd, name.as_slice(), flags, Mode::empty())?;
-        let mut step = Step::new(fd)?;
+        let mut step = PathStep::new(fd)?;
         step.found = Some((at, name));
         if !step.is_symlink() {
             at = steps.len();
@@ -70,7 +70,7 @@ pub(crate) fn walk(
         steps.push(step);
         if target.starts_with(b"/") {
             at = steps.len();
-            steps.push(Step::new(open_root()?)?);
+            steps.push(PathStep::new(open_root()?)?);
         }
         for name in split(&target).into_iter().rev() {
             names.push_front(name);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::exchange::Exchange;
-use super::mailbox::{Answer, Content, Mailbox};
+use super::mailbox::{Answer, Mailbox, MessageContent};
 
 /// The promise of a reply: it can be sent to any thread and kept there for as long as the work takes.
 ///
@@ -60,7 +60,7 @@ impl Deferred {
 
     fn post(&self, answer: Option<Answer>) {
         self.mailbox
-            .post(self.key, Content::Answer(self.serial, answer));
+            .post(self.key, MessageContent::Answer(self.serial, answer));
     }
 }
 

@@ -28,9 +28,9 @@ use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
+use crate::wire::file_range::SharedFile;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
-use crate::wire::stretch::SharedFile;
 
 /// One request and its response.
 ///
@@ -41,7 +41,7 @@ use crate::wire::stretch::SharedFile;
 pub struct Exchange<'a> {
     request: &'a Request<'a>,
     body: &'a mut RequestBody,
-    scene: Scene<'a>,
+    context: RequestContext<'a>,
     close: bool,
     reply: Reply<'a>,
     ending: Ending,
@@ -49,7 +49,7 @@ pub struct Exchange<'a> {
 
 /// Where an exchange takes place.
 #[derive(Debug)]
-pub(crate) struct Scene<'a> {
+pub(crate) struct RequestContext<'a> {
     pub(crate) client_address: SocketAddr,
     /// The connection's key in its loop.
     pub(crate) key: usize,
@@ -77,14 +77,14 @@ impl<'a> Exchange<'a> {
     pub(crate) fn new(
         request: &'a Request<'a>,
         body: &'a mut RequestBody,
-        scene: Scene<'a>,
+        context: RequestContext<'a>,
         reply: Reply<'a>,
     ) -> Self {
         let close = !request.meaning.keep_alive;
         Self {
             request,
             body,
-            scene,
+            context,
             close,
             reply,
             ending: Ending::Reply,
@@ -93,7 +93,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4.
     pub fn client_address(&self) -> SocketAddr {
-        self.scene.client_address
+        self.context.client_address
     }
 
     /// Returns the IP address of the peer as text.
@@ -103,7 +103,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the server's configuration and addresses.
     pub fn server(&self) -> &'a ServerInfo {
-        self.scene.server
+        self.context.server
     }
 
     /// Returns the request line as it came, without its end.
@@ -152,12 +152,12 @@ impl<'a> Exchange<'a> {
     pub fn send_response(&mut self, status: HttpStatus) {
         self.send_response_only(status);
         self.reply
-            .server_and_date(self.scene.server, self.scene.clock);
+            .server_and_date(self.context.server, self.context.clock);
     }
 
     /// Begins the reply with the status line alone.
     pub fn send_response_only(&mut self, status: HttpStatus) {
-        self.reply.status_line(status, self.scene.server);
+        self.reply.status_line(status, self.context.server);
     }
 
     /// Adds a header field to the open head.
@@ -258,7 +258,7 @@ impl<'a> Exchange<'a> {
 
     /// Time for work that is done before the handler returns.
     pub(crate) fn allowance(&mut self) -> &mut Allowance {
-        self.scene.allowance
+        self.context.allowance
     }
 
     /// Replies with what was prepared, head and all.
@@ -283,7 +283,7 @@ impl<'a> Exchange<'a> {
 
     /// Takes the page that was begun with its head, to be sent as often as one likes.
     pub(crate) fn take_page(&mut self) -> Prepared {
-        self.reply.take_page(self.scene.server)
+        self.reply.take_page(self.context.server)
     }
 
     /// Whether a page may be HTML; most clients that are not browsers do not say.
@@ -297,7 +297,7 @@ impl<'a> Exchange<'a> {
         self.request.meaning.condition
     }
 
-    /// Sends several stretches of `file` with text between.
+    /// Sends several ranges of `file` with text between.
     pub(crate) fn copy_parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
         self.reply.parts(file, parts);
     }
@@ -315,7 +315,7 @@ impl<'a> Exchange<'a> {
         let message = message.unwrap_or_else(|| status.phrase());
         let explain = explain.unwrap_or_else(|| status.description());
         self.set_default_fields(page::DATA_FIELDS);
-        if let Some(page) = self.scene.server.error_page() {
+        if let Some(page) = self.context.server.error_page() {
             self.send_header("Content-Type", &page.content_type);
             error_page::filled(self.reply.page(), &page.format, status, message, explain);
             return;
@@ -335,7 +335,7 @@ impl<'a> Exchange<'a> {
     ///
     /// The handler then returns without having begun a reply. The request stays as it is, body included.
     pub fn defer(&mut self) -> Deferred {
-        let (deferred, promise) = Deferred::new(self.scene.mailbox, self.scene.key);
+        let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.key);
         self.ending = Ending::Deferred(promise);
         deferred
     }
@@ -348,35 +348,35 @@ impl<'a> Exchange<'a> {
     /// Returns what wakes the [stream](Self::stream) of this reply after it said
     /// [`Fill::NotNow`](crate::Fill::NotNow): from any thread, as often as one likes.
     pub fn waker(&self) -> Waker {
-        let mailbox = Arc::clone(self.scene.mailbox);
-        Arc::new(SourceWaker::new(mailbox, self.scene.key)).into()
+        let mailbox = Arc::clone(self.context.mailbox);
+        Arc::new(SourceWaker::new(mailbox, self.context.key)).into()
     }
 
     /// Writes a line to the server's log, in http.server's form.
     #[doc(alias = "log_error")]
     pub fn log_message(&mut self, message: &str) {
-        self.scene
+        self.context
             .log
-            .error(self.scene.client_address, self.scene.clock, message);
+            .error(self.context.client_address, self.context.clock, message);
     }
 
     /// Returns the present as an IMF-fixdate (RFC 9110 §5.6.7).
     pub fn date_time_string(&self) -> &'a str {
-        str::from_utf8(self.scene.clock.imf_fixdate.as_bytes()).unwrap_or_default()
+        str::from_utf8(self.context.clock.imf_fixdate.as_bytes()).unwrap_or_default()
     }
 
     /// Returns the present as the access log writes it.
     pub fn log_date_time_string(&self) -> &'a str {
-        str::from_utf8(&self.scene.clock.log_date).unwrap_or_default()
+        str::from_utf8(&self.context.clock.log_date).unwrap_or_default()
     }
 
     pub(crate) fn clock(&self) -> &'a Clock {
-        self.scene.clock
+        self.context.clock
     }
 
     /// Whether the request is for a host that this server does not answer for.
     pub(crate) fn is_misdirected(&self) -> bool {
-        self.scene.server.is_misdirected(self.request)
+        self.context.server.is_misdirected(self.request)
     }
 
     /// Whether the handler has neither begun a reply nor tried to.
@@ -408,7 +408,7 @@ impl<'a> Exchange<'a> {
     }
 
     pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
-        let Scene { server, clock, .. } = self.scene;
+        let RequestContext { server, clock, .. } = self.context;
         self.reply
             .finish(self.request, server, clock, close || self.close)
     }

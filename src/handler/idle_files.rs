@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::wire::stretch::SharedFile;
+use crate::wire::file_range::SharedFile;
 
 /// Time without use after which a file is closed.
 const IDLE: Duration = Duration::from_secs(4);

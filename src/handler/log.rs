@@ -1,7 +1,7 @@
 //! The access log: one line a request, written when its last byte has left, gathered and written once a turn.
 //!
 //! Invariant: everything a client controls is escaped, and no line is ever waited for: what standard error does not take is
-//! dropped once the buffer is full, counted, and confessed in the next line that gets through.
+//! dropped once the buffer is full, counted, and named in the next line that gets through.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -30,7 +30,7 @@ const MAX_TEXT: usize = 8 * 1024;
 
 /// What is known of a request before its reply has left; its texts stand in the arena of the reply.
 #[derive(Debug)]
-pub(crate) struct Record {
+pub(crate) struct LogRecord {
     pub(crate) status: HttpStatus,
     requestline: Range<usize>,
     referer: Option<Range<usize>>,
@@ -38,7 +38,7 @@ pub(crate) struct Record {
     started: Instant,
 }
 
-impl Record {
+impl LogRecord {
     /// Notes what `log` will want to say of `request`, its texts in `arena`.
     pub(crate) fn new(
         request: &Request<'_>,
@@ -113,7 +113,7 @@ impl Log {
     pub(crate) fn request(
         &mut self,
         client_address: SocketAddr,
-        (record, arena): (&Record, &[u8]),
+        (record, arena): (&LogRecord, &[u8]),
         sent: u64,
         clock: &Clock,
         write: impl FnOnce(&LogEntry<'_>, &mut Vec<u8>),
@@ -155,12 +155,12 @@ impl Log {
             self.lose(1);
             return;
         }
-        self.confess();
+        self.write_lost_count();
         write(&mut self.waiting);
     }
 
     /// Says how many lines were lost since the last that got through.
-    fn confess(&mut self) {
+    fn write_lost_count(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
             let _ = writeln!(
@@ -172,7 +172,7 @@ impl Log {
 
     /// Writes what there is to say at the end; a reader that is only slow has a moment.
     pub(crate) fn finish(&mut self) {
-        self.confess();
+        self.write_lost_count();
         for _ in 0..LAST_TRIES {
             self.flush();
             if !self.is_waiting() {
@@ -217,7 +217,7 @@ impl Log {
 #[derive(Debug)]
 pub struct LogEntry<'a> {
     client_address: SocketAddr,
-    record: &'a Record,
+    record: &'a LogRecord,
     arena: &'a [u8],
     sent: u64,
     clock: &'a Clock,

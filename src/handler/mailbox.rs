@@ -1,6 +1,6 @@
-//! Letters from other threads to a loop: "ask your source again", and "here is the reply that was promised".
+//! Messages from other threads to a loop: "ask your source again", and "here is the reply that was promised".
 //!
-//! Invariant: posting never blocks longer than another post takes, and wakes the loop once for any number of letters.
+//! Invariant: posting never blocks longer than another post takes, and wakes the loop once for any number of messages.
 
 use std::fmt;
 use std::io;
@@ -22,31 +22,31 @@ impl fmt::Debug for Answer {
     }
 }
 
-/// What a letter says to its connection.
-pub(crate) enum Content {
+/// What a message says to its connection.
+pub(crate) enum MessageContent {
     /// The source may have something now; the waker may be called again once this is read.
     Wake(Arc<SourceWaker>),
     /// The reply that was promised under this number; `None` where it will never come.
     Answer(u64, Option<Answer>),
 }
 
-/// A letter to the connection with this key.
-pub(crate) struct Letter {
+/// A message to the connection with this key.
+pub(crate) struct Message {
     pub(crate) key: usize,
-    pub(crate) content: Content,
+    pub(crate) content: MessageContent,
 }
 
 pub(crate) struct Mailbox {
-    letters: Mutex<Vec<Letter>>,
+    messages: Mutex<Vec<Message>>,
     wake: Box<dyn Fn() + Send + Sync>,
     serial: AtomicU64,
 }
 
 impl Mailbox {
-    /// Makes a box whose first letter calls `wake`.
+    /// Makes a box whose first message calls `wake`.
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            letters: Mutex::default(),
+            messages: Mutex::default(),
             wake: Box::new(wake),
             serial: AtomicU64::new(0),
         })
@@ -57,23 +57,23 @@ impl Mailbox {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
 
-    pub(crate) fn post(&self, key: usize, content: Content) {
-        let mut letters = self.lock();
-        letters.push(Letter { key, content });
-        let is_first = letters.len() == 1;
-        drop(letters);
+    pub(crate) fn post(&self, key: usize, content: MessageContent) {
+        let mut messages = self.lock();
+        messages.push(Message { key, content });
+        let is_first = messages.len() == 1;
+        drop(messages);
         if is_first {
             (self.wake)();
         }
     }
 
-    pub(crate) fn take(&self) -> Vec<Letter> {
+    pub(crate) fn take(&self) -> Vec<Message> {
         mem::take(&mut *self.lock())
     }
 
-    /// A letter is pushed or it is not: a panic elsewhere cannot leave the list half changed.
-    fn lock(&self) -> MutexGuard<'_, Vec<Letter>> {
-        self.letters.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A message is pushed or it is not: a panic elsewhere cannot leave the list half changed.
+    fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -83,7 +83,7 @@ impl fmt::Debug for Mailbox {
     }
 }
 
-/// Wakes the source of one connection; however often it is called, one letter is on its way at a time.
+/// Wakes the source of one connection; however often it is called, one message is on its way at a time.
 #[derive(Debug)]
 pub(crate) struct SourceWaker {
     mailbox: Arc<Mailbox>,
@@ -100,7 +100,7 @@ impl SourceWaker {
         }
     }
 
-    /// The letter was read: what happens from now on needs another.
+    /// The message was read: what happens from now on needs another.
     pub(crate) fn is_read(&self) {
         self.is_posted.store(false, Ordering::SeqCst);
     }
@@ -113,7 +113,8 @@ impl Wake for SourceWaker {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.is_posted.swap(true, Ordering::SeqCst) {
-            self.mailbox.post(self.key, Content::Wake(Arc::clone(self)));
+            self.mailbox
+                .post(self.key, MessageContent::Wake(Arc::clone(self)));
         }
     }
 }

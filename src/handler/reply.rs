@@ -18,9 +18,9 @@ use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
-use crate::wire::body::{Body, Framing, Part, Parts, SourceBody};
+use crate::wire::body::{Body, BodyFraming, Part, Parts, SourceBody};
+use crate::wire::file_range::{SharedFile, read_exact_now};
 use crate::wire::source::{Fill, Source, pull};
-use crate::wire::stretch::{SharedFile, read_exact_now};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
 const INLINE_FILE: usize = 32 * 1024;
@@ -29,7 +29,7 @@ const CHUNKED: FieldValue<'static> = FieldValue::constant("chunked");
 
 /// How far the handler came with its head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum ReplyStage {
     Start,
     Fields,
     Body,
@@ -37,7 +37,7 @@ enum Stage {
 
 /// What the body consists of, beside what was written to `wfile`.
 #[derive(Debug)]
-enum Content {
+enum ReplyBody {
     Written,
     File {
         file: Arc<SharedFile>,
@@ -60,8 +60,8 @@ pub(crate) struct Reply<'a> {
     /// What is to stream when the head and what stands behind it have left.
     rest: &'a mut Body,
     written: &'a mut Vec<u8>,
-    content: Content,
-    stage: Stage,
+    content: ReplyBody,
+    stage: ReplyStage,
     status: HttpStatus,
     announced: Option<u64>,
     /// Fields that the head gets at its end, unless the handler or the configuration has them.
@@ -86,8 +86,8 @@ impl<'a> Reply<'a> {
             head: ReplyHead::new(out),
             rest,
             written,
-            content: Content::Written,
-            stage: Stage::Start,
+            content: ReplyBody::Written,
+            stage: ReplyStage::Start,
             status: HttpStatus::OK,
             announced: None,
             defaults: &[],
@@ -99,8 +99,8 @@ impl<'a> Reply<'a> {
     pub(crate) fn reset(&mut self) {
         self.head.reset();
         self.written.clear();
-        self.content = Content::Written;
-        self.stage = Stage::Start;
+        self.content = ReplyBody::Written;
+        self.stage = ReplyStage::Start;
         self.announced = None;
         self.defaults = &[];
         self.misuse = None;
@@ -108,17 +108,17 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn misuse(&self) -> Option<&'static str> {
         match self.stage {
-            Stage::Start => Some(self.misuse.unwrap_or("the handler made no reply")),
+            ReplyStage::Start => Some(self.misuse.unwrap_or("the handler made no reply")),
             _ => self.misuse,
         }
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.stage == Stage::Start && self.misuse.is_none()
+        self.stage == ReplyStage::Start && self.misuse.is_none()
     }
 
     pub(crate) fn is_begun(&self) -> bool {
-        self.stage != Stage::Start
+        self.stage != ReplyStage::Start
     }
 
     /// Keeps the first misuse: what follows is its consequence.
@@ -127,12 +127,12 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn status_line(&mut self, status: HttpStatus, server: &ServerInfo) {
-        if self.stage != Stage::Start {
+        if self.stage != ReplyStage::Start {
             return self.refuse("a second status line");
         } else if status.code() < 200 {
             self.refuse("an interim status as the reply");
         }
-        self.stage = Stage::Fields;
+        self.stage = ReplyStage::Fields;
         self.status = status;
         self.head
             .status_line(server.config().protocol_version, status);
@@ -156,7 +156,7 @@ impl<'a> Reply<'a> {
 
     /// Whether a field may be added now; else that is misuse.
     pub(crate) fn is_open(&mut self) -> bool {
-        let is_open = self.stage == Stage::Fields;
+        let is_open = self.stage == ReplyStage::Fields;
         if !is_open {
             self.refuse("a header field outside of the head");
         }
@@ -172,7 +172,7 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn end_headers(&mut self) {
         match self.stage {
-            Stage::Fields => self.stage = Stage::Body,
+            ReplyStage::Fields => self.stage = ReplyStage::Body,
             _ => self.refuse("end_headers without a head"),
         }
     }
@@ -180,8 +180,8 @@ impl<'a> Reply<'a> {
     /// Gives the body in memory to write to, or says why it cannot be written now.
     pub(crate) fn body(&mut self) -> Result<&mut Vec<u8>, &'static str> {
         match (self.stage, &self.content) {
-            (Stage::Body, Content::Written) => Ok(self.written),
-            (Stage::Body, _) => Err("a write after the body was handed over"),
+            (ReplyStage::Body, ReplyBody::Written) => Ok(self.written),
+            (ReplyStage::Body, _) => Err("a write after the body was handed over"),
             _ => Err("a write before end_headers"),
         }
     }
@@ -193,26 +193,26 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
         let range = range.start..range.end.max(range.start);
-        self.hand_over(Content::File { file, range });
+        self.hand_over(ReplyBody::File { file, range });
     }
 
     pub(crate) fn parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
-        self.hand_over(Content::Parts { file, parts });
+        self.hand_over(ReplyBody::Parts { file, parts });
     }
 
     pub(crate) fn source(&mut self, source: Box<dyn Source>, is_work: bool) {
-        self.hand_over(Content::Source { source, is_work });
+        self.hand_over(ReplyBody::Source { source, is_work });
     }
 
     /// Takes a reply that was made before, and the file that has the content which is not in memory; nothing else may have
     /// been begun.
     pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, file: Option<Arc<SharedFile>>) {
-        if self.stage != Stage::Start {
+        if self.stage != ReplyStage::Start {
             return self.refuse("a second status line");
         }
-        self.stage = Stage::Body;
+        self.stage = ReplyStage::Body;
         self.status = prepared.status();
-        self.content = Content::Prepared(prepared, file);
+        self.content = ReplyBody::Prepared(prepared, file);
     }
 
     /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
@@ -225,7 +225,7 @@ impl<'a> Reply<'a> {
         prepared
     }
 
-    fn hand_over(&mut self, content: Content) {
+    fn hand_over(&mut self, content: ReplyBody) {
         match self.body() {
             Ok(written) if written.is_empty() => self.content = content,
             Ok(_) => self.refuse("a second body"),
@@ -253,33 +253,33 @@ impl<'a> Reply<'a> {
                 && server.config().protocol_version == ProtocolVersion::Http11,
         };
         let silent = request.command == "HEAD" || !self.status.allows_body();
-        match std::mem::replace(&mut self.content, Content::Written) {
-            Content::Written => {
+        match std::mem::replace(&mut self.content, ReplyBody::Written) {
+            ReplyBody::Written => {
                 let length = self.written.len() as u64;
                 self.length_field(length, silent)?;
                 self.append_written(silent, request, server, &mut framed);
             }
-            Content::File { file, range } => {
+            ReplyBody::File { file, range } => {
                 self.length_field(range.end - range.start, silent)?;
                 let out = end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
                     *self.rest = inline_file(out, file, range)?;
                 }
             }
-            Content::Prepared(prepared, file) => {
+            ReplyBody::Prepared(prepared, file) => {
                 self.append_prepared(&prepared, silent, request, clock, &mut framed);
                 if let Some(file) = file.filter(|_| !silent) {
                     *self.rest = Body::file(file, prepared.range_of_file());
                 }
             }
-            Content::Parts { file, parts } => {
+            ReplyBody::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
                 end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
                     *self.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
             }
-            Content::Source { source, is_work } => {
+            ReplyBody::Source { source, is_work } => {
                 self.finish_source(source, is_work, silent, request, server, &mut framed)?;
             }
         }
@@ -329,19 +329,19 @@ impl<'a> Reply<'a> {
             return Ok(());
         }
         let mut framing = match self.announced {
-            Some(length) => Framing::Length(length),
+            Some(length) => BodyFraming::Length(length),
             None if request.meaning.version == Version::Http11
                 && server.config().protocol_version == ProtocolVersion::Http11 =>
             {
-                Framing::Chunked
+                BodyFraming::Chunked
             }
-            None => Framing::Close,
+            None => BodyFraming::Close,
         };
         framing.take(length, fill)?;
-        framed.keep_alive &= framing != Framing::Close;
+        framed.keep_alive &= framing != BodyFraming::Close;
         match self.announced {
             Some(length) => self.head.content_length(length),
-            None if framing == Framing::Chunked => {
+            None if framing == BodyFraming::Chunked => {
                 self.head.field(FieldName::TRANSFER_ENCODING, CHUNKED);
             }
             None => {}
@@ -349,7 +349,7 @@ impl<'a> Reply<'a> {
         let out = end_head(&mut self.head, self.defaults, request, server, framed);
         if !silent {
             let before = out.len();
-            if framing == Framing::Chunked {
+            if framing == BodyFraming::Chunked {
                 chunked::write_chunk(out, self.written);
             } else {
                 out.extend_from_slice(self.written);

@@ -15,7 +15,7 @@ use crate::config::ServerConfig;
 use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
-use crate::wire::stretch::SharedFile;
+use crate::wire::file_range::SharedFile;
 
 /// A read-only view of the server: its configuration and where it listens.
 #[derive(Clone, Debug)]

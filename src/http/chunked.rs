@@ -33,7 +33,7 @@ pub(crate) enum ChunkedError {
 /// A chunked body on its way in.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedDecoder {
-    state: State,
+    state: ChunkState,
     /// Bytes that may yet go to extensions, of all chunks together.
     extension_budget: usize,
     /// Bytes that may yet go to the trailer section.
@@ -42,7 +42,7 @@ pub(crate) struct ChunkedDecoder {
 
 /// What is awaited next.
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum ChunkState {
     /// The first digit of a chunk-size, or another one.
     Size { size: u64, digits: u8 },
     /// More of the extensions that follow the size, or CR.
@@ -69,7 +69,7 @@ enum State {
     Done,
 }
 
-const FIRST_SIZE: State = State::Size { size: 0, digits: 0 };
+const FIRST_SIZE: ChunkState = ChunkState::Size { size: 0, digits: 0 };
 
 /// As many hexadecimal digits as 64 bits have, leading zeros included.
 const MAX_DIGITS: u8 = 16;
@@ -99,21 +99,21 @@ impl ChunkedDecoder {
     ) -> Result<Decoded, ChunkedError> {
         let mut rest = input;
         loop {
-            if let State::Done = self.state {
+            if let ChunkState::Done = self.state {
                 let consumed = input.len() - rest.len();
                 return Ok(Decoded::Done { consumed });
             }
             let Some((&byte, after)) = rest.split_first() else {
                 return Ok(Decoded::More);
             };
-            if let State::Data { left } = self.state {
+            if let ChunkState::Data { left } = self.state {
                 let length = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                 let (data, after) = rest.split_at(length);
                 sink(data);
                 rest = after;
                 self.state = match left - length as u64 {
-                    0 => State::DataCr,
-                    left => State::Data { left },
+                    0 => ChunkState::DataCr,
+                    left => ChunkState::Data { left },
                 };
             } else {
                 self.state = self.state.after(byte).ok_or(ChunkedError::Malformed)?;
@@ -126,11 +126,13 @@ impl ChunkedDecoder {
     /// Takes the byte that led to the present state from the budget it belongs to.
     fn charge(&mut self) -> Result<(), ChunkedError> {
         let budget = match self.state {
-            State::Size { digits, .. } if digits > MAX_DIGITS => {
+            ChunkState::Size { digits, .. } if digits > MAX_DIGITS => {
                 return Err(ChunkedError::TooLarge);
             }
-            State::Extensions { .. } => &mut self.extension_budget,
-            State::TrailerName | State::TrailerValue | State::TrailerLf => &mut self.trailer_budget,
+            ChunkState::Extensions { .. } => &mut self.extension_budget,
+            ChunkState::TrailerName | ChunkState::TrailerValue | ChunkState::TrailerLf => {
+                &mut self.trailer_budget
+            }
             _ => return Ok(()),
         };
         *budget = budget.checked_sub(1).ok_or(ChunkedError::TooLarge)?;
@@ -138,7 +140,7 @@ impl ChunkedDecoder {
     }
 }
 
-impl State {
+impl ChunkState {
     /// Returns what is awaited after `byte`, which is no chunk data; `None` if it cannot stand here.
     fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {

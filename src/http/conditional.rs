@@ -155,7 +155,7 @@ fn any_listed(
     headers: &Headers<'_>,
     name: &str,
     current: Option<&Validators<'_>>,
-    matches: fn(&EntityTag<'_>, &[u8]) -> bool,
+    matches: fn(&RequestedTag<'_>, &[u8]) -> bool,
 ) -> bool {
     let Some(current) = current else {
         return false;
@@ -166,13 +166,13 @@ fn any_listed(
 }
 
 /// An entity tag as a client sends it (RFC 9110 §8.8.3).
-struct EntityTag<'a> {
+struct RequestedTag<'a> {
     weak: bool,
     /// With its quotes.
     opaque: &'a [u8],
 }
 
-impl<'a> EntityTag<'a> {
+impl<'a> RequestedTag<'a> {
     /// Splits an entity tag off the start of `text`.
     fn split_from(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (weak, quoted) = match text.strip_prefix(b"W/") {
@@ -189,11 +189,11 @@ impl<'a> EntityTag<'a> {
     }
 }
 
-fn strong_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
+fn strong_comparison(tag: &RequestedTag<'_>, current: &[u8]) -> bool {
     !tag.weak && tag.opaque == current
 }
 
-fn weak_comparison(tag: &EntityTag<'_>, current: &[u8]) -> bool {
+fn weak_comparison(tag: &RequestedTag<'_>, current: &[u8]) -> bool {
     tag.opaque == current.strip_prefix(b"W/").unwrap_or(current)
 }
 
@@ -207,13 +207,13 @@ struct EntityTags<'a> {
 }
 
 impl<'a> Iterator for EntityTags<'a> {
-    type Item = EntityTag<'a>;
+    type Item = RequestedTag<'a>;
 
-    fn next(&mut self) -> Option<EntityTag<'a>> {
+    fn next(&mut self) -> Option<RequestedTag<'a>> {
         while !self.rest.is_empty() {
             // A comma may stand within the quotes, so the tag must be read before the list is split.
             let member = self.rest.trim_ascii_start();
-            let (tag, after) = match EntityTag::split_from(member) {
+            let (tag, after) = match RequestedTag::split_from(member) {
                 Some((tag, after)) => (Some(tag), after),
                 None => (None, member),
             };

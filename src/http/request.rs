@@ -183,7 +183,7 @@ impl<'a> Request<'a> {
         Ok(Self::new(found, storage))
     }
 
-    fn new(found: Found<'a>, storage: &'a Storage) -> Self {
+    fn new(found: ParsedHead<'a>, storage: &'a Storage) -> Self {
         Self {
             requestline: found.line,
             command: found.command,
@@ -195,7 +195,7 @@ impl<'a> Request<'a> {
 }
 
 /// A head that was found, but for what the storage has of it.
-struct Found<'h> {
+struct ParsedHead<'h> {
     line: &'h [u8],
     command: &'h str,
     path: Cow<'h, [u8]>,
@@ -203,7 +203,7 @@ struct Found<'h> {
     block: &'h [u8],
 }
 
-impl Found<'_> {
+impl ParsedHead<'_> {
     /// How long the head is, if it is spelled as nearly all are: its fields then stand behind a blank and the version.
     fn usual_length(&self) -> usize {
         self.line.len() + self.block.len() - VERSION
@@ -216,7 +216,7 @@ fn find_usual<'h>(
     bytes: &'h [u8],
     storage: &mut Storage,
     config: &ServerConfig,
-) -> Option<Found<'h>> {
+) -> Option<ParsedHead<'h>> {
     let found = match find_repeated(bytes, storage) {
         Some(found) => found,
         None => find_new(bytes, storage)?,
@@ -230,7 +230,7 @@ fn find_usual<'h>(
 }
 
 /// Reads a head of which only method and target are new.
-fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<Found<'h>> {
+fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<ParsedHead<'h>> {
     let (command, rest) = match bytes.strip_prefix(b"GET ") {
         Some(rest) => ("GET", rest),
         None => split_method(bytes)?,
@@ -240,7 +240,7 @@ fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<Found<'h>> {
         return None;
     }
     let (target, tail) = rest.split_at(end);
-    Some(Found {
+    Some(ParsedHead {
         line: bytes.get(..command.len() + 1 + end + VERSION)?,
         command,
         path: origin_form(target, command).ok()?,
@@ -259,7 +259,7 @@ fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
 }
 
 /// Reads a head in one pass, and remembers its tail.
-fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<Found<'h>> {
+fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<ParsedHead<'h>> {
     // httparse skips empty lines before a request, as many as there are.
     if !is_token_byte(*bytes.first()?) {
         return None;
@@ -280,7 +280,7 @@ fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<Found<'h>> {
     let tail = bytes.get(end..length)?;
     storage.read(parsed.headers, tail, version).ok()?;
     storage.remember(tail);
-    Some(Found {
+    Some(ParsedHead {
         line: bytes.get(..end + VERSION)?,
         command,
         path: origin_form(target.as_bytes(), command).ok()?,
@@ -292,14 +292,14 @@ fn parse_careful<'h>(
     head: &'h [u8],
     storage: &mut Storage,
     config: &ServerConfig,
-) -> Result<Found<'h>, RequestError> {
+) -> Result<ParsedHead<'h>, RequestError> {
     let end = memchr(b'\n', head).map_or(head.len(), |newline| newline + 1);
     let (line, block) = head.split_at(end);
     let line = without_cr(line.strip_suffix(b"\n").unwrap_or(line));
     let (command, target, version) = parse_request_line(line, config)?;
     let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
     storage.read(parse_fields(block, &mut fields)?, block, version)?;
-    Ok(Found {
+    Ok(ParsedHead {
         line,
         command,
         path: origin_form(target, command)?,

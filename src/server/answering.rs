@@ -7,7 +7,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::connection::lingering::{Discarded, Lingering};
-use super::desk::{Answered, Client, Desk};
+use super::loop_context::{Answered, Client, LoopContext};
 use super::promised::PromisedReply;
 use super::timers::is_progress;
 use crate::config::{ProtocolVersion, ServerConfig};
@@ -31,7 +31,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// One turn of a connection: what it may use, and what is left of its share.
 pub(crate) struct Turn<'t, H> {
-    pub(crate) desk: &'t mut Desk<H>,
+    pub(crate) context: &'t mut LoopContext<H>,
     pub(crate) client: Client,
     pub(crate) readable: Readable,
     pub(crate) share: &'t mut Share,
@@ -165,7 +165,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
     /// end of the first head.
     pub(crate) fn answer(&mut self, bytes: &mut &[u8], search: &mut HeadSearch) -> Stop {
         loop {
-            if self.share.requests == 0 || self.desk.outgoing.buffer.bytes.len() >= MAX_BATCH {
+            if self.share.requests == 0 || self.context.outgoing.buffer.bytes.len() >= MAX_BATCH {
                 return Stop::Send;
             } else if bytes.is_empty() {
                 return Stop::Incomplete;
@@ -188,7 +188,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         search: &mut HeadSearch,
         storage: &mut Storage,
     ) -> Begun {
-        let config = self.desk.server.config();
+        let config = self.context.server.config();
         // It is not moved any more: a request is large.
         let found = Request::find(bytes, search, storage, config);
         let (request, span) = match &found {
@@ -217,20 +217,26 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         head: &[u8],
         bytes: &mut &[u8],
     ) -> Result<Box<UnfinishedRequest>, Option<Stop>> {
-        let Some(wanted) = self.desk.wants_body(request, self.client) else {
-            self.desk.fail(request, self.client, "reads_body panicked");
+        let Some(wanted) = self.context.wants_body(request, self.client) else {
+            self.context
+                .fail(request, self.client, "reads_body panicked");
             return Err(Some(Stop::Then(Then::Linger)));
         };
         let decoder = BodyDecoder::new(request.meaning.framing);
-        let config = self.desk.server.config();
+        let config = self.context.server.config();
         if wanted && decoder.announces_more_than(config.max_body) {
             return Err(Some(self.refuse(RequestError::BodyTooLarge, head)));
         } else if !wanted && decoder.announces_more_than(config.max_discard) {
             return Err(self.respond(request, head, RequestBody::default(), Rest::Unread));
         }
         if self.expects_continue(request) && bytes.is_empty() {
-            match self.desk.expect_100(request, self.client) {
-                None => self.desk.outgoing.buffer.bytes.extend_from_slice(CONTINUE),
+            match self.context.expect_100(request, self.client) {
+                None => self
+                    .context
+                    .outgoing
+                    .buffer
+                    .bytes
+                    .extend_from_slice(CONTINUE),
                 Some(Answered::Aborted) => return Err(Some(Stop::Then(Then::Reset))),
                 Some(_) => return Err(Some(Stop::Then(Then::Linger))),
             }
@@ -241,9 +247,9 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         Ok(Box::new(UnfinishedRequest {
             head: head.to_vec(),
             decoder,
-            body: Spool::boxed(&self.desk.spools),
+            body: Spool::boxed(&self.context.spools),
             length: 0,
-            checked: (self.desk.clock.instant, 0),
+            checked: (self.context.clock.instant, 0),
         }))
     }
 
@@ -256,8 +262,8 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         decoder: BodyDecoder,
         bytes: &mut &[u8],
     ) -> Option<Stop> {
-        let config = self.desk.server.config();
-        let mut unwanted = Lingering::boxed(self.desk.clock.instant, Some(decoder));
+        let config = self.context.server.config();
+        let mut unwanted = Lingering::boxed(self.context.clock.instant, Some(decoder));
         let rest = match unwanted.discard(bytes, config) {
             Discarded::All => Rest::Nothing,
             Discarded::Some => Rest::Unwanted(unwanted),
@@ -279,7 +285,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
             length,
             ..
         } = request.as_mut();
-        let limit = self.desk.server.config().max_body;
+        let limit = self.context.server.config().max_body;
         let mut stored = Ok(());
         let decoded = decoder.decode(bytes, |content| {
             *length += content.len() as u64;
@@ -321,7 +327,9 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         self.with_request(&head, |turn, request| {
             let client = turn.client;
             let last = (close, started);
-            let answered = turn.desk.fulfil(request, &mut body, client, last, coming);
+            let answered = turn
+                .context
+                .fulfil(request, &mut body, client, last, coming);
             turn.follow(answered, request, &head, body, rest)
         })
     }
@@ -335,7 +343,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         rest: Rest,
     ) -> Option<Stop> {
         let close = matches!(rest, Rest::Unread);
-        let answered = self.desk.answer(request, &mut body, self.client, close);
+        let answered = self.context.answer(request, &mut body, self.client, close);
         self.follow(answered, request, head, body, rest)
     }
 
@@ -353,7 +361,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         match answered {
             Answered::KeepAlive => match rest {
                 Rest::Unwanted(body) => Some(Stop::Then(Then::Discard(body))),
-                _ => (!self.desk.outgoing.body.is_empty()).then_some(Stop::Send),
+                _ => (!self.context.outgoing.body.is_empty()).then_some(Stop::Send),
             },
             Answered::Close
                 if request.meaning.keep_alive || has_rest || self.readable != Readable::No =>
@@ -379,7 +387,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
 
     /// Whether the peer waits for a word before it sends the body; HTTP/1.0 has none for it (RFC 9110 §15.2).
     fn expects_continue(&self, request: &Request<'_>) -> bool {
-        let protocol = self.desk.server.config().protocol_version;
+        let protocol = self.context.server.config().protocol_version;
         request.meaning.expects_continue && protocol == ProtocolVersion::Http11
     }
 
@@ -390,7 +398,7 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
         then: impl FnOnce(&mut Self, &Request<'_>) -> Option<Stop>,
     ) -> Option<Stop> {
         self.with_storage(|turn, storage| {
-            match Request::parse(head, storage, turn.desk.server.config()) {
+            match Request::parse(head, storage, turn.context.server.config()) {
                 Ok(request) => then(turn, &request),
                 Err(error) => Some(turn.refuse(error, head)),
             }
@@ -399,15 +407,15 @@ impl<H: BaseHttpRequestHandler> Turn<'_, H> {
 
     /// Lends the loop's storage to a request; nothing else may need it meanwhile, or it gets one of its own.
     fn with_storage<R>(&mut self, then: impl FnOnce(&mut Self, &mut Storage) -> R) -> R {
-        let mut storage = self.desk.storage.take().unwrap_or_default();
+        let mut storage = self.context.storage.take().unwrap_or_default();
         let result = then(self, &mut storage);
-        self.desk.storage = Some(storage);
+        self.context.storage = Some(storage);
         result
     }
 
     fn refuse(&mut self, error: RequestError, head: &[u8]) -> Stop {
         self.progress = true;
-        self.desk.refuse(error, head, self.client);
+        self.context.refuse(error, head, self.client);
         Stop::Then(Then::Linger)
     }
 }

@@ -9,7 +9,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
-use super::desk::{Client, Desk};
+use super::loop_context::{Client, LoopContext};
 use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
@@ -57,10 +57,10 @@ impl<T: Transport> Connection<T> {
         readable: Readable,
         share: &mut Share,
         scratch: &mut [u8],
-        desk: &mut Desk<H>,
+        context: &mut LoopContext<H>,
     ) -> Outcome {
         self.hear(readable);
-        self.take_turn(share, desk, |connection, turn| {
+        self.take_turn(share, context, |connection, turn| {
             connection.run(Step::Next, scratch, turn)
         })
     }
@@ -82,9 +82,9 @@ impl<T: Transport> Connection<T> {
         received: io::Result<&[u8]>,
         share: &mut Share,
         scratch: &mut [u8],
-        desk: &mut Desk<H>,
+        context: &mut LoopContext<H>,
     ) -> Outcome {
-        self.take_turn(share, desk, |connection, turn| {
+        self.take_turn(share, context, |connection, turn| {
             let step = match received? {
                 [] => Step::Close,
                 bytes => connection.serve(bytes, HeadSearch::default(), None, turn)?,
@@ -102,11 +102,11 @@ impl<T: Transport> Connection<T> {
     fn take_turn<H: BaseHttpRequestHandler>(
         &mut self,
         share: &mut Share,
-        desk: &mut Desk<H>,
+        context: &mut LoopContext<H>,
         act: impl FnOnce(&mut Self, &mut Turn<'_, H>) -> io::Result<Outcome>,
     ) -> Outcome {
         let mut turn = Turn {
-            desk,
+            context,
             client: self.client,
             readable: self.readable,
             share,
@@ -116,8 +116,8 @@ impl<T: Transport> Connection<T> {
         self.readable = turn.readable;
         outcome.unwrap_or_else(|_| {
             // The peer or the network is gone: a matter of counters, not of messages.
-            turn.desk.server.counters.disconnects += 1;
-            self.abandon(turn.desk);
+            turn.context.server.counters.disconnects += 1;
+            self.abandon(turn.context);
             Outcome::Close
         })
     }
@@ -132,16 +132,16 @@ impl<T: Transport> Connection<T> {
         &mut self,
         share: &mut Share,
         scratch: &mut [u8],
-        desk: &mut Desk<H>,
+        context: &mut LoopContext<H>,
     ) -> Outcome {
         if self.awaits() == Some(Timeout::Send) {
-            if self.is_delivered(desk) {
+            if self.is_delivered(context) {
                 return Outcome::Wait { progress: true };
             }
             self.discard_unsent();
         }
         if let State::ReadingBody(request) = &mut self.state
-            && request.keeps_pace(desk.clock.instant, desk.server.config())
+            && request.keeps_pace(context.clock.instant, context.server.config())
         {
             return Outcome::Wait { progress: true };
         }
@@ -151,12 +151,12 @@ impl<T: Transport> Connection<T> {
             _ => Vec::new(),
         };
         if request_line(&head).is_empty() {
-            self.abandon(desk);
+            self.abandon(context);
             return Outcome::Close;
         }
-        desk.refuse(RequestError::Timeout, &head, self.client);
-        self.suspend(Then::Linger, &[], desk);
-        self.advance(Readable::No, share, scratch, desk)
+        context.refuse(RequestError::Timeout, &head, self.client);
+        self.suspend(Then::Linger, &[], context);
+        self.advance(Readable::No, share, scratch, context)
     }
 
     /// Has the close that follows throw away what the kernel holds of a reply. A mere close would leave it megabytes for minutes.
@@ -167,24 +167,24 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Whether the peer reads what the kernel has for it. A stream that never ends is not waited for when the server ends.
-    fn is_delivered<H>(&mut self, desk: &Desk<H>) -> bool {
-        let given_up = desk.draining && self.is_endless();
+    fn is_delivered<H>(&mut self, context: &LoopContext<H>) -> bool {
+        let given_up = context.draining && self.is_endless();
         match (&mut self.state, self.transport.delivery()) {
             (State::WritingHeaders(unsent) | State::Streaming(unsent), Some(delivery)) => {
-                !given_up && unsent.is_delivered(delivery, desk.server.config())
+                !given_up && unsent.is_delivered(delivery, context.server.config())
             }
             _ => false,
         }
     }
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
-    pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, desk: &mut Desk<H>) {
-        desk.log_scratch(self.client, true);
-        desk.outgoing.clear();
+    pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
+        context.log_scratch(self.client, true);
+        context.outgoing.clear();
         if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
             mem::take(&mut self.state)
         {
-            desk.log(&mut unsent.outgoing, self.client, true);
+            context.log(&mut unsent.outgoing, self.client, true);
         }
     }
 
@@ -254,7 +254,7 @@ impl<T: Transport> Connection<T> {
                 unparsed.bytes.extend_from_slice(bytes);
                 // A slow drip is neither searched nor copied again and again.
                 let mut search = unparsed.search;
-                if let Ok(None) = search.search(&unparsed.bytes, turn.desk.server.config()) {
+                if let Ok(None) = search.search(&unparsed.bytes, turn.context.server.config()) {
                     unparsed.search = search;
                     self.state = State::Reading(Some(unparsed));
                     return Ok(Step::Next);
@@ -298,7 +298,7 @@ impl<T: Transport> Connection<T> {
         }
         let length = turn.readable.receive(&mut self.transport, scratch)?;
         // What is read now is later than every look at the file system until now.
-        turn.desk.clock.begin_epoch();
+        turn.context.clock.begin_epoch();
         Ok(length.and_then(|length| scratch.get(..length)))
     }
 
@@ -315,17 +315,17 @@ impl<T: Transport> Connection<T> {
             let stop = stop
                 .take()
                 .unwrap_or_else(|| turn.answer(&mut bytes, &mut search));
-            let sent = turn.desk.outgoing.send(&mut self.transport, turn.share);
-            let left = turn.desk.outgoing.sent();
+            let sent = turn.context.outgoing.send(&mut self.transport, turn.share);
+            let left = turn.context.outgoing.sent();
             let is_partial = matches!(sent, Ok(Sent::Wait));
-            turn.desk.server.counters.count_write(left, is_partial);
+            turn.context.server.counters.count_write(left, is_partial);
             let sent = sent?;
-            turn.desk.log_scratch(self.client, false);
+            turn.context.log_scratch(self.client, false);
             if sent != Sent::All {
-                self.suspend(stop.into(), bytes, turn.desk);
+                self.suspend(stop.into(), bytes, turn.context);
                 return Ok(sent.into());
             }
-            turn.desk.outgoing.clear();
+            turn.context.outgoing.clear();
             match stop {
                 Stop::Send if turn.share.requests == 0 => {
                     self.state = State::Parsing(Unparsed::boxed(bytes, HeadSearch::default()));
@@ -337,7 +337,7 @@ impl<T: Transport> Connection<T> {
                     return Ok(Step::Next);
                 }
                 stop => {
-                    self.follow(stop.into(), bytes, turn.desk)?;
+                    self.follow(stop.into(), bytes, turn.context)?;
                     return Ok(Step::Next);
                 }
             }
@@ -345,13 +345,13 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Keeps what the socket did not take; the loop's scratch begins anew.
-    fn suspend<H>(&mut self, then: Then, unparsed: &[u8], desk: &mut Desk<H>) {
+    fn suspend<H>(&mut self, then: Then, unparsed: &[u8], context: &mut LoopContext<H>) {
         let then = match then {
             // By the time that all has left, the peer may have sent more.
             Then::Close => Then::Linger,
             then => then,
         };
-        let outgoing = desk.outgoing.split_off();
+        let outgoing = context.outgoing.split_off();
         self.state = State::unsent(Box::new(Unsent {
             outgoing,
             then,
@@ -368,7 +368,7 @@ impl<T: Transport> Connection<T> {
     ) -> io::Result<Step> {
         let outgoing = &mut unsent.outgoing;
         let is_work = outgoing.body.is_work();
-        if is_work && turn.desk.allowance.is_spent() {
+        if is_work && turn.context.allowance.is_spent() {
             self.state = State::unsent(unsent);
             return Ok(Step::Busy);
         }
@@ -376,18 +376,18 @@ impl<T: Transport> Connection<T> {
         let sent = outgoing.send(&mut self.transport, turn.share);
         let left = outgoing.sent() - before;
         if let Some(began) = began {
-            turn.desk.allowance.charge(began.elapsed());
+            turn.context.allowance.charge(began.elapsed());
         }
         if left > 0 {
             turn.progress = true;
             unsent.acked = None;
         }
         let is_partial = matches!(sent, Ok(Sent::Wait));
-        turn.desk.server.counters.count_write(left, is_partial);
-        turn.desk.log(outgoing, self.client, sent.is_err());
+        turn.context.server.counters.count_write(left, is_partial);
+        turn.context.log(outgoing, self.client, sent.is_err());
         match sent? {
             Sent::All => self
-                .follow(unsent.then, &unsent.unparsed, turn.desk)
+                .follow(unsent.then, &unsent.unparsed, turn.context)
                 .map(|()| Step::Next),
             sent => {
                 let step = match sent {
@@ -402,13 +402,18 @@ impl<T: Transport> Connection<T> {
 
     /// Everything that was made has left.
     #[inline(always)]
-    fn follow<H>(&mut self, then: Then, unparsed: &[u8], desk: &Desk<H>) -> io::Result<()> {
+    fn follow<H>(
+        &mut self,
+        then: Then,
+        unparsed: &[u8],
+        context: &LoopContext<H>,
+    ) -> io::Result<()> {
         self.state = match then {
             Then::Parse if unparsed.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
             Then::ReadBody(request) => State::ReadingBody(request),
             Then::Discard(mut unwanted) => {
-                unwanted.restart(desk.clock.instant);
+                unwanted.restart(context.clock.instant);
                 State::Lingering(unwanted)
             }
             Then::Await(promised) => {
@@ -421,7 +426,7 @@ impl<T: Transport> Connection<T> {
             Then::Close => State::Closed,
             Then::Linger => {
                 self.transport.shutdown()?;
-                State::Lingering(Lingering::boxed(desk.clock.instant, None))
+                State::Lingering(Lingering::boxed(context.clock.instant, None))
             }
             Then::Reset => {
                 self.transport.reset()?;

@@ -17,16 +17,16 @@ use super::addresses::Addresses;
 use super::answering::Readable;
 use super::confinement;
 use super::connection::Connection;
-use super::desk::Desk;
 use super::disk::Disk;
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
+use super::loop_context::LoopContext;
 use super::queue::Queue;
 use super::signals::ShutdownSignals;
 use super::state::Purpose;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::mailbox::{Content, Letter};
+use crate::handler::mailbox::{Message, MessageContent};
 use crate::wire::spool::SpoolLimits;
 
 mod accept;
@@ -78,7 +78,7 @@ pub(crate) struct EventLoop<H> {
     has_more_events: bool,
     scratch: Box<[u8]>,
     group: Group,
-    desk: Desk<H>,
+    context: LoopContext<H>,
     handle: ServerHandle,
     index: usize,
     signals: Option<ShutdownSignals>,
@@ -107,34 +107,34 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Makes the loop that is number `index` of the server behind `handle`.
     pub(crate) fn new(
         endpoint: Endpoint,
-        mut desk: Desk<H>,
+        mut context: LoopContext<H>,
         handle: ServerHandle,
         index: usize,
     ) -> Self {
-        desk.spools = SpoolLimits::new(desk.server.config(), handle.loops());
+        context.spools = SpoolLimits::new(context.server.config(), handle.loops());
         Self {
             poll: endpoint.poll,
             events: Events::with_capacity(EVENTS),
             listeners: endpoint.listeners,
             connections: Slab::new(),
             max_connections: accept::connections_allowed(
-                desk.server.config().max_connections,
+                context.server.config().max_connections,
                 handle.loops(),
             ),
-            addresses: Addresses::new(desk.server.config(), handle.loops()),
-            timers: Timers::new(desk.server.config()),
+            addresses: Addresses::new(context.server.config(), handle.loops()),
+            timers: Timers::new(context.server.config()),
             queue: Queue::default(),
             work: WorkQueue::default(),
-            disk: Disk::new(desk.server.config().read_ahead),
-            budget: Budget::new(desk.server.config(), 0),
-            turn_requests: desk.server.config().turn_requests.max(1),
+            disk: Disk::new(context.server.config().read_ahead),
+            budget: Budget::new(context.server.config(), 0),
+            turn_requests: context.server.config().turn_requests.max(1),
             closed: Vec::new(),
             searched: None,
-            kept: KeptInAll::new(desk.server.config(), handle.loops()),
+            kept: KeptInAll::new(context.server.config(), handle.loops()),
             has_more_events: false,
             scratch: vec![0; SCRATCH].into(),
             group: Group::default(),
-            desk,
+            context,
             handle,
             index,
             signals: None,
@@ -162,36 +162,41 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             polled => polled?,
         }
-        self.desk.clock.read();
+        self.context.clock.read();
         self.count_turn(began);
-        self.budget = Budget::new(self.desk.server.config(), self.desk.server.counters.turns);
+        self.budget = Budget::new(
+            self.context.server.config(),
+            self.context.server.counters.turns,
+        );
         self.begin_work();
         self.take_events();
         self.go_on_with_work();
         self.serve_queue();
         self.expire_deadlines(began);
-        self.desk.server.close_unused_files(self.desk.clock.instant);
+        self.context
+            .server
+            .close_unused_files(self.context.clock.instant);
         self.free_closed();
         self.retry_accepts();
         // What was accepted may have been answered for good already.
         self.free_closed();
-        self.desk.hook(NOBODY, H::service_actions);
-        self.desk.log.flush();
+        self.context.hook(NOBODY, H::service_actions);
+        self.context.log.flush();
         Ok(())
     }
 
     /// Counts the turn that ended when this one `began`, and the wait since.
     fn count_turn(&mut self, began: Instant) {
-        let now = self.desk.clock.instant;
+        let now = self.context.clock.instant;
         let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
-        let counters = &mut self.desk.server.counters;
+        let counters = &mut self.context.server.counters;
         counters.turns += 1;
         counters.busy += busy;
         if !self.connections.is_empty() {
             counters.idle += now.saturating_duration_since(began);
         }
         counters.longest_turn = counters.longest_turn.max(busy);
-        counters.log_lines_lost = self.desk.log.lost_in_all();
+        counters.log_lines_lost = self.context.log.lost_in_all();
         counters.connections = self.connections.len() as u64;
         counters.connections_peak = counters.connections_peak.max(counters.connections);
     }
@@ -208,12 +213,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.listeners.clear();
     }
 
-    pub(crate) fn desk(&self) -> &Desk<H> {
-        &self.desk
+    pub(crate) fn context(&self) -> &LoopContext<H> {
+        &self.context
     }
 
-    pub(crate) fn desk_mut(&mut self) -> &mut Desk<H> {
-        &mut self.desk
+    pub(crate) fn context_mut(&mut self) -> &mut LoopContext<H> {
+        &mut self.context
     }
 
     /// Runs until a shutdown has been asked for and done; then says whether a listening socket was lost on the way.
@@ -221,10 +226,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         while !self.is_finished() {
             self.turn(None)?;
         }
-        if self.desk.server.config().report {
+        if self.context.server.config().report {
             self.report();
         }
-        self.desk.log.finish();
+        self.context.log.finish();
         self.take_failure()
     }
 
@@ -234,13 +239,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     /// Says why this loop has ended, if the others go on; otherwise whoever called says it.
-    pub(crate) fn take_leave(&mut self, error: &io::Error) {
+    pub(crate) fn report_end(&mut self, error: &io::Error) {
         let (number, loops) = (self.index + 1, self.handle.loops());
         if loops > 1 {
-            self.desk.log.text(format_args!(
+            self.context.log.text(format_args!(
                 "httpoll: loop {number} of {loops} has ended: {error}\n"
             ));
-            self.desk.log.finish();
+            self.context.log.finish();
         }
     }
 
@@ -251,8 +256,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Says on standard error what this loop has counted.
     fn report(&mut self) {
-        let counters = self.desk.server.counters();
-        self.desk.log.text(format_args!(
+        let counters = self.context.server.counters();
+        self.context.log.text(format_args!(
             "httpoll: loop {} of {}\nconfinement     {}\n{counters}\n",
             self.index + 1,
             self.handle.loops(),
@@ -266,7 +271,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// When a turn is due even if no event comes; the present or the past where there is work at hand.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let now = self.desk.clock.instant;
+        let now = self.context.clock.instant;
         let soon = |condition: bool, delay| condition.then(|| now + delay);
         let accepting = |state| {
             self.listeners
@@ -279,11 +284,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 Duration::ZERO,
             ),
             soon(
-                accepting(Accepting::Paused) || self.desk.log.is_waiting(),
+                accepting(Accepting::Paused) || self.context.log.is_waiting(),
                 PAUSE,
             ),
             self.disk.next_deadline(),
-            self.desk.server.next_close(),
+            self.context.server.next_close(),
             self.timers.next_deadline(),
             self.drain_deadline,
         ]
@@ -308,7 +313,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
         let count = events.iter().count();
         self.has_more_events = count == EVENTS;
-        self.desk.server.counters.events += count as u64;
+        self.context.server.counters.events += count as u64;
         events.iter().for_each(|event| self.take_event(event));
         self.answer_group();
         self.events = events;
@@ -323,7 +328,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 if self.handle.is_report_due(self.index) {
                     self.report();
                 }
-                self.take_letters();
+                self.take_messages();
             }
             SIGNALS => {
                 if let Some(signals) = &mut self.signals {
@@ -343,15 +348,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     /// What other threads have sent to connections.
-    fn take_letters(&mut self) {
+    fn take_messages(&mut self) {
         self.answer_group();
-        for Letter { key, content } in self.desk.mailbox.take() {
+        for Message { key, content } in self.context.mailbox.take() {
             match (content, self.connections.get_mut(key)) {
-                (Content::Wake(waker), _) => waker.is_read(),
-                (Content::Answer(serial, answer), Some(slot)) => {
+                (MessageContent::Wake(waker), _) => waker.is_read(),
+                (MessageContent::Answer(serial, answer), Some(slot)) => {
                     slot.connection.deliver(serial, answer);
                 }
-                (Content::Answer(..), None) => {}
+                (MessageContent::Answer(..), None) => {}
             }
             self.advance(key, Readable::No);
         }
@@ -368,7 +373,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if gone && (is_silent || connection.is_awaiting()) {
             self.close(key);
         } else if is_silent {
-            self.timers.arm(key, Timeout::Send, self.desk.clock.instant);
+            self.timers
+                .arm(key, Timeout::Send, self.context.clock.instant);
         }
     }
 
@@ -376,7 +382,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) {
             slot.closing = true;
             self.addresses.leave(slot.connection.client().ip());
-            slot.connection.abandon(&mut self.desk);
+            slot.connection.abandon(&mut self.context);
             self.timers.disarm(key);
             self.forget_kept(key);
             self.closed.push(key);
@@ -401,7 +407,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         for key in self.closed.drain(..) {
             if let Some(slot) = self.connections.try_remove(key) {
                 let address = slot.connection.client();
-                self.desk.hook(address, |handler| handler.finish(address));
+                self.context
+                    .hook(address, |handler| handler.finish(address));
             }
         }
     }
@@ -412,9 +419,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             return;
         }
         self.answer_group();
-        let timeout = self.desk.server.config().drain_timeout.min(LONGEST_DRAIN);
-        self.drain_deadline = Some(self.desk.clock.instant + timeout);
-        self.desk.draining = true;
+        let timeout = self
+            .context
+            .server
+            .config()
+            .drain_timeout
+            .min(LONGEST_DRAIN);
+        self.drain_deadline = Some(self.context.clock.instant + timeout);
+        self.context.draining = true;
         // Whoever has connected by now is served still.
         for index in 0..self.listeners.len() {
             self.accept(index);

@@ -12,14 +12,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::answering::Readable;
 use super::connection::Connection;
-use super::desk::{Client, Desk, TURN_OF_WORK};
 use super::event_loop::SCRATCH;
+use super::loop_context::{Client, LoopContext, TURN_OF_WORK};
 use super::state::Outcome;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
 use crate::handler::log::Log;
-use crate::handler::mailbox::{Content, Mailbox};
+use crate::handler::mailbox::{Mailbox, MessageContent};
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::wire::share::Share;
@@ -52,9 +52,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// ```
 #[derive(Debug)]
 pub struct MemoryServer<H> {
-    desk: Desk<H>,
+    context: LoopContext<H>,
     scratch: Vec<u8>,
-    /// Who waits for letters from other threads.
+    /// Who waits for messages from other threads.
     waiting: Arc<Mutex<Thread>>,
 }
 
@@ -73,9 +73,9 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         let mailbox = Mailbox::new(move || lock(&sleeper).unpark());
         let mut log = Log::new(info.config().log_format);
         log.mute();
-        let desk = Desk::new(handler, info, mailbox, log);
+        let context = LoopContext::new(handler, info, mailbox, log);
         Self {
-            desk,
+            context,
             scratch: vec![0; SCRATCH],
             waiting,
         }
@@ -84,13 +84,13 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
     /// Stops the clock of the server at `time`.
     #[must_use]
     pub fn at(mut self, time: SystemTime) -> Self {
-        self.desk.clock = Clock::at(time);
+        self.context.clock = Clock::at(time);
         self
     }
 
     /// Returns the handler.
     pub fn handler(&self) -> &H {
-        &self.desk.handler
+        &self.context.handler
     }
 
     /// Lets a client connect, send `request` (or several, or less than one), close its side, and read all that comes until
@@ -106,20 +106,20 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             output: Vec::new(),
         };
         let mut connection = Connection::new(pipe, Client { address, key: 0 });
-        self.desk.hook(address, |handler| handler.setup(address));
+        self.context.hook(address, |handler| handler.setup(address));
         loop {
-            self.desk.server.counters.turns += 1;
-            let turn = self.desk.server.counters.turns;
-            let mut share = Share::of(self.desk.server.config(), turn);
-            self.desk.allowance = Allowance::new(TURN_OF_WORK);
+            self.context.server.counters.turns += 1;
+            let turn = self.context.server.counters.turns;
+            let mut share = Share::of(self.context.server.config(), turn);
+            self.context.allowance = Allowance::new(TURN_OF_WORK);
             let outcome = connection.advance(
                 Readable::ToEnd,
                 &mut share,
                 &mut self.scratch,
-                &mut self.desk,
+                &mut self.context,
             );
-            self.desk.hook(address, H::service_actions);
-            self.desk.log.flush();
+            self.context.hook(address, H::service_actions);
+            self.context.log.flush();
             match outcome {
                 Outcome::Close => break,
                 Outcome::Yield | Outcome::Busy | Outcome::Cold => {}
@@ -127,21 +127,22 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
                 Outcome::Wait { .. } => break,
             }
         }
-        connection.abandon(&mut self.desk);
-        self.desk.hook(address, |handler| handler.finish(address));
+        connection.abandon(&mut self.context);
+        self.context
+            .hook(address, |handler| handler.finish(address));
         connection.into_transport().output
     }
 
-    /// Waits for a letter from another thread; `false` where none comes.
+    /// Waits for a message from another thread; `false` where none comes.
     fn wait(&mut self, connection: &mut Connection<Pipe>) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let letters = self.desk.mailbox.take();
-            let came = !letters.is_empty();
-            for letter in letters {
-                match letter.content {
-                    Content::Wake(waker) => waker.is_read(),
-                    Content::Answer(serial, answer) => connection.deliver(serial, answer),
+            let messages = self.context.mailbox.take();
+            let came = !messages.is_empty();
+            for message in messages {
+                match message.content {
+                    MessageContent::Wake(waker) => waker.is_read(),
+                    MessageContent::Answer(serial, answer) => connection.deliver(serial, answer),
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());

@@ -10,11 +10,11 @@ mod addresses;
 mod answering;
 pub(crate) mod confinement;
 mod connection;
-mod desk;
 mod disk;
 mod event_loop;
 mod handle;
 mod listener;
+mod loop_context;
 pub(crate) mod memory;
 mod outgoing;
 mod promised;
@@ -33,9 +33,9 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
-use desk::Desk;
 use event_loop::{EventLoop, NOBODY};
 use listener::Endpoint;
+use loop_context::LoopContext;
 use signals::ShutdownSignals;
 
 /// A server of one loop: any number of connections, no thread.
@@ -96,8 +96,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let log = Log::new(config.log_format);
-        let desk = new_desk(handler, config, &addresses, &handle, 0, log)?;
-        let event_loop = EventLoop::new(endpoint, desk, handle.clone(), 0);
+        let context = new_desk(handler, config, &addresses, &handle, 0, log)?;
+        let event_loop = EventLoop::new(endpoint, context, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
 
@@ -123,18 +123,18 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
 
     /// Returns the server's configuration, its addresses and what it has counted.
     pub fn info(&self) -> &ServerInfo {
-        &self.event_loop.desk().server
+        &self.event_loop.context().server
     }
 
     /// Returns the handler.
     #[doc(alias = "RequestHandlerClass")]
     pub fn handler(&self) -> &H {
-        &self.event_loop.desk().handler
+        &self.event_loop.context().handler
     }
 
     /// Returns the handler, to be changed between two turns.
     pub fn handler_mut(&mut self) -> &mut H {
-        &mut self.event_loop.desk_mut().handler
+        &mut self.event_loop.context_mut().handler
     }
 
     /// Returns what ends this server from anywhere.
@@ -189,7 +189,9 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
             if answered && (is_late || !self.event_loop.is_sending()) {
                 return Ok(true);
             } else if is_late {
-                self.event_loop.desk_mut().hook(NOBODY, H::handle_timeout);
+                self.event_loop
+                    .context_mut()
+                    .hook(NOBODY, H::handle_timeout);
                 return Ok(false);
             }
             left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -243,7 +245,7 @@ fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
 }
 
-/// Makes the desk of loop number `index` of the server behind `handle`.
+/// Makes the context of loop number `index` of the server behind `handle`.
 fn new_desk<H: BaseHttpRequestHandler>(
     handler: H,
     config: ServerConfig,
@@ -251,8 +253,13 @@ fn new_desk<H: BaseHttpRequestHandler>(
     handle: &ServerHandle,
     index: usize,
     log: Log,
-) -> io::Result<Desk<H>> {
+) -> io::Result<LoopContext<H>> {
     let server = ServerInfo::new(&handler, config, addresses).of_loops(handle.loops());
     server.check()?;
-    Ok(Desk::new(handler, server, handle.mailbox(index), log))
+    Ok(LoopContext::new(
+        handler,
+        server,
+        handle.mailbox(index),
+        log,
+    ))
 }

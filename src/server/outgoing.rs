@@ -8,7 +8,7 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
-use crate::handler::log::{Log, Record};
+use crate::handler::log::{Log, LogRecord};
 use crate::handler::reply::Framed;
 use crate::http::request::Request;
 use crate::wire::body::Body;
@@ -29,7 +29,7 @@ pub(crate) struct Outgoing {
 /// One reply that will be logged when it has left.
 #[derive(Debug)]
 struct LoggedReply {
-    record: Record,
+    record: LogRecord,
     start: usize,
     end: usize,
     /// Bytes between start and end that are no content.
@@ -48,7 +48,7 @@ impl Outgoing {
         log: &Log,
     ) {
         if log.is_on() {
-            let record = Record::new(request, framed.status, started, log, &mut self.arena);
+            let record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
             let end = self.buffer.bytes.len();
             self.replies.push(LoggedReply {
                 record,
@@ -99,7 +99,7 @@ impl Outgoing {
 
     /// Gives the replies that have left to `log`, with the content bytes that did; all that remain where the connection
     /// ends (`last`).
-    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&Record, &[u8], u64)) {
+    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&LogRecord, &[u8], u64)) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
             let is_newest = self.logged + 1 == self.replies.len();

@@ -189,8 +189,8 @@ impl Common {
             handle,
         } = self;
         let start = || {
-            let desk = new_desk(handler, config.clone(), addresses, handle, index, log)?;
-            let mut event_loop = EventLoop::new(endpoint, desk, handle.clone(), index);
+            let context = new_desk(handler, config.clone(), addresses, handle, index, log)?;
+            let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
             Ok(event_loop)
         };
@@ -208,7 +208,7 @@ impl Common {
         // What panicked once may do so again, at the latest while it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             if let Err(error) = &served {
-                event_loop.take_leave(error);
+                event_loop.report_end(error);
             }
             drop(event_loop);
         }));

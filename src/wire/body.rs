@@ -1,4 +1,4 @@
-//! The part of a reply that does not fit beside its head: a stretch of a file, several with text between, or a source.
+//! The part of a reply that does not fit beside its head: a range of a file, several with text between, or a source.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::{Buffer, Sent};
+use super::file_range::{FileRange, SharedFile};
 use super::share::Share;
 use super::source::{Fill, Source, pull};
-use super::stretch::{SharedFile, Stretch};
 use super::transport::Transport;
 use crate::http::chunked;
 
@@ -22,31 +22,31 @@ pub(crate) enum Body {
     Empty,
     File {
         file: Arc<SharedFile>,
-        stretch: Stretch,
+        file_range: FileRange,
     },
     Parts(Box<Parts>),
     Source(Box<SourceBody>),
 }
 
-/// Several stretches of one file with text between.
+/// Several ranges of one file with text between.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) file: Arc<SharedFile>,
     pub(crate) parts: VecDeque<Part>,
 }
 
-/// One piece of a body that is made of several stretches of one file.
+/// One piece of a body that is made of several ranges of one file.
 #[derive(Debug)]
 pub(crate) enum Part {
     Text(Buffer),
-    Range(Stretch),
+    Range(FileRange),
 }
 
 /// A source with what it has produced and the socket has not taken.
 #[derive(Debug)]
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
-    framing: Framing,
+    framing: BodyFraming,
     /// Whether the time that it takes is charged as that of work.
     is_work: bool,
     /// What the source said last.
@@ -62,7 +62,7 @@ pub(crate) struct SourceBody {
 
 /// How the peer learns where the body of a source ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Framing {
+pub(crate) enum BodyFraming {
     Chunked,
     /// So many bytes were announced and are still to come.
     Length(u64),
@@ -70,7 +70,7 @@ pub(crate) enum Framing {
     Close,
 }
 
-impl Framing {
+impl BodyFraming {
     /// Notes that the source gave `length` bytes and said `fill`; what was announced must come, no more and no less.
     pub(crate) fn take(&mut self, length: usize, fill: Fill) -> io::Result<()> {
         if let Self::Length(left) = self {
@@ -89,8 +89,8 @@ fn another_length() -> io::Error {
 
 impl Body {
     pub(crate) fn file(file: Arc<SharedFile>, range: Range<u64>) -> Self {
-        let stretch = range.into();
-        Self::File { file, stretch }
+        let file_range = range.into();
+        Self::File { file, file_range }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -132,7 +132,7 @@ impl Body {
     pub(crate) fn left(&self) -> u64 {
         match self {
             Self::Empty => 0,
-            Self::File { stretch, .. } => stretch.left(),
+            Self::File { file_range, .. } => file_range.left(),
             Self::Parts(body) => body.parts.iter().map(Part::left).sum(),
             Self::Source(body) => body.left(),
         }
@@ -148,8 +148,8 @@ impl Body {
         let sent = match self {
             Self::Empty => return Ok(Sent::All),
             _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
-            Self::File { file, stretch } => count(stretch, counted, |stretch| {
-                stretch.send_shared(file, transport, share)
+            Self::File { file, file_range } => count(file_range, counted, |file_range| {
+                file_range.send_shared(file, transport, share)
             }),
             Self::Parts(body) => body.send(transport, share, counted),
             Self::Source(body) => body.send(transport, share, counted),
@@ -165,27 +165,27 @@ impl Part {
     pub(crate) fn length(&self) -> u64 {
         match self {
             Self::Text(buffer) => buffer.bytes.len() as u64,
-            Self::Range(stretch) => stretch.left(),
+            Self::Range(file_range) => file_range.left(),
         }
     }
 
     fn left(&self) -> u64 {
         match self {
             Self::Text(buffer) => buffer.left() as u64,
-            Self::Range(stretch) => stretch.left(),
+            Self::Range(file_range) => file_range.left(),
         }
     }
 }
 
-/// Adds to `counted` what leaves of `stretch` by `send`.
+/// Adds to `counted` what leaves of `range` by `send`.
 fn count(
-    stretch: &mut Stretch,
+    file_range: &mut FileRange,
     counted: &mut u64,
-    send: impl FnOnce(&mut Stretch) -> io::Result<Sent>,
+    send: impl FnOnce(&mut FileRange) -> io::Result<Sent>,
 ) -> io::Result<Sent> {
-    let before = stretch.left();
-    let sent = send(stretch);
-    *counted += before - stretch.left();
+    let before = file_range.left();
+    let sent = send(file_range);
+    *counted += before - file_range.left();
     sent
 }
 
@@ -217,8 +217,8 @@ impl Parts {
             let sent = match parts.front_mut() {
                 None => return Ok(Sent::All),
                 Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, share, counted)?,
-                Some(Part::Range(stretch)) => count(stretch, counted, |stretch| {
-                    stretch.send(file, transport, share)
+                Some(Part::Range(file_range)) => count(file_range, counted, |file_range| {
+                    file_range.send(file, transport, share)
                 })?,
             };
             if sent != Sent::All {
@@ -230,7 +230,7 @@ impl Parts {
 }
 
 impl SourceBody {
-    pub(crate) fn new(source: Box<dyn Source>, framing: Framing, is_work: bool) -> Self {
+    pub(crate) fn new(source: Box<dyn Source>, framing: BodyFraming, is_work: bool) -> Self {
         Self {
             source,
             framing,
@@ -245,7 +245,7 @@ impl SourceBody {
 
     fn left(&self) -> u64 {
         match self.framing {
-            Framing::Length(left) => left + self.buffer.left() as u64,
+            BodyFraming::Length(left) => left + self.buffer.left() as u64,
             // What is made by and by does not wait for bytes, but for time.
             _ if self.fill == Fill::NotNow || self.is_work => self.buffer.left() as u64,
             // It is expected to last for as long as it has lasted.
@@ -300,7 +300,7 @@ impl SourceBody {
     /// Asks the source for its next piece and frames it.
     fn refill(&mut self) -> io::Result<()> {
         let bytes = &mut self.buffer.bytes;
-        let start = if self.framing == Framing::Chunked {
+        let start = if self.framing == BodyFraming::Chunked {
             chunked::open_chunk(bytes)
         } else {
             0
@@ -314,7 +314,7 @@ impl SourceBody {
             self.given += self.content.len() as u64;
         }
         self.framing.take(self.content.len(), self.fill)?;
-        if self.framing == Framing::Chunked {
+        if self.framing == BodyFraming::Chunked {
             chunked::close_chunk(bytes, start);
             if self.fill == Fill::Done {
                 bytes.extend_from_slice(chunked::LAST_CHUNK);

@@ -22,7 +22,7 @@ pub(crate) struct Delivery {
 impl Delivery {
     /// Asks the kernel; `None` where it does not say.
     pub(crate) fn of(socket: &impl AsFd) -> Option<Self> {
-        let record: Record = getsockopt(socket, TcpInfo).ok()?;
+        let record: InfoBytes = getsockopt(socket, TcpInfo).ok()?;
         let milliseconds = |offset| Some(u32::from_ne_bytes(*record.get(offset..)?.first_chunk()?));
         let sent = milliseconds(offset_of!(tcp_info, tcpi_last_data_sent))?;
         let heard = milliseconds(offset_of!(tcp_info, tcpi_last_ack_recv))?;
@@ -35,7 +35,7 @@ impl Delivery {
 }
 
 /// The start of `struct tcp_info` up to the last field of interest. Every kernel since 4.1 has it; what follows differs.
-type Record = [u8; offset_of!(tcp_info, tcpi_bytes_received)];
+type InfoBytes = [u8; offset_of!(tcp_info, tcpi_bytes_received)];
 
 sockopt_impl!(
     /// What the kernel knows of a connection; neither the standard library nor socket2 has a call for it.
@@ -43,5 +43,5 @@ sockopt_impl!(
     GetOnly,
     libc::IPPROTO_TCP,
     libc::TCP_INFO,
-    Record
+    InfoBytes
 );

@@ -3,9 +3,9 @@
 pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod delivery;
+pub(crate) mod file_range;
 pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;
-pub(crate) mod stretch;
 pub(crate) mod transport;

@@ -16,11 +16,11 @@ const ATOMIC: usize = 4096;
 
 #[derive(Debug)]
 pub(crate) struct Stderr {
-    kind: Kind,
+    kind: StderrKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum StderrKind {
     /// A regular file: it never says "not now".
     File,
     /// A pipe or terminal, opened anew so that it does not block.
@@ -38,9 +38,9 @@ impl Stderr {
         let stderr = io::stderr();
         let kind =
             match rustix::fs::fstat(&stderr).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-                Ok(FileType::RegularFile) => Kind::File,
-                Ok(FileType::Socket) => Kind::Socket,
-                _ => reopen().map_or(Kind::Polled, Kind::Reopened),
+                Ok(FileType::RegularFile) => StderrKind::File,
+                Ok(FileType::Socket) => StderrKind::Socket,
+                _ => reopen().map_or(StderrKind::Polled, StderrKind::Reopened),
             };
         Self { kind }
     }
@@ -48,7 +48,7 @@ impl Stderr {
     /// Stands for standard error where nothing is to be written.
     pub(crate) fn nowhere() -> Self {
         Self {
-            kind: Kind::Nowhere,
+            kind: StderrKind::Nowhere,
         }
     }
 
@@ -69,15 +69,15 @@ impl Stderr {
 
     fn write_some(&mut self, lines: &[u8]) -> io::Result<usize> {
         match &mut self.kind {
-            Kind::File => io::stderr().write(lines),
-            Kind::Reopened(file) => file.write(whole_lines(lines)),
-            Kind::Socket => {
+            StderrKind::File => io::stderr().write(lines),
+            StderrKind::Reopened(file) => file.write(whole_lines(lines)),
+            StderrKind::Socket => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 Ok(rustix::net::send(io::stderr().as_fd(), lines, flags)?)
             }
-            Kind::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
-            Kind::Polled => Err(io::ErrorKind::WouldBlock.into()),
-            Kind::Nowhere => Ok(lines.len()),
+            StderrKind::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
+            StderrKind::Polled => Err(io::ErrorKind::WouldBlock.into()),
+            StderrKind::Nowhere => Ok(lines.len()),
         }
     }
 }

@@ -59,7 +59,7 @@ const MAX_ENTRIES: usize = 64 * 1024;
 pub(super) const MAX_LISTED: usize = 512;
 /// A reply that is kept.
 #[derive(Debug)]
-pub(super) enum Reply {
+pub(super) enum CachedReply {
     /// A file, or the index page of a directory.
     File(Arc<Representation>),
     Listing(Arc<Prepared>),
@@ -67,8 +67,8 @@ pub(super) enum Reply {
 }
 
 #[derive(Debug)]
-struct Entry {
-    reply: Reply,
+struct CacheEntry {
+    reply: CachedReply,
     way: Arc<[Dependency]>,
     own: Box<[Dependency]>,
     /// The path of the file that it was made of, and what that was: `None` for a 404.
@@ -81,7 +81,7 @@ struct Entry {
     used: Instant,
 }
 
-impl Entry {
+impl CacheEntry {
     fn is_unchanged(&self) -> bool {
         self.way
             .iter()
@@ -93,8 +93,8 @@ impl Entry {
     fn is_still(&self, root: &Root, scratch: &mut Vec<u8>) -> bool {
         let stat = |path: &[u8], scratch| root.stat(path, scratch).ok();
         match (&self.reply, &self.made_of) {
-            (Reply::NotFound, _) => true,
-            (Reply::File(_), Some((path, identity))) => {
+            (CachedReply::NotFound, _) => true,
+            (CachedReply::File(_), Some((path, identity))) => {
                 stat(path, scratch).is_some_and(|stat| Identity::from(&stat) == *identity)
             }
             _ => false,
@@ -103,9 +103,9 @@ impl Entry {
 
     fn cost(&self, key: &[u8]) -> usize {
         let content = match &self.reply {
-            Reply::File(file) => file.content().map_or(0, <[u8]>::len),
-            Reply::Listing(page) => page.content().len() + self.own.len() * DEPENDENCY,
-            Reply::NotFound => 0,
+            CachedReply::File(file) => file.content().map_or(0, <[u8]>::len),
+            CachedReply::Listing(page) => page.content().len() + self.own.len() * DEPENDENCY,
+            CachedReply::NotFound => 0,
         };
         ENTRY + key.len() + content
     }
@@ -113,7 +113,7 @@ impl Entry {
 
 /// The replies of one loop, by the path that was asked for; see the table above.
 pub(super) struct Cache {
-    entries: LruCache<Box<[u8]>, Entry>,
+    entries: LruCache<Box<[u8]>, CacheEntry>,
     bytes: usize,
     pub(super) watcher: Watcher,
     dropped: Dropped,
@@ -140,7 +140,7 @@ impl Cache {
         key: &[u8],
         clock: &Clock,
         root: &Root,
-        send: impl FnOnce(&Reply) -> R,
+        send: impl FnOnce(&CachedReply) -> R,
     ) -> Option<R> {
         let entry = self.entries.get_mut(key)?;
         self.watcher.changes.check(clock.epoch());
@@ -206,8 +206,8 @@ impl Cache {
         let Some((way, names)) = self.watcher.way_to_missing(root, path, clock) else {
             return;
         };
-        let entry = Entry {
-            reply: Reply::NotFound,
+        let entry = CacheEntry {
+            reply: CachedReply::NotFound,
             way,
             own: [names].into(),
             made_of: None,
@@ -223,7 +223,7 @@ impl Cache {
         &mut self,
         key: &[u8],
         watched: Watched,
-        reply: Reply,
+        reply: CachedReply,
         clock: &Clock,
         config: &ServerConfig,
     ) {
@@ -233,7 +233,7 @@ impl Cache {
             path,
             stat,
         } = watched;
-        let entry = Entry {
+        let entry = CacheEntry {
             reply,
             way,
             own: own.into(),
@@ -245,7 +245,7 @@ impl Cache {
         self.insert(key, entry, config);
     }
 
-    fn insert(&mut self, key: &[u8], entry: Entry, config: &ServerConfig) {
+    fn insert(&mut self, key: &[u8], entry: CacheEntry, config: &ServerConfig) {
         let cost = entry.cost(key);
         if cost > config.cache_bytes / 8 {
             return;

@@ -8,14 +8,14 @@ use crate::files::representation::Content;
 use crate::files::root::Symlinks;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
-use crate::wire::stretch::SharedFile;
+use crate::wire::file_range::SharedFile;
 
-struct Nobody;
+struct NoHandler;
 
-impl BaseHttpRequestHandler for Nobody {}
+impl BaseHttpRequestHandler for NoHandler {}
 
 /// A directory with a cache, and a clock that the test moves.
-struct Place {
+struct CachedSite {
     directory: TempDir,
     root: Root,
     cache: Cache,
@@ -23,7 +23,7 @@ struct Place {
     server: ServerInfo,
 }
 
-impl Place {
+impl CachedSite {
     fn new(cache_bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = ServerConfig {
@@ -35,7 +35,7 @@ impl Place {
             directory,
             cache: Cache::new(),
             clock: Clock::new(),
-            server: ServerInfo::new(&Nobody, config, &[]),
+            server: ServerInfo::new(&NoHandler, config, &[]),
         }
     }
 
@@ -69,7 +69,7 @@ impl Place {
         cache.put(
             key,
             watched,
-            Reply::File(Arc::new(made.unwrap())),
+            CachedReply::File(Arc::new(made.unwrap())),
             clock,
             config,
         );
@@ -92,7 +92,7 @@ impl Place {
 
 #[test]
 fn what_is_kept_stays_within_its_bounds_and_the_oldest_goes_first() {
-    let mut place = Place::new(20_000);
+    let mut place = CachedSite::new(20_000);
     let mut kept = 0;
     for number in 0..50 {
         place.write(&number.to_string(), &[b'x'; 700]);
@@ -119,7 +119,7 @@ fn what_is_kept_stays_within_its_bounds_and_the_oldest_goes_first() {
 
 #[test]
 fn what_was_asked_for_lately_keeps_its_place() {
-    let mut place = Place::new(20_000);
+    let mut place = CachedSite::new(20_000);
     for number in 0..20 {
         place.write(&number.to_string(), &[]);
     }
@@ -134,7 +134,7 @@ fn what_was_asked_for_lately_keeps_its_place() {
 
 #[test]
 fn a_change_is_seen_in_the_next_epoch() {
-    let mut place = Place::new(1 << 20);
+    let mut place = CachedSite::new(1 << 20);
     place.write("a", b"old");
     assert!(place.keep("a"));
     place.later(Duration::ZERO);
@@ -151,14 +151,14 @@ fn a_change_is_seen_in_the_next_epoch() {
 
 #[test]
 fn a_link_that_takes_the_place_of_a_file_before_it_is_watched_is_not_kept() {
-    let mut place = Place::new(1 << 20);
+    let mut place = CachedSite::new(1 << 20);
     place.write("f", b"1");
     let file = File::open(place.directory.path().join("f")).unwrap();
     let elsewhere = tempfile::tempdir_in(place.directory.path().parent().unwrap()).unwrap();
     let moved = elsewhere.path().join("f");
     fs::rename(place.directory.path().join("f"), &moved).unwrap();
     std::os::unix::fs::symlink(&moved, place.directory.path().join("f")).unwrap();
-    let Place {
+    let CachedSite {
         root, cache, clock, ..
     } = &mut place;
     let watched = cache.watcher.watch_file(root, b"f", &[], &file, clock);
@@ -167,7 +167,7 @@ fn a_link_that_takes_the_place_of_a_file_before_it_is_watched_is_not_kept() {
 
 #[test]
 fn a_neighbour_that_changes_drops_nothing() {
-    let mut place = Place::new(1 << 20);
+    let mut place = CachedSite::new(1 << 20);
     place.write("a", b"old");
     assert!(place.keep("a"));
     for _ in 0..100 {
@@ -179,12 +179,12 @@ fn a_neighbour_that_changes_drops_nothing() {
 
 #[test]
 fn a_watch_ends_with_the_last_entry_that_needs_it() {
-    let mut place = Place::new(1 << 20);
+    let mut place = CachedSite::new(1 << 20);
     for name in ["a", "b"] {
         place.write(name, b"");
         assert!(place.keep(name));
     }
-    let watches = |place: &mut Place| {
+    let watches = |place: &mut CachedSite| {
         place.later(Duration::ZERO);
         place.cache.watcher.changes.check(place.clock.epoch());
         place.cache.watcher.changes.in_use()

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
 use crate::files::identity::Identity;
 use crate::files::root::Root;
-use crate::files::walk::Step;
+use crate::files::walk::PathStep;
 use crate::handler::clock::Clock;
 
 /// Time that a directory is not tried to be watched again, where it could not be.
@@ -228,7 +228,7 @@ impl Watcher {
             way.push(Dependency::new(watch, Aspect::Itself));
         }
         let (again, _) = root.walk(directory).ok()?;
-        let ids = |steps: &[Step]| steps.iter().map(Step::id).collect::<Vec<_>>();
+        let ids = |steps: &[PathStep]| steps.iter().map(PathStep::id).collect::<Vec<_>>();
         let is_same = ids(&steps) == ids(&again);
         // What the way leads to stands last.
         let last = way.len() - 1;

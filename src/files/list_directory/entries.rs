@@ -6,7 +6,7 @@ use super::order::{Order, Ranks};
 
 /// What a visitor finds behind a name: for a symbolic link that of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Kind {
+pub(super) enum EntryKind {
     Directory,
     File,
     /// A FIFO, a socket, a device, a link that leads nowhere or outside: nothing that is served.
@@ -17,7 +17,7 @@ pub(super) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Entry<'a> {
     pub(super) name: &'a [u8],
-    pub(super) kind: Kind,
+    pub(super) kind: EntryKind,
     pub(super) is_link: bool,
     /// Bytes; of regular files only.
     pub(super) size: Option<u64>,
@@ -27,7 +27,7 @@ pub(super) struct Entry<'a> {
 
 impl Entry<'_> {
     pub(super) fn is_directory(&self) -> bool {
-        self.kind == Kind::Directory
+        self.kind == EntryKind::Directory
     }
 }
 
@@ -38,7 +38,7 @@ struct Packed {
     mtime: i64,
     name_start: u32,
     name_len: u16,
-    kind: Kind,
+    kind: EntryKind,
     is_link: bool,
 }
 
@@ -179,7 +179,7 @@ pub(super) mod tests {
     ) -> Entry<'_> {
         Entry {
             name: name.as_bytes(),
-            kind: Kind::File,
+            kind: EntryKind::File,
             is_link: false,
             size,
             mtime,
@@ -193,12 +193,12 @@ pub(super) mod tests {
             file("a", Some(0), Some(0)),
             file("b", Some(u64::MAX - 1), Some(i64::MAX)),
             Entry {
-                kind: Kind::Directory,
+                kind: EntryKind::Directory,
                 is_link: true,
                 ..file("c", None, Some(-1))
             },
             Entry {
-                kind: Kind::Other,
+                kind: EntryKind::Other,
                 ..file("d", None, None)
             },
         ]

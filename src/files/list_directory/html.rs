@@ -3,7 +3,7 @@
 //! Invariant: a name reaches the page in two forms only, percent-encoded in a link (every byte but the unreserved ones
 //! of RFC 3986 §2.3) and as visible text, where nothing acts as markup, moves the line or turns its direction.
 
-use super::entries::{Counts, Entry, Kind};
+use super::entries::{Counts, Entry, EntryKind};
 use super::order::{Order, SortKey};
 use super::text::{Dates, put_size, put_visible};
 use super::{is_plain, percent_encode};
@@ -142,10 +142,12 @@ fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
 /// Returns the attributes of an entry's link that say what its name does not.
 fn nature(entry: &Entry<'_>) -> &'static str {
     match (entry.is_link, entry.kind) {
-        (true, Kind::Other) => " class=\"x\" title=\"Symbolic link that leads nowhere or outside\"",
-        (true, Kind::Directory | Kind::File) => " title=\"Symbolic link\"",
-        (false, Kind::Other) => " class=\"x\" title=\"Not a regular file\"",
-        (false, Kind::Directory | Kind::File) => "",
+        (true, EntryKind::Other) => {
+            " class=\"x\" title=\"Symbolic link that leads nowhere or outside\""
+        }
+        (true, EntryKind::Directory | EntryKind::File) => " title=\"Symbolic link\"",
+        (false, EntryKind::Other) => " class=\"x\" title=\"Not a regular file\"",
+        (false, EntryKind::Directory | EntryKind::File) => "",
     }
 }
 
@@ -156,7 +158,7 @@ mod tests {
 
     const FILE: Entry<'_> = Entry {
         name: b"n",
-        kind: Kind::File,
+        kind: EntryKind::File,
         is_link: false,
         size: Some(0),
         mtime: None,
@@ -247,14 +249,19 @@ mod tests {
             })
         };
         let directory = "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td></td></tr>\n";
-        assert_eq!(entry(Kind::Directory, false), directory);
+        assert_eq!(entry(EntryKind::Directory, false), directory);
         let title = "title=\"Symbolic link\"";
         assert!(
-            entry(Kind::Directory, true).contains(&format!("\"n/\" {title}><bdi>n</bdi>/<i>@</i>"))
+            entry(EntryKind::Directory, true)
+                .contains(&format!("\"n/\" {title}><bdi>n</bdi>/<i>@</i>"))
         );
-        assert!(entry(Kind::File, true).contains(&format!("\"n\" {title}><bdi>n</bdi><i>@</i>")));
-        assert!(entry(Kind::Other, true).contains("\"n\" class=\"x\" title=\"Symbolic link that"));
-        assert!(entry(Kind::Other, false).contains("<bdi>n</bdi></a>"));
+        assert!(
+            entry(EntryKind::File, true).contains(&format!("\"n\" {title}><bdi>n</bdi><i>@</i>"))
+        );
+        assert!(
+            entry(EntryKind::Other, true).contains("\"n\" class=\"x\" title=\"Symbolic link that")
+        );
+        assert!(entry(EntryKind::Other, false).contains("<bdi>n</bdi></a>"));
     }
 
     #[test]
@@ -302,7 +309,7 @@ mod tests {
     #[test]
     fn counts_are_words() {
         let directory = Entry {
-            kind: Kind::Directory,
+            kind: EntryKind::Directory,
             ..FILE
         };
         let cases: [(&[Entry<'_>], &str); 4] = [

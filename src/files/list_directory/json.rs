@@ -3,7 +3,7 @@
 //! Invariant: what is written is UTF-8, and nothing in a name acts on the text around it. A name that is no UTF-8 is written
 //! with replacement characters, and only then the entry has an `href` too, which still leads to the file.
 
-use super::entries::{Entry, Kind};
+use super::entries::{Entry, EntryKind};
 use super::{is_plain, percent_encode};
 use crate::handler::page::put;
 use crate::handler::text::put_json;
@@ -44,9 +44,9 @@ pub(super) fn end(out: &mut Vec<u8>) {
 fn type_of(entry: &Entry<'_>) -> &'static str {
     match (entry.is_link, entry.kind) {
         (true, _) => "symlink",
-        (false, Kind::Directory) => "directory",
-        (false, Kind::File) => "file",
-        (false, Kind::Other) => "other",
+        (false, EntryKind::Directory) => "directory",
+        (false, EntryKind::File) => "file",
+        (false, EntryKind::Other) => "other",
     }
 }
 
@@ -87,7 +87,7 @@ mod tests {
     fn named(name: &[u8]) -> String {
         let entry = Entry {
             name,
-            kind: Kind::File,
+            kind: EntryKind::File,
             is_link: false,
             size: Some(1),
             mtime: Some(2),
@@ -126,10 +126,10 @@ mod tests {
     #[test]
     fn what_is_unknown_is_null() {
         let cases = [
-            (false, Kind::Directory, "directory"),
-            (false, Kind::Other, "other"),
-            (true, Kind::Directory, "symlink"),
-            (true, Kind::Other, "symlink"),
+            (false, EntryKind::Directory, "directory"),
+            (false, EntryKind::Other, "other"),
+            (true, EntryKind::Directory, "symlink"),
+            (true, EntryKind::Other, "symlink"),
         ];
         for (is_link, kind, word) in cases {
             let entry = Entry {
@@ -145,7 +145,7 @@ mod tests {
         }
         let ancient = Entry {
             name: b"n",
-            kind: Kind::File,
+            kind: EntryKind::File,
             is_link: false,
             size: Some(0),
             mtime: Some(-1),
@@ -157,7 +157,7 @@ mod tests {
     fn entries_stand_one_a_line() {
         let entry = Entry {
             name: b"n",
-            kind: Kind::File,
+            kind: EntryKind::File,
             is_link: false,
             size: None,
             mtime: None,

@@ -28,7 +28,7 @@ pub(crate) use self::format::Format;
 pub(crate) use self::listing::{Form, Listing};
 pub(crate) use self::order::Order;
 pub(crate) use self::reader::{Reader, SLICE};
-pub(crate) use self::reading::{Failure, Reading, Readings};
+pub(crate) use self::reading::{Reading, ReadingError, Readings};
 
 /// Every byte that is not unreserved (RFC 3986 §2.3): with `:` among them no name can be taken for a URL with a scheme.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC

@@ -152,11 +152,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::list_directory::entries::Kind;
+    use crate::files::list_directory::entries::EntryKind;
 
     const ENTRY: Entry<'_> = Entry {
         name: b"",
-        kind: Kind::File,
+        kind: EntryKind::File,
         is_link: false,
         size: None,
         mtime: None,
@@ -217,12 +217,12 @@ mod tests {
     fn directories_come_first_in_both_directions() {
         let directory = Entry {
             name: b"z",
-            kind: Kind::Directory,
+            kind: EntryKind::Directory,
             ..ENTRY
         };
         let fifo = Entry {
             name: b"b",
-            kind: Kind::Other,
+            kind: EntryKind::Other,
             ..ENTRY
         };
         let entries = vec![
@@ -264,7 +264,7 @@ mod tests {
         ) {
             let entry = |(name, &(is_directory, size, mtime)): (&String, &(bool, u64, i64))| Entry {
                 name: name.clone().leak().as_bytes(),
-                kind: if is_directory { Kind::Directory } else { Kind::File },
+                kind: if is_directory { EntryKind::Directory } else { EntryKind::File },
                 size: [None, Some(0), Some(1), Some(u64::MAX - 1)][size as usize],
                 mtime: (mtime < 1).then_some(mtime * (i64::MAX / 2)),
                 ..ENTRY

@@ -6,7 +6,7 @@
     reason = "a property says what must hold by panicking where it does not"
 )]
 
-use super::entries::{Entry, Kind, Run};
+use super::entries::{Entry, EntryKind, Run};
 use super::order::Order;
 use super::stored::{Entries, Gathered};
 use super::text::Dates;
@@ -15,7 +15,7 @@ use crate::handler::listing_memory::ListingMemory;
 use crate::handler::page::{LISTING_STYLE, STYLE};
 use crate::http::properties::take_byte;
 
-const KINDS: [Kind; 3] = [Kind::Directory, Kind::File, Kind::Other];
+const KINDS: [EntryKind; 3] = [EntryKind::Directory, EntryKind::File, EntryKind::Other];
 
 /// The property; `input` is the path of the directory and its names, each after a NUL and a byte that says what it is.
 /// Returns the JSON, so that others may parse it too.

@@ -12,7 +12,7 @@ use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
 use rustix::io::Errno;
 
 use super::ListingOptions;
-use super::entries::{Entry, Kind, Run};
+use super::entries::{Entry, EntryKind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
 use crate::files::translate_path::is_hidden;
@@ -208,9 +208,9 @@ fn unknown(name: &[u8], file_type: FileType) -> Entry<'_> {
     Entry {
         name,
         kind: match file_type {
-            FileType::Directory => Kind::Directory,
-            FileType::RegularFile => Kind::File,
-            _ => Kind::Other,
+            FileType::Directory => EntryKind::Directory,
+            FileType::RegularFile => EntryKind::File,
+            _ => EntryKind::Other,
         },
         is_link: file_type == FileType::Symlink,
         size: None,

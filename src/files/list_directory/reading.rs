@@ -24,7 +24,7 @@ use crate::wire::source::Fill;
 
 /// Why there are no entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub(crate) enum ReadingError {
     /// The listings of this loop have no memory left.
     Full,
     /// The directory cannot be read.
@@ -38,27 +38,27 @@ pub(crate) struct Reading {
     memory: Arc<ListingMemory>,
     /// The epoch in which it was begun as it was made: requests of that epoch had been read before.
     begun_in: Option<u64>,
-    stage: Mutex<Stage>,
-    found: Found,
+    stage: Mutex<ReadingStage>,
+    found: SharedEntries,
 }
 
 /// What the last reading of a directory has found, as long as somebody is sent it.
-type Found = Arc<Mutex<Weak<Entries>>>;
+type SharedEntries = Arc<Mutex<Weak<Entries>>>;
 
 #[derive(Debug)]
-enum Stage {
+enum ReadingStage {
     /// Nothing is read yet. The reading before it is to be done first.
-    Opened(Box<Source>, Weak<Reading>),
+    Opened(Box<ReadingSource>, Weak<Reading>),
     /// Entries are compared with those of the reading before.
-    Comparing(Box<Source>, Arc<Entries>, Fingerprint),
-    Gathering(Box<Source>, Gathered),
+    Comparing(Box<ReadingSource>, Arc<Entries>, Fingerprint),
+    Gathering(Box<ReadingSource>, Gathered),
     Merging(Merge),
-    Done(Result<Arc<Entries>, Failure>),
+    Done(Result<Arc<Entries>, ReadingError>),
 }
 
 /// Where entries come from.
 #[derive(Debug)]
-struct Source {
+struct ReadingSource {
     reader: Reader,
     /// What was read and is not taken in yet.
     run: Run,
@@ -73,12 +73,12 @@ impl Reading {
         memory: &Arc<ListingMemory>,
         known: &Known,
     ) -> Self {
-        let source = Source::new(reader, Run::new(order), memory);
+        let source = ReadingSource::new(reader, Run::new(order), memory);
         Self {
             order,
             memory: Arc::clone(memory),
             begun_in: None,
-            stage: Mutex::new(Stage::Opened(source, Weak::clone(&known.reading))),
+            stage: Mutex::new(ReadingStage::Opened(source, Weak::clone(&known.reading))),
             found: Arc::clone(&known.found),
         }
     }
@@ -90,94 +90,101 @@ impl Reading {
         memory: &Arc<ListingMemory>,
         epoch: u64,
     ) -> Self {
-        let source = Source::new(reader, run, memory);
+        let source = ReadingSource::new(reader, run, memory);
         Self {
             order,
             memory: Arc::clone(memory),
             begun_in: Some(epoch),
-            stage: Mutex::new(Stage::Gathering(source, Gathered::new(memory, order))),
-            found: Found::default(),
+            stage: Mutex::new(ReadingStage::Gathering(
+                source,
+                Gathered::new(memory, order),
+            )),
+            found: SharedEntries::default(),
         }
     }
 
     /// Whether a request of this `epoch` was read before the reading began.
     pub(crate) fn is_later_than(&self, epoch: u64) -> bool {
-        self.begun_in == Some(epoch) || matches!(*self.stage(), Stage::Opened(..))
+        self.begun_in == Some(epoch) || matches!(*self.stage(), ReadingStage::Opened(..))
     }
 
     /// Does one slice at most, until the time `until`; `true` where the reading is done.
     pub(crate) fn advance(&self, until: Instant) -> bool {
         let mut stage = self.stage();
         // What a panic leaves behind.
-        let failed = Stage::Done(Err(Failure::Unreadable(Errno::IO)));
+        let failed = ReadingStage::Done(Err(ReadingError::Unreadable(Errno::IO)));
         *stage = self
             .next(mem::replace(&mut *stage, failed), until)
-            .unwrap_or_else(|failure| Stage::Done(Err(failure)));
-        matches!(*stage, Stage::Done(_))
+            .unwrap_or_else(|failure| ReadingStage::Done(Err(failure)));
+        matches!(*stage, ReadingStage::Done(_))
     }
 
     /// Returns what was found, or why there is nothing.
-    pub(crate) fn entries(&self) -> Result<Arc<Entries>, Failure> {
+    pub(crate) fn entries(&self) -> Result<Arc<Entries>, ReadingError> {
         match &*self.stage() {
-            Stage::Done(entries) => entries.clone(),
-            _ => Err(Failure::Unreadable(Errno::AGAIN)),
+            ReadingStage::Done(entries) => entries.clone(),
+            _ => Err(ReadingError::Unreadable(Errno::AGAIN)),
         }
     }
 
-    fn next(&self, stage: Stage, until: Instant) -> Result<Stage, Failure> {
+    fn next(&self, stage: ReadingStage, until: Instant) -> Result<ReadingStage, ReadingError> {
         match stage {
-            Stage::Opened(source, before) => match before.upgrade() {
-                Some(earlier) if !earlier.advance(until) => Ok(Stage::Opened(source, before)),
+            ReadingStage::Opened(source, before) => match before.upgrade() {
+                Some(earlier) if !earlier.advance(until) => {
+                    Ok(ReadingStage::Opened(source, before))
+                }
                 _ => {
                     let known = lock(&self.found).upgrade();
                     self.next(self.begin(source, known), until)
                 }
             },
-            Stage::Comparing(source, known, found) => self.compare(source, known, found, until),
-            Stage::Gathering(source, gathered) => gather(source, gathered, until),
-            Stage::Merging(mut merge) => {
+            ReadingStage::Comparing(source, known, found) => {
+                self.compare(source, known, found, until)
+            }
+            ReadingStage::Gathering(source, gathered) => gather(source, gathered, until),
+            ReadingStage::Merging(mut merge) => {
                 if !merge.advance()? {
-                    return Ok(Stage::Merging(merge));
+                    return Ok(ReadingStage::Merging(merge));
                 }
                 let entries = Arc::new(merge.finish());
                 *lock(&self.found) = Arc::downgrade(&entries);
-                Ok(Stage::Done(Ok(entries)))
+                Ok(ReadingStage::Done(Ok(entries)))
             }
-            done @ Stage::Done(_) => Ok(done),
+            done @ ReadingStage::Done(_) => Ok(done),
         }
     }
 
     fn compare(
         &self,
-        mut source: Box<Source>,
+        mut source: Box<ReadingSource>,
         known: Arc<Entries>,
         mut found: Fingerprint,
         until: Instant,
-    ) -> Result<Stage, Failure> {
+    ) -> Result<ReadingStage, ReadingError> {
         let fill = source.read(until)?;
         source.run.iter().for_each(|entry| found.add(&entry));
         source.run.clear();
         if fill != Fill::Done {
-            Ok(Stage::Comparing(source, known, found))
+            Ok(ReadingStage::Comparing(source, known, found))
         } else if found.is_same(known.fingerprint()) {
-            Ok(Stage::Done(Ok(known)))
+            Ok(ReadingStage::Done(Ok(known)))
         } else {
             source.reader.rewind()?;
             Ok(self.begin(source, None))
         }
     }
 
-    fn begin(&self, source: Box<Source>, known: Option<Arc<Entries>>) -> Stage {
+    fn begin(&self, source: Box<ReadingSource>, known: Option<Arc<Entries>>) -> ReadingStage {
         match known {
             Some(known) => {
                 let found = known.fingerprint().anew();
-                Stage::Comparing(source, known, found)
+                ReadingStage::Comparing(source, known, found)
             }
-            None => Stage::Gathering(source, Gathered::new(&self.memory, self.order)),
+            None => ReadingStage::Gathering(source, Gathered::new(&self.memory, self.order)),
         }
     }
 
-    fn stage(&self) -> MutexGuard<'_, Stage> {
+    fn stage(&self) -> MutexGuard<'_, ReadingStage> {
         lock(&self.stage)
     }
 }
@@ -188,28 +195,28 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn gather(
-    mut source: Box<Source>,
+    mut source: Box<ReadingSource>,
     mut gathered: Gathered,
     until: Instant,
-) -> Result<Stage, Failure> {
+) -> Result<ReadingStage, ReadingError> {
     let fill = source.read(until)?;
     if fill == Fill::Done || source.run.len() > SLICE {
         gathered.push(&mut source.run)?;
     }
     Ok(if fill == Fill::Done {
-        Stage::Merging(gathered.merge())
+        ReadingStage::Merging(gathered.merge())
     } else {
-        Stage::Gathering(source, gathered)
+        ReadingStage::Gathering(source, gathered)
     })
 }
 
-impl Source {
+impl ReadingSource {
     fn new(reader: Reader, run: Run, memory: &Arc<ListingMemory>) -> Box<Self> {
         let lease = Lease::new(memory);
         Box::new(Self { reader, run, lease })
     }
 
-    fn read(&mut self, until: Instant) -> Result<Fill, Failure> {
+    fn read(&mut self, until: Instant) -> Result<Fill, ReadingError> {
         // A run that is full was read before it came here.
         let fill = if self.run.len() > SLICE {
             Fill::More
@@ -221,13 +228,13 @@ impl Source {
     }
 }
 
-impl From<Full> for Failure {
+impl From<Full> for ReadingError {
     fn from(_: Full) -> Self {
         Self::Full
     }
 }
 
-impl From<Errno> for Failure {
+impl From<Errno> for ReadingError {
     fn from(errno: Errno) -> Self {
         Self::Unreadable(errno)
     }
@@ -238,7 +245,7 @@ impl From<Errno> for Failure {
 pub(crate) struct Known {
     /// The last reading, as long as somebody waits for it.
     pub(crate) reading: Weak<Reading>,
-    found: Found,
+    found: SharedEntries,
 }
 
 impl Known {

@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::entries::{Counts, Entry, Kind, Run};
+use super::entries::{Counts, Entry, EntryKind, Run};
 use super::order::{Order, Ranks};
 use crate::handler::listing_memory::{Blocks, Full, ListingMemory, Pool};
 
@@ -188,7 +188,7 @@ impl Merge {
             merged,
         } = self;
         let mut pool = entries.memory.pool();
-        let head = |run| Head::new(&pool, entries, ranks, *order, run);
+        let head = |run| RunHead::new(&pool, entries, ranks, *order, run);
         let mut heads: BinaryHeap<_> = runs.drain(..).filter_map(head).collect();
         let mut places = Vec::with_capacity(MERGED);
         while places.len() < MERGED
@@ -217,7 +217,7 @@ impl Merge {
 }
 
 /// What is left of a run, with its first entry.
-struct Head<'a> {
+struct RunHead<'a> {
     rank: u64,
     entry: Entry<'a>,
     order: Order,
@@ -225,7 +225,7 @@ struct Head<'a> {
     run: Range<usize>,
 }
 
-impl<'a> Head<'a> {
+impl<'a> RunHead<'a> {
     /// `None` for an empty run.
     fn new(
         pool: &'a Pool,
@@ -248,26 +248,26 @@ impl<'a> Head<'a> {
 }
 
 /// The greatest head is the one whose entry comes first: what `BinaryHeap` gives first.
-impl Ord for Head<'_> {
+impl Ord for RunHead<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let ranks = other.rank.cmp(&self.rank);
         ranks.then_with(|| self.order.compare(&other.entry, &self.entry))
     }
 }
 
-impl PartialOrd for Head<'_> {
+impl PartialOrd for RunHead<'_> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl PartialEq for Head<'_> {
+impl PartialEq for RunHead<'_> {
     fn eq(&self, other: &Self) -> bool {
         self.cmp(other).is_eq()
     }
 }
 
-impl Eq for Head<'_> {}
+impl Eq for RunHead<'_> {}
 
 /// Reads the place with this number. Places fill their blocks without a gap.
 fn place(pool: &Pool, places: &Blocks, number: usize) -> Option<u32> {
@@ -283,9 +283,9 @@ fn encode(entry: &Entry<'_>) -> [u8; HEADER] {
     header[..8].copy_from_slice(&size.to_le_bytes());
     header[8..16].copy_from_slice(&mtime.to_le_bytes());
     header[16] = match entry.kind {
-        Kind::Directory => 0,
-        Kind::File => 1,
-        Kind::Other => 2,
+        EntryKind::Directory => 0,
+        EntryKind::File => 1,
+        EntryKind::Other => 2,
     };
     header[17] = u8::from(entry.is_link);
     // A file system's names are shorter than 64 KiB.
@@ -302,9 +302,9 @@ fn decode(record: &[u8]) -> Option<Entry<'_>> {
     Some(Entry {
         name: rest.get(..usize::from(u16::from_le_bytes(*length)))?,
         kind: match kind {
-            0 => Kind::Directory,
-            1 => Kind::File,
-            _ => Kind::Other,
+            0 => EntryKind::Directory,
+            1 => EntryKind::File,
+            _ => EntryKind::Other,
         },
         is_link: *is_link != 0,
         size: (size != UNKNOWN_SIZE).then_some(size),

@@ -347,6 +347,6 @@ fn what_is_no_directory_is_an_error() {
     let reading = Reading::new(reader, order, &site.memory, &Known::default());
     finish(&reading);
     let failure = reading.entries().map(drop);
-    assert_eq!(failure, Err(Failure::Unreadable(Errno::NOTDIR)));
+    assert_eq!(failure, Err(ReadingError::Unreadable(Errno::NOTDIR)));
     assert!(site.is_idle());
 }

@@ -10,13 +10,13 @@ type Act = fn(&mut Reply<'_>, &ServerInfo);
 
 /// What leaves for a `command` of HTTP/1.1 that is answered by `act`, or why nothing does.
 fn reply(command: &str, act: Act) -> Result<(String, bool), String> {
-    struct Nobody;
-    impl BaseHttpRequestHandler for Nobody {}
+    struct UnusedHandler;
+    impl BaseHttpRequestHandler for UnusedHandler {}
     let config = ServerConfig {
         extra_response_headers: vec![("A".to_owned(), "b".to_owned())],
         ..ServerConfig::default()
     };
-    let server = ServerInfo::new(&Nobody, config, &[]);
+    let server = ServerInfo::new(&UnusedHandler, config, &[]);
     let meaning = Meaning {
         keep_alive: true,
         ..Meaning::default()
@@ -59,9 +59,9 @@ fn hello(reply: &mut Reply<'_>, server: &ServerInfo) {
 
 /// Says that it is complete after so many further pieces.
 #[derive(Debug)]
-struct Pieces(usize);
+struct PieceSource(usize);
 
-impl Source for Pieces {
+impl Source for PieceSource {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         out.extend_from_slice(b"piece");
         let fill = if self.0 == 0 { Fill::Done } else { Fill::More };
@@ -93,11 +93,11 @@ fn the_server_frames_what_the_handler_wrote() {
     };
     let complete: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(Pieces(0)), false);
+        reply.source(Box::new(PieceSource(0)), false);
     };
     let stream: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(Pieces(1)), false);
+        reply.source(Box::new(PieceSource(1)), false);
     };
     let table = [
         (
@@ -203,14 +203,14 @@ fn what_would_break_the_framing_is_refused() {
         (
             |reply, server| {
                 hello(reply, server);
-                reply.source(Box::new(Pieces(1)), false);
+                reply.source(Box::new(PieceSource(1)), false);
             },
             "a second body",
         ),
         (
             |reply, server| {
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(Pieces(1)), false);
+                reply.source(Box::new(PieceSource(1)), false);
                 put(reply, b"late");
             },
             "a write after the body was handed over",
@@ -226,7 +226,7 @@ fn what_would_break_the_framing_is_refused() {
             |reply, server| {
                 reply.announce(4);
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(Pieces(1)), false);
+                reply.source(Box::new(PieceSource(1)), false);
             },
             "a body of another length than announced",
         ),

@@ -14,12 +14,12 @@ use crate::http::token::is_token_byte;
 pub(crate) enum Front {
     Incomplete,
     Refused(RequestError),
-    Head(Head),
+    Head(ExpectedHead),
 }
 
 /// A head that was accepted.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct ExpectedHead {
     start: usize,
     pub(crate) end: usize,
     pub(crate) command: String,
@@ -47,14 +47,14 @@ fn front_after(
     for end in cuts.iter().copied().chain([bytes.len()]) {
         match Request::find(&bytes[..end], &mut search, storage, config) {
             Ok(None) => {}
-            Ok(Some((request, span))) => return Front::Head(Head::new(&request, span)),
+            Ok(Some((request, span))) => return Front::Head(ExpectedHead::new(&request, span)),
             Err(error) => return Front::Refused(error),
         }
     }
     Front::Incomplete
 }
 
-impl Head {
+impl ExpectedHead {
     fn new(request: &Request<'_>, span: HeadSpan) -> Self {
         let fields = request.headers.iter();
         Self {
@@ -124,7 +124,7 @@ pub fn head(mut input: &[u8]) {
 }
 
 /// Reads the lines of an accepted head as anybody would.
-fn assert_means_its_lines(head: &Head, bytes: &[u8], config: &ServerConfig) {
+fn assert_means_its_lines(head: &ExpectedHead, bytes: &[u8], config: &ServerConfig) {
     assert!(bytes.len() <= config.max_head);
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
     assert_eq!(lines.pop(), Some(b"".as_slice()), "the last line ends");
@@ -164,7 +164,7 @@ fn read_version(word: &str) -> Version {
     }
 }
 
-fn assert_path(head: &Head, target: &str) {
+fn assert_path(head: &ExpectedHead, target: &str) {
     let path = head.path.as_str();
     assert!(!path.starts_with("//"), "{path}");
     assert!(!path.bytes().any(|byte| byte <= b' ' || byte == 0x7f));
@@ -196,7 +196,7 @@ fn read_field(line: &[u8]) -> (String, Vec<u8>) {
 }
 
 /// Smuggling: whoever reads only one of the fields must not come to another end of the body.
-fn assert_framing(head: &Head) {
+fn assert_framing(head: &ExpectedHead) {
     let lengths = head.values("content-length");
     let codings = head.values("transfer-encoding").join(",");
     let codings: Vec<_> = members(&codings).filter(|c| !c.is_empty()).collect();
@@ -223,7 +223,7 @@ fn members(list: &str) -> impl Iterator<Item = &str> {
         .map(|member| member.trim_matches([' ', '\t']))
 }
 
-fn assert_persistence(head: &Head) {
+fn assert_persistence(head: &ExpectedHead) {
     let is_old = head.version < Version::Http11;
     match head.values("host").as_slice() {
         [] => assert!(is_old),

@@ -91,8 +91,8 @@ impl<T: Transport> Connection<T> {
         scratch: &mut [u8],
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
-        let now = turn.desk.clock.instant;
-        if lingering.lasted(now) >= turn.desk.server.config().linger_time {
+        let now = turn.context.clock.instant;
+        if lingering.lasted(now) >= turn.context.server.config().linger_time {
             return Ok(Step::Close);
         } else if turn.share.bytes == 0 {
             self.state = State::Lingering(lingering);
@@ -106,7 +106,7 @@ impl<T: Transport> Connection<T> {
             return Ok(Step::Close);
         }
         turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
-        let config = turn.desk.server.config();
+        let config = turn.context.server.config();
         turn.progress = lingering.may_be_renewed(now, config);
         match lingering.discard(&mut bytes, config) {
             Discarded::Some => self.state = State::Lingering(lingering),
@@ -138,7 +138,7 @@ impl<T: Transport> Connection<T> {
             };
             turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
             let is_end = bytes.is_empty();
-            match unwanted.discard(&mut bytes, turn.desk.server.config()) {
+            match unwanted.discard(&mut bytes, turn.context.server.config()) {
                 Discarded::Some if !is_end => {}
                 Discarded::All => {
                     unsent.unparsed = bytes.to_vec();

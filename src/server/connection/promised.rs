@@ -21,7 +21,7 @@ impl<T: Transport> Connection<T> {
         turn: &mut Turn<'_, H>,
     ) -> io::Result<Step> {
         let is_work = matches!(awaiting.promised.coming, Coming::Work(_));
-        if !turn.desk.advance(&mut awaiting.promised.coming) {
+        if !turn.context.advance(&mut awaiting.promised.coming) {
             self.state = State::Awaiting(awaiting);
             return Ok(if is_work { Step::Busy } else { Step::Wait });
         }
@@ -30,7 +30,7 @@ impl<T: Transport> Connection<T> {
         let stop = turn.fulfil(promised);
         let step = self.serve(&unparsed, HeadSearch::default(), stop, turn);
         if let Some(began) = began {
-            turn.desk.allowance.charge(began.elapsed());
+            turn.context.allowance.charge(began.elapsed());
         }
         step
     }

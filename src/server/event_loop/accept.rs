@@ -12,8 +12,8 @@ use rustix::process::{Resource, getrlimit};
 use super::{EventLoop, NOBODY, Slot};
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
-use crate::server::desk::Client;
 use crate::server::listener::{Accepting, Listener};
+use crate::server::loop_context::Client;
 use crate::server::state::Purpose;
 use crate::server::timers::Timeout;
 
@@ -80,7 +80,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let _ = self.poll.registry().deregister(&mut listener.socket);
         let address = listener.socket.local_addr().unwrap_or(NOBODY);
         let failure = format!("the socket that listened on {address} is lost: {error}");
-        self.desk.log.text(format_args!("httpoll: {failure}\n"));
+        self.context.log.text(format_args!("httpoll: {failure}\n"));
         self.failure
             .get_or_insert(io::Error::new(error.kind(), failure));
         if self.listeners.iter().all(is_lost) {
@@ -91,14 +91,14 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Says whether the connection was taken in. What is known to have brought a request with it (`is_deferred`) is read from
     /// at once, and made known to the poll only if it lives on.
     fn take_in(&mut self, mut stream: TcpStream, address: SocketAddr, is_deferred: bool) -> bool {
-        self.desk.server.counters.accepted += 1;
+        self.context.server.counters.accepted += 1;
         let wanted = self.addresses.has_room(address.ip())
             && self
-                .desk
+                .context
                 .hook(address, |handler| handler.verify_request(address))
                 == Some(true);
         if !wanted {
-            self.desk.server.counters.refused += 1;
+            self.context.server.counters.refused += 1;
             return false;
         }
         let entry = self.connections.vacant_entry();
@@ -116,7 +116,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             kept_for: Purpose::default(),
         });
         self.addresses.enter(address.ip());
-        self.desk.hook(address, |handler| handler.setup(address));
+        self.context.hook(address, |handler| handler.setup(address));
         if is_deferred {
             self.receive(key);
         } else {
@@ -127,7 +127,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Gives a connection that has sent nothing the time to do so.
     pub(super) fn wait_for_request(&mut self, key: usize) {
-        let now = self.desk.clock.instant;
+        let now = self.context.clock.instant;
         self.timers.arm(key, Timeout::KeepAlive, now);
     }
 
@@ -158,7 +158,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn pause(&mut self, index: usize) {
         if let Some(listener) = self.listeners.get_mut(index) {
-            self.desk.server.counters.accept_pauses += u64::from(!listener.was_paused);
+            self.context.server.counters.accept_pauses += u64::from(!listener.was_paused);
             listener.was_paused = true;
             listener.accepting = Accepting::Paused;
         }

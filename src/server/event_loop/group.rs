@@ -80,7 +80,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.group.members.is_empty() {
             return;
         }
-        self.desk.clock.begin_epoch();
+        self.context.clock.begin_epoch();
         let mut group = mem::take(&mut self.group);
         for Member { key, bytes, known } in group.members.drain(..) {
             self.answer(key, Ok(group.buffer.get(bytes).unwrap_or_default()));

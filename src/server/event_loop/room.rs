@@ -41,11 +41,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Whether no connection could make room a moment ago.
     pub(super) fn is_searched(&self) -> bool {
         self.searched
-            .is_some_and(|then| self.desk.clock.instant.saturating_duration_since(then) < REST)
+            .is_some_and(|then| self.context.clock.instant.saturating_duration_since(then) < REST)
     }
 
     pub(super) fn note_search(&mut self, has_found: bool) {
-        self.searched = (!has_found).then_some(self.desk.clock.instant);
+        self.searched = (!has_found).then_some(self.context.clock.instant);
     }
 
     fn find_dispensable(&mut self, kind: Timeout) -> Option<usize> {
@@ -60,7 +60,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     pub(super) fn is_dispensable(&self, key: usize, kind: Timeout) -> bool {
-        let now = self.desk.clock.instant;
+        let now = self.context.clock.instant;
         self.timers.kind(key) == Some(kind)
             && self.connections.get(key).is_some_and(|slot| {
                 // Whoever is queued waits for us.

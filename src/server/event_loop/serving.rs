@@ -14,7 +14,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::answering::Readable;
 use crate::server::connection::Connection;
-use crate::server::desk::Desk;
+use crate::server::loop_context::LoopContext;
 use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
 use crate::wire::share::{Cold, Share};
@@ -83,15 +83,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
             return;
         }
-        self.take_turn(key, |connection, share, scratch, desk| {
-            connection.advance(readable, share, scratch, desk)
+        self.take_turn(key, |connection, share, scratch, context| {
+            connection.advance(readable, share, scratch, context)
         });
     }
 
     /// Answers a connection with the bytes that the group has read from it.
     pub(super) fn answer(&mut self, key: usize, received: io::Result<&[u8]>) {
-        self.take_turn(key, |connection, share, scratch, desk| {
-            connection.answer(received, share, scratch, desk)
+        self.take_turn(key, |connection, share, scratch, context| {
+            connection.answer(received, share, scratch, context)
         });
     }
 
@@ -99,7 +99,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn take_turn(
         &mut self,
         key: usize,
-        act: impl FnOnce(&mut Connection<TcpStream>, &mut Share, &mut [u8], &mut Desk<H>) -> Outcome,
+        act: impl FnOnce(
+            &mut Connection<TcpStream>,
+            &mut Share,
+            &mut [u8],
+            &mut LoopContext<H>,
+        ) -> Outcome,
     ) {
         let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) else {
             return;
@@ -114,16 +119,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             &mut slot.connection,
             share,
             &mut self.scratch,
-            &mut self.desk,
+            &mut self.context,
         );
         *requests = requests.saturating_sub(allowed - share.requests);
         // What nearly all events come to: a request was answered, and the next one is waited for.
         if outcome == (Outcome::Wait { progress: true })
             && slot.connection.is_idle()
             && slot.kept == 0
-            && !self.desk.draining
+            && !self.context.draining
         {
-            let now = self.desk.clock.instant;
+            let now = self.context.clock.instant;
             self.timers.arm(key, Timeout::KeepAlive, now);
             return;
         }
@@ -132,13 +137,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Gives those who wait in the queue their turn, as long as the budget lasts; the rest waits for the next turn.
     pub(super) fn serve_queue(&mut self) {
-        for key in self.disk.due(self.desk.clock.instant) {
+        for key in self.disk.due(self.context.clock.instant) {
             if let Some(slot) = self.connections.get(key) {
                 self.queue.push(key, slot.connection.left());
             }
         }
         self.queue.begin();
-        let mut left = self.budget.rest(self.desk.server.config());
+        let mut left = self.budget.rest(self.context.server.config());
         while left > 0
             && let Some(key) = self.queue.pop()
         {
@@ -152,13 +157,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 requests: self.turn_requests,
                 whole: false,
                 cold: self.disk.allows(),
-                turn: self.desk.server.counters.turns,
+                turn: self.context.server.counters.turns,
             };
             let outcome = slot.connection.advance(
                 Readable::No,
                 &mut share,
                 &mut self.scratch,
-                &mut self.desk,
+                &mut self.context,
             );
             let requests = (self.turn_requests - share.requests).max(1);
             let cost = left - share.bytes + requests * REQUEST_COST;
@@ -179,7 +184,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let kind = connection.awaits();
         let progress = match outcome {
             Outcome::Close => return self.close(key),
-            Outcome::Wait { .. } if self.desk.draining && connection.is_idle() => {
+            Outcome::Wait { .. } if self.context.draining && connection.is_idle() => {
                 return self.close(key);
             }
             Outcome::Wait { progress } => progress,
@@ -195,15 +200,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             }
             Outcome::Cold => {
                 *queued = true;
-                self.disk.push(key, self.desk.clock.instant);
+                self.disk.push(key, self.context.clock.instant);
                 true
             }
         };
         let (kind, progress) = match kind {
             // A stream that never ends must not hold up the end of the server.
-            _ if self.desk.draining && connection.is_endless() => (Some(Timeout::Linger), false),
+            _ if self.context.draining && connection.is_endless() => (Some(Timeout::Linger), false),
             // Nor must a request that does not get complete.
-            Some(Timeout::Head) if self.desk.draining => (Some(Timeout::Linger), false),
+            Some(Timeout::Head) if self.context.draining => (Some(Timeout::Linger), false),
             // Nobody may be there to read what comes next.
             None if connection.is_silent() && connection.has_left() => (Some(Timeout::Send), false),
             // What has come of a body is counted when its time is over.
@@ -212,7 +217,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         };
         match kind {
             Some(kind) if progress || self.timers.kind(key) != Some(kind) => {
-                self.timers.arm(key, kind, self.desk.clock.instant);
+                self.timers.arm(key, kind, self.context.clock.instant);
             }
             Some(_) => {}
             None => self.timers.disarm(key),
@@ -234,7 +239,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             share.requests = 1;
             let outcome = slot
                 .connection
-                .expire(share, &mut self.scratch, &mut self.desk);
+                .expire(share, &mut self.scratch, &mut self.context);
             self.settle(key, outcome);
         }
     }

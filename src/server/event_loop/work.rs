@@ -10,7 +10,7 @@ use super::EventLoop;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::work::Allowance;
 use crate::server::answering::Readable;
-use crate::server::desk::TURN_OF_WORK;
+use crate::server::loop_context::TURN_OF_WORK;
 use crate::wire::share::Share;
 
 /// What work may take that is done as requests come. Once it is spent, no other is begun: that is less than a slice takes.
@@ -38,18 +38,18 @@ impl WorkQueue {
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Begins a turn.
     pub(super) fn begin_work(&mut self) {
-        self.desk.allowance = Allowance::new(AT_ONCE);
+        self.context.allowance = Allowance::new(AT_ONCE);
     }
 
     /// Gives each connection that waits for work a slice, as long as there is time. After that there is none in this turn.
     pub(super) fn go_on_with_work(&mut self) {
-        let left = TURN_OF_WORK.saturating_sub(self.desk.allowance.used());
-        self.desk.allowance = Allowance::new(left.max(LEAST));
+        let left = TURN_OF_WORK.saturating_sub(self.context.allowance.used());
+        self.context.allowance = Allowance::new(left.max(LEAST));
         // Downloads have the other half of what the events have left.
-        let mut bytes = (self.budget.rest(self.desk.server.config()) / 2).max(1);
+        let mut bytes = (self.budget.rest(self.context.server.config()) / 2).max(1);
         for _ in 0..self.work.waiting.len() {
             // The others are the first in the next turn.
-            if self.desk.allowance.is_spent() || bytes == 0 {
+            if self.context.allowance.is_spent() || bytes == 0 {
                 break;
             }
             let Some(key) = self.work.waiting.pop_front() else {
@@ -59,7 +59,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             self.budget.charge_work(sent);
             bytes -= sent;
         }
-        self.desk.allowance = Allowance::new(Duration::ZERO);
+        self.context.allowance = Allowance::new(Duration::ZERO);
     }
 
     /// Gives a connection its slice, and at most so many `bytes` to send; returns how many it has sent.
@@ -74,10 +74,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             requests: self.turn_requests,
             whole: false,
             cold: self.disk.allows(),
-            turn: self.desk.server.counters.turns,
+            turn: self.context.server.counters.turns,
         };
         let (connection, scratch) = (&mut slot.connection, &mut self.scratch);
-        let outcome = connection.advance(Readable::No, &mut share, scratch, &mut self.desk);
+        let outcome = connection.advance(Readable::No, &mut share, scratch, &mut self.context);
         self.settle(key, outcome);
         bytes - share.bytes
     }

@@ -179,10 +179,14 @@ fn a_source_without_a_known_end_is_expected_to_last_as_long_as_it_has() {
             Fill::Done,
         ]))
     };
-    let mut body = Body::Source(Box::new(SourceBody::new(source(), Framing::Close, false)));
+    let mut body = Body::Source(Box::new(SourceBody::new(
+        source(),
+        BodyFraming::Close,
+        false,
+    )));
     let mut known = Body::Source(Box::new(SourceBody::new(
         source(),
-        Framing::Length(12),
+        BodyFraming::Length(12),
         false,
     )));
     let mut left = Vec::new();

@@ -135,7 +135,7 @@ fn beyond_the_limit_a_reading_fails_and_the_next_has_room_again() {
     for _ in 0..2 {
         let reading = site.ask();
         finish(&reading);
-        assert_eq!(reading.entries().map(drop), Err(Failure::Full));
+        assert_eq!(reading.entries().map(drop), Err(ReadingError::Full));
         drop(reading);
         assert!(site.is_idle());
     }

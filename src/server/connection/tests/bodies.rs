@@ -1,7 +1,7 @@
 //! Request bodies: how fast they must come, where they end, and what is said before they come.
 
 use super::handler::{get, small, statuses};
-use super::script::Stage;
+use super::script::TestLoop;
 use crate::config::{ProtocolVersion, ServerConfig};
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -19,7 +19,7 @@ fn a_body_has_to_keep_its_pace() {
         (&[500_000, 0], 2),
         (&[1], 1),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive(post(fields, ""));
         for (nth, length) in (1..).zip(pieces) {
             stage.receive(vec![b'x'; *length]);
@@ -48,7 +48,7 @@ fn bodies_are_no_requests_wherever_they_are_cut() {
         // GET may have one too (RFC 9110 §9.3.1).
         [b"GET", &post(&fields, inner)[4..]].concat(),
     ];
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     for request in bodies {
         let requests = [request, get("/small")].concat();
         for split in 1..requests.len() {
@@ -70,7 +70,7 @@ fn a_body_without_bytes_is_complete_with_its_head() {
         "Content-Length: 0\r\n",
         "Content-Length: 0\r\nExpect: 100-continue\r\n",
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         assert_eq!(stage.answer(&[&post(fields, "")]), small());
     }
 }
@@ -81,7 +81,7 @@ fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
         let request = [post("Transfer-Encoding: chunked\r\n", body), get("/small")].concat();
         for split in [request.len(), request.len() - body.len()] {
             let (front, rest) = request.split_at(split);
-            let mut stage = Stage::new();
+            let mut stage = TestLoop::new();
             assert_eq!(statuses(&stage.answer(&[front, rest])), [400], "{body:?}");
             assert_eq!(stage.state(), "Lingering(None)");
         }
@@ -94,7 +94,7 @@ fn an_expected_100_continue_is_sent_once_and_before_the_body() {
         ("Content-Length: 3\r\n", "abc"),
         ("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let head = post(&format!("Expect: 100-continue\r\n{fields}"), "");
         let (front, rest) = head.split_at(20);
         assert_eq!(stage.answer(&[front, rest]), CONTINUE);
@@ -113,7 +113,7 @@ fn an_expected_100_continue_is_sent_once_and_before_the_body() {
 #[test]
 fn a_body_that_has_begun_is_not_asked_for() {
     for body in ["a", "abc"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let fields = "Expect: 100-continue\r\nContent-Length: 3\r\n";
         let output = stage.answer(&[&post(fields, body), &b"abc"[body.len()..]]);
         assert_eq!(output, small(), "{body:?}");
@@ -122,7 +122,7 @@ fn a_body_that_has_begun_is_not_asked_for() {
 
 #[test]
 fn a_100_continue_leaves_behind_the_replies_before_it() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
     let output = stage.answer(&[&[get("/small"), request].concat()]);
     assert_eq!(output, [&small(), CONTINUE].concat());
@@ -131,7 +131,7 @@ fn a_100_continue_leaves_behind_the_replies_before_it() {
 
 #[test]
 fn a_100_continue_that_the_socket_does_not_take_is_still_owed() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().most = 7;
     let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
     stage.receive(request);
@@ -150,7 +150,7 @@ fn a_100_continue_that_the_socket_does_not_take_is_still_owed() {
 /// http.server sends it only where both sides speak 1.1; an HTTP/1.0 server has no interim replies (RFC 9110 §15.2).
 #[test]
 fn an_http_1_0_server_sends_no_100_continue() {
-    let mut stage = Stage::with_config(ServerConfig {
+    let mut stage = TestLoop::with_config(ServerConfig {
         protocol_version: ProtocolVersion::Http10,
         ..ServerConfig::default()
     });
@@ -160,7 +160,7 @@ fn an_http_1_0_server_sends_no_100_continue() {
 
 #[test]
 fn a_peer_of_http_1_0_gets_no_100_continue() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(stage.answer(&[request]), b"");
     assert_eq!(stage.state(), "ReadingBody");

@@ -1,20 +1,20 @@
 //! A turn ends when its budget is spent, and the next one goes on where it ended.
 
 use super::handler::{FILE_SIZE, file_of, get, small, statuses, stream};
-use super::script::{Event, Stage};
+use super::script::{Event, TestLoop};
 use crate::config::ServerConfig;
 use crate::server::answering::Readable;
 use crate::server::state::Outcome;
 
-fn turn_bytes(turn_bytes: usize) -> Stage<super::handler::Handler> {
-    Stage::with_config(ServerConfig {
+fn turn_bytes(turn_bytes: usize) -> TestLoop<super::handler::Handler> {
+    TestLoop::with_config(ServerConfig {
         turn_bytes,
         ..ServerConfig::default()
     })
 }
 
-fn turn_requests(turn_requests: usize) -> Stage<super::handler::Handler> {
-    Stage::with_config(ServerConfig {
+fn turn_requests(turn_requests: usize) -> TestLoop<super::handler::Handler> {
+    TestLoop::with_config(ServerConfig {
         turn_requests,
         ..ServerConfig::default()
     })

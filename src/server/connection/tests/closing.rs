@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handler::{FILE_SIZE, file_of, get, reply, small, statuses};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 use crate::config::{ProtocolVersion, ServerConfig};
 use crate::server::state::Outcome;
 use crate::wire::delivery::Delivery;
@@ -21,7 +21,7 @@ fn last_small() -> Vec<u8> {
 
 #[test]
 fn a_peer_that_asks_for_the_close_and_is_read_to_the_end_is_closed_at_once() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(
         stage.receive([get("/small"), closing(), get("/small")].concat()),
         Outcome::Close
@@ -32,7 +32,7 @@ fn a_peer_that_asks_for_the_close_and_is_read_to_the_end_is_closed_at_once() {
 
 #[test]
 fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.scratch = vec![0; closing().len()];
     stage.receive(closing());
     assert_eq!(
@@ -43,7 +43,7 @@ fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
 
 #[test]
 fn a_close_of_our_own_lingers() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive([get("/last"), get("/small")].concat());
     let fields = "X: y\r\nContent-Length: 5\r\nConnection: close\r\n";
     assert_eq!(stage.output(), reply("200 OK", fields, b"last\n"));
@@ -56,13 +56,13 @@ fn a_close_of_our_own_lingers() {
 
 #[test]
 fn an_http_1_0_peer_stays_only_if_it_asks_to() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(
         stage.receive(b"GET /small HTTP/1.0\r\n\r\n"),
         Outcome::Close
     );
     assert_eq!(stage.output(), last_small());
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"GET /small HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n");
     let fields = "X: y\r\nContent-Length: 6\r\nConnection: keep-alive\r\n";
     assert_eq!(stage.output(), reply("200 OK", fields, b"hello\n"));
@@ -71,7 +71,7 @@ fn an_http_1_0_peer_stays_only_if_it_asks_to() {
 
 #[test]
 fn a_server_of_http_1_0_answers_one_request_a_connection() {
-    let mut stage = Stage::with_config(ServerConfig {
+    let mut stage = TestLoop::with_config(ServerConfig {
         protocol_version: ProtocolVersion::Http10,
         ..ServerConfig::default()
     });
@@ -84,7 +84,7 @@ fn a_server_of_http_1_0_answers_one_request_a_connection() {
 
 #[test]
 fn http_0_9_gets_the_body_alone_and_the_close() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(stage.receive(b"GET /small\r\n"), Outcome::Close);
     assert_eq!(stage.output(), b"hello\n");
 }
@@ -105,7 +105,7 @@ fn a_refusal_is_the_last_reply_and_is_lingered_for() {
         ("GET / HTTP/3.0\r\n\r\n", 505),
         ("\x16\x03\x01", 400),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let requests = [&get("/small"), request.as_bytes(), &get("/small")].concat();
         stage.receive(requests);
         let output = String::from_utf8(stage.output()).unwrap();
@@ -125,7 +125,7 @@ fn a_refusal_is_the_last_reply_and_is_lingered_for() {
 
 #[test]
 fn a_refused_head_request_gets_no_body() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"HEAD / HTTP/1.1\r\n\r\n");
     let output = String::from_utf8(stage.output()).unwrap();
     assert!(
@@ -137,10 +137,10 @@ fn a_refused_head_request_gets_no_body() {
 #[test]
 fn a_peer_that_closed_its_side_still_gets_the_whole_answer() {
     for path in ["/small", "/file", "/stream"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let whole = stage.answer(&[&get(path)]);
         for room in [Room::WouldBlock, Room::Take(50), ALL] {
-            let mut stage = Stage::new();
+            let mut stage = TestLoop::new();
             stage.script().room = [room].into();
             stage.receive_last(get(path), Event::Eof);
             stage.script().room.clear();
@@ -158,7 +158,7 @@ fn a_peer_that_closes_in_the_middle_of_a_request_is_closed_silently() {
     let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc";
     for bytes in ["", "\r\n", "GET / HTTP/1.1\r\nHo", post] {
         for apart in [false, true] {
-            let mut stage = Stage::new();
+            let mut stage = TestLoop::new();
             if apart {
                 stage.receive(bytes);
             }
@@ -177,7 +177,7 @@ fn a_peer_that_closes_in_the_middle_of_a_request_is_closed_silently() {
 fn a_reset_closes_in_every_state() {
     let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".to_vec();
     for bytes in [vec![], b"GET".to_vec(), post, b"\x16".to_vec()] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive(&bytes);
         assert_eq!(stage.receive_last(b"", Event::Reset), Outcome::Close);
         assert!(stage.state() == "Closed");
@@ -186,12 +186,12 @@ fn a_reset_closes_in_every_state() {
 
 #[test]
 fn a_reset_before_anything_was_sent_is_logged_without_content() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::Reset].into();
     assert_eq!(stage.receive(get("/small")), Outcome::Close);
     assert_eq!(stage.logged(), [r#""GET /small HTTP/1.1" 200 0"#]);
     // The scratch of the loop is clean for the next connection.
-    assert!(stage.desk.outgoing.buffer.bytes.is_empty());
+    assert!(stage.context.outgoing.buffer.bytes.is_empty());
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn replies_that_break_off_are_logged_with_what_had_left_of_them() {
         (small + 7, [6, 0, 0]),
         (small * 3 - 1, [6, 6, 5]),
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.script().room = [Room::Take(cut), Room::Reset].into();
         stage.receive(get("/small").repeat(3));
         assert_eq!(
@@ -218,7 +218,7 @@ fn replies_that_break_off_are_logged_with_what_had_left_of_them() {
 #[test]
 fn a_file_that_breaks_off_is_logged_with_what_had_left_of_it() {
     for end in [Room::Reset, Room::WouldBlock] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.script().room = [ALL, Room::Take(1000), end].into();
         stage.receive([get("/small"), get("/file")].concat());
         assert_eq!(stage.logged().len(), 1);
@@ -232,13 +232,13 @@ fn a_file_that_breaks_off_is_logged_with_what_had_left_of_it() {
 #[test]
 fn who_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
     for path in ["/small", "/file"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.script().room = [Room::Take(10), Room::WouldBlock].into();
         stage.receive(get(path));
         assert_eq!(stage.expire(), Outcome::Close);
         assert_eq!(stage.script().resets, 1, "{path}");
     }
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(get("/small"));
     assert_eq!(stage.expire(), Outcome::Close);
     assert_eq!(stage.script().resets, 0, "it is merely idle");
@@ -262,7 +262,7 @@ fn who_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
         ("has not read for long", &[(9, 99, false)]),
     ];
     for (what, deadlines) in table {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.script().room = [Room::Take(10), Room::WouldBlock].into();
         stage.receive(get("/file"));
         for &(acked, seconds, waits) in deadlines {
@@ -280,7 +280,7 @@ fn who_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
 
 #[test]
 fn what_the_socket_takes_is_progress_whatever_the_peer_has_got() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let delivery = |acked| {
         Some(Delivery {
             acked,
@@ -300,7 +300,7 @@ fn what_the_socket_takes_is_progress_whatever_the_peer_has_got() {
 /// The size in the log is that of the content; chunk sizes and their line ends are none.
 #[test]
 fn a_stream_that_breaks_off_is_logged_without_its_chunk_framing() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     // The first piece leaves with the head; of the second, its size line and one byte.
     stage.script().room = [ALL, Room::Take(11), Room::Reset].into();
     stage.receive(get("/stream"));
@@ -311,7 +311,7 @@ fn a_stream_that_breaks_off_is_logged_without_its_chunk_framing() {
 
 #[test]
 fn replies_are_logged_once_with_their_content() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let requests: Vec<_> = ["/small", "/file", "/none", "/stream", "/inline"]
         .map(get)
         .concat();
@@ -335,7 +335,7 @@ fn replies_are_logged_once_with_their_content() {
 
 #[test]
 fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive([get("/small"), b"\r\nGET /small HT".to_vec()].concat());
     assert_eq!(stage.output(), small());
     assert!(matches!(stage.expire(), Outcome::Wait { .. }));
@@ -352,7 +352,7 @@ fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
 
 #[test]
 fn a_body_that_does_not_end_in_time_is_answered_with_408() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
     stage.expire();
     assert_eq!(statuses(&stage.output()), [408]);
@@ -365,7 +365,7 @@ fn a_body_that_does_not_end_in_time_is_answered_with_408() {
 
 #[test]
 fn a_408_that_the_socket_does_not_take_waits_for_room() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(20), Room::WouldBlock].into();
     stage.receive(b"GET");
     stage.expire();
@@ -380,7 +380,7 @@ fn a_408_that_the_socket_does_not_take_waits_for_room() {
 #[test]
 fn a_peer_that_asked_for_nothing_is_closed_silently() {
     for bytes in ["", "\r\n", "\r\n\n\r"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive(bytes);
         assert_eq!(stage.expire(), Outcome::Close, "{bytes:?}");
         assert_eq!((stage.output(), stage.logged().len()), (vec![], 0));
@@ -390,7 +390,7 @@ fn a_peer_that_asked_for_nothing_is_closed_silently() {
 #[test]
 fn a_peer_that_does_not_read_is_closed() {
     for (path, state) in [("/small", "WritingHeaders"), ("/file", "Streaming")] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let head = if path == "/small" {
             Room::Take(30)
         } else {
@@ -413,8 +413,8 @@ fn a_peer_that_does_not_read_is_closed() {
 #[test]
 fn while_the_server_drains_every_reply_is_the_last() {
     for path in ["/small", "/file", "/stream", "/none", "/error"] {
-        let mut stage = Stage::new();
-        stage.desk.draining = true;
+        let mut stage = TestLoop::new();
+        stage.context.draining = true;
         stage.receive(get(path).repeat(2));
         stage.play();
         let output = String::from_utf8(stage.output()).unwrap();

@@ -59,9 +59,9 @@ impl BaseHttpRequestHandler for Handler {
         exchange.send_header("X", "y");
         exchange.end_headers();
         match exchange.path() {
-            "/stream" => exchange.stream(Box::new(Pieces::new(3, Then::Pause))),
-            "/flood" => exchange.stream(Box::new(Pieces::new(50, Then::End))),
-            "/broken" => exchange.stream(Box::new(Pieces::new(3, Then::Fail))),
+            "/stream" => exchange.stream(Box::new(TestSource::new(3, TestAction::Pause))),
+            "/flood" => exchange.stream(Box::new(TestSource::new(50, TestAction::End))),
+            "/broken" => exchange.stream(Box::new(TestSource::new(3, TestAction::Fail))),
             "/error" => {
                 exchange.wfile().write_all(b"partial")?;
                 return Err(io::Error::other("no such luck"));
@@ -91,7 +91,7 @@ impl BaseHttpRequestHandler for Handler {
 
 /// What a source does beside making its pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Then {
+enum TestAction {
     End,
     /// It has nothing each other time it is asked.
     Pause,
@@ -101,14 +101,14 @@ enum Then {
 
 /// A source of so many pieces.
 #[derive(Debug)]
-struct Pieces {
+struct TestSource {
     left: usize,
-    then: Then,
+    then: TestAction,
     paused: bool,
 }
 
-impl Pieces {
-    fn new(left: usize, then: Then) -> Self {
+impl TestSource {
+    fn new(left: usize, then: TestAction) -> Self {
         Self {
             left,
             then,
@@ -117,15 +117,15 @@ impl Pieces {
     }
 }
 
-impl Source for Pieces {
+impl Source for TestSource {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         self.paused = !self.paused;
-        if self.paused && self.then == Then::Pause {
+        if self.paused && self.then == TestAction::Pause {
             return Ok(Fill::More);
         }
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,
-            None if self.then == Then::Fail => return Err(io::Error::other("it dried up")),
+            None if self.then == TestAction::Fail => return Err(io::Error::other("it dried up")),
             None => return Ok(Fill::Done),
         }
         out.extend_from_slice(b"a piece of it");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::script::{Event, Stage};
+use super::script::{Event, TestLoop};
 use crate::config::ServerConfig;
 use crate::server::answering::Readable;
 use crate::server::state::Outcome;
@@ -14,25 +14,25 @@ fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
         linger_time: Duration::from_secs(30),
         ..ServerConfig::default()
     };
-    let mut stage = Stage::with_config(config);
-    let began = stage.desk.clock.instant;
+    let mut stage = TestLoop::with_config(config);
+    let began = stage.context.clock.instant;
     assert_eq!(stage.receive(b"\x16"), Outcome::Wait { progress: true });
     // The last seconds are those of the timeout that was begun before.
     for (seconds, progress) in [(4, true), (25, true), (26, false), (29, false)] {
-        stage.desk.clock.instant = began + Duration::from_secs(seconds);
+        stage.context.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![0; 1 << 20]);
         assert_eq!(outcome, Outcome::Wait { progress }, "after {seconds} s");
         assert_eq!(stage.state(), "Lingering(None)");
     }
     let reads = stage.script().reads;
-    stage.desk.clock.instant = began + Duration::from_secs(30);
+    stage.context.clock.instant = began + Duration::from_secs(30);
     assert_eq!(stage.receive(b"0"), Outcome::Close);
     assert_eq!((stage.script().reads, stage.script().shutdowns), (reads, 1));
 }
 
 #[test]
 fn lingering_ends_at_a_timeout_without_a_byte() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"\x16");
     stage.expire();
     assert_eq!((stage.state(), stage.script().shutdowns), ("Closed", 1));
@@ -40,13 +40,13 @@ fn lingering_ends_at_a_timeout_without_a_byte() {
 
 #[test]
 fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
-    let mut stage = Stage::with_config(ServerConfig {
+    let mut stage = TestLoop::with_config(ServerConfig {
         linger_timeout: Duration::MAX,
         linger_time: Duration::MAX,
         ..ServerConfig::default()
     });
     stage.receive(b"\x16");
-    stage.desk.clock.instant += Duration::from_secs(365 * 24 * 3600);
+    stage.context.clock.instant += Duration::from_secs(365 * 24 * 3600);
     stage.receive(vec![0; 1 << 20]);
     assert_eq!(stage.state(), "Lingering(None)");
     assert_eq!(stage.receive_last(b"x", Event::Eof), Outcome::Close);
@@ -54,7 +54,7 @@ fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
 
 #[test]
 fn what_is_read_while_lingering_is_a_part_of_the_turn() {
-    let mut stage = Stage::with_config(ServerConfig {
+    let mut stage = TestLoop::with_config(ServerConfig {
         turn_bytes: 100_000,
         ..ServerConfig::default()
     });

@@ -2,7 +2,7 @@
 
 use super::handler::content;
 use super::properties::Answering;
-use super::script::Stage;
+use super::script::TestLoop;
 use crate::config::ServerConfig;
 use crate::http::framing::Framing;
 use crate::http::properties::{Front, Unchunked, front, unchunk};
@@ -79,7 +79,7 @@ struct Due {
 }
 
 /// What is made of a body.
-enum Body {
+enum ModelBody {
     /// It is still to come; a body that is not wanted is not waited for.
     Incomplete,
     Refused(RequestError),
@@ -120,19 +120,19 @@ impl Model {
             };
             let body = read_body(head.framing, after, wanted, config);
             if !wanted && head.framing == Framing::Chunked {
-                let is_bad = matches!(body, Body::Refused(_) | Body::TooMuch);
+                let is_bad = matches!(body, ModelBody::Refused(_) | ModelBody::TooMuch);
                 model.early = is_bad.then(|| due(Vec::new(), false));
             }
             let (due, length) = match body {
-                Body::Incomplete if wanted => {
+                ModelBody::Incomplete if wanted => {
                     model.may_continue = may_continue;
                     return model;
                 }
-                Body::Refused(error) => return model.refuse(error, line, may_continue),
-                Body::Incomplete => (due(Vec::new(), false), after.len()),
-                Body::TooMuch => (due(Vec::new(), true), after.len()),
-                Body::Complete(content, length) if wanted => (due(content, false), length),
-                Body::Complete(_, length) => (due(Vec::new(), false), length),
+                ModelBody::Refused(error) => return model.refuse(error, line, may_continue),
+                ModelBody::Incomplete => (due(Vec::new(), false), after.len()),
+                ModelBody::TooMuch => (due(Vec::new(), true), after.len()),
+                ModelBody::Complete(content, length) if wanted => (due(content, false), length),
+                ModelBody::Complete(_, length) => (due(Vec::new(), false), length),
             };
             let closes = due.closes;
             model.replies.push(due);
@@ -190,10 +190,10 @@ impl Model {
     }
 
     /// Takes `output` apart as a client would; returns the statuses.
-    pub(super) fn assert_met(&self, stage: &Stage<Answering>, mut output: &[u8]) -> Vec<u16> {
-        let (replies, closes) = self.chosen(stage.desk.handler.asked.len(), output);
+    pub(super) fn assert_met(&self, stage: &TestLoop<Answering>, mut output: &[u8]) -> Vec<u16> {
+        let (replies, closes) = self.chosen(stage.context.handler.asked.len(), output);
         let asked = replies.iter().filter_map(|reply| reply.asked.clone());
-        assert_eq!(stage.desk.handler.asked, asked.collect::<Vec<_>>());
+        assert_eq!(stage.context.handler.asked, asked.collect::<Vec<_>>());
         let mut statuses = Vec::new();
         let mut number = 0;
         for due in replies {
@@ -227,7 +227,7 @@ impl Model {
 }
 
 /// Reads the body at the front of `bytes`, as much of it as is wanted.
-fn read_body(framing: Framing, bytes: &[u8], wanted: bool, config: &ServerConfig) -> Body {
+fn read_body(framing: Framing, bytes: &[u8], wanted: bool, config: &ServerConfig) -> ModelBody {
     let limit = if wanted {
         config.max_body
     } else {
@@ -235,22 +235,22 @@ fn read_body(framing: Framing, bytes: &[u8], wanted: bool, config: &ServerConfig
     };
     let too_much = || {
         if wanted {
-            Body::Refused(RequestError::BodyTooLarge)
+            ModelBody::Refused(RequestError::BodyTooLarge)
         } else {
-            Body::TooMuch
+            ModelBody::TooMuch
         }
     };
     match framing {
         Framing::Length(length) if length > limit => too_much(),
         Framing::Length(length) => match bytes.get(..length as usize) {
-            Some(content) => Body::Complete(content.to_vec(), length as usize),
-            None => Body::Incomplete,
+            Some(content) => ModelBody::Complete(content.to_vec(), length as usize),
+            None => ModelBody::Incomplete,
         },
         Framing::Chunked => match unchunk(bytes, &[]) {
             (content, _) if content.len() as u64 > limit => too_much(),
-            (_, Unchunked::More) => Body::Incomplete,
-            (_, Unchunked::Malformed) => Body::Refused(RequestError::ChunkedBody),
-            (content, Unchunked::Done(length)) => Body::Complete(content, length),
+            (_, Unchunked::More) => ModelBody::Incomplete,
+            (_, Unchunked::Malformed) => ModelBody::Refused(RequestError::ChunkedBody),
+            (content, Unchunked::Done(length)) => ModelBody::Complete(content, length),
         },
     }
 }

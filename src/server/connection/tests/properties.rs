@@ -9,7 +9,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::handler::content;
 use super::model::{Asked, LARGE, Model};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
@@ -63,11 +63,11 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
         ..ServerConfig::default()
     };
     let expected = Model::of(bytes, &config);
-    let mut whole = Stage::with_handler(Answering::new(), config.clone());
+    let mut whole = TestLoop::with_handler(Answering::new(), config.clone());
     let output = whole.answer(&[bytes]);
     let statuses = expected.assert_met(&whole, &output);
 
-    let mut stage = Stage::with_handler(
+    let mut stage = TestLoop::with_handler(
         Answering::new(),
         ServerConfig {
             turn_requests: plan.turn_requests,
@@ -151,7 +151,7 @@ impl BaseHttpRequestHandler for Answering {
             "/stream" => {
                 let piece = asked.said();
                 let pieces = piece.chunks(piece.len() / 3).map(<[u8]>::to_vec).collect();
-                exchange.stream(Box::new(Pieces {
+                exchange.stream(Box::new(PlannedSource {
                     pieces,
                     pause: true,
                 }));
@@ -168,12 +168,12 @@ impl BaseHttpRequestHandler for Answering {
 
 /// A source that has nothing each other time it is asked.
 #[derive(Debug)]
-struct Pieces {
+struct PlannedSource {
     pieces: std::collections::VecDeque<Vec<u8>>,
     pause: bool,
 }
 
-impl Source for Pieces {
+impl Source for PlannedSource {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         self.pause = !self.pause;
         if !self.pause {

@@ -1,7 +1,7 @@
 //! Framing is the server's job, whatever a handler does.
 
 use super::handler::{FILE_SIZE, content, file_of, get, reply, small, statuses, stream};
-use super::script::{Room, Stage};
+use super::script::{Room, TestLoop};
 use crate::server::state::Outcome;
 
 /// The text of one reply, cut in head (with the empty line) and body.
@@ -22,7 +22,7 @@ fn head_is_get_without_the_body() {
         "/unchanged",
         "/error",
     ] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let (head, _) = parts(stage.answer(&[&get(path)]));
         let request = format!("HEAD {path} HTTP/1.1\r\nHost: h\r\n\r\n");
         assert_eq!(
@@ -36,7 +36,7 @@ fn head_is_get_without_the_body() {
 
 #[test]
 fn replies_that_have_no_body_get_none() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let none = reply("204 No Content", "X: y\r\n", b"");
     let unchanged = reply("304 Not Modified", "X: y\r\n", b"");
     let requests = [get("/none"), get("/unchanged"), get("/small")].concat();
@@ -49,7 +49,7 @@ fn replies_that_have_no_body_get_none() {
 #[test]
 fn a_failing_handler_becomes_a_clean_500_and_the_connection_goes_on() {
     for path in ["/error", "/panic", "/misuse"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         let output = stage.answer(&[&[get("/small"), get(path), get("/small")].concat()]);
         assert_eq!(statuses(&output), [200, 500, 200], "{path}");
         let text = String::from_utf8(output).unwrap();
@@ -69,7 +69,7 @@ fn a_failing_handler_becomes_a_clean_500_and_the_connection_goes_on() {
 
 #[test]
 fn a_failure_shows_its_reason_to_the_log_and_not_to_the_peer() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let output = stage.answer(&[&get("/error")]);
     assert!(!String::from_utf8(output).unwrap().contains("no such luck"));
     assert_eq!(stage.logged()[0], "GET /error HTTP/1.1: no such luck");
@@ -77,18 +77,18 @@ fn a_failure_shows_its_reason_to_the_log_and_not_to_the_peer() {
 
 #[test]
 fn an_unsupported_method_is_answered_and_the_connection_goes_on() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let output = stage.answer(&[b"SPAM / HTTP/1.1\r\nHost: h\r\n\r\n", &get("/small")]);
     assert_eq!(statuses(&output), [501, 200]);
 }
 
 #[test]
 fn a_file_that_shrinks_while_it_is_sent_closes_the_connection() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(usize::MAX), Room::Take(10), Room::WouldBlock].into();
     stage.receive(get("/file").repeat(2));
     assert_eq!(stage.state(), "Streaming");
-    stage.desk.handler.file.set_len(50_000).unwrap();
+    stage.context.handler.file.set_len(50_000).unwrap();
     stage.drain();
     assert_eq!(stage.drain(), Outcome::Close);
     let output = stage.output();
@@ -99,8 +99,8 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection() {
 
 #[test]
 fn a_file_that_has_shrunk_before_its_head_left_is_a_clean_500() {
-    let mut stage = Stage::new();
-    stage.desk.handler.file.set_len(100).unwrap();
+    let mut stage = TestLoop::new();
+    stage.context.handler.file.set_len(100).unwrap();
     let output = stage.answer(&[&[get("/inline"), get("/small")].concat()]);
     assert_eq!(statuses(&output), [500, 200]);
     assert!(output.ends_with(&small()));
@@ -109,7 +109,7 @@ fn a_file_that_has_shrunk_before_its_head_left_is_a_clean_500() {
 
 #[test]
 fn a_source_that_fails_ends_without_its_end_mark() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(get("/broken").repeat(2));
     stage.play();
     assert_eq!(stage.state(), "Closed");
@@ -119,7 +119,7 @@ fn a_source_that_fails_ends_without_its_end_mark() {
 
 #[test]
 fn a_source_for_http_1_0_ends_with_the_connection() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     stage.play();
     let body = b"a piece of it".repeat(3);

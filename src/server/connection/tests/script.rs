@@ -17,7 +17,7 @@ use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::http::date;
 use crate::server::answering::Readable;
-use crate::server::desk::{Client, Desk, TURN_OF_WORK};
+use crate::server::loop_context::{Client, LoopContext, TURN_OF_WORK};
 use crate::server::state::Outcome;
 use crate::wire::delivery::Delivery;
 use crate::wire::share::Share;
@@ -130,11 +130,11 @@ impl Transport for Script {
 
 /// One connection with what its loop lends it.
 #[derive(Debug)]
-pub(super) struct Stage<H> {
+pub(super) struct TestLoop<H> {
     pub(super) connection: Connection<Script>,
-    pub(super) desk: Desk<H>,
+    pub(super) context: LoopContext<H>,
     pub(super) scratch: Vec<u8>,
-    /// Events of the peer that [`Stage::play`] has yet to deliver.
+    /// Events of the peer that [`TestLoop::play`] has yet to deliver.
     pub(super) coming: VecDeque<Event>,
     /// The peer does not wait until it was answered.
     pub(super) hasty: bool,
@@ -145,7 +145,7 @@ pub(super) struct Stage<H> {
     last: Outcome,
 }
 
-impl Stage<Handler> {
+impl TestLoop<Handler> {
     pub(super) fn new() -> Self {
         Self::with_config(ServerConfig::default())
     }
@@ -155,7 +155,7 @@ impl Stage<Handler> {
     }
 }
 
-impl<H: BaseHttpRequestHandler> Stage<H> {
+impl<H: BaseHttpRequestHandler> TestLoop<H> {
     pub(super) fn with_handler(handler: H, config: ServerConfig) -> Self {
         let client = SocketAddr::from(([192, 0, 2, 1], 4711));
         let script = Script {
@@ -174,11 +174,11 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
         };
         let info = ServerInfo::new(&handler, config, &[]);
         let log = Log::new(info.config().log_format);
-        let mut desk = Desk::new(handler, info, Mailbox::new(|| ()), log);
+        let mut context = LoopContext::new(handler, info, Mailbox::new(|| ()), log);
         // RFC 9110's example; the loop alone reads the clock, so this stands still.
-        desk.clock.unix = 784_111_777;
-        desk.clock.imf_fixdate = date::imf_fixdate(desk.clock.unix);
-        desk.clock.log_date = date::log_date(desk.clock.imf_fixdate.as_bytes());
+        context.clock.unix = 784_111_777;
+        context.clock.imf_fixdate = date::imf_fixdate(context.clock.unix);
+        context.clock.log_date = date::log_date(context.clock.imf_fixdate.as_bytes());
         Self {
             connection: Connection::new(
                 script,
@@ -187,7 +187,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
                     key: 0,
                 },
             ),
-            desk,
+            context,
             scratch: vec![0; 64 * 1024],
             coming: VecDeque::new(),
             hasty: false,
@@ -221,22 +221,22 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
     }
 
     pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
-        let mut share = Share::of(self.desk.server.config(), 0);
-        self.desk.allowance = Allowance::new(self.time);
+        let mut share = Share::of(self.context.server.config(), 0);
+        self.context.allowance = Allowance::new(self.time);
         self.last =
             self.connection
-                .advance(readable, &mut share, &mut self.scratch, &mut self.desk);
+                .advance(readable, &mut share, &mut self.scratch, &mut self.context);
         self.kept = self.kept.max(self.keeps());
         self.last
     }
 
     /// Its deadline comes, as late as that of a body does.
     pub(super) fn expire(&mut self) -> Outcome {
-        self.desk.clock.instant += self.desk.server.config().body_timeout;
-        let mut share = Share::of(self.desk.server.config(), 0);
+        self.context.clock.instant += self.context.server.config().body_timeout;
+        let mut share = Share::of(self.context.server.config(), 0);
         self.last = self
             .connection
-            .expire(&mut share, &mut self.scratch, &mut self.desk);
+            .expire(&mut share, &mut self.scratch, &mut self.context);
         self.last
     }
 
@@ -308,7 +308,7 @@ impl<H: BaseHttpRequestHandler> Stage<H> {
     /// Request line, status and size of every line in the access log.
     pub(super) fn logged(&self) -> Vec<String> {
         // The lines wait in a private field of the log; its debug form shows them.
-        let debug = format!("{:?}", self.desk.log);
+        let debug = format!("{:?}", self.context.log);
         let waiting = debug.split_once("waiting: [").unwrap().1;
         let bytes = waiting.split_once(']').unwrap().0.split(", ");
         let bytes: Vec<u8> = bytes.filter_map(|byte| byte.parse().ok()).collect();

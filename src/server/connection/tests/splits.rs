@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::handler::{MEDIUM_SIZE, content, file_of, get, reply, small, statuses, stream};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 
 const LENGTH: &str = "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nGET / HTTP/";
 const CHUNKED: &str = "POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -38,7 +38,7 @@ fn conversation() -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_conversation_in_one_piece_is_answered_in_order() {
     let (requests, replies) = conversation();
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(stage.answer(&[&requests]), replies);
     assert!(stage.connection.is_idle());
     // One read drains the socket, however long the answers take to leave.
@@ -48,7 +48,7 @@ fn a_conversation_in_one_piece_is_answered_in_order() {
 #[test]
 fn every_split_of_the_input_gives_the_same_output() {
     let (requests, replies) = conversation();
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     for split in 1..requests.len() {
         let (front, rest) = requests.split_at(split);
         assert!(stage.answer(&[front, rest]) == replies, "split at {split}");
@@ -59,7 +59,7 @@ fn every_split_of_the_input_gives_the_same_output() {
 #[test]
 fn input_byte_by_byte_gives_the_same_output() {
     let (requests, replies) = conversation();
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let bytes: Vec<_> = requests.chunks(1).collect();
     assert!(stage.answer(&bytes) == replies);
     assert!(stage.connection.is_idle());
@@ -68,7 +68,7 @@ fn input_byte_by_byte_gives_the_same_output() {
 #[test]
 fn output_byte_by_byte_is_the_same_output() {
     let (requests, replies) = conversation();
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().most = 1;
     assert!(stage.answer(&[&requests]) == replies);
     assert!(stage.connection.is_idle());
@@ -78,7 +78,7 @@ fn output_byte_by_byte_is_the_same_output() {
 fn every_cut_of_the_output_is_the_same_output() {
     let (requests, replies) = conversation();
     let whole = replies.len();
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     // Each cut in heads and small bodies; the inside of the file, which is all alike, at some.
     let file = replies
         .windows(19)
@@ -96,7 +96,7 @@ fn every_cut_of_the_output_is_the_same_output() {
 
 #[test]
 fn requests_behind_a_body_that_streams_wait_their_turn() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(usize::MAX), Room::Take(5), Room::WouldBlock].into();
     let requests = [get("/medium"), get("/stream"), get("/small")];
     stage.receive(requests[..2].concat());
@@ -111,7 +111,7 @@ fn requests_behind_a_body_that_streams_wait_their_turn() {
 
 #[test]
 fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let requests: Vec<_> = ["/inline", "/small"].map(get).concat().repeat(8);
     let output = stage.answer(&[&requests]);
     let replies = [file_of(super::handler::INLINE_SIZE), small()].concat();
@@ -167,8 +167,8 @@ proptest! {
         turn_bytes in prop_oneof![1000_usize..50_000, Just(usize::MAX)],
         hasty: bool,
     ) {
-        let whole = Stage::new().answer(&[&requests]);
-        let mut stage = Stage::with_config(crate::ServerConfig {
+        let whole = TestLoop::new().answer(&[&requests]);
+        let mut stage = TestLoop::with_config(crate::ServerConfig {
             turn_requests,
             turn_bytes,
             ..crate::ServerConfig::default()

@@ -1,7 +1,7 @@
 //! The rows of the state table, and what leads from one to the next.
 
 use super::handler::{FILE_SIZE, file_of, get, small, statuses};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 use crate::SimpleHttpRequestHandler;
 use crate::config::ServerConfig;
 use crate::server::answering::Readable;
@@ -13,7 +13,7 @@ const MOVED: Outcome = Outcome::Wait { progress: true };
 
 #[test]
 fn a_new_connection_is_idle_and_reads_only_when_told() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert!(stage.connection.is_idle() && stage.state() != "Closed");
     assert_eq!(stage.connection.awaits(), Some(Timeout::KeepAlive));
     assert_eq!(stage.advance(Readable::No), STILL);
@@ -26,7 +26,7 @@ fn a_new_connection_is_idle_and_reads_only_when_told() {
 
 #[test]
 fn a_request_that_arrives_whole_takes_one_read_and_one_write() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     for _ in 0..3 {
         assert_eq!(stage.receive(get("/small")), MOVED);
         assert_eq!(stage.output(), small());
@@ -41,7 +41,7 @@ fn a_request_that_arrives_whole_takes_one_read_and_one_write() {
 
 #[test]
 fn a_large_file_takes_one_write_that_announces_more_and_one_sendfile() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(stage.receive(get("/file")), MOVED);
     assert_eq!(stage.output(), file_of(FILE_SIZE));
     let script = stage.script();
@@ -55,7 +55,7 @@ fn the_static_handler_answers_in_one_read_and_one_write() {
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("a.txt"), "content of a file\n").unwrap();
     let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
-    let mut stage = Stage::with_handler(handler, ServerConfig::default());
+    let mut stage = TestLoop::with_handler(handler, ServerConfig::default());
     assert_eq!(stage.receive(get("/a.txt")), MOVED);
     assert_eq!(stage.receive(get("/b.txt")), MOVED);
     std::fs::remove_dir_all(&directory).unwrap();
@@ -73,7 +73,7 @@ fn the_static_handler_answers_in_one_read_and_one_write() {
 
 #[test]
 fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let request = get("/small");
     let (last, drip) = request.split_last().unwrap();
     for byte in drip {
@@ -89,7 +89,7 @@ fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
 
 #[test]
 fn the_head_behind_an_answered_request_has_begun() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(
         stage.receive([get("/small"), b"GET".to_vec()].concat()),
         MOVED
@@ -101,7 +101,7 @@ fn the_head_behind_an_answered_request_has_begun() {
 
 #[test]
 fn requests_beyond_the_budget_wait_in_parsing() {
-    let mut stage = Stage::with_config(ServerConfig {
+    let mut stage = TestLoop::with_config(ServerConfig {
         turn_requests: 1,
         ..ServerConfig::default()
     });
@@ -114,7 +114,7 @@ fn requests_beyond_the_budget_wait_in_parsing() {
 
 #[test]
 fn a_body_on_its_way_makes_progress_byte_by_byte() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let request = b"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(stage.receive(request), MOVED);
     for byte in *b"ab" {
@@ -130,7 +130,7 @@ fn a_body_on_its_way_makes_progress_byte_by_byte() {
 
 #[test]
 fn what_the_socket_does_not_take_waits_for_room() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::WouldBlock, Room::Take(9)].into();
     assert_eq!(stage.receive(get("/small")), MOVED);
     assert_eq!(stage.state(), "WritingHeaders");
@@ -150,7 +150,7 @@ fn what_the_socket_does_not_take_waits_for_room() {
 
 #[test]
 fn a_body_streams_once_the_head_has_left() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let all = Room::Take(usize::MAX);
     stage.script().room = [Room::Take(10), all, Room::WouldBlock, Room::Take(1000)].into();
     assert_eq!(stage.receive(get("/file")), MOVED);
@@ -172,7 +172,7 @@ fn a_body_streams_once_the_head_has_left() {
 
 #[test]
 fn a_refused_peer_is_lingered_for_and_then_closed() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(stage.receive(b"NO\r\n\r\n"), MOVED);
     assert_eq!(
         (stage.state(), stage.script().shutdowns),
@@ -185,7 +185,7 @@ fn a_refused_peer_is_lingered_for_and_then_closed() {
 
 #[test]
 fn a_closed_connection_touches_nothing() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
     let reads = stage.script().reads;
     assert_eq!(stage.receive(get("/small")), Outcome::Close);
@@ -196,7 +196,7 @@ fn a_closed_connection_touches_nothing() {
 
 #[test]
 fn a_read_that_fills_its_room_is_followed_by_another() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let requests = get("/small").repeat(3);
     stage.scratch = vec![0; requests.len() / 2];
     assert_eq!(stage.receive(&requests), MOVED);
@@ -208,7 +208,7 @@ fn a_read_that_fills_its_room_is_followed_by_another() {
 #[test]
 fn pipelined_requests_leave_in_one_write() {
     for count in [2, 16, 64] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive(get("/small").repeat(count));
         assert_eq!(stage.output(), small().repeat(count));
         assert_eq!((stage.script().reads, stage.script().writes.len()), (1, 1));

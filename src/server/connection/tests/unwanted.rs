@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::handler::{FILE_SIZE, get, reply, small, statuses};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
 use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
@@ -45,7 +45,7 @@ fn the_answer_does_not_wait_for_the_body_and_the_next_request_is_in_step() {
         let head = post(&fields, "");
         let rest = [body.as_bytes(), &get("/small")].concat();
         for split in 0..=rest.len() {
-            let mut stage = Stage::new();
+            let mut stage = TestLoop::new();
             let (front, rest) = rest.split_at(split);
             stage.receive([&head, front].concat());
             let first = stage.output();
@@ -65,24 +65,24 @@ fn the_answer_does_not_wait_for_the_body_and_the_next_request_is_in_step() {
 
 #[test]
 fn a_body_that_trickles_is_read_for_the_time_of_lingering() {
-    let mut stage = Stage::new();
-    let began = stage.desk.clock.instant;
+    let mut stage = TestLoop::new();
+    let began = stage.context.clock.instant;
     stage.receive(post(&length(1_000_000), ""));
     assert_eq!(stage.output(), small());
     for (seconds, progress) in [(4, true), (25, true), (26, false), (29, false)] {
-        stage.desk.clock.instant = began + Duration::from_secs(seconds);
+        stage.context.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![b'x'; 1100]);
         assert_eq!(outcome, Outcome::Wait { progress }, "after {seconds} s");
         assert_eq!(stage.state(), "Lingering(Some)");
     }
-    stage.desk.clock.instant = began + Duration::from_secs(30);
+    stage.context.clock.instant = began + Duration::from_secs(30);
     assert_eq!(stage.receive(b"x"), Outcome::Close);
     assert_eq!(stage.output(), b"");
 }
 
 #[test]
 fn a_body_of_which_nothing_comes_ends_the_connection() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(post(&length(10), "half"));
     assert_eq!(stage.output(), small());
     assert_eq!(stage.expire(), Outcome::Close);
@@ -91,7 +91,7 @@ fn a_body_of_which_nothing_comes_ends_the_connection() {
 
 #[test]
 fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let outcome = stage.receive_last(post(&length(10), "half"), Event::Eof);
     assert_eq!((outcome, stage.output()), (Outcome::Close, small()));
 }
@@ -99,12 +99,12 @@ fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
 #[test]
 fn framing_that_is_wrong_is_400_where_it_is_seen_before_the_answer_and_the_close_after_it() {
     for body in ["x\r\n", "3\r\nabcd\r\n0\r\n\r\n", "1\na\n0\n\n", "-1\r\n"] {
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive([post(CHUNKED, body), get("/small")].concat());
         assert_eq!(statuses(&stage.output()), [400], "{body:?}");
         assert_eq!(stage.state(), "Lingering(None)");
 
-        let mut stage = Stage::new();
+        let mut stage = TestLoop::new();
         stage.receive(post(CHUNKED, ""));
         stage.receive([body.as_bytes(), &get("/small")].concat());
         assert_eq!(stage.output(), small(), "{body:?}");
@@ -118,7 +118,7 @@ fn framing_that_is_wrong_is_400_where_it_is_seen_before_the_answer_and_the_close
 
 #[test]
 fn an_announced_body_beyond_the_limit_is_answered_for_the_last_time() {
-    let mut stage = Stage::with_config(max_discard(10));
+    let mut stage = TestLoop::with_config(max_discard(10));
     let fields = "Expect: 100-continue\r\nContent-Length: 11\r\n";
     assert_eq!(stage.answer(&[&post(fields, "")]), last_reply());
     assert_eq!(
@@ -130,12 +130,12 @@ fn an_announced_body_beyond_the_limit_is_answered_for_the_last_time() {
 
 #[test]
 fn a_chunked_body_that_gets_beyond_the_limit_ends_the_connection() {
-    let mut stage = Stage::with_config(max_discard(10));
+    let mut stage = TestLoop::with_config(max_discard(10));
     let body = "a\r\n1234567890\r\n1\r\n1";
     assert_eq!(stage.answer(&[&post(CHUNKED, body)]), last_reply());
     assert_eq!(stage.state(), "Lingering(None)");
 
-    let mut stage = Stage::with_config(max_discard(10));
+    let mut stage = TestLoop::with_config(max_discard(10));
     let front = post(CHUNKED, "a\r\n1234567890\r\n");
     assert_eq!(stage.answer(&[&front]), small());
     assert_eq!(stage.answer(&[b"1\r\n1\r\n0\r\n\r\n", &get("/small")]), b"");
@@ -152,7 +152,7 @@ fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
         post(CHUNKED, "a\r\n1234567890\r\n0\r\n\r\n"),
     ];
     for request in bodies {
-        let mut stage = Stage::with_config(max_discard(10));
+        let mut stage = TestLoop::with_config(max_discard(10));
         assert_eq!(stage.answer(&[&request.repeat(3)]), small().repeat(3));
         assert!(stage.connection.is_idle());
     }
@@ -160,7 +160,7 @@ fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
 
 #[test]
 fn a_client_that_waits_to_be_told_is_told_and_answered_at_once() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     let request = post("Expect: 100-continue\r\nContent-Length: 4\r\n", "");
     for _ in 0..2 {
         assert_eq!(stage.answer(&[&request]), [CONTINUE, &small()].concat());
@@ -172,7 +172,7 @@ fn a_client_that_waits_to_be_told_is_told_and_answered_at_once() {
 
 #[test]
 fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.receive(b"POST /unwanted HTTP/1.0\r\nContent-Length: 4\r\n\r\nbo");
     assert_eq!(stage.output(), last_reply());
     assert_eq!(
@@ -184,7 +184,7 @@ fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
 /// It may read nothing before it has sent everything.
 #[test]
 fn a_body_is_discarded_while_the_socket_takes_no_more_of_the_reply() {
-    let mut stage = Stage::new();
+    let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(usize::MAX), Room::Take(10), Room::WouldBlock].into();
     let head = String::from_utf8(post(&length(100_000), "")).unwrap();
     stage.receive(head.replace("/unwanted", "/unwanted-file"));

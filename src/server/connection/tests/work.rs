@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::handler::{get, statuses};
-use super::script::{Event, Room, Stage};
+use super::script::{Event, Room, TestLoop};
 use crate::config::{LogFormat, ServerConfig};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
@@ -70,14 +70,14 @@ impl Work for Slices {
         }
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
-        exchange.stream_as_work(Box::new(Pieces(100)));
+        exchange.stream_as_work(Box::new(WorkSource(100)));
         Ok(())
     }
 }
 
-struct Pieces(usize);
+struct WorkSource(usize);
 
-impl Source for Pieces {
+impl Source for WorkSource {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         out.resize(out.len() + 5000, b'x');
         self.0 -= 1;
@@ -86,9 +86,9 @@ impl Source for Pieces {
 }
 
 /// With so much time that it never is the reason to stop.
-fn stage() -> Stage<Worker> {
+fn stage() -> TestLoop<Worker> {
     let works = Rc::new(());
-    let mut stage = Stage::with_handler(Worker { works }, ServerConfig::default());
+    let mut stage = TestLoop::with_handler(Worker { works }, ServerConfig::default());
     stage.time = Duration::from_secs(3600);
     stage
 }
@@ -135,7 +135,7 @@ fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
         let mut stage = stage();
         let output = stage.answer(&[&[get(path), get("/now")].concat()]);
         assert_eq!(statuses(&output), [500, 202], "{path}");
-        assert_eq!(Rc::strong_count(&stage.desk.handler.works), 1);
+        assert_eq!(Rc::strong_count(&stage.context.handler.works), 1);
     }
 }
 
@@ -143,9 +143,9 @@ fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
 fn work_is_given_up_when_its_client_has_left() {
     let mut stage = stage();
     stage.receive(get("/9-"));
-    assert_eq!(Rc::strong_count(&stage.desk.handler.works), 2);
-    stage.connection.abandon(&mut stage.desk);
-    assert_eq!(Rc::strong_count(&stage.desk.handler.works), 1);
+    assert_eq!(Rc::strong_count(&stage.context.handler.works), 2);
+    stage.connection.abandon(&mut stage.context);
+    assert_eq!(Rc::strong_count(&stage.context.handler.works), 1);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_log_counts_the_time_of_the_work() {
         ..ServerConfig::default()
     };
     let works = Rc::new(());
-    let mut stage = Stage::with_handler(Worker { works }, config);
+    let mut stage = TestLoop::with_handler(Worker { works }, config);
     stage.receive(get("/5-"));
     stage.play();
     assert_eq!(stage.logged(), ["true"]);

@@ -72,10 +72,10 @@ fn a_cold_file_is_asked_for_and_sent_when_it_is_there() {
     let Some(file) = cold_file(&content) else {
         return;
     };
-    let mut stretch = Stretch::from(3..content.len() as u64);
+    let mut file_range = FileRange::from(3..content.len() as u64);
     let mut sink = Sink(Vec::new());
     let mut send = |cold| {
-        stretch
+        file_range
             .send(&file, &mut sink, &mut share(cold))
             .map(|sent| (sent, sink.0.len()))
             .unwrap()
@@ -98,9 +98,9 @@ fn a_cold_file_is_asked_for_and_sent_when_it_is_there() {
 fn a_warm_file_is_not_waited_for_and_a_shrunken_one_neither() {
     let content = bytes(2 * WINDOW as usize);
     let file = warm_file(&content);
-    let mut stretch = Stretch::from(0..content.len() as u64);
+    let mut file_range = FileRange::from(0..content.len() as u64);
     let mut sink = Sink(Vec::new());
-    let mut send = || stretch.send(&file, &mut sink, &mut share(Cold::Ask));
+    let mut send = || file_range.send(&file, &mut sink, &mut share(Cold::Ask));
     for _ in 0..3 {
         assert_eq!(send().unwrap(), Sent::Yield);
     }
@@ -121,12 +121,12 @@ fn what_never_comes_is_read_all_the_same() {
     let Some(file) = cold_file(&content) else {
         return;
     };
-    let mut stretch = Stretch::from(0..content.len() as u64);
+    let mut file_range = FileRange::from(0..content.len() as u64);
     let mut sink = Sink(Vec::new());
-    stretch.attempts = PATIENCE;
+    file_range.attempts = PATIENCE;
     let mut send = || {
         chill(&file.file);
-        stretch.send(&file, &mut sink, &mut share(Cold::Ask))
+        file_range.send(&file, &mut sink, &mut share(Cold::Ask))
     };
     assert_eq!(send().unwrap(), Sent::Cold);
     // From now on nothing of it is waited for.
@@ -151,8 +151,10 @@ fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
             turn,
             ..share(cold)
         };
-        let mut stretch = Stretch::from(0..content.len() as u64);
-        stretch.send_shared(&shared, &mut sink, &mut share).unwrap()
+        let mut file_range = FileRange::from(0..content.len() as u64);
+        file_range
+            .send_shared(&shared, &mut sink, &mut share)
+            .unwrap()
     };
     let is_asked = |turn| {
         chill(&shared.file);
@@ -225,10 +227,10 @@ fn a_file_that_sendfile_refuses_is_read_and_written_within_the_share() {
         let file = warm_file(&content);
         let mut transport = Refusing::new(errno, usize::MAX);
         for cold in [Cold::Read, Cold::Ask] {
-            let mut stretch = Stretch::from(5..content.len() as u64);
+            let mut file_range = FileRange::from(5..content.len() as u64);
             let mut send = || {
                 let mut share = share(cold);
-                let sent = stretch.send_shared(&file, &mut transport, &mut share);
+                let sent = file_range.send_shared(&file, &mut transport, &mut share);
                 (sent.unwrap(), share.bytes)
             };
             assert_eq!(send(), (Sent::Yield, 0));
@@ -239,8 +241,8 @@ fn a_file_that_sendfile_refuses_is_read_and_written_within_the_share() {
         }
         // The file is known by then; another one is not.
         assert_eq!(transport.tried, 1);
-        let (other, mut stretch) = (warm_file(&content), Stretch::from(0..10));
-        let sent = stretch.send(&other, &mut transport, &mut share(Cold::Read));
+        let (other, mut file_range) = (warm_file(&content), FileRange::from(0..10));
+        let sent = file_range.send(&other, &mut transport, &mut share(Cold::Read));
         assert_eq!((sent.unwrap(), transport.tried), (Sent::All, 2));
     }
 }
@@ -250,11 +252,11 @@ fn a_refused_file_waits_after_a_short_write_and_loses_nothing() {
     let content = bytes(200_000);
     let file = warm_file(&content);
     for most in [1000, COPIED - 1, COPIED, COPIED + 1] {
-        let mut stretch = Stretch::from(0..content.len() as u64);
+        let mut file_range = FileRange::from(0..content.len() as u64);
         let mut transport = Refusing::new(Errno::INVAL, 0);
         let mut send = |most| {
             transport.most = most;
-            let sent = stretch.send(&file, &mut transport, &mut share(Cold::Read));
+            let sent = file_range.send(&file, &mut transport, &mut share(Cold::Read));
             (sent.unwrap(), transport.output.len())
         };
         let mut before = 0;
@@ -278,9 +280,9 @@ fn a_refused_file_waits_after_a_short_write_and_loses_nothing() {
 fn a_refused_file_that_has_shrunk_ends_the_connection() {
     let content = bytes(100_000);
     let file = warm_file(&content);
-    let mut stretch = Stretch::from(0..content.len() as u64 + 1);
+    let mut file_range = FileRange::from(0..content.len() as u64 + 1);
     let mut transport = Refusing::new(Errno::NOSYS, usize::MAX);
-    let sent = stretch.send(&file, &mut transport, &mut share(Cold::Read));
+    let sent = file_range.send(&file, &mut transport, &mut share(Cold::Read));
     assert_eq!(sent.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     assert!(transport.output == content);
 }
@@ -289,7 +291,7 @@ fn a_refused_file_that_has_shrunk_ends_the_connection() {
 fn another_failure_of_sendfile_is_no_refusal() {
     let file = warm_file(b"hello");
     let mut transport = Refusing::new(Errno::IO, usize::MAX);
-    let sent = Stretch::from(0..5).send(&file, &mut transport, &mut share(Cold::Read));
+    let sent = FileRange::from(0..5).send(&file, &mut transport, &mut share(Cold::Read));
     assert_eq!(
         sent.unwrap_err().raw_os_error(),
         Some(Errno::IO.raw_os_error())

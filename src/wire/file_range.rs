@@ -1,4 +1,4 @@
-//! A stretch of a file on its way out by sendfile, or by read and write where its file system refuses sendfile: exactly the bytes
+//! A range of a file on its way out by sendfile, or by read and write where its file system refuses sendfile: exactly the bytes
 //! that were announced, whatever the file does meanwhile.
 //!
 //! Invariant: bytes that are not in memory are not sent but asked for, for reading them from the disk would stop the loop,
@@ -50,7 +50,7 @@ impl From<File> for SharedFile {
 }
 
 #[derive(Debug)]
-pub(crate) struct Stretch {
+pub(crate) struct FileRange {
     pub(crate) range: Range<u64>,
     /// Where the bytes end that were found in memory.
     warm: u64,
@@ -60,7 +60,7 @@ pub(crate) struct Stretch {
     attempts: u32,
 }
 
-impl From<Range<u64>> for Stretch {
+impl From<Range<u64>> for FileRange {
     fn from(range: Range<u64>) -> Self {
         Self {
             warm: range.start,
@@ -71,7 +71,7 @@ impl From<Range<u64>> for Stretch {
     }
 }
 
-impl Stretch {
+impl FileRange {
     /// Bytes that have not left.
     pub(crate) fn left(&self) -> u64 {
         self.range.end - self.range.start

@@ -13,7 +13,7 @@ use super::outgoing::Outgoing;
 use super::promised::Coming;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
-use crate::handler::exchange::{Ending, Exchange, Scene};
+use crate::handler::exchange::{Ending, Exchange, RequestContext};
 use crate::handler::log::{Log, LogEntry};
 use crate::handler::mailbox::{Answer, Mailbox};
 use crate::handler::reply::{Framed, Reply};
@@ -31,7 +31,7 @@ const RETRY_AFTER: &str = "5";
 pub(crate) const TURN_OF_WORK: Duration = Duration::from_micros(1500);
 
 #[derive(Debug)]
-pub(crate) struct Desk<H> {
+pub(crate) struct LoopContext<H> {
     pub(crate) handler: H,
     pub(crate) server: ServerInfo,
     pub(crate) clock: Clock,
@@ -74,7 +74,7 @@ pub(crate) enum Answered {
     Aborted,
 }
 
-impl<H: BaseHttpRequestHandler> Desk<H> {
+impl<H: BaseHttpRequestHandler> LoopContext<H> {
     pub(crate) fn new(handler: H, server: ServerInfo, mailbox: Arc<Mailbox>, log: Log) -> Self {
         Self {
             handler,
@@ -253,7 +253,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         client: Client,
         run: impl FnOnce(&mut H, &mut Exchange<'_>) -> R,
     ) -> R {
-        let scene = Scene {
+        let context = RequestContext {
             client_address: client.address,
             key: client.key,
             server: &self.server,
@@ -268,7 +268,7 @@ impl<H: BaseHttpRequestHandler> Desk<H> {
         let reply = Reply::new(&mut buffer.bytes, rest, &mut self.written);
         run(
             &mut self.handler,
-            &mut Exchange::new(request, body, scene, reply),
+            &mut Exchange::new(request, body, context, reply),
         )
     }
 
