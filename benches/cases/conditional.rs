@@ -6,6 +6,7 @@ use super::call;
 use super::requests::bytes;
 use crate::config::ServerConfig;
 use crate::http::conditional::{Precondition, Validators, evaluate};
+use crate::http::head::HeadSearch;
 use crate::http::request::Request;
 
 const NOW: u64 = 1_795_229_465;
@@ -20,7 +21,8 @@ fn ask(field: &str, expected: Precondition) -> impl FnMut() -> Precondition {
     let fields = "Host: localhost\r\nUser-Agent: curl/8.0\r\nAccept: */*\r\n";
     let head = bytes("GET /", &format!("{fields}{field}\r\n"));
     let (storage, config) = (Box::leak(Box::default()), ServerConfig::default());
-    let request = Request::parse(head.leak(), storage, &config).unwrap();
+    let found = Request::find(head.leak(), &mut HeadSearch::default(), storage, &config);
+    let (request, _) = found.unwrap().unwrap();
     move || {
         let found = evaluate(black_box(&request.headers), true, Some(&FILE), NOW);
         assert_eq!(found, expected);

@@ -8,18 +8,23 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
+use std::thread;
 
+use super::BaseHttpRequestHandler;
 use super::clock::Clock;
-use super::deferred::{Deferred, Promise};
+use super::deferred::Deferred;
+use super::ending::{Coming, Ending};
 use super::error_page;
-use super::log::Log;
-use super::mailbox::{Mailbox, SourceWaker};
+use super::mailbox::SourceWaker;
 use super::page;
 use super::prepared::Prepared;
-use super::reply::{Framed, Reply};
+use super::reply::Reply;
+use super::request_context::RequestContext;
 use super::server_info::ServerInfo;
+use super::wfile::Wfile;
 use super::work::{Allowance, Work};
 use crate::http::accept;
 use crate::http::conditional::Condition;
@@ -44,33 +49,8 @@ pub struct Exchange<'a> {
     context: RequestContext<'a>,
     close: bool,
     reply: Reply<'a>,
-    ending: Ending,
-}
-
-/// Where an exchange takes place.
-#[derive(Debug)]
-pub(crate) struct RequestContext<'a> {
-    pub(crate) client_address: SocketAddr,
-    /// The connection's key in its loop.
-    pub(crate) key: usize,
-    pub(crate) server: &'a ServerInfo,
-    pub(crate) clock: &'a Clock,
-    pub(crate) mailbox: &'a Arc<Mailbox>,
-    pub(crate) log: &'a mut Log,
-    /// For work that the handler may do at once.
-    pub(crate) allowance: &'a mut Allowance,
-}
-
-/// What the handler leaves behind when it returns.
-#[derive(Debug)]
-pub(crate) enum Ending {
-    Reply,
-    /// The reply is promised for later.
-    Deferred(Promise),
-    /// The reply needs this work.
-    Work(Box<dyn Work>),
-    /// The connection is reset, without a reply.
-    Aborted,
+    /// What the handler left in place of a reply.
+    ending: Option<Ending>,
 }
 
 impl<'a> Exchange<'a> {
@@ -87,13 +67,13 @@ impl<'a> Exchange<'a> {
             context,
             close,
             reply,
-            ending: Ending::Reply,
+            ending: None,
         }
     }
 
     /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4.
     pub fn client_address(&self) -> SocketAddr {
-        self.context.client_address
+        self.context.client.address
     }
 
     /// Returns the IP address of the peer as text.
@@ -229,9 +209,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the body to write to, after [`end_headers`](Self::end_headers): in memory, never blocking, never short.
     pub fn wfile(&mut self) -> impl io::Write {
-        Wfile {
-            reply: &mut self.reply,
-        }
+        Wfile(&mut self.reply)
     }
 
     /// Sends `range` of `file` as the body: exactly these bytes, by sendfile where they are many.
@@ -253,7 +231,7 @@ impl<'a> Exchange<'a> {
 
     /// Has the loop do `work`, which then makes the reply. The handler returns without having begun one.
     pub(crate) fn work(&mut self, work: Box<dyn Work>) {
-        self.ending = Ending::Work(work);
+        self.leave(Coming::Work(work));
     }
 
     /// Time for work that is done before the handler returns.
@@ -335,21 +313,27 @@ impl<'a> Exchange<'a> {
     ///
     /// The handler then returns without having begun a reply. The request stays as it is, body included.
     pub fn defer(&mut self) -> Deferred {
-        let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.key);
-        self.ending = Ending::Deferred(promise);
+        let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.client.key);
+        self.leave(Coming::Promised(promise));
         deferred
     }
 
     /// Resets the connection instead of replying.
     pub fn abort(&mut self) {
-        self.ending = Ending::Aborted;
+        self.ending = Some(Ending::Aborted);
+    }
+
+    /// Leaves the reply to come later.
+    fn leave(&mut self, coming: Coming) {
+        let close = false;
+        self.ending = Some(Ending::Later { coming, close });
     }
 
     /// Returns what wakes the [stream](Self::stream) of this reply after it said
     /// [`Fill::NotNow`](crate::Fill::NotNow): from any thread, as often as one likes.
     pub fn waker(&self) -> Waker {
         let mailbox = Arc::clone(self.context.mailbox);
-        Arc::new(SourceWaker::new(mailbox, self.context.key)).into()
+        Arc::new(SourceWaker::new(mailbox, self.context.client.key)).into()
     }
 
     /// Writes a line to the server's log, in http.server's form.
@@ -357,7 +341,7 @@ impl<'a> Exchange<'a> {
     pub fn log_message(&mut self, message: &str) {
         self.context
             .log
-            .error(self.context.client_address, self.context.clock, message);
+            .error(self.context.client.address, self.context.clock, message);
     }
 
     /// Returns the present as an IMF-fixdate (RFC 9110 §5.6.7).
@@ -393,43 +377,62 @@ impl<'a> Exchange<'a> {
         self.reply.reset();
     }
 
-    /// Takes what the handler left; a reply that was begun beside one that comes later is misuse.
-    pub(crate) fn take_ending(&mut self) -> Result<Ending, &'static str> {
-        match std::mem::replace(&mut self.ending, Ending::Reply) {
-            Ending::Reply => self.reply.misuse().map_or(Ok(Ending::Reply), Err),
-            Ending::Deferred(_) | Ending::Work(_) if self.reply.is_begun() => {
-                Err("a reply beside a promised one")
+    /// Ends the exchange when `handler` has `responded`: frames the reply, unless none was left; `close` makes it the last
+    /// one. A failure, panic or misuse of the handler becomes a clean 500.
+    pub(crate) fn end<H: BaseHttpRequestHandler>(
+        mut self,
+        handler: &mut H,
+        responded: thread::Result<io::Result<()>>,
+        close: bool,
+    ) -> Ending {
+        let ended = match responded {
+            Ok(Ok(())) => self.take_ending(close),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(io::Error::other("the handler panicked")),
+        };
+        ended.unwrap_or_else(|failure| self.fail(handler, &failure.to_string(), close))
+    }
+
+    /// Takes what the handler left. A reply that was begun beside one that comes later is misuse.
+    fn take_ending(&mut self, close: bool) -> io::Result<Ending> {
+        match self.ending.take() {
+            Some(Ending::Later { .. }) if self.reply.is_begun() => {
+                return Err(io::Error::other("a reply beside a promised one"));
             }
-            Ending::Deferred(_) | Ending::Work(_) if !self.reply.is_untouched() => {
-                self.reply.misuse().map_or(Ok(Ending::Reply), Err)
+            Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
+                let close = close || self.close;
+                return Ok(Ending::Later { coming, close });
             }
-            ending => Ok(ending),
+            Some(Ending::Aborted) => {
+                self.reply.reset();
+                return Ok(Ending::Aborted);
+            }
+            _ => {}
+        }
+        match self.reply.misuse() {
+            Some(misuse) => Err(io::Error::other(misuse)),
+            None => self.frame(close),
         }
     }
 
-    pub(crate) fn finish(&mut self, close: bool) -> io::Result<Framed> {
+    fn frame(&mut self, close: bool) -> io::Result<Ending> {
         let RequestContext { server, clock, .. } = self.context;
         self.reply
             .finish(self.request, server, clock, close || self.close)
-    }
-}
-
-struct Wfile<'e, 'a> {
-    reply: &'e mut Reply<'a>,
-}
-
-impl io::Write for Wfile<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.reply.body() {
-            Ok(body) => {
-                body.extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            Err(misuse) => Err(io::Error::other(misuse)),
-        }
+            .map(Ending::Reply)
     }
 
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+    /// Replies with a 500, after the handler was told of the failure.
+    fn fail<H: BaseHttpRequestHandler>(
+        &mut self,
+        handler: &mut H,
+        failure: &str,
+        close: bool,
+    ) -> Ending {
+        // If the hook panics too, the client still gets its 500.
+        let _ = catch_unwind(AssertUnwindSafe(|| handler.handle_error(self, failure)));
+        self.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
+        // Framing cannot fail here, because the page stands in memory.
+        self.frame(close).unwrap_or(Ending::Aborted)
     }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod deferred;
+pub(crate) mod ending;
 pub(crate) mod error_page;
 pub(crate) mod exchange;
 pub(crate) mod idle_files;
@@ -16,8 +17,10 @@ pub(crate) mod mailbox;
 pub(crate) mod page;
 pub(crate) mod prepared;
 pub(crate) mod reply;
+pub(crate) mod request_context;
 pub(crate) mod server_info;
 pub(crate) mod text;
+pub(crate) mod wfile;
 pub(crate) mod work;
 
 use crate::http::status::HttpStatus;

@@ -27,17 +27,13 @@ const INLINE_FILE: usize = 32 * 1024;
 
 const CHUNKED: FieldValue<'static> = FieldValue::constant("chunked");
 
-/// How far the handler came with its head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How far the handler came, and what the body consists of once the head has ended.
+#[derive(Debug)]
 enum ReplyStage {
     Start,
+    /// The head is open.
     Fields,
-    Body,
-}
-
-/// What the body consists of, beside what was written to `wfile`.
-#[derive(Debug)]
-enum ReplyBody {
+    /// The body is what was written to `wfile`.
     Written,
     File {
         file: Arc<SharedFile>,
@@ -51,6 +47,7 @@ enum ReplyBody {
         source: Box<dyn Source>,
         is_work: bool,
     },
+    /// Head and body were made before.
     Prepared(Arc<Prepared>, Option<Arc<SharedFile>>),
 }
 
@@ -60,7 +57,6 @@ pub(crate) struct Reply<'a> {
     /// What is to stream when the head and what stands behind it have left.
     rest: &'a mut Body,
     written: &'a mut Vec<u8>,
-    content: ReplyBody,
     stage: ReplyStage,
     status: HttpStatus,
     announced: Option<u64>,
@@ -86,7 +82,6 @@ impl<'a> Reply<'a> {
             head: ReplyHead::new(out),
             rest,
             written,
-            content: ReplyBody::Written,
             stage: ReplyStage::Start,
             status: HttpStatus::OK,
             announced: None,
@@ -99,7 +94,6 @@ impl<'a> Reply<'a> {
     pub(crate) fn reset(&mut self) {
         self.head.reset();
         self.written.clear();
-        self.content = ReplyBody::Written;
         self.stage = ReplyStage::Start;
         self.announced = None;
         self.defaults = &[];
@@ -114,11 +108,11 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        self.stage == ReplyStage::Start && self.misuse.is_none()
+        !self.is_begun() && self.misuse.is_none()
     }
 
     pub(crate) fn is_begun(&self) -> bool {
-        self.stage != ReplyStage::Start
+        !matches!(self.stage, ReplyStage::Start)
     }
 
     /// Keeps the first misuse: what follows is its consequence.
@@ -127,7 +121,7 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn status_line(&mut self, status: HttpStatus, server: &ServerInfo) {
-        if self.stage != ReplyStage::Start {
+        if self.is_begun() {
             return self.refuse("a second status line");
         } else if status.code() < 200 {
             self.refuse("an interim status as the reply");
@@ -156,7 +150,7 @@ impl<'a> Reply<'a> {
 
     /// Whether a field may be added now; else that is misuse.
     pub(crate) fn is_open(&mut self) -> bool {
-        let is_open = self.stage == ReplyStage::Fields;
+        let is_open = matches!(self.stage, ReplyStage::Fields);
         if !is_open {
             self.refuse("a header field outside of the head");
         }
@@ -172,17 +166,17 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn end_headers(&mut self) {
         match self.stage {
-            ReplyStage::Fields => self.stage = ReplyStage::Body,
+            ReplyStage::Fields => self.stage = ReplyStage::Written,
             _ => self.refuse("end_headers without a head"),
         }
     }
 
     /// Gives the body in memory to write to, or says why it cannot be written now.
     pub(crate) fn body(&mut self) -> Result<&mut Vec<u8>, &'static str> {
-        match (self.stage, &self.content) {
-            (ReplyStage::Body, ReplyBody::Written) => Ok(self.written),
-            (ReplyStage::Body, _) => Err("a write after the body was handed over"),
-            _ => Err("a write before end_headers"),
+        match self.stage {
+            ReplyStage::Written => Ok(self.written),
+            ReplyStage::Start | ReplyStage::Fields => Err("a write before end_headers"),
+            _ => Err("a write after the body was handed over"),
         }
     }
 
@@ -193,26 +187,25 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
         let range = range.start..range.end.max(range.start);
-        self.hand_over(ReplyBody::File { file, range });
+        self.hand_over(ReplyStage::File { file, range });
     }
 
     pub(crate) fn parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
-        self.hand_over(ReplyBody::Parts { file, parts });
+        self.hand_over(ReplyStage::Parts { file, parts });
     }
 
     pub(crate) fn source(&mut self, source: Box<dyn Source>, is_work: bool) {
-        self.hand_over(ReplyBody::Source { source, is_work });
+        self.hand_over(ReplyStage::Source { source, is_work });
     }
 
     /// Takes a reply that was made before, and the file that has the content which is not in memory; nothing else may have
     /// been begun.
     pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, file: Option<Arc<SharedFile>>) {
-        if self.stage != ReplyStage::Start {
+        if self.is_begun() {
             return self.refuse("a second status line");
         }
-        self.stage = ReplyStage::Body;
         self.status = prepared.status();
-        self.content = ReplyBody::Prepared(prepared, file);
+        self.stage = ReplyStage::Prepared(prepared, file);
     }
 
     /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
@@ -225,9 +218,9 @@ impl<'a> Reply<'a> {
         prepared
     }
 
-    fn hand_over(&mut self, content: ReplyBody) {
+    fn hand_over(&mut self, body: ReplyStage) {
         match self.body() {
-            Ok(written) if written.is_empty() => self.content = content,
+            Ok(written) if written.is_empty() => self.stage = body,
             Ok(_) => self.refuse("a second body"),
             Err(misuse) => self.refuse(misuse),
         }
@@ -253,33 +246,33 @@ impl<'a> Reply<'a> {
                 && server.config().protocol_version == ProtocolVersion::Http11,
         };
         let silent = request.command == "HEAD" || !self.status.allows_body();
-        match std::mem::replace(&mut self.content, ReplyBody::Written) {
-            ReplyBody::Written => {
+        match std::mem::replace(&mut self.stage, ReplyStage::Written) {
+            ReplyStage::Start | ReplyStage::Fields | ReplyStage::Written => {
                 let length = self.written.len() as u64;
                 self.length_field(length, silent)?;
                 self.append_written(silent, request, server, &mut framed);
             }
-            ReplyBody::File { file, range } => {
+            ReplyStage::File { file, range } => {
                 self.length_field(range.end - range.start, silent)?;
                 let out = end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
                     *self.rest = inline_file(out, file, range)?;
                 }
             }
-            ReplyBody::Prepared(prepared, file) => {
+            ReplyStage::Prepared(prepared, file) => {
                 self.append_prepared(&prepared, silent, request, clock, &mut framed);
                 if let Some(file) = file.filter(|_| !silent) {
                     *self.rest = Body::file(file, prepared.range_of_file());
                 }
             }
-            ReplyBody::Parts { file, parts } => {
+            ReplyStage::Parts { file, parts } => {
                 self.length_field(parts.iter().map(Part::length).sum(), silent)?;
                 end_head(&mut self.head, self.defaults, request, server, &mut framed);
                 if !silent {
                     *self.rest = Body::Parts(Box::new(Parts { file, parts }));
                 }
             }
-            ReplyBody::Source { source, is_work } => {
+            ReplyStage::Source { source, is_work } => {
                 self.finish_source(source, is_work, silent, request, server, &mut framed)?;
             }
         }

@@ -9,7 +9,7 @@ use std::ops::Range;
 use super::request::Field;
 
 /// Where a field stands in the bytes of its head.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct FieldSpan {
     name: Range<usize>,
     value: Range<usize>,
@@ -41,6 +41,16 @@ pub struct Headers<'a> {
 impl<'a> Headers<'a> {
     pub(crate) fn new(block: &'a [u8], fields: &'a [FieldSpan]) -> Self {
         Self { block, fields }
+    }
+
+    /// The bytes that the fields stand in.
+    pub(super) fn block(&self) -> &'a [u8] {
+        self.block
+    }
+
+    /// Where in the block the fields stand.
+    pub(super) fn spans(&self) -> &'a [FieldSpan] {
+        self.fields
     }
 
     /// Returns the value of the first field called `name`, whatever its case.

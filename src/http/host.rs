@@ -126,6 +126,7 @@ mod tests {
 
     use super::*;
     use crate::config::ServerConfig;
+    use crate::http::head::HeadSearch;
     use crate::http::storage::Storage;
 
     /// Whether a request with this line and these fields is for one of `hosts`.
@@ -138,10 +139,11 @@ mod tests {
             true => format!("{line}\r\n{fields}\r\n"),
             false => format!("{line}\r\n"),
         };
-        let mut storage = Storage::default();
-        let request = Request::parse(head.as_bytes(), &mut storage, &ServerConfig::default());
+        let (mut storage, mut search) = (Storage::default(), HeadSearch::default());
+        let config = ServerConfig::default();
+        let found = Request::find(head.as_bytes(), &mut search, &mut storage, &config);
         // One that is refused for its Host is for none of them.
-        request.is_ok_and(|request| is_served(&hosts, &request))
+        found.is_ok_and(|found| found.is_some_and(|(request, _)| is_served(&hosts, &request)))
     }
 
     fn is_for_field(served: &str, host: &str) -> bool {

@@ -17,6 +17,8 @@ use super::storage::Storage;
 use super::token::{is_host, is_token, is_token_byte, names_host};
 use crate::config::ServerConfig;
 
+pub(crate) mod owned;
+
 /// A field line, as httparse leaves it: name and value without the blanks around it.
 pub(crate) type Field<'a> = httparse::Header<'a>;
 
@@ -168,19 +170,6 @@ impl<'a> Request<'a> {
         let head = bytes.get(span.start..span.end).unwrap_or_default();
         let found = parse_careful(head, storage, config)?;
         Ok(Some((Self::new(found, storage), span)))
-    }
-
-    /// Reads a complete head that was found before.
-    pub(crate) fn parse<'h: 'a>(
-        head: &'h [u8],
-        storage: &'a mut Storage,
-        config: &ServerConfig,
-    ) -> Result<Self, RequestError> {
-        let found = match find_usual(head, storage, config) {
-            Some(found) => found,
-            None => parse_careful(head, storage, config)?,
-        };
-        Ok(Self::new(found, storage))
     }
 
     fn new(found: ParsedHead<'a>, storage: &'a Storage) -> Self {

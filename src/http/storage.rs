@@ -51,6 +51,7 @@ impl Storage {
 pub(crate) mod tests {
     use super::*;
     use crate::config::ServerConfig;
+    use crate::http::head::HeadSearch;
     use crate::http::request::Request;
 
     /// Shows a request that has these fields.
@@ -64,7 +65,12 @@ pub(crate) mod tests {
             .collect();
         let head = format!("GET / HTTP/1.0\r\n{lines}\r\n");
         let mut storage = Storage::default();
-        let request = Request::parse(head.as_bytes(), &mut storage, &ServerConfig::default());
-        look(&request.unwrap())
+        let found = Request::find(
+            head.as_bytes(),
+            &mut HeadSearch::default(),
+            &mut storage,
+            &ServerConfig::default(),
+        );
+        look(&found.unwrap().unwrap().0)
     }
 }

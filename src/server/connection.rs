@@ -1,32 +1,47 @@
-//! The state machine of one connection (RFC 9112 §9). Every transition is in this file, or in [`lingering`] where what comes
-//! is discarded.
+//! One connection, as the loop sees it: what the loop may do with it, and what it may know of it (RFC 9112 §9).
 //!
-//! Invariant: a call to [`Connection::advance`] ends only by *wait* (the kernel said WouldBlock), *yield* (its share of this
-//! turn is spent) or *close*. The data of a state lives in its variant, so leaving the state is the reset.
+//! Invariant: a call ends only by *wait* (the kernel said WouldBlock), *yield* (the share of this turn is spent) or *close*.
 
 use std::io;
 use std::mem;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use super::answering::{Readable, Stop, Then, Turn, UnfinishedRequest};
-use super::loop_context::{Client, LoopContext};
-use super::state::{Awaiting, Outcome, State, Step, Unparsed, Unsent};
+use super::loop_context::LoopContext;
+use super::scratch::Scratch;
 use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
-use crate::http::head::HeadSearch;
+use crate::handler::mailbox::Answer;
+use crate::handler::request_context::Client;
 use crate::http::request::{RequestError, request_line};
-use crate::wire::buffer::Sent;
-use crate::wire::share::Share;
+use crate::wire::delivery::Delivery;
+use crate::wire::next::Next;
+use crate::wire::share::{SMALL, Share};
 use crate::wire::transport::Transport;
 
-pub(crate) mod lingering;
+mod answering;
+mod lingering;
+pub(crate) mod outgoing;
 mod promised;
-mod status;
+pub(crate) mod readable;
+pub(crate) mod state;
+mod then;
+mod turn;
+mod unfinished;
+mod unparsed;
 
-use lingering::Lingering;
+use answering::Answering;
+use promised::PromisedReply;
+use readable::Readable;
+use state::{Kept, Purpose, State, Unsent};
+use then::Then;
+use turn::Turn;
+use unparsed::{Received, Unparsed};
 
-/// Bytes that are read of requests at a time: of a client that does not read its replies, as many are kept.
-const MAX_PIPELINED: usize = 32 * 1024;
+/// What a client has just begun is not taken from it before its next bytes can be here.
+const ROUND_TRIP: Duration = Duration::from_millis(100);
+/// A reply of which nothing has left for so long stands still, for the round trip of most connections is shorter.
+const STALLED: Duration = Duration::from_millis(250);
 
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
@@ -34,9 +49,9 @@ pub(crate) struct Connection<T> {
     transport: T,
     client: Client,
     state: State,
-    /// What the socket has said of bytes to read, which it will not say again.
+    /// What the socket has said of bytes to read. It does not say it again.
     readable: Readable,
-    /// That the peer has closed its side is said once too, and replies may be promised after it.
+    /// Whether the peer has closed its side. That is said once too, and replies may be promised after it.
     peer_left: bool,
 }
 
@@ -51,18 +66,17 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Goes as far as the socket and its share of this turn allow; `scratch` is where bytes are read to.
+    /// Goes as far as the socket and the share allow.
     pub(crate) fn advance<H: BaseHttpRequestHandler>(
         &mut self,
         readable: Readable,
         share: &mut Share,
-        scratch: &mut [u8],
+        scratch: &mut Scratch,
         context: &mut LoopContext<H>,
-    ) -> Outcome {
+    ) -> Next {
         self.hear(readable);
-        self.take_turn(share, context, |connection, turn| {
-            connection.run(Step::Next, scratch, turn)
-        })
+        let ended = Turn::new(self, share, context).run(Next::Continue, scratch);
+        ended.unwrap_or_else(|_| self.disconnect(context))
     }
 
     /// Reads the first bytes of a request into `room` without answering it: the loop reads from several idle connections, so
@@ -81,48 +95,21 @@ impl<T: Transport> Connection<T> {
         &mut self,
         received: io::Result<&[u8]>,
         share: &mut Share,
-        scratch: &mut [u8],
+        scratch: &mut Scratch,
         context: &mut LoopContext<H>,
-    ) -> Outcome {
-        self.take_turn(share, context, |connection, turn| {
-            let step = match received? {
-                [] => Step::Close,
-                bytes => connection.serve(bytes, HeadSearch::default(), None, turn)?,
-            };
-            if matches!(step, Step::Next) && connection.has_nothing_to_do(turn) {
-                return Ok(Outcome::Wait {
-                    progress: turn.progress,
-                });
-            }
-            connection.run(step, scratch, turn)
-        })
+    ) -> Next {
+        let ended = Turn::new(self, share, context).answer(received, scratch);
+        ended.unwrap_or_else(|_| self.disconnect(context))
     }
 
-    #[inline(always)]
-    fn take_turn<H: BaseHttpRequestHandler>(
-        &mut self,
-        share: &mut Share,
-        context: &mut LoopContext<H>,
-        act: impl FnOnce(&mut Self, &mut Turn<'_, H>) -> io::Result<Outcome>,
-    ) -> Outcome {
-        let mut turn = Turn {
-            context,
-            client: self.client,
-            readable: self.readable,
-            share,
-            progress: false,
-        };
-        let outcome = act(self, &mut turn);
-        self.readable = turn.readable;
-        outcome.unwrap_or_else(|_| {
-            // The peer or the network is gone: a matter of counters, not of messages.
-            turn.context.server.counters.disconnects += 1;
-            self.abandon(turn.context);
-            Outcome::Close
-        })
+    /// The peer or the network is gone: that is counted, and not worth a message.
+    fn disconnect<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) -> Next {
+        context.server.counters.disconnects += 1;
+        self.abandon(context);
+        Next::Close
     }
 
-    /// Notes what an event has told, until it is acted upon.
+    /// Notes what an event has told, until the connection acts on it.
     pub(crate) fn hear(&mut self, readable: Readable) {
         self.readable = self.readable.max(readable);
     }
@@ -131,35 +118,57 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn expire<H: BaseHttpRequestHandler>(
         &mut self,
         share: &mut Share,
-        scratch: &mut [u8],
+        scratch: &mut Scratch,
         context: &mut LoopContext<H>,
-    ) -> Outcome {
+    ) -> Next {
+        share.progress = true;
         if self.awaits() == Some(Timeout::Send) {
             if self.is_delivered(context) {
-                return Outcome::Wait { progress: true };
+                return Next::Wait;
             }
             self.discard_unsent();
         }
         if let State::ReadingBody(request) = &mut self.state
             && request.keeps_pace(context.clock.instant, context.server.config())
         {
-            return Outcome::Wait { progress: true };
+            return Next::Wait;
         }
         let head = match &mut self.state {
             State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
-            State::ReadingBody(request) => mem::take(&mut request.head),
+            State::ReadingBody(unfinished) => unfinished.request.requestline().to_vec(),
             _ => Vec::new(),
         };
         if request_line(&head).is_empty() {
             self.abandon(context);
-            return Outcome::Close;
+            return Next::Close;
         }
-        context.refuse(RequestError::Timeout, &head, self.client);
-        self.suspend(Then::Linger, &[], context);
+        let mut answering = Answering {
+            context,
+            client: &self.client,
+            share,
+            may_have_sent_more: true,
+        };
+        let then = answering.refuse(RequestError::Timeout, &head);
+        self.suspend(then, &Received::new(&[]), context);
         self.advance(Readable::No, share, scratch, context)
     }
 
-    /// Has the close that follows throw away what the kernel holds of a reply. A mere close would leave it megabytes for minutes.
+    /// Keeps what was made and the socket has not taken; the buffer of the loop is ready for the next connection.
+    fn suspend<H>(&mut self, then: Then, received: &Received<'_>, context: &mut LoopContext<H>) {
+        let then = match then {
+            // By the time that all has left, the peer may have sent more.
+            Then::Close => Then::Linger,
+            then => then,
+        };
+        self.state = State::unsent(Box::new(Unsent {
+            outgoing: context.outgoing.split_off(),
+            then,
+            unparsed: Unparsed::of(received),
+            acked: None,
+        }));
+    }
+
+    /// Makes the close that follows throw away what the kernel holds of a reply. Otherwise megabytes stay there for minutes.
     pub(crate) fn discard_unsent(&mut self) {
         if self.awaits() == Some(Timeout::Send) {
             let _ = self.transport.reset();
@@ -179,261 +188,134 @@ impl<T: Transport> Connection<T> {
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
     pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
-        context.log_scratch(self.client, true);
+        context.log_outgoing(&self.client, true);
         context.outgoing.clear();
         if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
             mem::take(&mut self.state)
         {
-            context.log(&mut unsent.outgoing, self.client, true);
+            context.log(&mut unsent.outgoing, &self.client, true);
         }
     }
 
-    /// Whether only the socket can tell more, as after most replies.
-    #[inline(always)]
-    fn has_nothing_to_do<H>(&self, turn: &Turn<'_, H>) -> bool {
-        turn.readable == Readable::No && matches!(self.state, State::Reading(_))
-    }
-
-    /// Takes one step after the other, from what the `step` before has come to.
-    fn run<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut step: Step,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Outcome> {
-        loop {
-            match step {
-                Step::Next => {}
-                Step::Wait => {
-                    return Ok(Outcome::Wait {
-                        progress: turn.progress,
-                    });
-                }
-                Step::Yield => return Ok(Outcome::Yield),
-                Step::Busy => return Ok(Outcome::Busy),
-                Step::Cold => return Ok(Outcome::Cold),
-                Step::Close => return Ok(Outcome::Close),
-            }
-            if self.has_nothing_to_do(turn) {
-                return Ok(Outcome::Wait {
-                    progress: turn.progress,
-                });
-            }
-            step = match mem::take(&mut self.state) {
-                State::Reading(unparsed) => self.reading(unparsed, scratch, turn)?,
-                State::Parsing(unparsed) => {
-                    self.serve(&unparsed.bytes, unparsed.search, None, turn)?
-                }
-                State::ReadingBody(request) => self.reading_body(request, scratch, turn)?,
-                State::WritingHeaders(unsent) | State::Streaming(unsent) => {
-                    self.sending(unsent, scratch, turn)?
-                }
-                State::Awaiting(awaiting) => self.awaiting(awaiting, turn)?,
-                State::Lingering(lingering) => self.lingering(lingering, scratch, turn)?,
-                State::Closed => Step::Close,
-            };
+    /// Takes what a promise came to.
+    pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
+        if let Some(promised) = self.promised() {
+            promised.deliver(serial, answer);
         }
     }
 
-    fn reading<H: BaseHttpRequestHandler>(
-        &mut self,
-        unparsed: Option<Box<Unparsed>>,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        let length = scratch.len().min(MAX_PIPELINED);
-        let room = scratch.get_mut(..length).unwrap_or_default();
-        let Some(bytes) = self.read(room, turn)? else {
-            self.state = State::Reading(unparsed);
-            return Ok(Step::Wait);
+    /// Notes that the peer has closed its side, and tells the thread that makes its reply.
+    pub(crate) fn peer_left(&mut self) {
+        self.peer_left = true;
+        if let Some(promised) = self.promised() {
+            promised.note_client_left();
+        }
+    }
+
+    /// The reply that is still to come on this connection.
+    fn promised(&mut self) -> Option<&mut PromisedReply> {
+        match &mut self.state {
+            State::Awaiting(awaiting) => Some(&mut awaiting.promised),
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => match &mut unsent.then {
+                Then::Await(promised) => Some(promised),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn transport_mut(&mut self) -> &mut T {
+        &mut self.transport
+    }
+
+    pub(crate) fn into_transport(self) -> T {
+        self.transport
+    }
+
+    pub(crate) fn client(&self) -> SocketAddr {
+        self.client.address
+    }
+
+    /// What the connection is waiting for, and so which deadline it has; none while the next move is the handler's.
+    pub(crate) fn awaits(&self) -> Option<Timeout> {
+        match &self.state {
+            State::Reading(None) => Some(Timeout::KeepAlive),
+            State::Reading(Some(_)) | State::Parsing(_) => Some(Timeout::Head),
+            State::ReadingBody(_) => Some(Timeout::Body),
+            State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
+            State::WritingHeaders(_) | State::Streaming(_) => Some(Timeout::Send),
+            State::Lingering(_) => Some(Timeout::Linger),
+            State::Awaiting(_) | State::Closed => None,
+        }
+    }
+
+    /// Whether the peer has closed its side.
+    pub(crate) fn has_left(&self) -> bool {
+        self.peer_left
+    }
+
+    /// Whether a stream lives from events that may never end.
+    pub(crate) fn is_endless(&self) -> bool {
+        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_endless())
+    }
+
+    /// Whether a stream has nothing to send until it is woken.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
+    }
+
+    /// Whether the connection waits for a promised reply.
+    pub(crate) fn is_awaiting(&self) -> bool {
+        matches!(self.state, State::Awaiting(_))
+    }
+
+    /// Whether the connection may be closed so that another one has room, after it has `waited` for what it waits for now: nothing
+    /// that it has asked for is on its way to a client that takes it.
+    pub(crate) fn is_dispensable(&self, waited: Duration, now: Instant) -> bool {
+        match &self.state {
+            State::Reading(_) => waited >= ROUND_TRIP,
+            State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
+            State::ReadingBody(request) => request.trickles(now),
+            State::WritingHeaders(_) | State::Streaming(_) => {
+                let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
+                waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)
+            }
+            State::Parsing(_) | State::Awaiting(_) | State::Closed => false,
+        }
+    }
+
+    /// What the connection keeps in memory until its next event, spooled bodies aside.
+    pub(crate) fn kept(&self) -> Kept {
+        let (purpose, bytes) = match &self.state {
+            State::Reading(Some(unparsed)) => (Purpose::Requests, unparsed.bytes.capacity()),
+            State::ReadingBody(request) => (Purpose::Requests, request.request.memory()),
+            // How much more a handler writes into memory at a time is its own decision.
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => (
+                Purpose::Replies,
+                unsent.outgoing.memory().min(SMALL) + unsent.unparsed.bytes.capacity(),
+            ),
+            // A promised reply is waited for, and bytes whose turn comes are ours to answer.
+            _ => (Purpose::Requests, 0),
         };
-        match unparsed {
-            _ if bytes.is_empty() => Ok(Step::Close),
-            None => self.serve(bytes, HeadSearch::default(), None, turn),
-            Some(mut unparsed) => {
-                unparsed.bytes.extend_from_slice(bytes);
-                // A slow drip is neither searched nor copied again and again.
-                let mut search = unparsed.search;
-                if let Ok(None) = search.search(&unparsed.bytes, turn.context.server.config()) {
-                    unparsed.search = search;
-                    self.state = State::Reading(Some(unparsed));
-                    return Ok(Step::Next);
-                }
-                self.serve(&unparsed.bytes, unparsed.search, None, turn)
-            }
-        }
+        let bytes = bytes.try_into().unwrap_or(u32::MAX);
+        Kept { purpose, bytes }
     }
 
-    fn reading_body<H: BaseHttpRequestHandler>(
-        &mut self,
-        request: Box<UnfinishedRequest>,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        if turn.share.bytes == 0 {
-            self.state = State::ReadingBody(request);
-            return Ok(Step::Yield);
-        }
-        let Some(mut bytes) = self.read(scratch, turn)? else {
-            self.state = State::ReadingBody(request);
-            return Ok(Step::Wait);
-        };
-        if bytes.is_empty() {
-            return Ok(Step::Close);
-        }
-        turn.progress = true;
-        turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
-        let stop = turn.take_body(request, &mut bytes);
-        self.serve(bytes, HeadSearch::default(), stop, turn)
+    /// Whether the connection is between two requests.
+    pub(crate) fn is_idle(&self) -> bool {
+        matches!(self.state, State::Reading(None))
     }
 
-    /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
-    fn read<'s, H>(
-        &mut self,
-        scratch: &'s mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Option<&'s [u8]>> {
-        if turn.readable == Readable::No {
-            return Ok(None);
+    /// Bytes to go until it has done what it is at, as far as anybody knows.
+    pub(crate) fn left(&self) -> u64 {
+        match &self.state {
+            State::Parsing(unparsed) => unparsed.bytes.len() as u64,
+            // The rest is expected to be as long as what has come.
+            State::ReadingBody(request) => request.length,
+            State::Lingering(lingering) => lingering.discarded,
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
+            _ => 0,
         }
-        let length = turn.readable.receive(&mut self.transport, scratch)?;
-        // What is read now is later than every look at the file system until now.
-        turn.context.clock.begin_epoch();
-        Ok(length.and_then(|length| scratch.get(..length)))
-    }
-
-    /// Answers the requests in `bytes` in order, sends the answers, and leaves the connection in the state that follows.
-    /// `stop` is what is already known to follow from the bytes before.
-    fn serve<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut bytes: &[u8],
-        mut search: HeadSearch,
-        mut stop: Option<Stop>,
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        loop {
-            let stop = stop
-                .take()
-                .unwrap_or_else(|| turn.answer(&mut bytes, &mut search));
-            let sent = turn.context.outgoing.send(&mut self.transport, turn.share);
-            let left = turn.context.outgoing.sent();
-            let is_partial = matches!(sent, Ok(Sent::Wait));
-            turn.context.server.counters.count_write(left, is_partial);
-            let sent = sent?;
-            turn.context.log_scratch(self.client, false);
-            if sent != Sent::All {
-                self.suspend(stop.into(), bytes, turn.context);
-                return Ok(sent.into());
-            }
-            turn.context.outgoing.clear();
-            match stop {
-                Stop::Send if turn.share.requests == 0 => {
-                    self.state = State::Parsing(Unparsed::boxed(bytes, HeadSearch::default()));
-                    return Ok(Step::Yield);
-                }
-                Stop::Send => {}
-                Stop::Incomplete if !bytes.is_empty() => {
-                    self.state = State::Reading(Some(Unparsed::boxed(bytes, search)));
-                    return Ok(Step::Next);
-                }
-                stop => {
-                    self.follow(stop.into(), bytes, turn.context)?;
-                    return Ok(Step::Next);
-                }
-            }
-        }
-    }
-
-    /// Keeps what the socket did not take; the loop's scratch begins anew.
-    fn suspend<H>(&mut self, then: Then, unparsed: &[u8], context: &mut LoopContext<H>) {
-        let then = match then {
-            // By the time that all has left, the peer may have sent more.
-            Then::Close => Then::Linger,
-            then => then,
-        };
-        let outgoing = context.outgoing.split_off();
-        self.state = State::unsent(Box::new(Unsent {
-            outgoing,
-            then,
-            unparsed: unparsed.to_vec(),
-            acked: None,
-        }));
-    }
-
-    fn sending<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut unsent: Box<Unsent>,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        let outgoing = &mut unsent.outgoing;
-        let is_work = outgoing.body.is_work();
-        if is_work && turn.context.allowance.is_spent() {
-            self.state = State::unsent(unsent);
-            return Ok(Step::Busy);
-        }
-        let (before, began) = (outgoing.sent(), is_work.then(Instant::now));
-        let sent = outgoing.send(&mut self.transport, turn.share);
-        let left = outgoing.sent() - before;
-        if let Some(began) = began {
-            turn.context.allowance.charge(began.elapsed());
-        }
-        if left > 0 {
-            turn.progress = true;
-            unsent.acked = None;
-        }
-        let is_partial = matches!(sent, Ok(Sent::Wait));
-        turn.context.server.counters.count_write(left, is_partial);
-        turn.context.log(outgoing, self.client, sent.is_err());
-        match sent? {
-            Sent::All => self
-                .follow(unsent.then, &unsent.unparsed, turn.context)
-                .map(|()| Step::Next),
-            sent => {
-                let step = match sent {
-                    Sent::Wait => self.discard_meanwhile(&mut unsent, scratch, turn)?,
-                    sent => sent.into(),
-                };
-                self.state = State::unsent(unsent);
-                Ok(step)
-            }
-        }
-    }
-
-    /// Everything that was made has left.
-    #[inline(always)]
-    fn follow<H>(
-        &mut self,
-        then: Then,
-        unparsed: &[u8],
-        context: &LoopContext<H>,
-    ) -> io::Result<()> {
-        self.state = match then {
-            Then::Parse if unparsed.is_empty() => State::Reading(None),
-            Then::Parse => State::Parsing(Unparsed::boxed(unparsed, HeadSearch::default())),
-            Then::ReadBody(request) => State::ReadingBody(request),
-            Then::Discard(mut unwanted) => {
-                unwanted.restart(context.clock.instant);
-                State::Lingering(unwanted)
-            }
-            Then::Await(promised) => {
-                if self.peer_left {
-                    promised.note_client_left();
-                }
-                let (promised, unparsed) = (*promised, unparsed.to_vec());
-                State::Awaiting(Box::new(Awaiting { promised, unparsed }))
-            }
-            Then::Close => State::Closed,
-            Then::Linger => {
-                self.transport.shutdown()?;
-                State::Lingering(Lingering::boxed(context.clock.instant, None))
-            }
-            Then::Reset => {
-                self.transport.reset()?;
-                State::Closed
-            }
-        };
-        Ok(())
     }
 }
 

@@ -14,16 +14,17 @@ use mio::{Events, Poll, Token};
 use slab::Slab;
 
 use super::addresses::Addresses;
-use super::answering::Readable;
 use super::confinement;
 use super::connection::Connection;
+use super::connection::readable::Readable;
+use super::connection::state::Purpose;
 use super::disk::Disk;
 use super::handle::ServerHandle;
 use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::loop_context::LoopContext;
 use super::queue::Queue;
+use super::scratch::Scratch;
 use super::signals::ShutdownSignals;
-use super::state::Purpose;
 use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Message, MessageContent};
@@ -47,8 +48,7 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 /// Deadlines that may pass in one turn, so that a crowd of them does not starve the others; the next turn has no wait.
 const EXPIRIES: usize = 256;
-/// One read takes at most so many bytes of a connection. The pages of so large an allocation cost nothing until a read has
-/// filled them.
+/// One read takes at most so many bytes of a connection.
 pub(crate) const SCRATCH: usize = 128 * 1024;
 /// Whom a hook concerns that concerns nobody.
 pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
@@ -76,7 +76,7 @@ pub(crate) struct EventLoop<H> {
     kept: KeptInAll,
     /// Whether the last poll gave as many events as it can: more may wait.
     has_more_events: bool,
-    scratch: Box<[u8]>,
+    scratch: Scratch,
     group: Group,
     context: LoopContext<H>,
     handle: ServerHandle,
@@ -132,7 +132,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             searched: None,
             kept: KeptInAll::new(context.server.config(), handle.loops()),
             has_more_events: false,
-            scratch: vec![0; SCRATCH].into(),
+            scratch: Scratch::new(SCRATCH),
             group: Group::default(),
             context,
             handle,

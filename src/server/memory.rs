@@ -10,18 +10,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::answering::Readable;
 use super::connection::Connection;
+use super::connection::readable::Readable;
 use super::event_loop::SCRATCH;
-use super::loop_context::{Client, LoopContext, TURN_OF_WORK};
-use super::state::Outcome;
+use super::loop_context::{LoopContext, TURN_OF_WORK};
+use super::scratch::Scratch;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
 use crate::handler::log::Log;
 use crate::handler::mailbox::{Mailbox, MessageContent};
+use crate::handler::request_context::Client;
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
+use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
@@ -53,7 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct MemoryServer<H> {
     context: LoopContext<H>,
-    scratch: Vec<u8>,
+    scratch: Scratch,
     /// Who waits for messages from other threads.
     waiting: Arc<Mutex<Thread>>,
 }
@@ -76,7 +78,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         let context = LoopContext::new(handler, info, mailbox, log);
         Self {
             context,
-            scratch: vec![0; SCRATCH],
+            scratch: Scratch::new(SCRATCH),
             waiting,
         }
     }
@@ -112,7 +114,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             let turn = self.context.server.counters.turns;
             let mut share = Share::of(self.context.server.config(), turn);
             self.context.allowance = Allowance::new(TURN_OF_WORK);
-            let outcome = connection.advance(
+            let next = connection.advance(
                 Readable::ToEnd,
                 &mut share,
                 &mut self.scratch,
@@ -120,11 +122,11 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             );
             self.context.hook(address, H::service_actions);
             self.context.log.flush();
-            match outcome {
-                Outcome::Close => break,
-                Outcome::Yield | Outcome::Busy | Outcome::Cold => {}
-                Outcome::Wait { .. } if self.wait(&mut connection) => {}
-                Outcome::Wait { .. } => break,
+            match next {
+                Next::Close => break,
+                Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {}
+                Next::Wait if self.wait(&mut connection) => {}
+                Next::Wait => break,
             }
         }
         connection.abandon(&mut self.context);

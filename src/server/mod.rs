@@ -7,7 +7,6 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
 mod addresses;
-mod answering;
 pub(crate) mod confinement;
 mod connection;
 mod disk;
@@ -16,11 +15,9 @@ mod handle;
 mod listener;
 mod loop_context;
 pub(crate) mod memory;
-mod outgoing;
-mod promised;
 mod queue;
+mod scratch;
 mod signals;
-mod state;
 pub(crate) mod threading;
 mod timers;
 

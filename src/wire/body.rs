@@ -5,8 +5,9 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::buffer::{Buffer, Sent};
+use super::buffer::Buffer;
 use super::file_range::{FileRange, SharedFile};
+use super::next::Next;
 use super::share::Share;
 use super::source::{Fill, Source, pull};
 use super::transport::Transport;
@@ -144,17 +145,17 @@ impl Body {
         transport: &mut impl Transport,
         share: &mut Share,
         counted: &mut u64,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let sent = match self {
-            Self::Empty => return Ok(Sent::All),
-            _ if share.whole && self.left() > share.bytes as u64 => return Ok(Sent::Yield),
+            Self::Empty => return Ok(Next::Continue),
+            _ if share.whole && self.left() > share.bytes as u64 => return Ok(Next::Yield),
             Self::File { file, file_range } => count(file_range, counted, |file_range| {
                 file_range.send_shared(file, transport, share)
             }),
             Self::Parts(body) => body.send(transport, share, counted),
             Self::Source(body) => body.send(transport, share, counted),
         };
-        if matches!(sent, Ok(Sent::All)) {
+        if matches!(sent, Ok(Next::Continue)) {
             *self = Self::Empty;
         }
         sent
@@ -181,8 +182,8 @@ impl Part {
 fn count(
     file_range: &mut FileRange,
     counted: &mut u64,
-    send: impl FnOnce(&mut FileRange) -> io::Result<Sent>,
-) -> io::Result<Sent> {
+    send: impl FnOnce(&mut FileRange) -> io::Result<Next>,
+) -> io::Result<Next> {
     let before = file_range.left();
     let sent = send(file_range);
     *counted += before - file_range.left();
@@ -195,7 +196,7 @@ fn send_buffer(
     transport: &mut impl Transport,
     share: &mut Share,
     counted: &mut u64,
-) -> io::Result<Sent> {
+) -> io::Result<Next> {
     let before = buffer.sent();
     let sent = buffer.send(transport, more);
     let length = buffer.sent() - before;
@@ -210,18 +211,18 @@ impl Parts {
         transport: &mut impl Transport,
         share: &mut Share,
         counted: &mut u64,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let Self { file, parts } = self;
         loop {
             let more = parts.len() > 1;
             let sent = match parts.front_mut() {
-                None => return Ok(Sent::All),
+                None => return Ok(Next::Continue),
                 Some(Part::Text(buffer)) => send_buffer(buffer, more, transport, share, counted)?,
                 Some(Part::Range(file_range)) => count(file_range, counted, |file_range| {
                     file_range.send(file, transport, share)
                 })?,
             };
-            if sent != Sent::All {
+            if sent != Next::Continue {
                 return Ok(sent);
             }
             parts.pop_front();
@@ -258,7 +259,7 @@ impl SourceBody {
         transport: &mut impl Transport,
         share: &mut Share,
         counted: &mut u64,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let mut pulled = 0;
         let mut asked = false;
         loop {
@@ -266,19 +267,19 @@ impl SourceBody {
             let sent = send_buffer(&mut self.buffer, false, transport, share, &mut 0);
             *counted += self.content_sent() - before;
             match sent? {
-                Sent::All => {}
+                Next::Continue => {}
                 sent => return Ok(sent),
             }
             self.buffer.clear();
             self.content = 0..0;
             match self.fill {
-                Fill::Done => return Ok(Sent::All),
-                Fill::NotNow if asked => return Ok(Sent::Idle),
+                Fill::Done => return Ok(Next::Continue),
+                Fill::NotNow if asked => return Ok(Next::Wait),
                 _ if share.bytes == 0 || pulled >= SOURCE_TURN => {
                     return Ok(if self.is_work {
-                        Sent::Busy
+                        Next::Work
                     } else {
-                        Sent::Yield
+                        Next::Yield
                     });
                 }
                 _ => {}
@@ -287,7 +288,7 @@ impl SourceBody {
             pulled += self.buffer.bytes.len();
             asked = true;
             if self.buffer.bytes.is_empty() && self.fill == Fill::More {
-                return Ok(Sent::Yield);
+                return Ok(Next::Yield);
             }
         }
     }

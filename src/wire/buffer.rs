@@ -3,25 +3,9 @@
 use std::io;
 use std::mem;
 
+use super::next::Next;
 use super::share::{SMALL, Share};
 use super::transport::Transport;
-
-/// How far a piece of a reply came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sent {
-    /// All of it has left.
-    All,
-    /// The socket takes no more now.
-    Wait,
-    /// The share of this turn is spent.
-    Yield,
-    /// More must be made, which takes time that others want, too.
-    Busy,
-    /// There is nothing to send before the source is woken.
-    Idle,
-    /// The next bytes are not in memory.
-    Cold,
-}
 
 /// A growing run of bytes that leaves from its front.
 #[derive(Debug, Default)]
@@ -78,21 +62,21 @@ impl Buffer {
     }
 
     /// Writes until all has left or the socket takes no more; `more` says that a body follows at once.
-    pub(crate) fn send(&mut self, transport: &mut impl Transport, more: bool) -> io::Result<Sent> {
+    pub(crate) fn send(&mut self, transport: &mut impl Transport, more: bool) -> io::Result<Next> {
         while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
             match transport.write(rest, more) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 // A short write means that the socket is full: its next edge will tell, no second try is needed.
                 Ok(length) if length < rest.len() => {
                     self.sent += length;
-                    return Ok(Sent::Wait);
+                    return Ok(Next::Wait);
                 }
                 Ok(length) => self.sent += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Sent::All)
+        Ok(Next::Continue)
     }
 
     /// The same for bytes that are many: so many of them as the share has.
@@ -101,14 +85,14 @@ impl Buffer {
         transport: &mut impl Transport,
         more: bool,
         share: &mut Share,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         if share.whole && self.left() > share.bytes {
-            return Ok(Sent::Yield);
+            return Ok(Next::Yield);
         }
         while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
             let piece = rest.get(..share.bytes).unwrap_or(rest);
             if piece.is_empty() {
-                return Ok(Sent::Yield);
+                return Ok(Next::Yield);
             }
             match transport.write(piece, more || piece.len() < rest.len()) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -116,14 +100,14 @@ impl Buffer {
                     self.sent += length;
                     share.bytes -= length;
                     if length < piece.len() {
-                        return Ok(Sent::Wait);
+                        return Ok(Next::Wait);
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Sent::All)
+        Ok(Next::Continue)
     }
 }
 
@@ -164,12 +148,12 @@ mod tests {
     fn a_short_write_is_not_tried_again() {
         let mut buffer = Buffer::from(b"hello".to_vec());
         let mut transport = Takes(vec![None, Some(2), Some(3)]);
-        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::Wait);
-        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::Wait);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Wait);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Wait);
         assert_eq!((buffer.sent(), transport.0.len()), (2, 1));
-        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::All);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Continue);
         // Nothing is left, so nothing is written.
-        assert_eq!(buffer.send(&mut transport, true).unwrap(), Sent::All);
+        assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Continue);
         assert_eq!(buffer.sent(), 5);
     }
 
@@ -197,6 +181,7 @@ mod tests {
             whole: true,
             cold: Cold::Read,
             turn: 0,
+            progress: false,
         };
         let mut buffer = Buffer::from(b"hello".to_vec());
         let mut send = |share: &mut Share, takes: &[Option<usize>]| {
@@ -204,13 +189,13 @@ mod tests {
             let sent = buffer.send_share(&mut transport, true, share).unwrap();
             (sent, buffer.left(), share.bytes)
         };
-        assert_eq!(send(&mut share, &[]), (Sent::Yield, 5, 3));
+        assert_eq!(send(&mut share, &[]), (Next::Yield, 5, 3));
         share.whole = false;
-        assert_eq!(send(&mut share, &[None]), (Sent::Wait, 5, 3));
-        assert_eq!(send(&mut share, &[Some(2)]), (Sent::Wait, 3, 1));
-        assert_eq!(send(&mut share, &[Some(1)]), (Sent::Yield, 2, 0));
+        assert_eq!(send(&mut share, &[None]), (Next::Wait, 5, 3));
+        assert_eq!(send(&mut share, &[Some(2)]), (Next::Wait, 3, 1));
+        assert_eq!(send(&mut share, &[Some(1)]), (Next::Yield, 2, 0));
         share.bytes = 3;
-        assert_eq!(send(&mut share, &[Some(2)]), (Sent::All, 0, 1));
+        assert_eq!(send(&mut share, &[Some(2)]), (Next::Continue, 0, 1));
     }
 
     #[test]

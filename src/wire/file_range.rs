@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
-use super::buffer::Sent;
+use super::next::Next;
 use super::share::{Cold, Share};
 use super::transport::Transport;
 
@@ -88,24 +88,24 @@ impl FileRange {
         shared: &SharedFile,
         transport: &mut impl Transport,
         share: &mut Share,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let file = &shared.file;
         while self.left() > 0 {
             if share.bytes == 0 {
-                return Ok(Sent::Yield);
+                return Ok(Next::Yield);
             }
             let ready = match share.cold {
                 Cold::Read => self.left(),
                 cold if self.range.start < self.warm || self.warm_up(file, cold) => {
                     self.warm.min(self.range.end) - self.range.start
                 }
-                _ => return Ok(Sent::Cold),
+                _ => return Ok(Next::WaitForDisk),
             };
             let length = usize::try_from(ready).unwrap_or(usize::MAX);
             let length = length.min(share.bytes);
             if shared.is_copied.load(Ordering::Relaxed) {
                 match self.copy(file, length, transport, share)? {
-                    Sent::All => continue,
+                    Next::Continue => continue,
                     sent => return Ok(sent),
                 }
             }
@@ -115,12 +115,12 @@ impl FileRange {
                     self.range.start += length as u64;
                     share.bytes -= length;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Sent::Wait),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
                 Err(error) if is_refusal(&error) => shared.is_copied.store(true, Ordering::Relaxed),
                 Err(error) => return Err(error),
             }
         }
-        Ok(Sent::All)
+        Ok(Next::Continue)
     }
 
     /// Reads the next `length` bytes of `file` and writes them, at most [`COPIED`]; what the socket does not take is read again
@@ -131,7 +131,7 @@ impl FileRange {
         length: usize,
         transport: &mut impl Transport,
         share: &mut Share,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let mut buffer = vec![0; length.min(COPIED)];
         let read = retry_on_intr(|| pread(file, &mut *buffer, self.range.start))?;
         let Some(bytes @ [_, ..]) = buffer.get(..read) else {
@@ -144,9 +144,13 @@ impl FileRange {
                 self.range.start += length as u64;
                 share.bytes -= length;
                 // A short write means that the socket is full.
-                Ok(if length < read { Sent::Wait } else { Sent::All })
+                Ok(if length < read {
+                    Next::Wait
+                } else {
+                    Next::Continue
+                })
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Sent::Wait),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Wait),
             Err(error) => Err(error),
         }
     }
@@ -160,7 +164,7 @@ impl FileRange {
         shared: &SharedFile,
         transport: &mut impl Transport,
         share: &mut Share,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let begins = self.range.start == 0;
         if begins && shared.warm.load(Ordering::Relaxed) == share.turn {
             self.warm = self.range.end.min(WINDOW);

@@ -4,6 +4,7 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod delivery;
 pub(crate) mod file_range;
+pub(crate) mod next;
 pub(crate) mod share;
 pub(crate) mod source;
 pub(crate) mod spool;

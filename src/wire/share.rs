@@ -14,6 +14,8 @@ pub(crate) struct Share {
     pub(crate) cold: Cold,
     /// The number of the turn that it is a share of.
     pub(crate) turn: u64,
+    /// Whether anything moved in the last call that used it, so that a deadline begins anew.
+    pub(crate) progress: bool,
 }
 
 /// What is done about a file that is not in memory.
@@ -36,6 +38,7 @@ impl Share {
             whole: false,
             cold: Cold::Read,
             turn,
+            progress: false,
         }
     }
 }

@@ -3,18 +3,11 @@
 //!
 //! Invariant: it ends `linger_time` after the reply has left, and `linger_timeout` after the last byte.
 
-use std::io;
 use std::time::{Duration, Instant};
 
-use super::{Connection, State, Step};
 use crate::config::ServerConfig;
-use crate::handler::BaseHttpRequestHandler;
 use crate::http::body::BodyDecoder;
-use crate::http::head::HeadSearch;
 use crate::http::request::RequestError;
-use crate::server::answering::{Then, Turn};
-use crate::server::state::Unsent;
-use crate::wire::transport::Transport;
 
 #[derive(Debug)]
 pub(crate) struct Lingering {
@@ -76,77 +69,13 @@ impl Lingering {
         self.body.is_some()
     }
 
+    /// No next request will be found: everything is discarded until the peer closes.
+    pub(super) fn discard_all(&mut self) {
+        self.body = None;
+    }
+
     /// Whether a `linger_timeout` that begins now ends before the deadline.
-    fn may_be_renewed(&self, now: Instant, config: &ServerConfig) -> bool {
+    pub(super) fn may_be_renewed(&self, now: Instant, config: &ServerConfig) -> bool {
         config.linger_time.saturating_sub(self.lasted(now)) >= config.linger_timeout
-    }
-}
-
-impl<T: Transport> Connection<T> {
-    /// Discards what still comes, until the next request begins, or the peer closes too or has had its time: a close before that
-    /// could reset the connection and take the reply from the peer's hands.
-    pub(super) fn lingering<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut lingering: Box<Lingering>,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        let now = turn.context.clock.instant;
-        if lingering.lasted(now) >= turn.context.server.config().linger_time {
-            return Ok(Step::Close);
-        } else if turn.share.bytes == 0 {
-            self.state = State::Lingering(lingering);
-            return Ok(Step::Yield);
-        }
-        let Some(mut bytes) = self.read(scratch, turn)? else {
-            self.state = State::Lingering(lingering);
-            return Ok(Step::Wait);
-        };
-        if bytes.is_empty() {
-            return Ok(Step::Close);
-        }
-        turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
-        let config = turn.context.server.config();
-        turn.progress = lingering.may_be_renewed(now, config);
-        match lingering.discard(&mut bytes, config) {
-            Discarded::Some => self.state = State::Lingering(lingering),
-            Discarded::All => return self.serve(bytes, HeadSearch::default(), None, turn),
-            // No next request will be found. The peer may still have to read the reply.
-            Discarded::TooMuch | Discarded::Malformed(_) => {
-                self.transport.shutdown()?;
-                lingering.body = None;
-                self.state = State::Lingering(lingering);
-            }
-        }
-        Ok(Step::Next)
-    }
-
-    /// Discards an unwanted body while the socket takes no more of the reply: the peer may read nothing before it has sent
-    /// everything.
-    pub(super) fn discard_meanwhile<H: BaseHttpRequestHandler>(
-        &mut self,
-        unsent: &mut Unsent,
-        scratch: &mut [u8],
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        while let Then::Discard(unwanted) = &mut unsent.then {
-            if turn.share.bytes == 0 {
-                return Ok(Step::Yield);
-            }
-            let Some(mut bytes) = self.read(scratch, turn)? else {
-                break;
-            };
-            turn.share.bytes = turn.share.bytes.saturating_sub(bytes.len());
-            let is_end = bytes.is_empty();
-            match unwanted.discard(&mut bytes, turn.context.server.config()) {
-                Discarded::Some if !is_end => {}
-                Discarded::All => {
-                    unsent.unparsed = bytes.to_vec();
-                    unsent.then = Then::Parse;
-                }
-                _ => unsent.then = Then::Linger,
-            }
-        }
-        Ok(Step::Wait)
     }
 }

@@ -1,67 +1,51 @@
-//! Replies that come later: given by another thread, made when the loop's own work is done, or of no interest any more because
-//! the peer has left.
+//! A reply that comes later, with the request that it is for.
 
-use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::Connection;
-use crate::handler::BaseHttpRequestHandler;
+use super::lingering::Lingering;
+use crate::handler::ending::Coming;
 use crate::handler::mailbox::Answer;
-use crate::http::head::HeadSearch;
-use crate::server::answering::{Then, Turn};
-use crate::server::promised::{Coming, PromisedReply};
-use crate::server::state::{Awaiting, State, Step};
-use crate::wire::transport::Transport;
+use crate::http::request::owned::OwnedRequest;
+use crate::wire::spool::RequestBody;
 
-impl<T: Transport> Connection<T> {
-    /// Makes the reply if it can be made now, and answers what was sent after its request.
-    pub(super) fn awaiting<H: BaseHttpRequestHandler>(
-        &mut self,
-        mut awaiting: Box<Awaiting>,
-        turn: &mut Turn<'_, H>,
-    ) -> io::Result<Step> {
-        let is_work = matches!(awaiting.promised.coming, Coming::Work(_));
-        if !turn.context.advance(&mut awaiting.promised.coming) {
-            self.state = State::Awaiting(awaiting);
-            return Ok(if is_work { Step::Busy } else { Step::Wait });
-        }
-        let Awaiting { promised, unparsed } = *awaiting;
-        let began = is_work.then(Instant::now);
-        let stop = turn.fulfil(promised);
-        let step = self.serve(&unparsed, HeadSearch::default(), stop, turn);
-        if let Some(began) = began {
-            turn.context.allowance.charge(began.elapsed());
-        }
-        step
-    }
+/// A request whose reply comes later.
+#[derive(Debug)]
+pub(crate) struct PromisedReply {
+    pub(crate) coming: Coming,
+    /// Whether the reply is the last one of its connection.
+    pub(crate) close: bool,
+    /// When the handler was asked for the reply, for the log.
+    pub(crate) started: Instant,
+    pub(crate) request: OwnedRequest,
+    pub(crate) body: RequestBody,
+    pub(crate) rest: Rest,
+}
 
-    /// The reply that is still to come on this connection.
-    fn promised(&mut self) -> Option<&mut PromisedReply> {
-        match &mut self.state {
-            State::Awaiting(awaiting) => Some(&mut awaiting.promised),
-            State::WritingHeaders(unsent) | State::Streaming(unsent) => match &mut unsent.then {
-                Then::Await(promised) => Some(promised),
-                _ => None,
-            },
-            _ => None,
+/// What is still to come of a request when it is answered.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    Nothing,
+    /// The rest of a body that the handler does not want: it is discarded when the reply has left.
+    Unwanted(Box<Lingering>),
+    /// More than the server is willing to read, so this reply is the last one.
+    Unread,
+}
+
+impl PromisedReply {
+    /// Tells the thread that makes the reply that the client has closed its side.
+    pub(crate) fn note_client_left(&self) {
+        if let Coming::Promised(promise) = &self.coming {
+            promise.client_left.store(true, Ordering::Relaxed);
         }
     }
 
-    /// Takes what a promise came to; a promise of another request, or of another connection that had this key, is void.
+    /// Takes what a promise came to. A promise of another request, or of another connection that had this key, is void.
     pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
-        if let Some(PromisedReply { coming, .. }) = self.promised()
-            && let Coming::Promised(promise) = coming
+        if let Coming::Promised(promise) = &self.coming
             && promise.serial == serial
         {
-            *coming = Coming::Given(answer);
-        }
-    }
-
-    /// The peer has closed its side: whoever makes its replies may want to know.
-    pub(crate) fn peer_left(&mut self) {
-        self.peer_left = true;
-        if let Some(promised) = self.promised() {
-            promised.note_client_left();
+            self.coming = Coming::Given(answer);
         }
     }
 }

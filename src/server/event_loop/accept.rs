@@ -11,10 +11,10 @@ use rustix::process::{Resource, getrlimit};
 
 use super::{EventLoop, NOBODY, Slot};
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::request_context::Client;
 use crate::server::connection::Connection;
+use crate::server::connection::state::Purpose;
 use crate::server::listener::{Accepting, Listener};
-use crate::server::loop_context::Client;
-use crate::server::state::Purpose;
 use crate::server::timers::Timeout;
 
 /// Connections accepted at once, so that a flood of them does not starve those that are there.

@@ -8,7 +8,7 @@ use std::ops::Range;
 
 use super::EventLoop;
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::answering::Readable;
+use crate::server::connection::readable::Readable;
 
 /// Connections that share one look at the file system; it costs a tenth of a request.
 const MEMBERS: usize = 64;

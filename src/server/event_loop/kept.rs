@@ -7,7 +7,7 @@ use super::room::CANDIDATES;
 use super::{EventLoop, Slot};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::state::{Kept, Purpose};
+use crate::server::connection::state::{Kept, Purpose};
 use crate::server::timers::Timeout;
 
 /// What all connections of a loop keep, and may keep.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::EventLoop;
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::answering::Readable;
+use crate::server::connection::readable::Readable;
 use crate::server::timers::Timeout;
 
 /// Connections go in this order, and of one kind the one first that has waited longest: without a request, with half a head, with

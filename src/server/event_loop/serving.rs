@@ -12,11 +12,12 @@ use mio::net::TcpStream;
 use super::{EXPIRIES, EventLoop, Slot};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::answering::Readable;
 use crate::server::connection::Connection;
+use crate::server::connection::readable::Readable;
 use crate::server::loop_context::LoopContext;
-use crate::server::state::Outcome;
+use crate::server::scratch::Scratch;
 use crate::server::timers::Timeout;
+use crate::wire::next::Next;
 use crate::wire::share::{Cold, Share};
 
 /// Requests answered while events are taken, before each connection gets one and waits in the queue for more.
@@ -43,6 +44,7 @@ impl Budget {
             whole: true,
             cold: Cold::Read,
             turn,
+            progress: false,
         };
         Self {
             share,
@@ -102,9 +104,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         act: impl FnOnce(
             &mut Connection<TcpStream>,
             &mut Share,
-            &mut [u8],
+            &mut Scratch,
             &mut LoopContext<H>,
-        ) -> Outcome,
+        ) -> Next,
     ) {
         let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) else {
             return;
@@ -115,7 +117,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let allowed = self.turn_requests.min(*requests).max(1);
         share.requests = allowed;
         share.cold = self.disk.allows();
-        let outcome = act(
+        let next = act(
             &mut slot.connection,
             share,
             &mut self.scratch,
@@ -123,7 +125,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         );
         *requests = requests.saturating_sub(allowed - share.requests);
         // What nearly all events come to: a request was answered, and the next one is waited for.
-        if outcome == (Outcome::Wait { progress: true })
+        let progress = share.progress;
+        if next == Next::Wait
+            && progress
             && slot.connection.is_idle()
             && slot.kept == 0
             && !self.context.draining
@@ -132,7 +136,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             self.timers.arm(key, Timeout::KeepAlive, now);
             return;
         }
-        self.settle(key, outcome);
+        self.settle(key, next, progress);
     }
 
     /// Gives those who wait in the queue their turn, as long as the budget lasts; the rest waits for the next turn.
@@ -158,8 +162,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 whole: false,
                 cold: self.disk.allows(),
                 turn: self.context.server.counters.turns,
+                progress: false,
             };
-            let outcome = slot.connection.advance(
+            let next = slot.connection.advance(
                 Readable::No,
                 &mut share,
                 &mut self.scratch,
@@ -169,12 +174,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             let cost = left - share.bytes + requests * REQUEST_COST;
             left = left.saturating_sub(cost);
             self.queue.charge(cost);
-            self.settle(key, outcome);
+            self.settle(key, next, share.progress);
         }
     }
 
     /// Notes what a connection is waiting for now.
-    pub(super) fn settle(&mut self, key: usize, outcome: Outcome) {
+    pub(super) fn settle(&mut self, key: usize, next: Next, progress: bool) {
         let Some(Slot {
             connection, queued, ..
         }) = self.connections.get_mut(key)
@@ -182,23 +187,23 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             return;
         };
         let kind = connection.awaits();
-        let progress = match outcome {
-            Outcome::Close => return self.close(key),
-            Outcome::Wait { .. } if self.context.draining && connection.is_idle() => {
+        let progress = match next {
+            Next::Close => return self.close(key),
+            Next::Wait if self.context.draining && connection.is_idle() => {
                 return self.close(key);
             }
-            Outcome::Wait { progress } => progress,
-            Outcome::Yield => {
+            Next::Wait => progress,
+            Next::Continue | Next::Yield => {
                 *queued = true;
                 self.queue.push(key, connection.left());
                 true
             }
-            Outcome::Busy => {
+            Next::Work => {
                 *queued = true;
                 self.work.push(key);
                 true
             }
-            Outcome::Cold => {
+            Next::WaitForDisk => {
                 *queued = true;
                 self.disk.push(key, self.context.clock.instant);
                 true
@@ -237,10 +242,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             };
             let share = &mut self.budget.share;
             share.requests = 1;
-            let outcome = slot
+            let next = slot
                 .connection
                 .expire(share, &mut self.scratch, &mut self.context);
-            self.settle(key, outcome);
+            let progress = share.progress;
+            self.settle(key, next, progress);
         }
     }
 }

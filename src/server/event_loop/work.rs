@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::EventLoop;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::work::Allowance;
-use crate::server::answering::Readable;
+use crate::server::connection::readable::Readable;
 use crate::server::loop_context::TURN_OF_WORK;
 use crate::wire::share::Share;
 
@@ -75,10 +75,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             whole: false,
             cold: self.disk.allows(),
             turn: self.context.server.counters.turns,
+            progress: false,
         };
         let (connection, scratch) = (&mut slot.connection, &mut self.scratch);
-        let outcome = connection.advance(Readable::No, &mut share, scratch, &mut self.context);
-        self.settle(key, outcome);
+        let next = connection.advance(Readable::No, &mut share, scratch, &mut self.context);
+        self.settle(key, next, share.progress);
         bytes - share.bytes
     }
 }

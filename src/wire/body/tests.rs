@@ -70,6 +70,7 @@ fn share(bytes: usize) -> Share {
         whole: false,
         cold: Cold::Read,
         turn: 0,
+        progress: false,
     }
 }
 
@@ -98,7 +99,7 @@ fn parts_leave_in_order_whatever_is_taken_at_once() {
                 while body
                     .send(&mut transport, &mut share(bytes), &mut counted)
                     .unwrap()
-                    != Sent::All
+                    != Next::Continue
                 {}
                 assert_eq!(
                     transport.output, b"<a>123<b>89<c>",
@@ -114,7 +115,7 @@ fn parts_leave_in_order_whatever_is_taken_at_once() {
 #[test]
 fn all_parts_but_the_last_say_that_more_follows() {
     let (mut body, mut transport) = (parts(), slow(20));
-    while body.send(&mut transport, &mut share(100), &mut 0).unwrap() != Sent::All {}
+    while body.send(&mut transport, &mut share(100), &mut 0).unwrap() != Next::Continue {}
     assert_eq!(transport.more, [true, true, false]);
 }
 
@@ -135,9 +136,9 @@ fn a_file_is_sent_within_its_budget() {
     let mut body = Body::file(body.file, 2..9);
     let (mut transport, mut four, mut counted) = (slow(20), share(4), 0);
     let mut send = |share: &mut Share| body.send(&mut transport, share, &mut counted).unwrap();
-    assert_eq!((send(&mut four), four.bytes), (Sent::Yield, 0));
-    assert_eq!(send(&mut share(9)), Sent::Wait);
-    assert_eq!(send(&mut share(9)), Sent::All);
+    assert_eq!((send(&mut four), four.bytes), (Next::Yield, 0));
+    assert_eq!(send(&mut share(9)), Next::Wait);
+    assert_eq!(send(&mut share(9)), Next::Continue);
     assert_eq!((transport.output.as_slice(), counted), (&b"2345678"[..], 7));
 }
 
@@ -153,8 +154,8 @@ fn what_does_not_fit_into_the_share_as_a_whole_is_not_begun() {
         body.send(&mut transport, &mut whole(bytes), &mut 0)
             .unwrap()
     };
-    assert_eq!(send(13), Sent::Yield);
-    assert_ne!(send(14), Sent::Yield);
+    assert_eq!(send(13), Next::Yield);
+    assert_ne!(send(14), Next::Yield);
     assert_eq!(transport.output, b"<a>123<b>");
     assert_eq!(body.left(), 5);
 }

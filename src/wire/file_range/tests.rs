@@ -40,6 +40,7 @@ fn share(cold: Cold) -> Share {
         whole: false,
         cold,
         turn: 0,
+        progress: false,
     }
 }
 
@@ -80,12 +81,12 @@ fn a_cold_file_is_asked_for_and_sent_when_it_is_there() {
             .map(|sent| (sent, sink.0.len()))
             .unwrap()
     };
-    assert_eq!(send(Cold::Wait), (Sent::Cold, 0));
+    assert_eq!(send(Cold::Wait), (Next::WaitForDisk, 0));
     let mut waits = 0;
     loop {
         match send(Cold::Ask) {
-            (Sent::All, _) => break,
-            (Sent::Cold, _) => waits += 1,
+            (Next::Continue, _) => break,
+            (Next::WaitForDisk, _) => waits += 1,
             _ => {}
         }
         assert!(waits < 10_000, "it never comes");
@@ -102,12 +103,12 @@ fn a_warm_file_is_not_waited_for_and_a_shrunken_one_neither() {
     let mut sink = Sink(Vec::new());
     let mut send = || file_range.send(&file, &mut sink, &mut share(Cold::Ask));
     for _ in 0..3 {
-        assert_eq!(send().unwrap(), Sent::Yield);
+        assert_eq!(send().unwrap(), Next::Yield);
     }
     file.file.set_len(WINDOW).unwrap();
     let error = loop {
         match send() {
-            Ok(sent) => assert_eq!(sent, Sent::Yield),
+            Ok(sent) => assert_eq!(sent, Next::Yield),
             Err(error) => break error,
         }
     };
@@ -128,12 +129,12 @@ fn what_never_comes_is_read_all_the_same() {
         chill(&file.file);
         file_range.send(&file, &mut sink, &mut share(Cold::Ask))
     };
-    assert_eq!(send().unwrap(), Sent::Cold);
+    assert_eq!(send().unwrap(), Next::WaitForDisk);
     // From now on nothing of it is waited for.
     loop {
         match send().unwrap() {
-            Sent::All => break,
-            sent => assert_eq!(sent, Sent::Yield),
+            Next::Continue => break,
+            sent => assert_eq!(sent, Next::Yield),
         }
     }
     assert!(sink.0 == content);
@@ -158,11 +159,11 @@ fn what_one_reply_finds_in_memory_the_others_of_the_turn_know() {
     };
     let is_asked = |turn| {
         chill(&shared.file);
-        send(turn, Cold::Wait) == Sent::Cold
+        send(turn, Cold::Wait) == Next::WaitForDisk
     };
     assert!((0..1000).any(|_| is_asked(7)));
     shared.file.read_at(&mut vec![0; content.len()], 0).unwrap();
-    assert_eq!(send(7, Cold::Wait), Sent::All);
+    assert_eq!(send(7, Cold::Wait), Next::Continue);
     assert!((0..1000).all(|_| !is_asked(7)));
     assert!((0..1000).any(|_| is_asked(8)));
 }
@@ -233,9 +234,9 @@ fn a_file_that_sendfile_refuses_is_read_and_written_within_the_share() {
                 let sent = file_range.send_shared(&file, &mut transport, &mut share);
                 (sent.unwrap(), share.bytes)
             };
-            assert_eq!(send(), (Sent::Yield, 0));
-            assert_eq!(send(), (Sent::Yield, 0));
-            assert_eq!(send(), (Sent::All, 200_005));
+            assert_eq!(send(), (Next::Yield, 0));
+            assert_eq!(send(), (Next::Yield, 0));
+            assert_eq!(send(), (Next::Continue, 200_005));
             assert!(transport.output == content[5..]);
             transport.output.clear();
         }
@@ -243,7 +244,7 @@ fn a_file_that_sendfile_refuses_is_read_and_written_within_the_share() {
         assert_eq!(transport.tried, 1);
         let (other, mut file_range) = (warm_file(&content), FileRange::from(0..10));
         let sent = file_range.send(&other, &mut transport, &mut share(Cold::Read));
-        assert_eq!((sent.unwrap(), transport.tried), (Sent::All, 2));
+        assert_eq!((sent.unwrap(), transport.tried), (Next::Continue, 2));
     }
 }
 
@@ -261,17 +262,17 @@ fn a_refused_file_waits_after_a_short_write_and_loses_nothing() {
         };
         let mut before = 0;
         while before < content.len() {
-            assert_eq!(send(0), (Sent::Wait, before));
+            assert_eq!(send(0), (Next::Wait, before));
             let (sent, after) = send(most);
             let left = content.len() - before;
             // A read that is taken as a whole is followed by the next.
             if most < left.min(COPIED) {
-                assert_eq!((sent, after), (Sent::Wait, before + most));
+                assert_eq!((sent, after), (Next::Wait, before + most));
             }
             assert!(after > before);
             before = after;
         }
-        assert_eq!(send(0), (Sent::All, content.len()));
+        assert_eq!(send(0), (Next::Continue, content.len()));
         assert!(transport.output == content, "{most} at once");
     }
 }

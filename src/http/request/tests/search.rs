@@ -280,8 +280,9 @@ proptest! {
         let mut ends: Vec<_> = ends.drain(..).map(|end| end.index(bytes.len() + 1)).collect();
         ends.sort_unstable();
         let parse = |span: HeadSpan| {
-            Request::parse(&bytes[span.start..span.end], &mut Storage::default(), &config)
-                .map(|request| (span, request.meaning.framing, request.meaning.keep_alive))
+            let head = &bytes[span.start..span.end];
+            read_with(head, &config, |request| (request.meaning.framing, request.meaning.keep_alive))
+                .map(|meaning| (span, meaning.unwrap()))
         };
         let outcome = |found: Result<Option<HeadSpan>, RequestError>| {
             found.and_then(|span| span.map(parse).transpose())

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::script::{Event, TestLoop};
+use super::script::{Ended, Event, MOVED, TestLoop};
 use crate::config::ServerConfig;
-use crate::server::answering::Readable;
-use crate::server::state::Outcome;
+use crate::server::connection::readable::Readable;
+use crate::wire::next::Next;
 
 #[test]
 fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
@@ -16,17 +16,17 @@ fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
     };
     let mut stage = TestLoop::with_config(config);
     let began = stage.context.clock.instant;
-    assert_eq!(stage.receive(b"\x16"), Outcome::Wait { progress: true });
+    assert_eq!(stage.receive(b"\x16"), MOVED);
     // The last seconds are those of the timeout that was begun before.
     for (seconds, progress) in [(4, true), (25, true), (26, false), (29, false)] {
         stage.context.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![0; 1 << 20]);
-        assert_eq!(outcome, Outcome::Wait { progress }, "after {seconds} s");
+        assert_eq!(outcome, Ended::waiting(progress), "after {seconds} s");
         assert_eq!(stage.state(), "Lingering(None)");
     }
     let reads = stage.script().reads;
     stage.context.clock.instant = began + Duration::from_secs(30);
-    assert_eq!(stage.receive(b"0"), Outcome::Close);
+    assert_eq!(stage.receive(b"0"), Next::Close);
     assert_eq!((stage.script().reads, stage.script().shutdowns), (reads, 1));
 }
 
@@ -49,7 +49,7 @@ fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
     stage.context.clock.instant += Duration::from_secs(365 * 24 * 3600);
     stage.receive(vec![0; 1 << 20]);
     assert_eq!(stage.state(), "Lingering(None)");
-    assert_eq!(stage.receive_last(b"x", Event::Eof), Outcome::Close);
+    assert_eq!(stage.receive_last(b"x", Event::Eof), Next::Close);
 }
 
 #[test]
@@ -61,17 +61,14 @@ fn what_is_read_while_lingering_is_a_part_of_the_turn() {
     stage.receive(b"\x16");
     let reads = stage.script().reads;
     // Reads of 64 KiB: two of them spend the share.
-    assert_eq!(stage.receive(vec![0; 300_000]), Outcome::Yield);
+    assert_eq!(stage.receive(vec![0; 300_000]), Next::Yield);
     assert_eq!(
         (stage.state(), stage.script().reads),
         ("Lingering(None)", reads + 2)
     );
     assert_eq!(stage.connection.left(), 2 * 65536);
-    assert_eq!(stage.advance(Readable::No), Outcome::Yield);
-    assert_eq!(
-        stage.advance(Readable::No),
-        Outcome::Wait { progress: true }
-    );
+    assert_eq!(stage.advance(Readable::No), Next::Yield);
+    assert_eq!(stage.advance(Readable::No), MOVED);
     assert_eq!(stage.connection.left(), 300_000);
-    assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
+    assert_eq!(stage.receive_last(b"", Event::Eof), Next::Close);
 }

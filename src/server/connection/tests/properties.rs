@@ -15,6 +15,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
 use crate::http::properties::{take_byte, take_cuts};
 use crate::http::status::HttpStatus;
+use crate::server::scratch::Scratch;
 use crate::wire::source::{Fill, Source};
 
 /// How the bytes come, how the replies leave, and what a turn may do.
@@ -75,7 +76,7 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
             ..config
         },
     );
-    stage.scratch = vec![0; plan.scratch];
+    stage.scratch = Scratch::new(plan.scratch);
     stage.script().room = plan.room.into();
     stage.hasty = plan.hasty;
     let ends = plan.cuts.iter().copied().chain([bytes.len()]);

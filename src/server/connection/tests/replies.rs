@@ -2,7 +2,7 @@
 
 use super::handler::{FILE_SIZE, content, file_of, get, reply, small, statuses, stream};
 use super::script::{Room, TestLoop};
-use crate::server::state::Outcome;
+use crate::wire::next::Next;
 
 /// The text of one reply, cut in head (with the empty line) and body.
 fn parts(output: Vec<u8>) -> (String, String) {
@@ -90,7 +90,7 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection() {
     assert_eq!(stage.state(), "Streaming");
     stage.context.handler.file.set_len(50_000).unwrap();
     stage.drain();
-    assert_eq!(stage.drain(), Outcome::Close);
+    assert_eq!(stage.drain(), Next::Close);
     let output = stage.output();
     assert!(output == file_of(FILE_SIZE)[..output.len()]);
     assert!(output.ends_with(&content(50_000)));

@@ -13,13 +13,15 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::mailbox::Mailbox;
+use crate::handler::request_context::Client;
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::http::date;
-use crate::server::answering::Readable;
-use crate::server::loop_context::{Client, LoopContext, TURN_OF_WORK};
-use crate::server::state::Outcome;
+use crate::server::connection::readable::Readable;
+use crate::server::loop_context::{LoopContext, TURN_OF_WORK};
+use crate::server::scratch::Scratch;
 use crate::wire::delivery::Delivery;
+use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
@@ -128,12 +130,37 @@ impl Transport for Script {
     }
 }
 
+/// How a call of the loop ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    next: Next,
+    progress: bool,
+}
+
+/// The connection waits, and nothing has moved.
+pub(super) const STILL: Ended = Ended::waiting(false);
+/// The connection waits, and its deadline begins anew.
+pub(super) const MOVED: Ended = Ended::waiting(true);
+
+impl Ended {
+    pub(super) const fn waiting(progress: bool) -> Self {
+        let next = Next::Wait;
+        Self { next, progress }
+    }
+}
+
+impl PartialEq<Next> for Ended {
+    fn eq(&self, next: &Next) -> bool {
+        self.next == *next
+    }
+}
+
 /// One connection with what its loop lends it.
 #[derive(Debug)]
 pub(super) struct TestLoop<H> {
     pub(super) connection: Connection<Script>,
     pub(super) context: LoopContext<H>,
-    pub(super) scratch: Vec<u8>,
+    pub(super) scratch: Scratch,
     /// Events of the peer that [`TestLoop::play`] has yet to deliver.
     pub(super) coming: VecDeque<Event>,
     /// The peer does not wait until it was answered.
@@ -142,7 +169,7 @@ pub(super) struct TestLoop<H> {
     pub(super) kept: usize,
     /// What work may take in each call.
     pub(super) time: Duration,
-    last: Outcome,
+    last: Ended,
 }
 
 impl TestLoop<Handler> {
@@ -188,12 +215,12 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
                 },
             ),
             context,
-            scratch: vec![0; 64 * 1024],
+            scratch: Scratch::new(64 * 1024),
             coming: VecDeque::new(),
             hasty: false,
             kept: 0,
             time: TURN_OF_WORK,
-            last: Outcome::Wait { progress: false },
+            last: STILL,
         }
     }
 
@@ -202,41 +229,49 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
     }
 
     /// Bytes arrive, and their event with them.
-    pub(super) fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Outcome {
+    pub(super) fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Ended {
         self.script().arrived.extend_from_slice(bytes.as_ref());
         self.advance(Readable::Bytes)
     }
 
     /// The peer ends, after `bytes` in the same event.
-    pub(super) fn receive_last(&mut self, bytes: impl AsRef<[u8]>, end: Event) -> Outcome {
+    pub(super) fn receive_last(&mut self, bytes: impl AsRef<[u8]>, end: Event) -> Ended {
         self.script().arrived.extend_from_slice(bytes.as_ref());
         self.script().end = Some(end);
         self.advance(Readable::ToEnd)
     }
 
     /// The socket can be written to again.
-    pub(super) fn drain(&mut self) -> Outcome {
+    pub(super) fn drain(&mut self) -> Ended {
         self.script().full = false;
         self.advance(Readable::No)
     }
 
-    pub(super) fn advance(&mut self, readable: Readable) -> Outcome {
+    pub(super) fn advance(&mut self, readable: Readable) -> Ended {
         let mut share = Share::of(self.context.server.config(), 0);
         self.context.allowance = Allowance::new(self.time);
-        self.last =
+        let next =
             self.connection
                 .advance(readable, &mut share, &mut self.scratch, &mut self.context);
+        self.last = Ended {
+            next,
+            progress: share.progress,
+        };
         self.kept = self.kept.max(self.keeps());
         self.last
     }
 
     /// Its deadline comes, as late as that of a body does.
-    pub(super) fn expire(&mut self) -> Outcome {
+    pub(super) fn expire(&mut self) -> Ended {
         self.context.clock.instant += self.context.server.config().body_timeout;
         let mut share = Share::of(self.context.server.config(), 0);
-        self.last = self
+        let next = self
             .connection
             .expire(&mut share, &mut self.scratch, &mut self.context);
+        self.last = Ended {
+            next,
+            progress: share.progress,
+        };
         self.last
     }
 
@@ -244,22 +279,24 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
     fn keeps(&self) -> usize {
         match &self.connection.state {
             State::Reading(Some(unparsed)) | State::Parsing(unparsed) => unparsed.bytes.capacity(),
-            State::ReadingBody(request) => request.head.capacity(),
+            State::ReadingBody(request) => request.request.memory(),
             State::WritingHeaders(unsent) | State::Streaming(unsent) => {
-                unsent.outgoing.buffer.bytes.capacity() + unsent.unparsed.capacity()
+                unsent.outgoing.buffer.bytes.capacity() + unsent.unparsed.bytes.capacity()
             }
             _ => 0,
         }
     }
 
     /// Delivers everything that is coming, and every writable edge, until the connection closes or nothing is left.
-    pub(super) fn play(&mut self) -> Outcome {
+    pub(super) fn play(&mut self) -> Ended {
         for _ in 0..10_000_000 {
-            match self.last {
-                Outcome::Close => return self.last,
-                Outcome::Yield | Outcome::Busy | Outcome::Cold => self.advance(Readable::No),
-                Outcome::Wait { .. } if self.is_blocked() && !self.is_urged() => self.drain(),
-                Outcome::Wait { .. } => match self.coming.pop_front() {
+            match self.last.next {
+                Next::Close => return self.last,
+                Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {
+                    self.advance(Readable::No)
+                }
+                Next::Wait if self.is_blocked() && !self.is_urged() => self.drain(),
+                Next::Wait => match self.coming.pop_front() {
                     None => return self.last,
                     Some(Event::Bytes(bytes)) => self.receive(bytes),
                     Some(end) => self.receive_last(b"", end),

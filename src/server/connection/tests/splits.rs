@@ -4,6 +4,7 @@ use proptest::prelude::*;
 
 use super::handler::{MEDIUM_SIZE, content, file_of, get, reply, small, statuses, stream};
 use super::script::{Event, Room, TestLoop};
+use crate::server::scratch::Scratch;
 
 const LENGTH: &str = "POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\nGET / HTTP/";
 const CHUNKED: &str = "POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n\
@@ -173,7 +174,7 @@ proptest! {
             turn_bytes,
             ..crate::ServerConfig::default()
         });
-        stage.scratch = vec![0; scratch];
+        stage.scratch = Scratch::new(scratch);
         stage.script().room = room.into();
         stage.hasty = hasty;
         let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(requests.len())).collect();

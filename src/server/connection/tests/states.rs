@@ -1,15 +1,13 @@
 //! The rows of the state table, and what leads from one to the next.
 
 use super::handler::{FILE_SIZE, file_of, get, small, statuses};
-use super::script::{Event, Room, TestLoop};
+use super::script::{Event, MOVED, Room, STILL, TestLoop};
 use crate::SimpleHttpRequestHandler;
 use crate::config::ServerConfig;
-use crate::server::answering::Readable;
-use crate::server::state::Outcome;
+use crate::server::connection::readable::Readable;
+use crate::server::scratch::Scratch;
 use crate::server::timers::Timeout;
-
-const STILL: Outcome = Outcome::Wait { progress: false };
-const MOVED: Outcome = Outcome::Wait { progress: true };
+use crate::wire::next::Next;
 
 #[test]
 fn a_new_connection_is_idle_and_reads_only_when_told() {
@@ -105,7 +103,7 @@ fn requests_beyond_the_budget_wait_in_parsing() {
         turn_requests: 1,
         ..ServerConfig::default()
     });
-    assert_eq!(stage.receive(get("/small").repeat(2)), Outcome::Yield);
+    assert_eq!(stage.receive(get("/small").repeat(2)), Next::Yield);
     assert_eq!(stage.state(), "Parsing");
     assert_eq!(stage.connection.awaits(), Some(Timeout::Head));
     assert!(!stage.connection.is_idle());
@@ -179,17 +177,17 @@ fn a_refused_peer_is_lingered_for_and_then_closed() {
         ("Lingering(None)", 1)
     );
     assert_eq!(stage.connection.awaits(), Some(Timeout::Linger));
-    assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
+    assert_eq!(stage.receive_last(b"", Event::Eof), Next::Close);
     assert!(stage.state() == "Closed");
 }
 
 #[test]
 fn a_closed_connection_touches_nothing() {
     let mut stage = TestLoop::new();
-    assert_eq!(stage.receive_last(b"", Event::Eof), Outcome::Close);
+    assert_eq!(stage.receive_last(b"", Event::Eof), Next::Close);
     let reads = stage.script().reads;
-    assert_eq!(stage.receive(get("/small")), Outcome::Close);
-    assert_eq!(stage.expire(), Outcome::Close);
+    assert_eq!(stage.receive(get("/small")), Next::Close);
+    assert_eq!(stage.expire(), Next::Close);
     assert_eq!((stage.state(), stage.script().reads), ("Closed", reads));
     assert_eq!(stage.output(), b"");
 }
@@ -198,7 +196,7 @@ fn a_closed_connection_touches_nothing() {
 fn a_read_that_fills_its_room_is_followed_by_another() {
     let mut stage = TestLoop::new();
     let requests = get("/small").repeat(3);
-    stage.scratch = vec![0; requests.len() / 2];
+    stage.scratch = Scratch::new(requests.len() / 2);
     assert_eq!(stage.receive(&requests), MOVED);
     assert_eq!(stage.output(), small().repeat(3));
     // Two that were full, and one to hear that there is no more.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use super::handler::{FILE_SIZE, get, reply, small, statuses};
-use super::script::{Event, Room, TestLoop};
+use super::script::{Ended, Event, Room, TestLoop};
 use crate::config::ServerConfig;
-use crate::server::state::Outcome;
 use crate::server::timers::Timeout;
+use crate::wire::next::Next;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
@@ -72,11 +72,11 @@ fn a_body_that_trickles_is_read_for_the_time_of_lingering() {
     for (seconds, progress) in [(4, true), (25, true), (26, false), (29, false)] {
         stage.context.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![b'x'; 1100]);
-        assert_eq!(outcome, Outcome::Wait { progress }, "after {seconds} s");
+        assert_eq!(outcome, Ended::waiting(progress), "after {seconds} s");
         assert_eq!(stage.state(), "Lingering(Some)");
     }
     stage.context.clock.instant = began + Duration::from_secs(30);
-    assert_eq!(stage.receive(b"x"), Outcome::Close);
+    assert_eq!(stage.receive(b"x"), Next::Close);
     assert_eq!(stage.output(), b"");
 }
 
@@ -85,7 +85,7 @@ fn a_body_of_which_nothing_comes_ends_the_connection() {
     let mut stage = TestLoop::new();
     stage.receive(post(&length(10), "half"));
     assert_eq!(stage.output(), small());
-    assert_eq!(stage.expire(), Outcome::Close);
+    assert_eq!(stage.expire(), Next::Close);
     assert_eq!((stage.state(), stage.output()), ("Closed", vec![]));
 }
 
@@ -93,7 +93,8 @@ fn a_body_of_which_nothing_comes_ends_the_connection() {
 fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
     let mut stage = TestLoop::new();
     let outcome = stage.receive_last(post(&length(10), "half"), Event::Eof);
-    assert_eq!((outcome, stage.output()), (Outcome::Close, small()));
+    assert_eq!(outcome, Next::Close);
+    assert_eq!(stage.output(), small());
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::handler::exchange::Exchange;
 use crate::handler::log::LogEntry;
 use crate::handler::work::Work;
 use crate::http::status::HttpStatus;
-use crate::server::answering::Readable;
-use crate::server::state::Outcome;
+use crate::server::connection::readable::Readable;
+use crate::wire::next::Next;
 use crate::wire::source::{Fill, Source};
 
 /// What a slice takes at least.
@@ -99,10 +99,11 @@ fn each_turn_does_a_slice_and_replies_stay_in_order() {
     let requests = [get("/now"), get("/3-"), get("/now")].concat();
     let mut outcome = stage.receive(requests);
     for _ in 0..2 {
-        assert_eq!((outcome, stage.state()), (Outcome::Busy, "Awaiting"));
+        assert_eq!(outcome, Next::Work);
+        assert_eq!(stage.state(), "Awaiting");
         outcome = stage.advance(Readable::No);
     }
-    assert_eq!(outcome, Outcome::Busy, "the stream has had its share");
+    assert_eq!(outcome, Next::Work, "the stream has had its share");
     stage.play();
     assert_eq!(statuses(&stage.output()), [202, 200, 202]);
     assert!(stage.connection.is_idle());
@@ -112,15 +113,15 @@ fn each_turn_does_a_slice_and_replies_stay_in_order() {
 fn without_time_nothing_goes_on() {
     let mut stage = stage();
     stage.time = Duration::ZERO;
-    assert_eq!(stage.receive(get("/1-")), Outcome::Busy);
-    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    assert_eq!(stage.receive(get("/1-")), Next::Work);
+    assert_eq!(stage.advance(Readable::No), Next::Work);
     assert_eq!((stage.state(), stage.output().len()), ("Awaiting", 0));
     stage.time = Duration::from_secs(3600);
-    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    assert_eq!(stage.advance(Readable::No), Next::Work);
     let sent = stage.output().len();
     assert!((1..100_000).contains(&sent), "{sent}");
     stage.time = Duration::ZERO;
-    assert_eq!(stage.advance(Readable::No), Outcome::Busy);
+    assert_eq!(stage.advance(Readable::No), Next::Work);
     assert_eq!((stage.state(), stage.output().len()), ("Streaming", 0));
     assert_eq!(
         stage.connection.left(),
@@ -174,7 +175,7 @@ fn the_log_counts_the_time_of_the_work() {
 fn a_stream_of_work_waits_for_the_socket_as_others_do() {
     let mut stage = stage();
     stage.script().room.push_back(Room::Take(10));
-    assert!(matches!(stage.receive(get("/1-")), Outcome::Wait { .. }));
+    assert_eq!(stage.receive(get("/1-")), Next::Wait);
     assert_eq!(stage.state(), "WritingHeaders");
     stage.drain();
     stage.play();

@@ -2,14 +2,14 @@
 //!
 //! Invariant: what a state needs lives in its variant and nowhere else, boxed, so that an idle connection costs its slot.
 
-use super::answering::{Then, UnfinishedRequest};
-use super::connection::lingering::Lingering;
+use super::lingering::Lingering;
 use super::outgoing::Outgoing;
 use super::promised::PromisedReply;
-use super::timers::is_progress;
+use super::then::Then;
+use super::unfinished::UnfinishedRequest;
+use super::unparsed::Unparsed;
 use crate::config::ServerConfig;
-use crate::http::head::HeadSearch;
-use crate::wire::buffer::Sent;
+use crate::server::timers::is_progress;
 use crate::wire::delivery::Delivery;
 
 /// Bytes a second that a peer must take, on the average of each `send_timeout`.
@@ -37,16 +37,10 @@ pub(crate) enum State {
 }
 
 #[derive(Debug)]
-pub(crate) struct Unparsed {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) search: HeadSearch,
-}
-
-#[derive(Debug)]
 pub(crate) struct Unsent {
     pub(crate) outgoing: Outgoing,
     pub(crate) then: Then,
-    pub(crate) unparsed: Vec<u8>,
+    pub(crate) unparsed: Unparsed,
     /// Bytes that had reached the peer when the socket was last found to take no more for a whole `send_timeout`.
     pub(crate) acked: Option<u64>,
 }
@@ -71,7 +65,7 @@ impl Unsent {
 #[derive(Debug)]
 pub(crate) struct Awaiting {
     pub(crate) promised: PromisedReply,
-    pub(crate) unparsed: Vec<u8>,
+    pub(crate) unparsed: Unparsed,
 }
 
 impl State {
@@ -82,15 +76,6 @@ impl State {
         } else {
             Self::WritingHeaders(unsent)
         }
-    }
-}
-
-impl Unparsed {
-    pub(crate) fn boxed(bytes: &[u8], search: HeadSearch) -> Box<Self> {
-        Box::new(Self {
-            bytes: bytes.to_vec(),
-            search,
-        })
     }
 }
 
@@ -107,42 +92,4 @@ pub(crate) enum Purpose {
 pub(crate) struct Kept {
     pub(crate) purpose: Purpose,
     pub(crate) bytes: u32,
-}
-
-/// How a call to `Connection::advance` ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// The next event of the socket is waited for; `progress` says whether anything moved.
-    Wait {
-        progress: bool,
-    },
-    /// There is more to do, in the next turn.
-    Yield,
-    /// There is work to go on with, when the others have had their turn.
-    Busy,
-    /// The disk is waited for.
-    Cold,
-    Close,
-}
-
-/// How one step of the machine ended.
-pub(crate) enum Step {
-    Next,
-    Wait,
-    Yield,
-    Busy,
-    Cold,
-    Close,
-}
-
-impl From<Sent> for Step {
-    fn from(sent: Sent) -> Self {
-        match sent {
-            Sent::All => Self::Next,
-            Sent::Wait | Sent::Idle => Self::Wait,
-            Sent::Yield => Self::Yield,
-            Sent::Busy => Self::Busy,
-            Sent::Cold => Self::Cold,
-        }
-    }
 }

@@ -8,11 +8,13 @@ use std::io;
 use std::mem;
 use std::time::Instant;
 
+use super::answering::MAX_BATCH;
 use crate::handler::log::{Log, LogRecord};
-use crate::handler::reply::Framed;
+use crate::handler::reply::{Framed, Reply};
 use crate::http::request::Request;
 use crate::wire::body::Body;
-use crate::wire::buffer::{Buffer, Sent};
+use crate::wire::buffer::Buffer;
+use crate::wire::next::Next;
 use crate::wire::share::{SMALL, Share};
 use crate::wire::transport::Transport;
 
@@ -24,6 +26,8 @@ pub(crate) struct Outgoing {
     replies: Vec<LoggedReply>,
     logged: usize,
     arena: Vec<u8>,
+    /// The body that the handler is writing, until it is framed.
+    written: Vec<u8>,
 }
 
 /// One reply that will be logged when it has left.
@@ -37,11 +41,16 @@ struct LoggedReply {
 }
 
 impl Outgoing {
+    /// Begins a reply at the end of the buffer.
+    pub(crate) fn begin_reply(&mut self) -> Reply<'_> {
+        Reply::new(&mut self.buffer.bytes, &mut self.body, &mut self.written)
+    }
+
     /// Takes in a reply that was appended to the buffer from `start` on.
     #[inline]
     pub(crate) fn push(
         &mut self,
-        framed: Framed,
+        framed: &Framed,
         start: usize,
         request: &Request<'_>,
         started: Instant,
@@ -64,7 +73,7 @@ impl Outgoing {
         &mut self,
         transport: &mut impl Transport,
         share: &mut Share,
-    ) -> io::Result<Sent> {
+    ) -> io::Result<Next> {
         let more = self.body.follows_at_once();
         let sent = if self.buffer.bytes.len() <= SMALL {
             self.buffer.send(transport, more)
@@ -72,9 +81,15 @@ impl Outgoing {
             self.buffer.send_share(transport, more, share)
         };
         match sent? {
-            Sent::All => self.body.send(transport, share, &mut self.body_sent),
-            sent => Ok(sent),
+            Next::Continue => self.body.send(transport, share, &mut self.body_sent),
+            next => Ok(next),
         }
+    }
+
+    /// Whether the socket takes no more, where [`send`](Self::send) came to `sent`; a stream may be waiting for its source
+    /// instead.
+    pub(crate) fn is_blocked(&self, sent: &io::Result<Next>) -> bool {
+        matches!(sent, Ok(Next::Wait)) && !self.body.is_idle()
     }
 
     /// Bytes still to come, as far as anybody knows.
@@ -126,6 +141,7 @@ impl Outgoing {
             replies: mem::take(&mut self.replies),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
+            written: Vec::new(),
         };
         self.clear();
         rest
@@ -134,11 +150,13 @@ impl Outgoing {
     /// Makes it ready for the next use, keeping its memory within bounds.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
-        self.buffer.bytes.shrink_to(super::answering::MAX_BATCH);
+        self.buffer.bytes.shrink_to(MAX_BATCH);
         self.body = Body::Empty;
         self.body_sent = 0;
         self.replies.clear();
         self.logged = 0;
         self.arena.clear();
+        self.written.clear();
+        self.written.shrink_to(MAX_BATCH);
     }
 }

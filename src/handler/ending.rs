@@ -1,0 +1,67 @@
+//! How an exchange ends: with a reply that is framed, with one that comes later, or with none.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::deferred::Promise;
+use super::exchange::Exchange;
+use super::mailbox::Answer;
+use super::reply::Framed;
+use super::work::{Allowance, Work};
+
+/// What the handler left when it returned.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// The reply is framed, and stands in the outgoing bytes.
+    Reply(Framed),
+    /// The reply comes later; `close` says whether it is the last one of its connection.
+    Later { coming: Coming, close: bool },
+    /// There is no reply: the connection is to be reset.
+    Aborted,
+}
+
+/// What a reply that comes later waits for.
+#[derive(Debug)]
+pub(crate) enum Coming {
+    /// Another thread gives it.
+    Promised(Promise),
+    /// The promise was kept; `None` where it was dropped, or where the work for the reply panicked.
+    Given(Option<Answer>),
+    /// The loop does this work for it, as far as there is time.
+    Work(Box<dyn Work>),
+}
+
+impl Coming {
+    pub(crate) fn is_work(&self) -> bool {
+        matches!(self, Self::Work(_))
+    }
+
+    /// Does a slice of the work, if that is what the reply waits for and there is time; says whether the reply can be made.
+    pub(crate) fn advance(&mut self, allowance: &mut Allowance) -> bool {
+        let Self::Work(work) = self else {
+            return matches!(self, Self::Given(_));
+        };
+        if allowance.is_spent() {
+            return false;
+        }
+        let slice = |until| catch_unwind(AssertUnwindSafe(|| work.advance(until)));
+        allowance.spend(slice).unwrap_or_else(|_| {
+            *self = Self::Given(None);
+            true
+        })
+    }
+
+    /// Makes the reply.
+    ///
+    /// # Errors
+    /// The promise was dropped, or what makes the reply has failed: a 500.
+    pub(crate) fn reply(self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        match self {
+            Self::Given(Some(Answer(make))) => make(exchange),
+            Self::Work(work) => work.reply(exchange),
+            Self::Given(None) | Self::Promised(_) => {
+                Err(io::Error::other("the promised reply was dropped"))
+            }
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! From received bytes to replies in the outgoing buffer: requests are taken off the front, one after the other, so that
+//! pipelined requests are answered in order and leave in one write (RFC 9112 §9.3.2).
+//!
+//! Invariant: nothing here reads from the socket or writes to it; [`Then`] says what must happen next.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::lingering::{Discarded, Lingering};
+use super::promised::{PromisedReply, Rest};
+use super::then::Then;
+use super::unfinished::UnfinishedRequest;
+use super::unparsed::Received;
+use crate::config::ProtocolVersion;
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::ending::Ending;
+use crate::handler::exchange::Exchange;
+use crate::handler::request_context::Client;
+use crate::http::body::BodyDecoder;
+use crate::http::framing::Framing;
+use crate::http::request::owned::OwnedRequest;
+use crate::http::request::{Request, RequestError};
+use crate::http::status::HttpStatus;
+use crate::http::storage::Storage;
+use crate::server::loop_context::LoopContext;
+use crate::wire::share::Share;
+use crate::wire::spool::{RequestBody, Spool};
+
+/// Replies are gathered up to this many bytes before they leave in one write.
+pub(crate) const MAX_BATCH: usize = 32 * 1024;
+/// Seconds after which a client may send a request again that found no room.
+const RETRY_AFTER: &str = "5";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Makes the replies to what one client has sent.
+pub(super) struct Answering<'t, H> {
+    pub(super) context: &'t mut LoopContext<H>,
+    pub(super) client: &'t Client,
+    pub(super) share: &'t mut Share,
+    /// Whether the peer may have sent more than was read.
+    pub(super) may_have_sent_more: bool,
+}
+
+impl<H: BaseHttpRequestHandler> Answering<'_, H> {
+    /// Answers the requests at the front of `received`: as many as are complete, and as the share and the outgoing buffer
+    /// allow.
+    pub(super) fn answer(&mut self, received: &mut Received<'_>, storage: &mut Storage) -> Then {
+        while self.may_make_more() {
+            if received.bytes.is_empty() {
+                return Then::ReadHead;
+            }
+            match self.take_request(received, storage) {
+                Then::Parse => {}
+                then => return then,
+            }
+        }
+        Then::Parse
+    }
+
+    /// Whether another reply may be made before the others have left.
+    fn may_make_more(&self) -> bool {
+        let outgoing = &self.context.outgoing;
+        self.share.requests > 0
+            && outgoing.buffer.bytes.len() < MAX_BATCH
+            && outgoing.body.is_empty()
+    }
+
+    /// Takes the head at the front of `received` off, and answers it if that is all of the request.
+    fn take_request(&mut self, received: &mut Received<'_>, storage: &mut Storage) -> Then {
+        let config = self.context.server.config();
+        // The request is borrowed from the result, because moving it would cost more than the rest of this function.
+        let found = Request::find(received.bytes, &mut received.search, storage, config);
+        let (request, span) = match &found {
+            Ok(Some((request, span))) => (request, span),
+            Ok(None) => return Then::ReadHead,
+            Err(error) => return self.refuse(*error, received.bytes),
+        };
+        received.take_head(span.end);
+        self.share.requests -= 1;
+        self.share.progress = true;
+        if request.meaning.framing == Framing::Length(0) {
+            self.respond(request, RequestBody::default(), Rest::Nothing)
+        } else {
+            self.begin_body(request, &mut received.bytes)
+        }
+    }
+
+    /// Decides before the body of a request is read what becomes of it.
+    fn begin_body(&mut self, request: &Request<'_>, bytes: &mut &[u8]) -> Then {
+        let Some(wanted) = self.wants_body(request) else {
+            return self.fail(request, "reads_body panicked");
+        };
+        let decoder = BodyDecoder::new(request.meaning.framing);
+        let config = self.context.server.config();
+        if wanted && decoder.announces_more_than(config.max_body) {
+            return self.refuse(RequestError::BodyTooLarge, request.requestline);
+        } else if !wanted && decoder.announces_more_than(config.max_discard) {
+            return self.respond(request, RequestBody::default(), Rest::Unread);
+        }
+        if self.expects_continue(request) && bytes.is_empty() {
+            match self.expect_100(request) {
+                None => {
+                    let out = &mut self.context.outgoing.buffer.bytes;
+                    out.extend_from_slice(CONTINUE);
+                }
+                Some(Ending::Aborted) => return Then::Reset,
+                Some(_) => return Then::Linger,
+            }
+        }
+        if !wanted {
+            return self.answer_at_once(request, decoder, bytes);
+        }
+        let body = Spool::boxed(&self.context.spools);
+        let now = self.context.clock.instant;
+        self.take_body(UnfinishedRequest::boxed(request, decoder, body, now), bytes)
+    }
+
+    /// Asks the handler whether it wants the body of `request`; `None` where it panics.
+    fn wants_body(&mut self, request: &Request<'_>) -> Option<bool> {
+        if self.context.server.is_misdirected(request) {
+            return Some(false);
+        }
+        let (command, path) = (request.command, request.path_text());
+        self.context.hook(self.client.address, |handler| {
+            handler.reads_body(command, path)
+        })
+    }
+
+    /// Whether the peer waits for `100 Continue` before it sends the body; HTTP/1.0 has no such reply (RFC 9110 §15.2).
+    fn expects_continue(&self, request: &Request<'_>) -> bool {
+        let protocol = self.context.server.config().protocol_version;
+        request.meaning.expects_continue && protocol == ProtocolVersion::Http11
+    }
+
+    /// Asks the handler whether the body may come; `None` where it may, otherwise how the request ended.
+    fn expect_100(&mut self, request: &Request<'_>) -> Option<Ending> {
+        let mut body = RequestBody::default();
+        let start = self.context.outgoing.buffer.bytes.len();
+        let (handler, mut exchange) = self.context.exchange(request, &mut body, self.client);
+        let decided = catch_unwind(AssertUnwindSafe(|| {
+            if refuse_misdirected(&mut exchange) {
+                return Ok(false);
+            }
+            handler.handle_expect_100(&mut exchange)
+        }));
+        match &decided {
+            Ok(Ok(true)) => {
+                exchange.discard();
+                return None;
+            }
+            Ok(Ok(false)) if !exchange.is_begun() => {
+                exchange.send_error(HttpStatus::EXPECTATION_FAILED, None, None);
+            }
+            _ => {}
+        }
+        let decided = decided.map(|decided| decided.map(|_| ()));
+        let ending = exchange.end(handler, decided, true);
+        let started = self.context.log.start(&self.context.clock);
+        self.context.note(&ending, start, request, started);
+        Some(ending)
+    }
+
+    /// Answers a request whose body the handler does not want, without waiting for the body. The framing of what has come
+    /// already is checked first.
+    fn answer_at_once(
+        &mut self,
+        request: &Request<'_>,
+        decoder: BodyDecoder,
+        bytes: &mut &[u8],
+    ) -> Then {
+        let config = self.context.server.config();
+        let mut unwanted = Lingering::boxed(self.context.clock.instant, Some(decoder));
+        let rest = match unwanted.discard(bytes, config) {
+            Discarded::All => Rest::Nothing,
+            Discarded::Some => Rest::Unwanted(unwanted),
+            Discarded::TooMuch => Rest::Unread,
+            Discarded::Malformed(error) => return self.refuse(error, request.requestline),
+        };
+        self.respond(request, RequestBody::default(), rest)
+    }
+
+    /// Takes what has come of a body for the handler; answers the request once all of it has.
+    pub(super) fn take_body(
+        &mut self,
+        mut unfinished: Box<UnfinishedRequest>,
+        bytes: &mut &[u8],
+    ) -> Then {
+        let limit = self.context.server.config().max_body;
+        match unfinished.take(bytes, limit) {
+            Ok(true) => {}
+            Ok(false) => return Then::ReadBody(unfinished),
+            Err(error) => return self.refuse(error, unfinished.request.requestline()),
+        }
+        let UnfinishedRequest { request, body, .. } = *unfinished;
+        match body.finish() {
+            Ok(body) => self.respond(&request.as_request(), body, Rest::Nothing),
+            Err(error) => self.refuse(error, request.requestline()),
+        }
+    }
+
+    /// Makes the reply that was to come later, now that it can be made.
+    pub(super) fn fulfil(&mut self, promised: PromisedReply) -> Then {
+        self.share.progress = true;
+        let PromisedReply {
+            coming,
+            close,
+            started,
+            request,
+            mut body,
+            rest,
+        } = promised;
+        let (request, client) = (&request.as_request(), self.client);
+        let make = |_: &mut H, exchange: &mut Exchange<'_>| coming.reply(exchange);
+        let ending = self
+            .context
+            .reply(request, &mut body, client, close, started, make);
+        self.follow(ending, started, request, body, rest)
+    }
+
+    /// Has the handler answer a request for a host that this server answers for; `rest` is what is still to come of it.
+    fn respond(&mut self, request: &Request<'_>, mut body: RequestBody, rest: Rest) -> Then {
+        let close = matches!(rest, Rest::Unread);
+        let started = self.context.log.start(&self.context.clock);
+        let make = |handler: &mut H, exchange: &mut Exchange<'_>| {
+            if refuse_misdirected(exchange) {
+                return Ok(());
+            }
+            handler.handle_one_request(exchange)
+        };
+        let ending = self
+            .context
+            .reply(request, &mut body, self.client, close, started, make);
+        self.follow(ending, started, request, body, rest)
+    }
+
+    /// Decides what follows the reply to `request`.
+    fn follow(
+        &self,
+        ending: Ending,
+        started: Instant,
+        request: &Request<'_>,
+        body: RequestBody,
+        rest: Rest,
+    ) -> Then {
+        match ending {
+            Ending::Reply(framed) if framed.keep_alive => match rest {
+                Rest::Unwanted(unwanted) => Then::Discard(unwanted),
+                _ => Then::Parse,
+            },
+            Ending::Reply(_)
+                if request.meaning.keep_alive
+                    || !matches!(rest, Rest::Nothing)
+                    || self.may_have_sent_more =>
+            {
+                Then::Linger
+            }
+            Ending::Reply(_) => Then::Close,
+            Ending::Aborted => Then::Reset,
+            Ending::Later { coming, close } => Then::Await(Box::new(PromisedReply {
+                coming,
+                close,
+                started,
+                request: OwnedRequest::of(request),
+                body,
+                rest,
+            })),
+        }
+    }
+
+    /// Answers a request on which the handler failed before it was asked for a reply: a 500, and the last reply.
+    fn fail(&mut self, request: &Request<'_>, failure: &'static str) -> Then {
+        let started = self.context.log.start(&self.context.clock);
+        let mut body = RequestBody::default();
+        let fail = |_: &mut H, _: &mut Exchange<'_>| Err(io::Error::other(failure));
+        self.context
+            .reply(request, &mut body, self.client, true, started, fail);
+        Then::Linger
+    }
+
+    /// Answers what is no request, for the last time on this connection; `head` begins with the request line.
+    pub(super) fn refuse(&mut self, error: RequestError, head: &[u8]) -> Then {
+        self.share.progress = true;
+        let started = self.context.log.start(&self.context.clock);
+        let mut body = RequestBody::default();
+        let refuse = |_: &mut H, exchange: &mut Exchange<'_>| {
+            exchange.send_error(error.status(), Some(error.message()), None);
+            if error == RequestError::TooManyBodies {
+                exchange.send_header("Retry-After", RETRY_AFTER);
+            }
+            Ok(())
+        };
+        let request = Request::refused(head);
+        self.context
+            .reply(&request, &mut body, self.client, true, started, refuse);
+        Then::Linger
+    }
+}
+
+/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20); says whether it is one.
+fn refuse_misdirected(exchange: &mut Exchange<'_>) -> bool {
+    if !exchange.is_misdirected() {
+        return false;
+    }
+    let explain = "This server does not answer for the host that was asked for";
+    exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
+    true
+}

@@ -1,0 +1,368 @@
+//! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows. Every transition
+//! that an event or a step brings about is in this file; see the table in [`super::state`].
+//!
+//! Invariant: a turn ends only by waiting, by yielding or by closing. The data of a state lives in its variant, so leaving the
+//! state is the reset.
+
+use std::io;
+use std::mem;
+use std::time::Instant;
+
+use super::Connection;
+use super::answering::Answering;
+use super::lingering::{Discarded, Lingering};
+use super::readable::Readable;
+use super::state::{Awaiting, State, Unsent};
+use super::then::Then;
+use super::unfinished::UnfinishedRequest;
+use super::unparsed::{Received, Unparsed};
+use crate::handler::BaseHttpRequestHandler;
+use crate::http::storage::Storage;
+use crate::server::loop_context::LoopContext;
+use crate::server::scratch::Scratch;
+use crate::wire::next::Next;
+use crate::wire::share::Share;
+use crate::wire::transport::Transport;
+
+/// Bytes that are read of requests at a time: of a client that does not read its replies, as many are kept.
+const MAX_PIPELINED: usize = 32 * 1024;
+
+/// One call of the loop to a connection, and what the loop lends to it.
+pub(super) struct Turn<'t, T, H> {
+    connection: &'t mut Connection<T>,
+    share: &'t mut Share,
+    context: &'t mut LoopContext<H>,
+}
+
+impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
+    pub(super) fn new(
+        connection: &'t mut Connection<T>,
+        share: &'t mut Share,
+        context: &'t mut LoopContext<H>,
+    ) -> Self {
+        share.progress = false;
+        Self {
+            connection,
+            share,
+            context,
+        }
+    }
+
+    /// Goes on with what the loop has read; no bytes mean that the peer has closed its side.
+    pub(super) fn answer(
+        &mut self,
+        received: io::Result<&[u8]>,
+        scratch: &mut Scratch,
+    ) -> io::Result<Next> {
+        let next = match received? {
+            [] => Next::Close,
+            bytes => self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage)?,
+        };
+        self.run(next, scratch)
+    }
+
+    /// Takes one step after the other, from what the one before has come to.
+    pub(super) fn run(&mut self, mut next: Next, scratch: &mut Scratch) -> io::Result<Next> {
+        while next == Next::Continue {
+            if self.needs_event() {
+                return Ok(Next::Wait);
+            }
+            next = self.step(scratch)?;
+        }
+        Ok(next)
+    }
+
+    /// Whether only an event of the socket can tell more, as after most replies.
+    fn needs_event(&self) -> bool {
+        self.connection.readable == Readable::No
+            && matches!(self.connection.state, State::Reading(_))
+    }
+
+    fn step(&mut self, scratch: &mut Scratch) -> io::Result<Next> {
+        match mem::take(&mut self.connection.state) {
+            State::Reading(unparsed) => self.reading(unparsed, scratch),
+            State::Parsing(unparsed) => {
+                self.serve(unparsed.as_received(), Then::Parse, &mut scratch.storage)
+            }
+            State::ReadingBody(request) => self.reading_body(request, scratch),
+            State::WritingHeaders(unsent) | State::Streaming(unsent) => {
+                self.sending(unsent, scratch)
+            }
+            State::Awaiting(awaiting) => self.awaiting(awaiting, &mut scratch.storage),
+            State::Lingering(lingering) => self.lingering(lingering, scratch),
+            State::Closed => Ok(Next::Close),
+        }
+    }
+
+    fn reading(
+        &mut self,
+        unparsed: Option<Box<Unparsed>>,
+        scratch: &mut Scratch,
+    ) -> io::Result<Next> {
+        let Scratch { bytes, storage } = scratch;
+        let length = bytes.len().min(MAX_PIPELINED);
+        let room = bytes.get_mut(..length).unwrap_or_default();
+        let Some(bytes) = self.read(room)? else {
+            self.connection.state = State::Reading(unparsed);
+            return Ok(Next::Wait);
+        };
+        match unparsed {
+            _ if bytes.is_empty() => Ok(Next::Close),
+            None => self.serve(Received::new(bytes), Then::Parse, storage),
+            Some(mut unparsed) => {
+                unparsed.bytes.extend_from_slice(bytes);
+                // A head that arrives in small pieces is neither searched nor copied from its start each time.
+                let mut search = unparsed.search;
+                if let Ok(None) = search.search(&unparsed.bytes, self.context.server.config()) {
+                    unparsed.search = search;
+                    self.connection.state = State::Reading(Some(unparsed));
+                    return Ok(Next::Continue);
+                }
+                self.serve(unparsed.as_received(), Then::Parse, storage)
+            }
+        }
+    }
+
+    fn reading_body(
+        &mut self,
+        request: Box<UnfinishedRequest>,
+        scratch: &mut Scratch,
+    ) -> io::Result<Next> {
+        if self.share.bytes == 0 {
+            self.connection.state = State::ReadingBody(request);
+            return Ok(Next::Yield);
+        }
+        let Some(mut bytes) = self.read(&mut scratch.bytes)? else {
+            self.connection.state = State::ReadingBody(request);
+            return Ok(Next::Wait);
+        };
+        if bytes.is_empty() {
+            return Ok(Next::Close);
+        }
+        self.share.progress = true;
+        self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
+        let then = self.answering().take_body(request, &mut bytes);
+        self.serve(Received::new(bytes), then, &mut scratch.storage)
+    }
+
+    /// Makes the reply if it can be made now, and answers what was sent after its request.
+    fn awaiting(&mut self, mut awaiting: Box<Awaiting>, storage: &mut Storage) -> io::Result<Next> {
+        let coming = &mut awaiting.promised.coming;
+        let is_work = coming.is_work();
+        if !coming.advance(&mut self.context.allowance) {
+            self.connection.state = State::Awaiting(awaiting);
+            return Ok(if is_work { Next::Work } else { Next::Wait });
+        }
+        let Awaiting { promised, unparsed } = *awaiting;
+        let began = is_work.then(Instant::now);
+        let then = self.answering().fulfil(promised);
+        let next = self.serve(unparsed.as_received(), then, storage);
+        if let Some(began) = began {
+            self.context.allowance.charge(began.elapsed());
+        }
+        next
+    }
+
+    /// Discards what still comes, until the next request begins, or the peer closes too or has had its time: a close before
+    /// that could reset the connection and take the reply from the peer.
+    fn lingering(
+        &mut self,
+        mut lingering: Box<Lingering>,
+        scratch: &mut Scratch,
+    ) -> io::Result<Next> {
+        let now = self.context.clock.instant;
+        if lingering.lasted(now) >= self.context.server.config().linger_time {
+            return Ok(Next::Close);
+        } else if self.share.bytes == 0 {
+            self.connection.state = State::Lingering(lingering);
+            return Ok(Next::Yield);
+        }
+        let Some(mut bytes) = self.read(&mut scratch.bytes)? else {
+            self.connection.state = State::Lingering(lingering);
+            return Ok(Next::Wait);
+        };
+        if bytes.is_empty() {
+            return Ok(Next::Close);
+        }
+        self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
+        let config = self.context.server.config();
+        self.share.progress = lingering.may_be_renewed(now, config);
+        match lingering.discard(&mut bytes, config) {
+            Discarded::Some => {}
+            Discarded::All => {
+                return self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage);
+            }
+            // No next request will be found. The peer may still have to read the reply.
+            Discarded::TooMuch | Discarded::Malformed(_) => {
+                self.connection.transport.shutdown()?;
+                lingering.discard_all();
+            }
+        }
+        self.connection.state = State::Lingering(lingering);
+        Ok(Next::Continue)
+    }
+
+    fn sending(&mut self, mut unsent: Box<Unsent>, scratch: &mut Scratch) -> io::Result<Next> {
+        let outgoing = &mut unsent.outgoing;
+        let is_work = outgoing.body.is_work();
+        if is_work && self.context.allowance.is_spent() {
+            self.connection.state = State::unsent(unsent);
+            return Ok(Next::Work);
+        }
+        let (before, began) = (outgoing.sent(), is_work.then(Instant::now));
+        let sent = outgoing.send(&mut self.connection.transport, self.share);
+        let left = outgoing.sent() - before;
+        if let Some(began) = began {
+            self.context.allowance.charge(began.elapsed());
+        }
+        if left > 0 {
+            self.share.progress = true;
+            unsent.acked = None;
+        }
+        let is_blocked = outgoing.is_blocked(&sent);
+        self.context.server.counters.count_write(left, is_blocked);
+        let client = &self.connection.client;
+        self.context.log(outgoing, client, sent.is_err());
+        let mut next = sent?;
+        if next == Next::Continue {
+            self.follow(unsent.then, &unsent.unparsed.as_received())?;
+            return Ok(next);
+        }
+        if is_blocked {
+            next = self.discard_meanwhile(&mut unsent, scratch)?;
+        }
+        self.connection.state = State::unsent(unsent);
+        Ok(next)
+    }
+
+    /// Discards an unwanted body while the socket takes no more of the reply: the peer may read nothing before it has sent
+    /// everything.
+    fn discard_meanwhile(
+        &mut self,
+        unsent: &mut Unsent,
+        scratch: &mut Scratch,
+    ) -> io::Result<Next> {
+        while let Then::Discard(unwanted) = &mut unsent.then {
+            if self.share.bytes == 0 {
+                return Ok(Next::Yield);
+            }
+            let Some(mut bytes) = self.read(&mut scratch.bytes)? else {
+                break;
+            };
+            self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
+            let is_end = bytes.is_empty();
+            match unwanted.discard(&mut bytes, self.context.server.config()) {
+                Discarded::Some if !is_end => {}
+                Discarded::All => {
+                    unsent.unparsed = Unparsed::of(&Received::new(bytes));
+                    unsent.then = Then::Parse;
+                }
+                _ => unsent.then = Then::Linger,
+            }
+        }
+        Ok(Next::Wait)
+    }
+
+    /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
+    fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
+        let Connection {
+            transport,
+            readable,
+            ..
+        } = &mut *self.connection;
+        if *readable == Readable::No {
+            return Ok(None);
+        }
+        let length = readable.receive(transport, room)?;
+        // What is read now came later than all looks at the file system until now.
+        self.context.clock.begin_epoch();
+        Ok(length.and_then(|length| room.get(..length)))
+    }
+
+    /// Answers the requests in `received` in order, sends the replies, and leaves the connection in the state that follows.
+    /// `then` is what follows from what was received before.
+    fn serve(
+        &mut self,
+        mut received: Received<'_>,
+        mut then: Then,
+        storage: &mut Storage,
+    ) -> io::Result<Next> {
+        loop {
+            if matches!(then, Then::Parse) {
+                then = self.answering().answer(&mut received, storage);
+            }
+            let next = self.send_made()?;
+            if next != Next::Continue {
+                self.connection.suspend(then, &received, self.context);
+                return Ok(next);
+            }
+            match then {
+                Then::Parse if self.share.requests > 0 => {}
+                Then::Parse => {
+                    self.connection.state = State::Parsing(Unparsed::boxed(&received));
+                    return Ok(Next::Yield);
+                }
+                then => {
+                    self.follow(then, &received)?;
+                    return Ok(Next::Continue);
+                }
+            }
+        }
+    }
+
+    fn answering(&mut self) -> Answering<'_, H> {
+        Answering {
+            context: self.context,
+            client: &self.connection.client,
+            share: self.share,
+            may_have_sent_more: self.connection.readable != Readable::No,
+        }
+    }
+
+    /// Sends what was made in this turn.
+    fn send_made(&mut self) -> io::Result<Next> {
+        let outgoing = &mut self.context.outgoing;
+        let sent = outgoing.send(&mut self.connection.transport, self.share);
+        let is_blocked = outgoing.is_blocked(&sent);
+        let counters = &mut self.context.server.counters;
+        counters.count_write(outgoing.sent(), is_blocked);
+        let next = sent?;
+        self.context.log_outgoing(&self.connection.client, false);
+        if next == Next::Continue {
+            self.context.outgoing.clear();
+        }
+        Ok(next)
+    }
+
+    /// Goes on when everything that was made has left.
+    fn follow(&mut self, then: Then, received: &Received<'_>) -> io::Result<()> {
+        let now = self.context.clock.instant;
+        self.connection.state = match then {
+            Then::Parse | Then::ReadHead if received.bytes.is_empty() => State::Reading(None),
+            Then::Parse => State::Parsing(Unparsed::boxed(received)),
+            Then::ReadHead => State::Reading(Some(Unparsed::boxed(received))),
+            Then::ReadBody(request) => State::ReadingBody(request),
+            Then::Discard(mut unwanted) => {
+                unwanted.restart(now);
+                State::Lingering(unwanted)
+            }
+            Then::Await(promised) => {
+                if self.connection.peer_left {
+                    promised.note_client_left();
+                }
+                let (promised, unparsed) = (*promised, Unparsed::of(received));
+                State::Awaiting(Box::new(Awaiting { promised, unparsed }))
+            }
+            Then::Close => State::Closed,
+            Then::Linger => {
+                self.connection.transport.shutdown()?;
+                State::Lingering(Lingering::boxed(now, None))
+            }
+            Then::Reset => {
+                self.connection.transport.reset()?;
+                State::Closed
+            }
+        };
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! A request whose body is still arriving (RFC 9112 §6).
+
+use std::time::{Duration, Instant};
+
+use crate::config::ServerConfig;
+use crate::http::body::BodyDecoder;
+use crate::http::request::owned::OwnedRequest;
+use crate::http::request::{Request, RequestError};
+use crate::server::timers::is_progress;
+use crate::wire::spool::Spool;
+
+/// Bytes of a request body in a second that are more than a trickle.
+const TRICKLE: u64 = 16 * 1024;
+/// Time after which the pace of a body can be told.
+const PACE_KNOWN: Duration = Duration::from_millis(250);
+
+/// A head that was understood, and as much of the body as has come.
+#[derive(Debug)]
+pub(crate) struct UnfinishedRequest {
+    pub(crate) request: OwnedRequest,
+    decoder: BodyDecoder,
+    pub(crate) body: Box<Spool>,
+    pub(crate) length: u64,
+    /// When the pace was last looked at, and how much had come by then.
+    checked: (Instant, u64),
+}
+
+impl UnfinishedRequest {
+    pub(crate) fn boxed(
+        request: &Request<'_>,
+        decoder: BodyDecoder,
+        body: Box<Spool>,
+        now: Instant,
+    ) -> Box<Self> {
+        Box::new(Self {
+            request: OwnedRequest::of(request),
+            decoder,
+            body,
+            length: 0,
+            checked: (now, 0),
+        })
+    }
+
+    /// Takes what has come of the body off the front of `bytes`, up to `limit` bytes of content in all; says whether the body
+    /// is complete.
+    pub(crate) fn take(&mut self, bytes: &mut &[u8], limit: u64) -> Result<bool, RequestError> {
+        let Self {
+            decoder,
+            body,
+            length,
+            ..
+        } = self;
+        let mut stored = Ok(());
+        let decoded = decoder.decode(bytes, |content| {
+            *length += content.len() as u64;
+            if *length <= limit && stored.is_ok() {
+                stored = body.push(content);
+            }
+        });
+        // The refusal does not depend on how much has come, so the earliest fault in the body decides.
+        stored?;
+        if *length > limit {
+            return Err(RequestError::BodyTooLarge);
+        }
+        decoded
+    }
+
+    /// Whether so little has come lately that another connection may have the place of this one.
+    pub(crate) fn trickles(&self, now: Instant) -> bool {
+        let (then, had) = self.checked;
+        let elapsed = now.saturating_duration_since(then);
+        elapsed >= PACE_KNOWN && !is_progress(self.length - had, TRICKLE, elapsed)
+    }
+
+    /// Whether as much as required has come since the last check.
+    pub(crate) fn keeps_pace(&mut self, now: Instant, config: &ServerConfig) -> bool {
+        let (then, had) = self.checked;
+        let elapsed = now.saturating_duration_since(then);
+        if elapsed < config.body_timeout {
+            // The deadline that has passed was that of an earlier body.
+            return true;
+        }
+        self.checked = (now, self.length);
+        is_progress(self.length - had, config.min_body_rate, elapsed)
+    }
+}
