@@ -13,33 +13,36 @@ use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
 use slab::Slab;
 
-use super::addresses::Addresses;
 use super::answering::Readable;
 use super::confinement;
 use super::connection::Connection;
-use super::disk::Disk;
-use super::handle::ServerHandle;
-use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
+use super::lifecycle::handle::ServerHandle;
+use super::lifecycle::signals::ShutdownSignals;
+use super::listen::addresses::Addresses;
+use super::listen::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
 use super::loop_context::LoopContext;
-use super::queue::Queue;
-use super::signals::ShutdownSignals;
 use super::state::Purpose;
-use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::{Message, MessageContent};
 use crate::wire::spool::SpoolLimits;
 
 mod accept;
+mod disk;
 mod group;
 mod kept;
+mod queue;
 mod room;
 mod serving;
-mod work;
+pub(crate) mod timers;
+mod work_queue;
 
+use disk::Disk;
 use group::Group;
 use kept::KeptInAll;
+use queue::Queue;
 use serving::Budget;
-use work::WorkQueue;
+use timers::{Timeout, Timers};
+use work_queue::WorkQueue;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);

@@ -6,25 +6,20 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-mod addresses;
 mod answering;
 pub(crate) mod confinement;
 mod connection;
-mod disk;
 mod event_loop;
-mod handle;
-mod listener;
+mod lifecycle;
+mod listen;
 mod loop_context;
 pub(crate) mod memory;
 mod outgoing;
 mod promised;
-mod queue;
-mod signals;
 mod state;
 pub(crate) mod threading;
-mod timers;
 
-pub use handle::ServerHandle;
+pub use lifecycle::handle::ServerHandle;
 
 #[cfg(any(test, fuzzing))]
 pub use connection::tests::properties::connection as check_connection;
@@ -33,10 +28,10 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
-use event_loop::{EventLoop, NOBODY};
-use listener::Endpoint;
+use event_loop::{EventLoop, NOBODY, timers};
+use lifecycle::signals::ShutdownSignals;
+use listen::listener::{Endpoint, listen_all};
 use loop_context::LoopContext;
-use signals::ShutdownSignals;
 
 /// A server of one loop: any number of connections, no thread.
 ///
@@ -72,7 +67,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         config: ServerConfig,
     ) -> io::Result<Self> {
         let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
-        Self::from_listeners(listener::listen_all(&addresses, &config)?, handler, config)
+        Self::from_listeners(listen_all(&addresses, &config)?, handler, config)
     }
 
     /// Serves on a socket that listens already, with the default configuration.

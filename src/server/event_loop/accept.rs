@@ -12,7 +12,7 @@ use rustix::process::{Resource, getrlimit};
 use super::{EventLoop, NOBODY, Slot};
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
-use crate::server::listener::{Accepting, Listener};
+use crate::server::listen::listener::{Accepting, Listener};
 use crate::server::loop_context::Client;
 use crate::server::state::Purpose;
 use crate::server::timers::Timeout;
