@@ -28,7 +28,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
-use event_loop::{EventLoop, NOBODY, timers};
+use event_loop::{EventLoop, NO_CONNECTION, timers};
 use lifecycle::signals::ShutdownSignals;
 use listen::listener::{Endpoint, listen_all};
 use loop_context::LoopContext;
@@ -186,7 +186,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
             } else if is_late {
                 self.event_loop
                     .context_mut()
-                    .hook(NOBODY, H::handle_timeout);
+                    .hook(NO_CONNECTION, H::handle_timeout);
                 return Ok(false);
             }
             left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
