@@ -1,7 +1,7 @@
-//! The loop: one poll, a slab of connections, and what happens in which order in a turn.
+//! The loop: one poll, and what happens in which order in a turn.
 //!
-//! Invariant: a slot is freed only after all events of its batch were seen, so no token ever means another connection than
-//! the one its event was for.
+//! Order of a turn: wait for events; read the clock once; answer the connections with events, in groups; give slices to those
+//! that work, then turns to those in the queue; act on deadlines; free closed slots; retry accepts; flush the log.
 
 use std::io;
 use std::mem;
@@ -9,98 +9,63 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::net::TcpStream;
 use mio::{Events, Poll, Token};
-use slab::Slab;
 
-use super::addresses::Addresses;
 use super::confinement;
-use super::connection::Connection;
 use super::connection::readable::Readable;
-use super::connection::state::Purpose;
-use super::disk::Disk;
-use super::handle::ServerHandle;
-use super::listener::{Accepting, Endpoint, LAST_LISTENER, Listener, PAUSE};
+use super::lifecycle::handle::ServerHandle;
+use super::lifecycle::signals::ShutdownSignals;
+use super::listen::listener::{Accepting, Endpoint, LAST_LISTENER, PAUSE};
 use super::loop_context::LoopContext;
-use super::queue::Queue;
-use super::scratch::Scratch;
-use super::signals::ShutdownSignals;
-use super::timers::{Timeout, Timers};
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::mailbox::{Message, MessageContent};
 use crate::wire::spool::SpoolLimits;
 
-mod accept;
+mod admission;
+mod budget;
+mod connections;
+mod disk;
+mod dispatcher;
 mod group;
-mod kept;
-mod room;
-mod serving;
-mod work;
+mod kept_memory;
+mod queue;
+mod room_search;
+mod schedule;
+pub(crate) mod timers;
+mod work_queue;
 
-use group::Group;
-use kept::KeptInAll;
-use serving::Budget;
-use work::WorkQueue;
+use admission::Admission;
+use dispatcher::Dispatcher;
+pub(crate) use dispatcher::SCRATCH;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
+/// Events that one poll returns at most.
 const EVENTS: usize = 1024;
-/// Deadlines that may pass in one turn, so that a crowd of them does not starve the others; the next turn has no wait.
-const EXPIRIES: usize = 256;
-/// One read takes at most so many bytes of a connection.
-pub(crate) const SCRATCH: usize = 128 * 1024;
-/// Whom a hook concerns that concerns nobody.
-pub(crate) const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-/// "For ever", in what the clock can count.
+/// The address that is given to hooks that belong to no connection.
+pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// Stands for any longer `drain_timeout`, because the clock could not add every one.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
+/// One loop of a server.
 #[derive(Debug)]
 pub(crate) struct EventLoop<H> {
     poll: Poll,
     events: Events,
-    listeners: Vec<Listener>,
-    connections: Slab<Slot>,
-    max_connections: usize,
-    addresses: Addresses,
-    timers: Timers,
-    queue: Queue,
-    work: WorkQueue,
-    disk: Disk,
-    budget: Budget,
-    /// Requests that one connection may have answered in one go.
-    turn_requests: usize,
-    closed: Vec<usize>,
-    /// When no connection could make room, if the last search found none.
-    searched: Option<Instant>,
-    kept: KeptInAll,
-    /// Whether the last poll gave as many events as it can: more may wait.
+    /// Whether the last poll returned as many events as it can: more may wait.
     has_more_events: bool,
-    scratch: Scratch,
-    group: Group,
-    context: LoopContext<H>,
+    admission: Admission,
+    dispatcher: Dispatcher<H>,
     handle: ServerHandle,
+    /// The number of this loop among those of `handle`.
     index: usize,
     signals: Option<ShutdownSignals>,
-    /// Why the first listening socket was lost.
+    /// Why the first listening socket was lost, until it is reported.
     failure: Option<io::Error>,
-    /// When the poll last came back.
+    /// When the last poll returned.
     woke: Instant,
-    /// Since a shutdown was asked for: when even replies in flight are given up.
+    /// When replies in flight are given up, once a shutdown was requested.
     drain_deadline: Option<Instant>,
-}
-
-#[derive(Debug)]
-struct Slot {
-    connection: Connection<TcpStream>,
-    /// Whether it is in the queue and will have its turn without an event.
-    queued: bool,
-    /// Whether it is among those that are freed at the end of the turn.
-    closing: bool,
-    /// Whether the poll knows its socket: one that was accepted with its request is made known only if it lives on.
-    known: bool,
-    kept: u32,
-    kept_for: Purpose,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -111,30 +76,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         handle: ServerHandle,
         index: usize,
     ) -> Self {
-        context.spools = SpoolLimits::new(context.server.config(), handle.loops());
+        let config = context.server.config();
+        let admission = Admission::new(endpoint.listeners, config, handle.loops());
+        context.spools = SpoolLimits::new(config, handle.loops());
         Self {
             poll: endpoint.poll,
             events: Events::with_capacity(EVENTS),
-            listeners: endpoint.listeners,
-            connections: Slab::new(),
-            max_connections: accept::connections_allowed(
-                context.server.config().max_connections,
-                handle.loops(),
-            ),
-            addresses: Addresses::new(context.server.config(), handle.loops()),
-            timers: Timers::new(context.server.config()),
-            queue: Queue::default(),
-            work: WorkQueue::default(),
-            disk: Disk::new(context.server.config().read_ahead),
-            budget: Budget::new(context.server.config(), 0),
-            turn_requests: context.server.config().turn_requests.max(1),
-            closed: Vec::new(),
-            searched: None,
-            kept: KeptInAll::new(context.server.config(), handle.loops()),
             has_more_events: false,
-            scratch: Scratch::new(SCRATCH),
-            group: Group::default(),
-            context,
+            admission,
+            dispatcher: Dispatcher::new(context, handle.loops()),
             handle,
             index,
             signals: None,
@@ -148,148 +98,107 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         &self.poll
     }
 
+    pub(crate) fn context(&self) -> &LoopContext<H> {
+        &self.dispatcher.context
+    }
+
+    pub(crate) fn context_mut(&mut self) -> &mut LoopContext<H> {
+        &mut self.dispatcher.context
+    }
+
     pub(crate) fn shutdown_on_signals(&mut self, mut signals: ShutdownSignals) -> io::Result<()> {
         signals.register(self.poll.registry())?;
         self.signals = Some(signals);
         Ok(())
     }
 
-    /// One turn. It waits at most `timeout`, and no longer than the next deadline.
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let began = Instant::now();
-        let timeout = self.wait(timeout, began);
-        match self.poll.poll(&mut self.events, timeout) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            polled => polled?,
-        }
-        self.context.clock.read();
-        self.count_turn(began);
-        self.budget = Budget::new(
-            self.context.server.config(),
-            self.context.server.counters.turns,
-        );
-        self.begin_work();
-        self.take_events();
-        self.go_on_with_work();
-        self.serve_queue();
-        self.expire_deadlines(began);
-        self.context
-            .server
-            .close_unused_files(self.context.clock.instant);
-        self.free_closed();
-        self.retry_accepts();
-        // What was accepted may have been answered for good already.
-        self.free_closed();
-        self.context.hook(NOBODY, H::service_actions);
-        self.context.log.flush();
-        Ok(())
-    }
-
-    /// Counts the turn that ended when this one `began`, and the wait since.
-    fn count_turn(&mut self, began: Instant) {
-        let now = self.context.clock.instant;
-        let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
-        let counters = &mut self.context.server.counters;
-        counters.turns += 1;
-        counters.busy += busy;
-        if !self.connections.is_empty() {
-            counters.idle += now.saturating_duration_since(began);
-        }
-        counters.longest_turn = counters.longest_turn.max(busy);
-        counters.log_lines_lost = self.context.log.lost_in_all();
-        counters.connections = self.connections.len() as u64;
-        counters.connections_peak = counters.connections_peak.max(counters.connections);
-    }
-
-    /// Whether a reply is on its way.
-    pub(crate) fn is_sending(&self) -> bool {
-        self.connections
-            .iter()
-            .any(|(_, slot)| slot.connection.awaits() == Some(Timeout::Send))
-    }
-
-    /// Stops listening; what is connected stays.
-    pub(crate) fn close_listeners(&mut self) {
-        self.listeners.clear();
-    }
-
-    pub(crate) fn context(&self) -> &LoopContext<H> {
-        &self.context
-    }
-
-    pub(crate) fn context_mut(&mut self) -> &mut LoopContext<H> {
-        &mut self.context
-    }
-
-    /// Runs until a shutdown has been asked for and done; then says whether a listening socket was lost on the way.
-    pub(crate) fn serve_forever(&mut self) -> io::Result<()> {
-        while !self.is_finished() {
-            self.turn(None)?;
-        }
-        if self.context.server.config().report {
-            self.report();
-        }
-        self.context.log.finish();
-        self.take_failure()
-    }
-
-    /// The loss of a listening socket that was not told yet.
-    pub(crate) fn take_failure(&mut self) -> io::Result<()> {
-        self.failure.take().map_or(Ok(()), Err)
-    }
-
-    /// Says why this loop has ended, if the others go on; otherwise whoever called says it.
-    pub(crate) fn report_end(&mut self, error: &io::Error) {
-        let (number, loops) = (self.index + 1, self.handle.loops());
-        if loops > 1 {
-            self.context.log.text(format_args!(
-                "httpoll: loop {number} of {loops} has ended: {error}\n"
-            ));
-            self.context.log.finish();
-        }
-    }
-
-    /// Gives up the signals, for whoever takes care of them when this loop does not.
+    /// Returns the signals to the caller, to be handled after this loop has ended.
     pub(crate) fn take_signals(&mut self) -> Option<ShutdownSignals> {
         self.signals.take()
     }
 
-    /// Says on standard error what this loop has counted.
-    fn report(&mut self) {
-        let counters = self.context.server.counters();
-        self.context.log.text(format_args!(
-            "httpoll: loop {} of {}\nconfinement     {}\n{counters}\n",
-            self.index + 1,
-            self.handle.loops(),
-            confinement::in_force()
-        ));
+    /// Whether a reply is on its way.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.dispatcher.connections.is_sending()
     }
 
+    /// Stops listening; connections stay open.
+    pub(crate) fn close_listeners(&mut self) {
+        self.admission.close();
+    }
+
+    /// Whether a shutdown was requested and is done.
     pub(crate) fn is_finished(&self) -> bool {
-        self.drain_deadline.is_some() && self.connections.is_empty()
+        self.drain_deadline.is_some() && self.dispatcher.connections.is_empty()
     }
 
-    /// When a turn is due even if no event comes; the present or the past where there is work at hand.
+    /// Runs until a shutdown was requested and is done.
+    ///
+    /// # Errors
+    /// The poll failed; or, at the end, a listening socket was lost on the way.
+    pub(crate) fn serve_forever(&mut self) -> io::Result<()> {
+        while !self.is_finished() {
+            self.turn(None)?;
+        }
+        if self.context().server.config().report {
+            self.report();
+        }
+        self.context_mut().log.finish();
+        self.take_failure()
+    }
+
+    /// Runs one turn. It waits at most `timeout`, and no longer than the next deadline.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let began = Instant::now();
+        self.wait(timeout, began)?;
+        self.context_mut().clock.read();
+        self.count_turn(began);
+        self.dispatcher.begin_turn();
+        self.take_events();
+        self.dispatcher.serve_work();
+        self.dispatcher.serve_queue();
+        self.expire(began);
+        let now = self.context().clock.instant;
+        self.context_mut().server.close_unused_files(now);
+        self.dispatcher.free_closed();
+        self.retry_accepts();
+        // A connection that was accepted just now may have been answered and closed already.
+        self.dispatcher.free_closed();
+        let context = self.context_mut();
+        context.hook(NO_CONNECTION, H::service_actions);
+        context.log.flush();
+        Ok(())
+    }
+
+    /// Waits for events, at most `timeout` and no longer than the next deadline.
+    fn wait(&mut self, timeout: Option<Duration>, now: Instant) -> io::Result<()> {
+        let due = self
+            .next_deadline()
+            .map(|deadline| deadline.saturating_duration_since(now));
+        let timeout = [timeout, due].into_iter().flatten().min();
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            polled => polled,
+        }
+    }
+
+    /// Returns when a turn is due even if no event comes; the present or the past where there is something to do now.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let now = self.context.clock.instant;
-        let soon = |condition: bool, delay| condition.then(|| now + delay);
-        let accepting = |state| {
-            self.listeners
-                .iter()
-                .any(|listener| listener.accepting == state)
-        };
+        let Dispatcher {
+            context,
+            connections,
+            schedule,
+            ..
+        } = &self.dispatcher;
+        let now = context.clock.instant;
+        let has_more = self.has_more_events || self.admission.has(Accepting::More);
+        let is_paused = self.admission.has(Accepting::Paused) || context.log.is_waiting();
         [
-            soon(
-                self.has_more_events || self.has_work() || accepting(Accepting::More),
-                Duration::ZERO,
-            ),
-            soon(
-                accepting(Accepting::Paused) || self.context.log.is_waiting(),
-                PAUSE,
-            ),
-            self.disk.next_deadline(),
-            self.context.server.next_close(),
-            self.timers.next_deadline(),
+            has_more.then_some(now),
+            is_paused.then(|| now + PAUSE),
+            schedule.next_deadline(now),
+            context.server.next_close(),
+            connections.timers.next_deadline(),
             self.drain_deadline,
         ]
         .into_iter()
@@ -297,154 +206,157 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         .min()
     }
 
-    /// Whether connections wait for their turn, and for nothing else.
-    fn has_work(&self) -> bool {
-        !self.queue.is_empty() || !self.work.is_empty()
-    }
-
-    fn wait(&self, timeout: Option<Duration>, now: Instant) -> Option<Duration> {
-        let due = self
-            .next_deadline()
-            .map(|deadline| deadline.saturating_duration_since(now));
-        [timeout, due].into_iter().flatten().min()
+    /// Counts the turn that ended when this one `began`, and the wait since.
+    fn count_turn(&mut self, began: Instant) {
+        let Dispatcher {
+            context,
+            connections,
+            ..
+        } = &mut self.dispatcher;
+        let now = context.clock.instant;
+        let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
+        let counters = &mut context.server.counters;
+        counters.turns += 1;
+        counters.busy += busy;
+        if !connections.is_empty() {
+            counters.idle += now.saturating_duration_since(began);
+        }
+        counters.longest_turn = counters.longest_turn.max(busy);
+        counters.log_lines_lost = context.log.lost_in_all();
+        counters.connections = connections.len() as u64;
+        counters.connections_peak = counters.connections_peak.max(counters.connections);
     }
 
     fn take_events(&mut self) {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
         let count = events.iter().count();
         self.has_more_events = count == EVENTS;
-        self.context.server.counters.events += count as u64;
+        self.context_mut().server.counters.events += count as u64;
         events.iter().for_each(|event| self.take_event(event));
-        self.answer_group();
+        self.dispatcher.answer_group(self.poll.registry());
         self.events = events;
     }
 
     fn take_event(&mut self, event: &Event) {
+        let registry = self.poll.registry();
         match event.token() {
-            WAKER => {
-                if self.handle.is_asked(self.index) {
-                    self.drain();
-                }
-                if self.handle.is_report_due(self.index) {
-                    self.report();
-                }
-                self.take_messages();
-            }
+            WAKER => self.take_wishes(),
             SIGNALS => {
                 if let Some(signals) = &mut self.signals {
                     signals.take(&self.handle);
                 }
             }
-            Token(token) if token > LAST_LISTENER - self.listeners.len() => {
+            Token(token) if token > LAST_LISTENER - self.admission.len() => {
                 self.accept(LAST_LISTENER - token);
             }
             Token(key) if event.is_read_closed() || event.is_error() => {
-                self.advance(key, Readable::ToEnd);
-                self.peer_left(key, event.is_error() || event.is_write_closed());
+                self.dispatcher.advance(key, Readable::ToEnd);
+                let is_gone = event.is_error() || event.is_write_closed();
+                self.dispatcher.peer_left(key, is_gone);
             }
-            Token(key) if event.is_readable() => self.receive(key),
-            Token(key) => self.advance(key, Readable::No),
+            Token(key) if event.is_readable() => self.dispatcher.receive(key, registry),
+            Token(key) => self.dispatcher.advance(key, Readable::No),
         }
     }
 
-    /// What other threads have sent to connections.
-    fn take_messages(&mut self) {
-        self.answer_group();
-        for Message { key, content } in self.context.mailbox.take() {
-            match (content, self.connections.get_mut(key)) {
-                (MessageContent::Wake(waker), _) => waker.is_read(),
-                (MessageContent::Answer(serial, answer), Some(slot)) => {
-                    slot.connection.deliver(serial, answer);
-                }
-                (MessageContent::Answer(..), None) => {}
+    /// Does what other threads have asked for: a shutdown, a report, and messages to connections.
+    fn take_wishes(&mut self) {
+        if self.handle.is_asked(self.index) {
+            self.drain();
+        }
+        if self.handle.is_report_due(self.index) {
+            self.report();
+        }
+        self.dispatcher.take_messages(self.poll.registry());
+    }
+
+    /// Goes on with what was left in the queues of listening sockets: the edge will not come again.
+    fn retry_accepts(&mut self) {
+        for index in 0..self.admission.len() {
+            if self.admission.is_due(index) {
+                self.accept(index);
             }
-            self.advance(key, Readable::No);
         }
     }
 
-    /// The peer has closed its side (`gone`: both). It still gets its reply, but a promise is told, and a stream that is
-    /// silent has only so long as a send may take.
-    fn peer_left(&mut self, key: usize, gone: bool) {
-        let Some(Slot { connection, .. }) = self.connections.get_mut(key) else {
-            return;
-        };
-        connection.peer_left();
-        let is_silent = connection.is_silent();
-        if gone && (is_silent || connection.is_awaiting()) {
-            self.close(key);
-        } else if is_silent {
-            self.timers
-                .arm(key, Timeout::Send, self.context.clock.instant);
+    /// Takes in the connections that wait at a listener, and answers those that have brought a request.
+    fn accept(&mut self, index: usize) {
+        let registry = self.poll.registry();
+        let accepted = self.admission.accept(index, &mut self.dispatcher, registry);
+        if let Err(error) = accepted {
+            self.lose_listener(index, &error);
+        }
+        self.dispatcher.answer_group(self.poll.registry());
+    }
+
+    /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a shutdown.
+    fn lose_listener(&mut self, index: usize, error: &io::Error) {
+        let failure = self.admission.lose(index, error, self.poll.registry());
+        self.context_mut()
+            .log
+            .text(format_args!("httpoll: {failure}\n"));
+        self.failure.get_or_insert(failure);
+        if self.admission.is_lost() {
+            self.drain();
         }
     }
 
-    fn close(&mut self, key: usize) {
-        if let Some(slot) = self.connections.get_mut(key).filter(|slot| !slot.closing) {
-            slot.closing = true;
-            self.addresses.leave(slot.connection.client().ip());
-            slot.connection.abandon(&mut self.context);
-            self.timers.disarm(key);
-            self.forget_kept(key);
-            self.closed.push(key);
-        }
+    /// Returns, once, the loss of a listening socket.
+    pub(crate) fn take_failure(&mut self) -> io::Result<()> {
+        self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Ends what had waited for too long before events were `asked` for: of whoever was stopped for a while, with its process or
-    /// its machine, all that came meanwhile has been seen by then.
-    fn expire_deadlines(&mut self, asked: Instant) {
-        self.expire(asked);
+    /// Acts on the deadlines that had passed before events were `asked` for. Where the process or the machine was stopped for a
+    /// while, everything that peers have sent meanwhile has been seen by then.
+    fn expire(&mut self, asked: Instant) {
+        self.dispatcher.expire(asked);
         if self
             .drain_deadline
             .is_some_and(|deadline| deadline <= asked)
         {
-            for key in self.keys() {
-                self.close(key);
-            }
+            self.dispatcher.close_all();
         }
     }
 
-    fn free_closed(&mut self) {
-        for key in self.closed.drain(..) {
-            if let Some(slot) = self.connections.try_remove(key) {
-                let address = slot.connection.client();
-                self.context
-                    .hook(address, |handler| handler.finish(address));
-            }
-        }
-    }
-
-    /// Stops accepting, closes what is idle, and lets the rest finish.
+    /// Stops accepting, closes idle connections, and lets the others finish.
     fn drain(&mut self) {
         if self.drain_deadline.is_some() {
             return;
         }
-        self.answer_group();
-        let timeout = self
-            .context
-            .server
-            .config()
-            .drain_timeout
-            .min(LONGEST_DRAIN);
-        self.drain_deadline = Some(self.context.clock.instant + timeout);
-        self.context.draining = true;
-        // Whoever has connected by now is served still.
-        for index in 0..self.listeners.len() {
+        self.dispatcher.answer_group(self.poll.registry());
+        let context = self.context_mut();
+        context.draining = true;
+        let timeout = context.server.config().drain_timeout.min(LONGEST_DRAIN);
+        let deadline = context.clock.instant + timeout;
+        self.drain_deadline = Some(deadline);
+        // Clients that have connected by now are still served.
+        for index in 0..self.admission.len() {
             self.accept(index);
         }
-        self.listeners.clear();
-        for key in self.keys() {
-            // A request that is here already still gets its answer.
-            if self.connections.get(key).is_some_and(|slot| {
-                slot.connection.is_idle()
-                    || slot.connection.is_endless()
-                    || slot.connection.awaits() == Some(Timeout::Head)
-            }) {
-                self.advance(key, Readable::ToEnd);
-            }
+        self.admission.close();
+        self.dispatcher.drain();
+    }
+
+    /// Writes to standard error why this loop has ended, where other loops go on; a single loop's caller reports it.
+    pub(crate) fn report_end(&mut self, error: &io::Error) {
+        let (number, loops) = (self.index + 1, self.handle.loops());
+        if loops > 1 {
+            let log = &mut self.context_mut().log;
+            log.text(format_args!(
+                "httpoll: loop {number} of {loops} has ended: {error}\n"
+            ));
+            log.finish();
         }
     }
 
-    fn keys(&self) -> Vec<usize> {
-        self.connections.iter().map(|(key, _)| key).collect()
+    /// Writes to standard error what this loop has counted.
+    fn report(&mut self) {
+        let (number, loops) = (self.index + 1, self.handle.loops());
+        let LoopContext { log, server, .. } = self.context_mut();
+        let counters = server.counters();
+        log.text(format_args!(
+            "httpoll: loop {number} of {loops}\nconfinement     {}\n{counters}\n",
+            confinement::in_force()
+        ));
     }
 }

@@ -6,22 +6,17 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
-mod addresses;
 pub(crate) mod confinement;
 mod connection;
-mod disk;
 mod event_loop;
-mod handle;
-mod listener;
+mod lifecycle;
+mod listen;
 mod loop_context;
 pub(crate) mod memory;
-mod queue;
 mod scratch;
-mod signals;
 pub(crate) mod threading;
-mod timers;
 
-pub use handle::ServerHandle;
+pub use lifecycle::handle::ServerHandle;
 
 #[cfg(any(test, fuzzing))]
 pub use connection::tests::properties::connection as check_connection;
@@ -30,10 +25,10 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
-use event_loop::{EventLoop, NOBODY};
-use listener::Endpoint;
+use event_loop::{EventLoop, NO_CONNECTION, timers};
+use lifecycle::signals::ShutdownSignals;
+use listen::listener::{Endpoint, listen_all};
 use loop_context::LoopContext;
-use signals::ShutdownSignals;
 
 /// A server of one loop: any number of connections, no thread.
 ///
@@ -69,7 +64,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         config: ServerConfig,
     ) -> io::Result<Self> {
         let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
-        Self::from_listeners(listener::listen_all(&addresses, &config)?, handler, config)
+        Self::from_listeners(listen_all(&addresses, &config)?, handler, config)
     }
 
     /// Serves on a socket that listens already, with the default configuration.
@@ -188,7 +183,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
             } else if is_late {
                 self.event_loop
                     .context_mut()
-                    .hook(NOBODY, H::handle_timeout);
+                    .hook(NO_CONNECTION, H::handle_timeout);
                 return Ok(false);
             }
             left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));

@@ -9,9 +9,9 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::event_loop::EventLoop;
-use super::handle::ServerHandle;
-use super::listener::{Endpoint, listen_all};
-use super::signals::ShutdownSignals;
+use super::lifecycle::handle::ServerHandle;
+use super::lifecycle::signals::ShutdownSignals;
+use super::listen::listener::{Endpoint, listen_all};
 use super::{local_addresses, new_desk};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;

@@ -1,16 +1,12 @@
-//! Reads from several connections before the first of them is answered, so that one look at the file system serves them all.
+//! Requests that are read from several connections before the first of them is answered, so that one check of the file system
+//! serves them all.
 //!
-//! Invariant: every byte of a group was read before its epoch begins, so a look within the epoch is later than each of its
-//! requests. What does not fit a member's room is read later, and that read begins an epoch of its own.
+//! Invariant: every byte of a group was read before its epoch begins, so a check within the epoch is later than each of its
+//! requests. Bytes that do not fit a member's room are read later, and that read begins an epoch of its own.
 
-use std::mem;
 use std::ops::Range;
 
-use super::EventLoop;
-use crate::handler::BaseHttpRequestHandler;
-use crate::server::connection::readable::Readable;
-
-/// Connections that share one look at the file system; it costs a tenth of a request.
+/// Connections that share one check of the file system; a check costs a tenth of a request.
 const MEMBERS: usize = 64;
 /// Bytes that are read from one member; most heads are far shorter.
 const ROOM: usize = 8 * 1024;
@@ -19,76 +15,59 @@ const ROOM: usize = 8 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Group {
     members: Vec<Member>,
-    /// What was read, one member behind the other. It is made when it is first needed, and only those of its pages are used
-    /// that were read into.
+    /// What was read, one member behind the other. It is allocated at first use; pages that nothing was read into cost no memory.
     buffer: Box<[u8]>,
     used: usize,
 }
 
+/// One connection of a group.
 #[derive(Debug)]
-struct Member {
-    key: usize,
+pub(super) struct Member {
+    pub(super) key: usize,
     /// Where in the buffer its bytes are.
     bytes: Range<usize>,
-    /// Whether the poll knows its socket.
-    known: bool,
+    /// Whether its socket is registered at the poll.
+    pub(super) is_registered: bool,
 }
 
-impl<H: BaseHttpRequestHandler> EventLoop<H> {
-    /// Reads from a connection that has bytes: into the group where it is idle, else in a turn of its own.
-    pub(super) fn receive(&mut self, key: usize) {
-        let Some(slot) = self.connections.get_mut(key) else {
-            return;
-        };
-        if slot.queued || !slot.connection.is_idle() {
-            return self.advance(key, Readable::Bytes);
-        }
-        let group = &mut self.group;
-        if group.buffer.is_empty() {
-            group.buffer = vec![0; MEMBERS * ROOM].into();
-        }
-        let start = group.used;
-        let room = group
-            .buffer
-            .get_mut(start..start + ROOM)
-            .unwrap_or_default();
-        match slot.connection.receive(room) {
-            Ok(Some(length)) => {
-                group.used += length;
-                group.members.push(Member {
-                    key,
-                    bytes: start..start + length,
-                    known: slot.known,
-                });
-                if group.members.len() == MEMBERS {
-                    self.answer_group();
-                }
-            }
-            // Nothing came with it after all.
-            Ok(None) if !slot.known => {
-                self.wait_for_request(key);
-                self.make_known(key);
-            }
-            Ok(None) => {}
-            Err(error) => self.answer(key, Err(error)),
-        }
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.members.is_empty()
     }
 
-    /// Answers the requests of the group. Whatever may close a connection of it, or end the loop, calls this first: a request
-    /// that was read is not lost.
-    pub(super) fn answer_group(&mut self) {
-        if self.group.members.is_empty() {
-            return;
+    pub(super) fn is_full(&self) -> bool {
+        self.members.len() == MEMBERS
+    }
+
+    /// Returns the room that the bytes of the next member are read into.
+    #[inline]
+    pub(super) fn room(&mut self) -> &mut [u8] {
+        if self.buffer.is_empty() {
+            self.buffer = vec![0; MEMBERS * ROOM].into();
         }
-        self.context.clock.begin_epoch();
-        let mut group = mem::take(&mut self.group);
-        for Member { key, bytes, known } in group.members.drain(..) {
-            self.answer(key, Ok(group.buffer.get(bytes).unwrap_or_default()));
-            if !known {
-                self.make_known(key);
-            }
+        let room = self.buffer.get_mut(self.used..self.used + ROOM);
+        room.unwrap_or_default()
+    }
+
+    /// Adds the connection of which `length` bytes were read into [`room`](Self::room).
+    #[inline]
+    pub(super) fn push(&mut self, key: usize, length: usize, is_registered: bool) {
+        let start = self.used;
+        self.used += length;
+        self.members.push(Member {
+            key,
+            bytes: start..self.used,
+            is_registered,
+        });
+    }
+
+    /// Takes out the members, with the bytes of each, for `answer`; what stays is ready for the next use.
+    #[inline]
+    pub(super) fn drain(&mut self, mut answer: impl FnMut(Member, &[u8])) {
+        self.used = 0;
+        for member in self.members.drain(..) {
+            let bytes = self.buffer.get(member.bytes.clone()).unwrap_or_default();
+            answer(member, bytes);
         }
-        group.used = 0;
-        self.group = group;
     }
 }

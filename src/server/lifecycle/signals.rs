@@ -10,8 +10,8 @@ use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals;
 
-use super::event_loop::SIGNALS;
 use super::handle::ServerHandle;
+use crate::server::event_loop::SIGNALS;
 
 /// What is done when a signal comes: it is given the signal's number.
 pub(crate) type Action = Box<dyn FnMut(i32) + Send>;

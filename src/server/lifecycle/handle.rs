@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::{Registry, Waker};
 
-use super::event_loop::WAKER;
 use crate::handler::mailbox::Mailbox;
+use crate::server::event_loop::WAKER;
 
 /// Ends a server, all of its loops, from any thread; it never blocks.
 #[derive(Clone, Debug)]

@@ -1,0 +1,182 @@
+//! Which connections are taken in: as many as the limit allows. Beyond it, others [make room](super::room_search).
+//!
+//! Invariant: where no connection can make room, new ones stay in the kernel's queue: accepting never spins and never ends the
+//! loop.
+
+use std::io;
+
+use mio::Registry;
+use rustix::process::{Resource, getrlimit};
+
+use super::NO_CONNECTION;
+use super::dispatcher::Dispatcher;
+use crate::config::ServerConfig;
+use crate::handler::BaseHttpRequestHandler;
+use crate::server::listen::listener::{Accepting, Listener};
+
+/// Connections that are accepted at once, so that a flood of them does not starve those that are there.
+const ACCEPTS: usize = 256;
+/// Closed connections that may hold descriptors beyond the limit until the turn ends.
+const OVERDRAFT: usize = 8;
+
+/// The listening sockets of one loop, and the limit on its connections.
+#[derive(Debug)]
+pub(super) struct Admission {
+    listeners: Vec<Listener>,
+    max_connections: usize,
+}
+
+impl Admission {
+    /// Makes the admission of one of `loops` loops.
+    pub(super) fn new(listeners: Vec<Listener>, config: &ServerConfig, loops: usize) -> Self {
+        Self {
+            listeners,
+            max_connections: connections_allowed(config.max_connections, loops),
+        }
+    }
+
+    /// Returns how many listening sockets there are.
+    pub(super) fn len(&self) -> usize {
+        self.listeners.len()
+    }
+
+    /// Closes all listening sockets.
+    pub(super) fn close(&mut self) {
+        self.listeners.clear();
+    }
+
+    /// Whether a listening socket is in this state.
+    pub(super) fn has(&self, accepting: Accepting) -> bool {
+        self.listeners
+            .iter()
+            .any(|listener| listener.accepting == accepting)
+    }
+
+    /// Whether connections may wait at a listener whose edge will not come again.
+    pub(super) fn is_due(&self, index: usize) -> bool {
+        self.listeners
+            .get(index)
+            .is_some_and(|listener| listener.accepting != Accepting::Idle)
+    }
+
+    /// Whether every listening socket is lost, so that no client can reach this loop.
+    pub(super) fn is_lost(&self) -> bool {
+        let is_lost = |listener: &Listener| listener.accepting == Accepting::Lost;
+        self.listeners.iter().all(is_lost)
+    }
+
+    /// Takes in the connections that wait at a listener.
+    ///
+    /// # Errors
+    /// The listening socket is of no use any more.
+    pub(super) fn accept<H: BaseHttpRequestHandler>(
+        &mut self,
+        index: usize,
+        dispatcher: &mut Dispatcher<H>,
+        registry: &Registry,
+    ) -> io::Result<()> {
+        let Some(listener) = self.listeners.get_mut(index) else {
+            return Ok(());
+        };
+        if listener.accepting == Accepting::Lost {
+            return Ok(());
+        }
+        for _ in 0..ACCEPTS {
+            let is_full = dispatcher.connections.open() >= self.max_connections;
+            let leaving = if is_full {
+                dispatcher.find_room(registry)
+            } else {
+                None
+            };
+            if is_full && leaving.is_none() {
+                pause(listener, dispatcher);
+                return Ok(());
+            } else if dispatcher.connections.len() >= self.max_connections + OVERDRAFT {
+                break;
+            }
+            let Some((stream, address)) = listener.accept()? else {
+                if listener.accepting == Accepting::Paused {
+                    relieve(listener, dispatcher, registry);
+                }
+                return Ok(());
+            };
+            let is_taken = dispatcher.take_in(stream, address, listener.is_deferred, registry);
+            if let Some(key) = leaving.filter(|_| is_taken) {
+                dispatcher.evict(key);
+            }
+        }
+        listener.accepting = Accepting::More;
+        Ok(())
+    }
+
+    /// Gives up a listening socket, and describes its loss.
+    pub(super) fn lose(
+        &mut self,
+        index: usize,
+        error: &io::Error,
+        registry: &Registry,
+    ) -> io::Error {
+        let mut address = NO_CONNECTION;
+        if let Some(listener) = self.listeners.get_mut(index) {
+            listener.accepting = Accepting::Lost;
+            // Its events would come for ever; where this fails, they cannot come.
+            let _ = registry.deregister(&mut listener.socket);
+            address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
+        }
+        let failure = format!("the socket that listened on {address} is lost: {error}");
+        io::Error::new(error.kind(), failure)
+    }
+}
+
+/// There are no descriptors: a connection gives back its own.
+fn relieve<H: BaseHttpRequestHandler>(
+    listener: &mut Listener,
+    dispatcher: &mut Dispatcher<H>,
+    registry: &Registry,
+) {
+    match dispatcher.find_room(registry) {
+        Some(key) => {
+            dispatcher.evict(key);
+            listener.accepting = Accepting::More;
+        }
+        None => pause(listener, dispatcher),
+    }
+}
+
+fn pause<H>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
+    let counters = &mut dispatcher.context.server.counters;
+    counters.accept_pauses += u64::from(!listener.was_paused);
+    listener.was_paused = true;
+    listener.accepting = Accepting::Paused;
+}
+
+/// Returns how many connections each of `loops` loops may have: its part of what is configured, else as many as it may have
+/// descriptors.
+fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
+    let allowed = configured.map_or_else(|| descriptors(loops), |all| all / loops.max(1));
+    allowed.max(1)
+}
+
+/// Returns how many descriptors each of `loops` loops may use for connections: what the process's limit leaves beside a reserve
+/// for files and the loop's own.
+fn descriptors(loops: usize) -> usize {
+    let all = getrlimit(Resource::Nofile)
+        .current
+        .map_or(usize::MAX, |limit| limit as usize);
+    let reserve = (all / 8).clamp(24, 256);
+    all.saturating_sub(reserve) / loops.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_shared_out_and_leave_room_for_files() {
+        assert_eq!(connections_allowed(Some(10), 1), 10);
+        assert_eq!(connections_allowed(Some(10), 4), 2);
+        assert_eq!(connections_allowed(Some(0), 1), 1);
+        let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
+        assert!(connections_allowed(None, 1) <= limit - 24);
+    }
+}

@@ -1,0 +1,4 @@
+//! Listening sockets, what they accept, and how many connections each client may have.
+
+pub(crate) mod addresses;
+pub(crate) mod listener;
