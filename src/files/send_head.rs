@@ -19,7 +19,9 @@ use super::redirect::location;
 use super::representation::{Content, Representation, SMALL};
 use super::translate_path::{clean, translate_path};
 use super::{SimpleHttpRequestHandler, guess_type, send_file};
+use crate::handler::error_page::error_page;
 use crate::handler::exchange::Exchange;
+use crate::handler::prepared::Prepared;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
 use crate::wire::file_range::SharedFile;
@@ -387,17 +389,18 @@ impl SimpleHttpRequestHandler {
 
     /// Replies with the 404, which is made once in each form. The head is closed then.
     fn send_not_found(&self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let is_html = exchange.accepts_html();
-        let mut pages = self.not_found.borrow_mut();
-        let page = match &mut pages[usize::from(is_html)] {
-            Some(page) if page.belongs_to(exchange.server()) => page,
-            page => {
-                exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
-                page.insert(Arc::new(exchange.take_page()))
+        let (server, is_html) = (exchange.server(), exchange.accepts_html());
+        let (status, message) = (HttpStatus::NOT_FOUND, Some("File not found"));
+        let mut kept = self.not_found.borrow_mut();
+        let reply = match &mut kept[usize::from(is_html)] {
+            Some(reply) if reply.belongs_to(server) => reply,
+            reply => {
+                let page = error_page(server, is_html, status, message, None)?;
+                reply.insert(Arc::new(Prepared::page(server, status, &page)))
             }
         };
         exchange.discard();
-        exchange.send_prepared(Arc::clone(page));
+        exchange.send_prepared(Arc::clone(reply));
         Ok(())
     }
 }

@@ -90,12 +90,11 @@ impl SimpleHttpRequestHandler {
         let fill = reader.read_slice(run, until)?;
         let is_all = fill == Fill::Done && run.len() <= SLICE;
         if is_all {
-            begin(exchange, form.format);
-            form.write_run(exchange.page(), run);
-            let page = Arc::new(exchange.take_page());
-            exchange.send_prepared(Arc::clone(&page));
+            let page = form.page_of_run(run);
+            let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
+            exchange.send_prepared(Arc::clone(&reply));
             if let Some(asked) = keep {
-                self.keep_listing(exchange, asked, reader, page);
+                self.keep_listing(exchange, asked, reader, reply);
             }
         }
         exchange.allowance().charge(began.elapsed());
@@ -122,7 +121,7 @@ impl SimpleHttpRequestHandler {
         exchange: &Exchange<'_>,
         asked: &Asked<'_>,
         reader: &mut Reader,
-        page: Arc<Prepared>,
+        reply: Arc<Prepared>,
     ) -> Option<()> {
         let (clock, config) = (exchange.clock(), exchange.server().config());
         let (key, mut cache) = (self.listing_key(exchange, asked), self.cache.borrow_mut());
@@ -131,7 +130,7 @@ impl SimpleHttpRequestHandler {
         let mut watched = watcher.watch_directory(root, asked.path, absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
             && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
-        is_same.then(|| cache.put(&key, watched, CachedReply::Listing(page), clock, config))
+        is_same.then(|| cache.put(&key, watched, CachedReply::Listing(reply), clock, config))
     }
 
     fn listing_key(&self, exchange: &Exchange<'_>, asked: &Asked<'_>) -> Vec<u8> {
@@ -177,14 +176,6 @@ fn form(exchange: &Exchange<'_>) -> (Order, Format) {
     (Order::from_query(query), format)
 }
 
-/// Begins the reply of a listing; its head stays open.
-fn begin(exchange: &mut Exchange<'_>, format: Format) {
-    exchange.send_response(HttpStatus::OK);
-    exchange.send_header("Content-Type", format.media_type());
-    exchange.send_header("Vary", "Accept");
-    exchange.set_default_fields(format.fields());
-}
-
 /// A listing whose entries are not known yet.
 struct Waiting {
     form: Form,
@@ -205,15 +196,18 @@ impl Work for Waiting {
             Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
         };
         if entries.len() <= SLICE {
-            begin(exchange, format);
-            form.write_all(exchange.page(), &entries);
+            let page = form.page_of(&entries);
+            let reply = Prepared::page(exchange.server(), HttpStatus::OK, &page);
+            exchange.send_prepared(Arc::new(reply));
             return Ok(());
         }
         let memory = exchange.server().listing_memory();
         let Ok(listing) = Listing::new(form, entries, memory) else {
             return send_too_many(exchange);
         };
-        begin(exchange, format);
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_lines(&format.fields());
+        exchange.set_default_fields(format.defaults());
         exchange.end_headers();
         exchange.stream_as_work(Box::new(listing));
         Ok(())

@@ -10,6 +10,7 @@ use super::stored::Entries;
 use super::text::Dates;
 use super::{html, json};
 use crate::handler::listing_memory::{Full, Lease, ListingMemory};
+use crate::handler::page::Page;
 use crate::wire::source::{Fill, Source};
 
 /// Bytes that a piece has room for; they stay in memory as long as the client does not read.
@@ -28,8 +29,39 @@ pub(crate) struct Form {
 }
 
 impl Form {
+    /// Returns the listing of what is in `run`, which is all there is.
+    pub(crate) fn page_of_run(&self, run: &mut Run) -> Page {
+        let mut content = self.room_for(run.len());
+        self.write_run(&mut content, run);
+        self.page(content)
+    }
+
+    /// Returns the whole listing of `entries`.
+    pub(crate) fn page_of(&self, entries: &Entries) -> Page {
+        let mut content = self.room_for(entries.len());
+        self.write_all(&mut content, entries);
+        self.page(content)
+    }
+
+    fn page(&self, content: Vec<u8>) -> Page {
+        Page {
+            fields: self.format.fields(),
+            defaults: self.format.defaults(),
+            content,
+        }
+    }
+
+    /// Returns a buffer for a page with so many rows of usual length.
+    fn room_for(&self, rows: usize) -> Vec<u8> {
+        let (frame, row) = match self.format {
+            Format::Html => (4096, 200),
+            Format::Json => (16, 100),
+        };
+        Vec::with_capacity(frame + row * rows)
+    }
+
     /// Writes the listing of what is in `run`, which is all there is.
-    pub(crate) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
+    pub(super) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
         run.sort();
         let mut dates = Dates::new();
         self.begin(out, run.counts());
@@ -40,7 +72,7 @@ impl Form {
     }
 
     /// Writes the whole listing of `entries`.
-    pub(crate) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
+    pub(super) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
         self.begin(out, entries.counts());
         self.write_rows(out, entries, 0, usize::MAX);
         self.end(out);
