@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::root::Root;
+use super::names::root::Root;
 use crate::handler::exchange::Exchange;
 use crate::http::status::HttpStatus;
 

@@ -9,21 +9,15 @@ use std::sync::Arc;
 
 mod access;
 mod cache;
-mod guess_type;
 mod identity;
-mod list_directory;
-mod open;
+mod listing;
+mod names;
 mod overrides;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
-mod redirect;
 mod representation;
-mod root;
 mod send_file;
 mod send_head;
-mod send_listing;
-mod translate_path;
-mod walk;
 
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
@@ -31,9 +25,9 @@ use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
-use list_directory::Readings;
+use listing::Readings;
+use names::root::{Root, Symlinks};
 use overrides::Overrides;
-use root::{Root, Symlinks};
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 

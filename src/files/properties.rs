@@ -1,9 +1,9 @@
 //! No target leads out of the directory by its spelling, and each leads to where its segments say; see
 //! [`crate::http::properties`].
 
-use super::translate_path::{Translated, clean, is_hidden, translate_path};
+use super::names::translate_path::{Translated, clean, is_hidden, translate_path};
 
-pub use super::list_directory::properties::listing;
+pub use super::listing::properties::listing;
 
 /// The property; `input` is a target.
 pub fn path(input: &[u8]) {

@@ -14,11 +14,12 @@ use rustix::io::Errno;
 
 use super::cache::CachedReply;
 use super::identity::Identity;
-use super::open::Directory;
-use super::redirect::location;
+use super::names::guess_type;
+use super::names::open::Directory;
+use super::names::redirect::location;
+use super::names::translate_path::{clean, translate_path};
 use super::representation::{Content, Representation, SMALL};
-use super::translate_path::{clean, translate_path};
-use super::{SimpleHttpRequestHandler, guess_type, send_file};
+use super::{SimpleHttpRequestHandler, send_file};
 use crate::handler::error_page::error_page;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;

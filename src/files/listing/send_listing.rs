@@ -7,13 +7,13 @@ use std::time::Instant;
 
 use rustix::fs::fstat;
 
-use super::SimpleHttpRequestHandler;
-use super::cache::CachedReply;
-use super::list_directory::{
+use super::{
     Form, Format, Listing, ListingOptions, Order, Reader, Reading, ReadingError, Run, SLICE,
 };
-use super::open::Directory;
-use super::send_head::Asked;
+use crate::files::SimpleHttpRequestHandler;
+use crate::files::cache::CachedReply;
+use crate::files::names::open::Directory;
+use crate::files::send_head::Asked;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::handler::work::Work;
@@ -22,7 +22,7 @@ use crate::wire::source::Fill;
 
 impl SimpleHttpRequestHandler {
     /// Appends to the key of a directory what its listing depends on beside it.
-    pub(super) fn push_listing_key(&self, exchange: &Exchange<'_>, key: &mut Vec<u8>) {
+    pub(in crate::files) fn push_listing_key(&self, exchange: &Exchange<'_>, key: &mut Vec<u8>) {
         let (order, format) = form(exchange);
         // No path has a NUL.
         key.extend_from_slice(&[0, order.code(), format.code(), u8::from(self.dotfiles)]);
@@ -30,7 +30,7 @@ impl SimpleHttpRequestHandler {
 
     /// Answers with the listing of `directory`, which is at `path` below `root`. What was `asked` is `None` where it cannot be
     /// kept.
-    pub(super) fn send_listing(
+    pub(in crate::files) fn send_listing(
         &self,
         exchange: &mut Exchange<'_>,
         path: &[u8],

@@ -3,7 +3,7 @@
 
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::list_directory::percent_encode;
+use super::percent_encode::percent_encode;
 use super::translate_path::translate_path;
 
 /// Returns the reference that leads from `target`, which means a directory and has no slash at its end, to the same with a slash;
@@ -11,7 +11,7 @@ use super::translate_path::translate_path;
 ///
 /// It is a name with every special byte encoded, so it has no scheme and no host: neither `//host` nor `a:b` is anything but a
 /// directory.
-pub(super) fn location(target: &str) -> String {
+pub(crate) fn location(target: &str) -> String {
     let (path, query) = split(target);
     let mut translated = Vec::new();
     translate_path(path.as_bytes(), &mut translated);
