@@ -1,9 +1,13 @@
 //! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +16,7 @@ mod cache;
 mod identity;
 mod listing;
 mod names;
+mod not_found;
 mod overrides;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
@@ -20,13 +25,15 @@ mod send_file;
 mod send_head;
 
 use crate::handler::exchange::Exchange;
-use crate::handler::prepared::Prepared;
 use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
-use listing::Readings;
+use listing::{Form, ListingRequest, Readings, View};
+use names::guess_type::guess_type;
 use names::root::{Root, Symlinks};
+use names::translate_path::clean;
+use not_found::NotFound;
 use overrides::Overrides;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
@@ -60,10 +67,9 @@ pub struct SimpleHttpRequestHandler {
     cache: RefCell<Cache>,
     /// Listings that are being made or sent.
     readings: RefCell<Readings>,
-    /// The 404 as plain text and as HTML.
-    not_found: RefCell<[Option<Arc<Prepared>>; 2]>,
-    /// Scratch: the path of the request that is being answered.
-    path: Vec<u8>,
+    not_found: NotFound,
+    /// Memory for the key of the request that is being answered.
+    scratch: Vec<u8>,
 }
 
 impl SimpleHttpRequestHandler {
@@ -104,8 +110,8 @@ impl SimpleHttpRequestHandler {
             overrides: Overrides::default(),
             cache: RefCell::new(Cache::new()),
             readings: RefCell::default(),
-            not_found: RefCell::default(),
-            path: Vec::new(),
+            not_found: NotFound::default(),
+            scratch: Vec::new(),
         }
     }
 
@@ -146,6 +152,55 @@ impl SimpleHttpRequestHandler {
         list_directory: impl Fn(&mut Exchange<'_>, &Path) -> io::Result<()> + Send + Sync + 'static,
     ) {
         self.overrides.list_directory = Some(Arc::new(list_directory));
+    }
+
+    /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page. The reply is
+    /// complete then, and takes no more fields.
+    ///
+    /// # Errors
+    /// The disk fails: a 500.
+    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        // The scratch must not be borrowed from the handler while the handler answers.
+        let mut scratch = mem::take(&mut self.scratch);
+        let answered = send_head::send_head(self, exchange, &mut scratch);
+        self.scratch = scratch;
+        answered
+    }
+
+    /// Returns the path below the directory that `target` means, whether or not there is anything; `None` where it is not to
+    /// be served: a NUL in it, or a name that is hidden.
+    pub fn translate_path(&self, target: &str) -> Option<PathBuf> {
+        let mut path = Vec::new();
+        send_head::locate(self, target.as_bytes(), &mut path).ok()?;
+        Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
+    /// Returns the media type that a file called `path` is sent with, without its charset.
+    pub fn guess_type(&self, path: &Path) -> Cow<'_, str> {
+        let guess = self.overrides.guess_type.as_ref();
+        if let Some(media_type) = guess.and_then(|guess| guess(path)) {
+            return Cow::Owned(media_type);
+        }
+        let (map, default) = (&self.extensions_map, &self.default_content_type);
+        Cow::Borrowed(guess_type(&path.to_string_lossy(), map, default))
+    }
+
+    /// Answers with the listing of the directory at `path` below the served one, as a page or as JSON.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
+        let mut path = path.as_os_str().as_bytes().to_vec();
+        clean(&mut path);
+        let root = self.root.open()?;
+        let directory = root.open(&path).found?;
+        let request = ListingRequest {
+            files: self,
+            root: &root,
+            form: Form::new(path, View::of(exchange)),
+            asked: None,
+        };
+        request.send(exchange, directory)
     }
 }
 

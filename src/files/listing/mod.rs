@@ -18,16 +18,15 @@ mod order;
 pub(crate) mod properties;
 mod reader;
 mod reading;
-mod send_listing;
+mod request;
 mod stored;
 mod text;
 
 pub(crate) use self::entries::Run;
-pub(crate) use self::form::{Form, Listing};
-pub(crate) use self::format::Format;
-pub(crate) use self::order::Order;
+pub(crate) use self::form::{Form, Listing, View};
 pub(crate) use self::reader::{Reader, SLICE};
 pub(crate) use self::reading::{Reading, ReadingError, Readings};
+pub(in crate::files) use self::request::ListingRequest;
 
 /// What a listing shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
