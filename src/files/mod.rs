@@ -1,4 +1,5 @@
-//! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
+//! The static handler: GET and HEAD for the files of one directory. Its methods are here; `send_head.rs` has the steps of a
+//! request.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -52,14 +53,15 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 pub struct SimpleHttpRequestHandler {
     root: Root,
     access: Access,
-    /// Names that stand for their directory, the first that is a file; to be set before the first request, as replies are kept.
+    /// Names of index pages: the first that is a file is sent for its directory. To be set before the first request, because
+    /// replies are kept.
     pub index_pages: Vec<String>,
-    /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
-    /// with files are kept.
+    /// Media types by suffix, dot included; they take precedence over the registered ones. To be set before the first request,
+    /// because replies are kept.
     pub extensions_map: HashMap<String, String>,
-    /// The media type of files whose suffix nobody knows; to be set before the first request, too.
+    /// The media type of files with an unknown suffix. To be set before the first request, because replies are kept.
     pub default_content_type: String,
-    /// Whether a directory without an index page is listed; else it is answered with 403.
+    /// Whether a directory without an index page is listed; if not, it is answered with 403.
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
@@ -73,19 +75,19 @@ pub struct SimpleHttpRequestHandler {
 }
 
 impl SimpleHttpRequestHandler {
-    /// Serves what `path` leads to, a directory or a single file; the file at `/` and at its name.
+    /// Serves what `path` leads to, a directory or a single file. A single file is served at `/` and at its name.
     ///
-    /// The name is followed at each request: a directory that is deleted and made again, or a symbolic link that is pointed
-    /// elsewhere, is served as it is then. A relative path begins at the present current directory. Symbolic links below the
-    /// directory are followed as long as they stay inside.
+    /// The path is followed anew for each request: if the directory is deleted and made again, or a symbolic link is pointed
+    /// elsewhere, the new one is served. A relative path begins at the current directory of this moment. Symbolic links below
+    /// the directory are followed as long as they stay inside it.
     ///
     /// # Errors
-    /// What is there cannot be opened, or is neither a directory nor a regular file.
+    /// The path leads nowhere, to something that cannot be opened, or to neither a directory nor a regular file.
     pub fn new(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::serving(Root::named(path.as_ref(), Symlinks::Inside)?))
     }
 
-    /// Serves `path` as [`new`](Self::new) does, but follows all symbolic links, wherever they lead.
+    /// Serves `path` as [`new`](Self::new) does, but follows all symbolic links, also those that lead outside.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -93,7 +95,7 @@ impl SimpleHttpRequestHandler {
         Ok(Self::serving(Root::named(path.as_ref(), Symlinks::All)?))
     }
 
-    /// Serves this very `directory`, whatever becomes of its name. It stays open as long as the handler lives.
+    /// Serves the open `directory`, even if it is renamed or deleted. It stays open as long as the handler lives.
     pub fn pinned(directory: impl Into<OwnedFd>) -> Self {
         Self::serving(Root::pinned(directory.into()))
     }
@@ -115,21 +117,21 @@ impl SimpleHttpRequestHandler {
         }
     }
 
-    /// Returns the directory that is served, opened, as its name leads to it now: of a single file, the one that it is in.
+    /// Opens and returns the directory that the served path leads to now; for a single file, the directory that the file is in.
     ///
     /// # Errors
-    /// The name leads nowhere, or there is no descriptor left.
+    /// The path leads nowhere, or no descriptor is left.
     pub fn directory(&self) -> io::Result<OwnedFd> {
         self.root.open()?.into_fd()
     }
 
-    /// Returns the path that is followed, made absolute; `None` for a [pinned](Self::pinned) directory.
+    /// Returns the served path, made absolute; `None` for a [pinned](Self::pinned) directory.
     pub fn path(&self) -> Option<PathBuf> {
         self.root.path()
     }
 
-    /// Puts `translate_path` in place of the usual mapping from target to path below the directory. Segments `.` and `..` of
-    /// its result lead no further than the directory; `None` is a 404.
+    /// Replaces the mapping from the target of a request to a path below the directory. Segments `.` and `..` in the result
+    /// of `translate_path` do not lead out of the directory; `None` is a 404.
     pub fn set_translate_path(
         &mut self,
         translate_path: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
@@ -137,8 +139,8 @@ impl SimpleHttpRequestHandler {
         self.overrides.translate_path = Some(Arc::new(translate_path));
     }
 
-    /// Asks `guess_type` for the media type of a path first; where it says `None`, the usual one is used. One that is empty or has
-    /// control bytes is a 500, wherever it comes from.
+    /// Asks `guess_type` for the media type of a path first; for `None` the usual one is used. A media type that is empty or has
+    /// control bytes is a 500, also if it comes from another source.
     pub fn set_guess_type(
         &mut self,
         guess_type: impl Fn(&Path) -> Option<String> + Send + Sync + 'static,
@@ -146,7 +148,7 @@ impl SimpleHttpRequestHandler {
         self.overrides.guess_type = Some(Arc::new(guess_type));
     }
 
-    /// Has `list_directory` answer for directories without an index page; it is given the path below the directory.
+    /// Has `list_directory` reply for directories without an index page; it is given the path below the served directory.
     pub fn set_list_directory(
         &mut self,
         list_directory: impl Fn(&mut Exchange<'_>, &Path) -> io::Result<()> + Send + Sync + 'static,
@@ -154,8 +156,8 @@ impl SimpleHttpRequestHandler {
         self.overrides.list_directory = Some(Arc::new(list_directory));
     }
 
-    /// Answers GET and HEAD: the file, the index page or the listing that the target means, or an error page. The reply is
-    /// complete then, and takes no more fields.
+    /// Replies to GET and HEAD with the file, the index page or the listing that the target means, or with an error page. After
+    /// that the reply is complete and takes no more fields.
     ///
     /// # Errors
     /// The disk fails: a 500.
@@ -167,15 +169,15 @@ impl SimpleHttpRequestHandler {
         answered
     }
 
-    /// Returns the path below the directory that `target` means, whether or not there is anything; `None` where it is not to
-    /// be served: a NUL in it, or a name that is hidden.
+    /// Returns the path below the directory that `target` means, whether or not anything is there; `None` if it is not served:
+    /// it has a NUL, or a name in it is hidden.
     pub fn translate_path(&self, target: &str) -> Option<PathBuf> {
         let mut path = Vec::new();
         send_head::locate(self, target.as_bytes(), &mut path).ok()?;
         Some(PathBuf::from(OsString::from_vec(path)))
     }
 
-    /// Returns the media type that a file called `path` is sent with, without its charset.
+    /// Returns the media type of a file called `path`, without a charset.
     pub fn guess_type(&self, path: &Path) -> Cow<'_, str> {
         let guess = self.overrides.guess_type.as_ref();
         if let Some(media_type) = guess.and_then(|guess| guess(path)) {
@@ -185,10 +187,10 @@ impl SimpleHttpRequestHandler {
         Cow::Borrowed(guess_type(&path.to_string_lossy(), map, default))
     }
 
-    /// Answers with the listing of the directory at `path` below the served one, as a page or as JSON.
+    /// Replies with the listing of the directory at `path` below the served one, as a page or as JSON.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The directory cannot be read.
     pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
         let mut path = path.as_os_str().as_bytes().to_vec();
         clean(&mut path);
@@ -210,7 +212,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn may_change_files(&self) -> bool {
-        // What its owner put in place of its parts may do anything.
+        // A closure of the owner may do anything.
         self.overrides.are_set()
     }
 

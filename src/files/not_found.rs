@@ -1,4 +1,4 @@
-//! The reply that says that nothing is there: made once as HTML and once as plain text, as it is sent often.
+//! The 404. It is sent often, so it is made once as HTML and once as plain text, and kept.
 
 use std::cell::RefCell;
 use std::io;
