@@ -48,7 +48,7 @@ impl Identity {
         u64::try_from(self.modified.0).unwrap_or(0)
     }
 
-    /// Returns whether the mtime carries information. In reproducible images all files have the first or second second of 1970.
+    /// Returns whether the mtime carries information. In reproducible images all files have 0 or 1 s.
     pub(crate) fn has_date(&self) -> bool {
         self.modified > (1, 0)
     }
