@@ -3,9 +3,9 @@
 
 #[path = "../../src/config.rs"]
 pub(crate) mod config;
-#[path = "../../src/files/guess_type.rs"]
+#[path = "../../src/files/names/guess_type.rs"]
 pub(crate) mod guess_type;
 #[path = "../../src/http/mod.rs"]
 pub(crate) mod http;
-#[path = "../../src/files/translate_path.rs"]
+#[path = "../../src/files/names/translate_path.rs"]
 pub(crate) mod translate_path;

@@ -1,32 +1,32 @@
-//! Whether the served directory can be reached, told in the log when that changes.
+//! Whether the served directory can be reached. The log gets a line each time this changes.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use super::root::Root;
+use super::names::root::Root;
 use crate::handler::exchange::Exchange;
 use crate::http::status::HttpStatus;
 
 const REACHED: u8 = 0;
-/// The name leads nowhere.
+/// The served path leads nowhere.
 const GONE: u8 = 1;
-/// The process is confined, and may not read what the name leads to now.
+/// The process is confined, and may not read what the served path leads to now.
 const OUT_OF_REACH: u8 = 2;
 
-/// What was found last, by any of the loops.
+/// What any of the loops found last.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Access(Arc<AtomicU8>);
 
 impl Access {
-    /// Notes that the name of the served directory leads to one.
+    /// Notes that the served path leads to a directory.
     pub(super) fn note_found(&self, exchange: &mut Exchange<'_>, root: &Root) {
         if self.0.load(Ordering::Relaxed) == GONE {
             self.note_back(exchange, root);
         }
     }
 
-    /// Notes that something in it could be read.
+    /// Notes that something in the served directory could be opened.
     pub(super) fn note_reached(&self, exchange: &mut Exchange<'_>, root: &Root) {
         if self.0.load(Ordering::Relaxed) != REACHED {
             self.note_back(exchange, root);
@@ -39,14 +39,14 @@ impl Access {
         }
     }
 
-    /// Notes that the name leads nowhere.
+    /// Notes that the served path leads nowhere.
     pub(super) fn note_gone(&self, exchange: &mut Exchange<'_>, root: &Root, error: &io::Error) {
         if self.0.swap(GONE, Ordering::Relaxed) != GONE {
             exchange.log_message(&format!("{root} cannot be served: {error}"));
         }
     }
 
-    /// Answers that the server has to be started again to read what the name leads to now.
+    /// Replies that the server has to be started again before it can read what the served path leads to now.
     pub(super) fn send_out_of_reach(&self, exchange: &mut Exchange<'_>, root: &Root) {
         if self.0.swap(OUT_OF_REACH, Ordering::Relaxed) != OUT_OF_REACH {
             exchange.log_message(&format!(

@@ -1,16 +1,17 @@
-//! What tells one state of a file from another, as far as fstat knows.
+//! What fstat says of a file, to tell one state of the file from another.
 
 use std::time::Duration;
 
 use rustix::fs::Stat;
 
-/// A time stamp this old will not be given to another change: some file systems count in ticks of 10 ms.
+/// After this time another change gets another time stamp: some file systems count in ticks of 10 ms.
 const TICK: Duration = Duration::from_millis(40);
-/// The same where the stamps have whole seconds only.
+/// The same for file systems that store whole seconds only.
 const TICK_OF_SECONDS: Duration = Duration::from_secs(3);
-/// No turn of the loop is expected to last longer; a later time is not that of a change that has just been made.
+/// A turn of the loop is expected to be shorter. So a time stamp this far in the future is not that of a recent change.
 const LONG_TURN: Duration = Duration::from_secs(10);
 
+/// A file and its state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,
@@ -42,12 +43,12 @@ impl Identity {
         self.device
     }
 
-    /// Seconds since 1970 of the last change of the content.
+    /// Returns when the content was changed last, in seconds since 1970.
     pub(crate) fn last_modified(&self) -> u64 {
         u64::try_from(self.modified.0).unwrap_or(0)
     }
 
-    /// Whether the mtime tells anything. In reproducible images all files have the first second of 1970, or the next one.
+    /// Returns whether the mtime carries information. In reproducible images all files have 0 or 1 s.
     pub(crate) fn has_date(&self) -> bool {
         self.modified > (1, 0)
     }
@@ -60,7 +61,7 @@ impl Identity {
         nanos(self.changed)
     }
 
-    /// Whether the content has changed so shortly before `now` (since 1970) that its next change may have the same time.
+    /// Returns whether the content was changed so shortly before `now` (since 1970) that its next change may get the same time.
     pub(crate) fn is_fresh(&self, now: Duration) -> bool {
         let has_seconds_only = self.modified.1 == 0 && self.changed.1 == 0;
         let tick = if has_seconds_only {
@@ -70,7 +71,7 @@ impl Identity {
         };
         let seconds = Duration::from_secs(self.last_modified());
         let modified = seconds.saturating_add(Duration::from_nanos(self.modified.1));
-        // The clock was read at the beginning of the turn, so the change may be later.
+        // The clock was read at the start of the turn, so the change may be later.
         modified.saturating_add(tick) >= now && modified <= now.saturating_add(LONG_TURN)
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_up_to_the_first_second_after_the_epoch_says_nothing() {
+    fn an_mtime_up_to_one_second_after_the_epoch_carries_no_information() {
         let table = [(-5, false), (0, false), (1, false), (2, true)];
         for (seconds, has_date) in table {
             assert_eq!(modified(seconds, 0).has_date(), has_date, "{seconds}");
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_fresh_for_some_ticks_of_its_clock() {
+    fn a_file_is_fresh_for_a_few_ticks_of_its_clock() {
         let fresh = |nanoseconds: u64, millis: u64| {
             modified(1000, nanoseconds).is_fresh(Duration::from_millis(1_000_000 + millis))
         };

@@ -1,39 +1,41 @@
-//! The static handler: GET and HEAD on the files of one directory; `send_head.rs` has the steps.
+//! The static handler: GET and HEAD for the files of one directory. Its methods are here; `send_head.rs` has the steps of a
+//! request.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod access;
 mod cache;
-mod guess_type;
 mod identity;
-mod list_directory;
-mod open;
+mod listing;
+mod names;
+mod not_found;
 mod overrides;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
-mod redirect;
 mod representation;
-mod root;
 mod send_file;
 mod send_head;
-mod send_listing;
-mod translate_path;
-mod walk;
 
 use crate::handler::exchange::Exchange;
-use crate::handler::prepared::Prepared;
 use crate::handler::{BaseHttpRequestHandler, unsupported};
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
-use list_directory::Readings;
+use listing::{Form, ListingRequest, Readings, View};
+use names::guess_type::guess_type;
+use names::root::{Root, Symlinks};
+use names::translate_path::clean;
+use not_found::NotFound;
 use overrides::Overrides;
-use root::{Root, Symlinks};
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -51,14 +53,15 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 pub struct SimpleHttpRequestHandler {
     root: Root,
     access: Access,
-    /// Names that stand for their directory, the first that is a file; to be set before the first request, as replies are kept.
+    /// Names of index pages: the first that is a file is sent for its directory. To be set before the first request, because
+    /// replies are kept.
     pub index_pages: Vec<String>,
-    /// Media types by suffix, dot included; they go before the well-known ones. To be set before the first request: replies
-    /// with files are kept.
+    /// Media types by suffix, dot included; they take precedence over the registered ones. To be set before the first request,
+    /// because replies are kept.
     pub extensions_map: HashMap<String, String>,
-    /// The media type of files whose suffix nobody knows; to be set before the first request, too.
+    /// The media type of files with an unknown suffix. To be set before the first request, because replies are kept.
     pub default_content_type: String,
-    /// Whether a directory without an index page is listed; else it is answered with 403.
+    /// Whether a directory without an index page is listed; if not, it is answered with 403.
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
@@ -66,26 +69,25 @@ pub struct SimpleHttpRequestHandler {
     cache: RefCell<Cache>,
     /// Listings that are being made or sent.
     readings: RefCell<Readings>,
-    /// The 404 as plain text and as HTML.
-    not_found: RefCell<[Option<Arc<Prepared>>; 2]>,
-    /// Scratch: the path of the request that is being answered.
-    path: Vec<u8>,
+    not_found: NotFound,
+    /// Memory for the key of the request that is being answered.
+    scratch: Vec<u8>,
 }
 
 impl SimpleHttpRequestHandler {
-    /// Serves what `path` leads to, a directory or a single file; the file at `/` and at its name.
+    /// Serves what `path` leads to, a directory or a single file. A single file is served at `/` and at its name.
     ///
-    /// The name is followed at each request: a directory that is deleted and made again, or a symbolic link that is pointed
-    /// elsewhere, is served as it is then. A relative path begins at the present current directory. Symbolic links below the
-    /// directory are followed as long as they stay inside.
+    /// The path is followed anew for each request: if the directory is deleted and made again, or a symbolic link is pointed
+    /// elsewhere, the new one is served. A relative path begins at the current directory of this moment. Symbolic links below
+    /// the directory are followed as long as they stay inside it.
     ///
     /// # Errors
-    /// What is there cannot be opened, or is neither a directory nor a regular file.
+    /// The path leads nowhere, to something that cannot be opened, or to neither a directory nor a regular file.
     pub fn new(path: impl AsRef<Path>) -> io::Result<Self> {
         Ok(Self::serving(Root::named(path.as_ref(), Symlinks::Inside)?))
     }
 
-    /// Serves `path` as [`new`](Self::new) does, but follows all symbolic links, wherever they lead.
+    /// Serves `path` as [`new`](Self::new) does, but follows all symbolic links, also those that lead outside.
     ///
     /// # Errors
     /// As for [`new`](Self::new).
@@ -93,7 +95,7 @@ impl SimpleHttpRequestHandler {
         Ok(Self::serving(Root::named(path.as_ref(), Symlinks::All)?))
     }
 
-    /// Serves this very `directory`, whatever becomes of its name. It stays open as long as the handler lives.
+    /// Serves the open `directory`, even if it is renamed or deleted. It stays open as long as the handler lives.
     pub fn pinned(directory: impl Into<OwnedFd>) -> Self {
         Self::serving(Root::pinned(directory.into()))
     }
@@ -110,26 +112,26 @@ impl SimpleHttpRequestHandler {
             overrides: Overrides::default(),
             cache: RefCell::new(Cache::new()),
             readings: RefCell::default(),
-            not_found: RefCell::default(),
-            path: Vec::new(),
+            not_found: NotFound::default(),
+            scratch: Vec::new(),
         }
     }
 
-    /// Returns the directory that is served, opened, as its name leads to it now: of a single file, the one that it is in.
+    /// Opens and returns the directory that the served path leads to now; for a single file, the directory that the file is in.
     ///
     /// # Errors
-    /// The name leads nowhere, or there is no descriptor left.
+    /// The path leads nowhere, or no descriptor is left.
     pub fn directory(&self) -> io::Result<OwnedFd> {
         self.root.open()?.into_fd()
     }
 
-    /// Returns the path that is followed, made absolute; `None` for a [pinned](Self::pinned) directory.
+    /// Returns the served path, made absolute; `None` for a [pinned](Self::pinned) directory.
     pub fn path(&self) -> Option<PathBuf> {
         self.root.path()
     }
 
-    /// Puts `translate_path` in place of the usual mapping from target to path below the directory. Segments `.` and `..` of
-    /// its result lead no further than the directory; `None` is a 404.
+    /// Replaces the mapping from the target of a request to a path below the directory. Segments `.` and `..` in the result
+    /// of `translate_path` do not lead out of the directory; `None` is a 404.
     pub fn set_translate_path(
         &mut self,
         translate_path: impl Fn(&str) -> Option<PathBuf> + Send + Sync + 'static,
@@ -137,8 +139,8 @@ impl SimpleHttpRequestHandler {
         self.overrides.translate_path = Some(Arc::new(translate_path));
     }
 
-    /// Asks `guess_type` for the media type of a path first; where it says `None`, the usual one is used. One that is empty or has
-    /// control bytes is a 500, wherever it comes from.
+    /// Asks `guess_type` for the media type of a path first; for `None` the usual one is used. A media type that is empty or has
+    /// control bytes is a 500, also if it comes from another source.
     pub fn set_guess_type(
         &mut self,
         guess_type: impl Fn(&Path) -> Option<String> + Send + Sync + 'static,
@@ -146,12 +148,61 @@ impl SimpleHttpRequestHandler {
         self.overrides.guess_type = Some(Arc::new(guess_type));
     }
 
-    /// Has `list_directory` answer for directories without an index page; it is given the path below the directory.
+    /// Has `list_directory` reply for directories without an index page; it is given the path below the served directory.
     pub fn set_list_directory(
         &mut self,
         list_directory: impl Fn(&mut Exchange<'_>, &Path) -> io::Result<()> + Send + Sync + 'static,
     ) {
         self.overrides.list_directory = Some(Arc::new(list_directory));
+    }
+
+    /// Replies to GET and HEAD with the file, the index page or the listing that the target means, or with an error page. After
+    /// that the reply is complete and takes no more fields.
+    ///
+    /// # Errors
+    /// The disk fails: a 500.
+    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        // The scratch must not be borrowed from the handler while the handler answers.
+        let mut scratch = mem::take(&mut self.scratch);
+        let answered = send_head::send_head(self, exchange, &mut scratch);
+        self.scratch = scratch;
+        answered
+    }
+
+    /// Returns the path below the directory that `target` means, whether or not anything is there; `None` if it is not served:
+    /// it has a NUL, or a name in it is hidden.
+    pub fn translate_path(&self, target: &str) -> Option<PathBuf> {
+        let mut path = Vec::new();
+        send_head::locate(self, target.as_bytes(), &mut path).ok()?;
+        Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
+    /// Returns the media type of a file called `path`, without a charset.
+    pub fn guess_type(&self, path: &Path) -> Cow<'_, str> {
+        let guess = self.overrides.guess_type.as_ref();
+        if let Some(media_type) = guess.and_then(|guess| guess(path)) {
+            return Cow::Owned(media_type);
+        }
+        let (map, default) = (&self.extensions_map, &self.default_content_type);
+        Cow::Borrowed(guess_type(&path.to_string_lossy(), map, default))
+    }
+
+    /// Replies with the listing of the directory at `path` below the served one, as a page or as JSON.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
+        let mut path = path.as_os_str().as_bytes().to_vec();
+        clean(&mut path);
+        let root = self.root.open()?;
+        let directory = root.open(&path).found?;
+        let request = ListingRequest {
+            files: self,
+            root: &root,
+            form: Form::new(path, View::of(exchange)),
+            asked: None,
+        };
+        request.send(exchange, directory)
     }
 }
 
@@ -161,7 +212,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn may_change_files(&self) -> bool {
-        // What its owner put in place of its parts may do anything.
+        // A closure of the owner may do anything.
         self.overrides.are_set()
     }
 

@@ -1,4 +1,4 @@
-//! Parts of the static handler that its owner puts in place of the usual ones, as a subclass does in Python.
+//! The parts of the static handler that its owner may replace by closures, as a subclass does in Python.
 
 use std::fmt;
 use std::io;
@@ -11,6 +11,7 @@ type TranslatePath = dyn Fn(&str) -> Option<PathBuf> + Send + Sync;
 type GuessType = dyn Fn(&Path) -> Option<String> + Send + Sync;
 type ListDirectory = dyn Fn(&mut Exchange<'_>, &Path) -> io::Result<()> + Send + Sync;
 
+/// The closures that the owner has set.
 #[derive(Clone, Default)]
 pub(crate) struct Overrides {
     pub(crate) translate_path: Option<Arc<TranslatePath>>,

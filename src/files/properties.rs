@@ -1,11 +1,11 @@
-//! No target leads out of the directory by its spelling, and each leads to where its segments say; see
+//! What must hold for every target: its spelling does not lead out of the directory, and it leads where its segments say. See
 //! [`crate::http::properties`].
 
-use super::translate_path::{Translated, clean, is_hidden, translate_path};
+use super::names::translate_path::{Translated, clean, is_hidden, translate_path};
 
-pub use super::list_directory::properties::listing;
+pub use super::listing::properties::listing;
 
-/// The property; `input` is a target.
+/// Checks the property; `input` is a target.
 pub fn path(input: &[u8]) {
     let target = String::from_utf8_lossy(input);
     let mut path = Vec::new();
@@ -27,7 +27,7 @@ pub fn path(input: &[u8]) {
     );
     assert_eq!(translated.hidden, segments().any(is_hidden));
 
-    // What was reduced is reduced no further, and means itself when it is asked for.
+    // A reduced path stays as it is when it is reduced again, and when it is requested.
     let mut again = path.clone();
     let Translated {
         trailing_slash,
@@ -42,7 +42,7 @@ pub fn path(input: &[u8]) {
     assert_eq!(again, path);
 }
 
-/// Undoes percent-encoding up to query and fragment; what is none stays.
+/// Decodes the percent-encoding of what precedes query and fragment; anything that is not an encoded byte stays.
 fn decode(target: &str) -> Vec<u8> {
     let mut rest = target
         .split(['?', '#'])
@@ -72,8 +72,8 @@ fn decode(target: &str) -> Vec<u8> {
     decoded
 }
 
-/// Follows the segments from the root, and says whether the last of them is no name: then a directory is meant, as with a slash
-/// (RFC 3986 §5.2.4).
+/// Follows the segments from the root. Returns also whether the last segment is no name: then a directory is meant, as with a
+/// slash (RFC 3986 §5.2.4).
 fn walk(path: &[u8]) -> (Vec<u8>, bool) {
     let mut place = Vec::new();
     for segment in path.split(|byte| *byte == b'/') {

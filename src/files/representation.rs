@@ -1,7 +1,7 @@
-//! A regular file as replies tell of it: its validators, its media type and its content, in memory where it is small.
+//! A regular file as it is sent: its validators, its media type and its content (RFC 9110 §8). A small file is in memory.
 //!
-//! Invariant: the content decides. A small file is read to its end, its length is what was read, and its entity tag is a hash
-//! of that; what fstat says of a size only decides how much is tried to be read.
+//! Invariant: the content decides. A small file is read to its end; its length is the number of bytes that were read, and its
+//! entity tag is a hash of them. The size that fstat returns only decides how much is read at first.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
@@ -18,30 +18,30 @@ use crate::http::date::imf_fixdate;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::wire::file_range::{SharedFile, read_now};
 
-/// Files up to this size are read at once and sent from memory; one write for all costs less than a second system call.
+/// Files up to this size are sent from memory: one write of head and content costs less than a second system call.
 pub(crate) const SMALL: u64 = 64 * 1024;
 
 const BYTES: FieldValue<'static> = FieldValue::constant("bytes");
 
-/// What reading a file has come to.
+/// What was found when a file was read.
 pub(crate) enum Content {
-    /// All of it.
+    /// The whole content.
     InMemory(Vec<u8>),
-    /// It is large: so many bytes, to be sent from the file.
+    /// The file is large: its size. It is sent from the file.
     InFile(u64),
-    /// It is small, and on the disk.
+    /// The file is small, but on the disk: its size.
     Cold(u64),
-    /// More than fstat knows of, as in /proc: it ends where reading ends.
+    /// There is more content than fstat says, as in /proc: it ends where reading ends.
     Unknown,
 }
 
 impl Content {
-    /// Reads a file of `size` bytes. Where the disk would have to be waited for, a `patient` caller waits.
+    /// Reads a file of `size` bytes. If the content has to come from the disk, only a `patient` caller waits for it.
     pub(crate) fn read(shared: &SharedFile, size: u64, patient: bool) -> io::Result<Self> {
         if size > SMALL {
             return Ok(Self::InFile(size));
         }
-        // One byte more tells whether the file has ended.
+        // Room for one more byte shows whether the file ends there.
         let mut content = vec![0; size as usize + 1];
         let mut length = 0;
         loop {
@@ -58,7 +58,7 @@ impl Content {
                 content.truncate(length);
                 return Ok(Self::InMemory(content));
             } else if length > SMALL as usize {
-                // It has grown meanwhile, or its size says nothing.
+                // It has grown since, or its size means nothing.
                 let size = shared.file.metadata()?.len();
                 return Ok(if size > SMALL {
                     Self::InFile(size)
@@ -72,7 +72,7 @@ impl Content {
     }
 }
 
-/// What a file is sent with, and its content.
+/// A file in the state in which it is sent.
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// The reply with the whole file.
@@ -83,12 +83,12 @@ pub(crate) struct Representation {
     tag: Option<EntityTag>,
     last_modified: u64,
     has_date: bool,
-    /// The file that is to be sent from; it may have been closed meanwhile.
+    /// The open file that the content is sent from. It may have been closed.
     file: Option<Weak<SharedFile>>,
 }
 
 impl Representation {
-    /// Describes a file with this `content`; `None` where its length is not known.
+    /// Describes a file with this `content`; `None` if its length is not known.
     pub(crate) fn new(
         server: &ServerInfo,
         clock: &Clock,
@@ -132,7 +132,7 @@ impl Representation {
         })
     }
 
-    /// Seconds since 1970 of the last change, not later than the reply was made.
+    /// Returns when the file was changed last, in seconds since 1970; not later than the reply was made.
     pub(crate) fn last_modified(&self) -> u64 {
         self.last_modified
     }
@@ -145,23 +145,23 @@ impl Representation {
         }
     }
 
-    /// The 304 that says that the client has it.
+    /// Returns the 304, which is made when it is first needed.
     pub(crate) fn not_modified(&self, server: &ServerInfo) -> &Arc<Prepared> {
         self.not_modified
             .get_or_init(|| Arc::new(Prepared::not_modified(server, &self.validator_fields())))
     }
 
-    /// What a 200, a 206 and a 304 have alike (RFC 9110 §15.4.5).
+    /// Returns the fields that a 200, a 206 and a 304 have in common (RFC 9110 §15.4.5).
     pub(crate) fn validator_fields(&self) -> FieldLines {
         validator_fields(self.last_modified, self.tag.as_ref())
     }
 
-    /// The content from its first byte on, where it is in memory.
+    /// Returns the content if it is in memory.
     pub(crate) fn content(&self) -> Option<&[u8]> {
         self.file.is_none().then(|| self.whole.content())
     }
 
-    /// The open file that the content is sent from; `Err` where it has been closed.
+    /// Returns the open file that the content is sent from, if it is not in memory; `Err` if the file has been closed.
     pub(crate) fn file(&self) -> Result<Option<Arc<SharedFile>>, ()> {
         match &self.file {
             None => Ok(None),
@@ -176,14 +176,14 @@ fn validator_fields(last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
         FieldName::LAST_MODIFIED,
         (&imf_fixdate(last_modified)).into(),
     );
-    // A tag is hexadecimal digits in quotes.
+    // A tag consists of hexadecimal digits in quotes, so it is always a valid value.
     if let Some(Ok(value)) = tag.map(|tag| FieldValue::new(tag.as_bytes())) {
         fields.push(FieldName::ETAG, value);
     }
     fields
 }
 
-/// An entity tag with its quotes, and `W/` before a weak one.
+/// An entity tag with its quotes; a weak one begins with `W/`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntityTag {
     bytes: [u8; Self::ROOM],
@@ -197,11 +197,11 @@ impl EntityTag {
         Self::write(format_args!("\"{text}\""))
     }
 
-    /// The tag of a large file: its mtime in nanoseconds and its size.
+    /// Returns the tag of a large file, made of its mtime in nanoseconds and its size.
     ///
-    /// File systems count time in ticks. As long as another change might get the same time, the tag is that of this moment
-    /// alone. Where the mtime says nothing, as in a reproducible image, the tag is weak and made with the ctime: it tells
-    /// that the file has changed, and is not enough to continue a download.
+    /// File systems count time in ticks. While another change could get the same mtime, the tag also has the present time in it, so
+    /// it is used once only. If the mtime carries no information, as in a reproducible image, the tag is weak and made of the
+    /// ctime: it shows that the file has changed, but is not enough to continue a download.
     fn of_times(identity: &Identity, size: u64, clock: &Clock) -> Self {
         let (modified, changed) = (identity.modified_nanos(), identity.changed_nanos());
         if !identity.has_date() {
@@ -217,7 +217,7 @@ impl EntityTag {
     fn write(text: impl std::fmt::Display) -> Self {
         let mut bytes = [0; Self::ROOM];
         let mut rest = bytes.as_mut_slice();
-        // Three numbers of 64 bits in hexadecimal always fit.
+        // Three hexadecimal numbers of 64 bits always fit.
         let _ = write!(rest, "{text}");
         let length = Self::ROOM - rest.len();
         Self { bytes, length }

@@ -1,4 +1,4 @@
-//! A file as a reply: conditionals, then ranges, then headers and content (RFC 9110 §13.2.2 and §14).
+//! A file as a reply: conditions first, then ranges, then head and content (RFC 9110 §13.2.2 and §14).
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
@@ -17,7 +17,7 @@ use crate::wire::body::Part;
 use crate::wire::file_range::SharedFile;
 use crate::wire::source::{Fill, Source};
 
-/// Answers a GET or HEAD of a file. What is not in memory of it is sent from `file`.
+/// Replies to a GET or HEAD of a file. Content that is not in memory is sent from `file`.
 #[inline(always)]
 pub(crate) fn send_file(
     exchange: &mut Exchange<'_>,
@@ -83,7 +83,7 @@ fn send_what_is_asked_for(
     Ok(())
 }
 
-/// The ranges that count: of a GET, in one field, and not overruled by If-Range (RFC 9110 §14.2).
+/// Returns the ranges that apply: those of a GET, in one field, unless If-Range rules them out (RFC 9110 §14.2).
 fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) -> RangeSet {
     if exchange.command() != "GET" {
         return RangeSet::Whole;
@@ -123,7 +123,7 @@ fn send_range(
     Ok(())
 }
 
-/// The bytes of `range` in a content that is in memory as a whole.
+/// Returns the bytes of `range` in a content that is in memory.
 fn cut<'c>(content: Option<&'c [u8]>, range: &Range<u64>) -> &'c [u8] {
     let range = range.start as usize..range.end as usize;
     content
@@ -131,7 +131,7 @@ fn cut<'c>(content: Option<&'c [u8]>, range: &Range<u64>) -> &'c [u8] {
         .unwrap_or_default()
 }
 
-/// Sends several ranges as `multipart/byteranges` (RFC 9110 §14.6), each part straight from the file where that is large.
+/// Sends several ranges as `multipart/byteranges` (RFC 9110 §14.6). The parts of a large file are sent from the file itself.
 fn send_multipart(
     exchange: &mut Exchange<'_>,
     representation: &Representation,
@@ -171,7 +171,7 @@ fn send_multipart(
     }
 }
 
-/// Returns what stands before a part. The first boundary has a line end before it as well, as with nginx and Apache: zsync
+/// Returns the boundary and the fields of a part. A line end precedes the first boundary, too, as with nginx and Apache: zsync
 /// skips a line there.
 fn part_head(
     boundary: &str,
@@ -189,7 +189,7 @@ fn part_head(
     Ok(pieces.concat())
 }
 
-/// Sends a file of unknown length to where it ends. Nothing identifies its content before it has been read.
+/// Sends a file of unknown length until it ends. It has no entity tag, because its content is not known before it was read.
 pub(crate) fn send_to_end(
     exchange: &mut Exchange<'_>,
     file: Arc<SharedFile>,
@@ -201,13 +201,13 @@ pub(crate) fn send_to_end(
     exchange.stream(Box::new(ToEnd { file, offset: 0 }));
 }
 
-/// A file that is read piece by piece until it ends.
+/// Reads a file piece by piece until it ends.
 struct ToEnd {
     file: Arc<SharedFile>,
     offset: u64,
 }
 
-/// Bytes of a piece.
+/// Bytes that are read at a time.
 const PIECE: usize = 16 * 1024;
 
 impl Source for ToEnd {

@@ -2,13 +2,57 @@
 //!
 //! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
 
-use crate::handler::page::{self, put, put_escaped};
+use crate::handler::page::{self, Page, put, put_escaped};
+use crate::handler::server_info::ServerInfo;
 use crate::handler::text::acts_on_text;
 use crate::http::decimal::push_decimal;
+use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::status::HttpStatus;
 
+/// Bytes that a page usually has room in.
+const ROOM: usize = 2048;
+
+/// Returns the page of `status`: in the handler's own format where it has one, else HTML or, unless the client `accepts_html`,
+/// plain text. `message` replaces the phrase of the status, `explain` its description.
+///
+/// # Errors
+/// The handler's own media type has bytes that HTTP forbids.
+pub(crate) fn error_page(
+    server: &ServerInfo,
+    accepts_html: bool,
+    status: HttpStatus,
+    message: Option<&str>,
+    explain: Option<&str>,
+) -> Result<Page, ForbiddenBytes> {
+    let message = message.unwrap_or_else(|| status.phrase());
+    let explain = explain.unwrap_or_else(|| status.description());
+    let mut content = Vec::with_capacity(ROOM);
+    let mut fields = FieldLines::default();
+    let defaults = if let Some(own) = server.error_page() {
+        let content_type = FieldValue::new(own.content_type.as_bytes())?;
+        fields.push(FieldName::CONTENT_TYPE, content_type);
+        filled(&mut content, &own.format, status, message, explain);
+        page::DATA_FIELDS
+    } else if accepts_html {
+        fields.push(FieldName::VARY, page::ACCEPT);
+        fields.push(FieldName::CONTENT_TYPE, page::HTML);
+        html(&mut content, status, message, explain);
+        page::ERROR_FIELDS
+    } else {
+        fields.push(FieldName::VARY, page::ACCEPT);
+        fields.push(FieldName::CONTENT_TYPE, page::TEXT);
+        text(&mut content, status, message, explain);
+        page::DATA_FIELDS
+    };
+    Ok(Page {
+        fields,
+        defaults,
+        content,
+    })
+}
+
 /// Writes the page for a browser.
-pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
     page::begin(out, "", |out| {
         put_code(out, status);
         put(out, &[" "]);
@@ -28,13 +72,7 @@ pub(crate) fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain
 }
 
 /// Writes a page of the handler's own, its three places filled in; `%%` is a percent sign.
-pub(crate) fn filled(
-    out: &mut Vec<u8>,
-    format: &str,
-    status: HttpStatus,
-    message: &str,
-    explain: &str,
-) {
+fn filled(out: &mut Vec<u8>, format: &str, status: HttpStatus, message: &str, explain: &str) {
     let mut rest = format;
     while let Some(position) = rest.find('%') {
         let (text, place) = rest.split_at(position);
@@ -58,7 +96,7 @@ pub(crate) fn filled(
 }
 
 /// Writes plain text, for clients that accept no HTML: terminals, most of them.
-pub(crate) fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
     put(out, &["Error code: "]);
     put_code(out, status);
     put(out, &["\nMessage: "]);

@@ -17,9 +17,8 @@ use super::BaseHttpRequestHandler;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
-use super::error_page;
+use super::error_page::error_page;
 use super::mailbox::SourceWaker;
-use super::page;
 use super::prepared::Prepared;
 use super::reply::Reply;
 use super::request_context::RequestContext;
@@ -254,16 +253,6 @@ impl<'a> Exchange<'a> {
         self.reply.file(file, range);
     }
 
-    /// Returns where the page is written that [`take_page`](Self::take_page) takes.
-    pub(crate) fn page(&mut self) -> &mut Vec<u8> {
-        self.reply.page()
-    }
-
-    /// Takes the page that was begun with its head, to be sent as often as one likes.
-    pub(crate) fn take_page(&mut self) -> Prepared {
-        self.reply.take_page(self.context.server)
-    }
-
     /// Whether a page may be HTML; most clients that are not browsers do not say.
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
@@ -290,22 +279,10 @@ impl<'a> Exchange<'a> {
         if !status.allows_body() {
             return;
         }
-        let message = message.unwrap_or_else(|| status.phrase());
-        let explain = explain.unwrap_or_else(|| status.description());
-        self.set_default_fields(page::DATA_FIELDS);
-        if let Some(page) = self.context.server.error_page() {
-            self.send_header("Content-Type", &page.content_type);
-            error_page::filled(self.reply.page(), &page.format, status, message, explain);
-            return;
-        }
-        self.reply.field(FieldName::VARY, page::ACCEPT);
-        if self.accepts_html() {
-            self.reply.field(FieldName::CONTENT_TYPE, page::HTML);
-            self.set_default_fields(page::ERROR_FIELDS);
-            error_page::html(self.reply.page(), status, message, explain);
-        } else {
-            self.reply.field(FieldName::CONTENT_TYPE, page::TEXT);
-            error_page::text(self.reply.page(), status, message, explain);
+        let is_html = self.accepts_html();
+        match error_page(self.context.server, is_html, status, message, explain) {
+            Ok(page) => self.reply.page(page),
+            Err(_) => self.reply.refuse(ForbiddenBytes::MESSAGE),
         }
     }
 

@@ -3,7 +3,17 @@
 //! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
 //! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
 
-use crate::http::field::{DefaultFields, FieldName, FieldValue};
+use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
+
+/// A document as a value: what the head of its reply says about it, and its bytes.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// `Content-Type`, and `Vary` where other clients get another document.
+    pub(crate) fields: FieldLines,
+    /// Fields that the head gets at its end, unless the handler or the configuration has set them.
+    pub(crate) defaults: &'static DefaultFields,
+    pub(crate) content: Vec<u8>,
+}
 
 /// The style sheet of every page, for light and dark, from a phone to a desk.
 ///

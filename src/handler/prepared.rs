@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::lines::write_server_and_date;
+use super::page::Page;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
 use crate::http::field::FieldLines;
@@ -46,6 +47,17 @@ impl Prepared {
         Self::new(server, HttpStatus::NOT_MODIFIED, fields, None, b"")
     }
 
+    /// Makes the reply that consists of `page`.
+    pub(crate) fn page(server: &ServerInfo, status: HttpStatus, page: &Page) -> Self {
+        let length = page.content.len() as u64;
+        Self::with_head(server, status, &page.content, |head| {
+            head.lines(&page.fields);
+            head.content_length(length);
+            head.lines(server.extra_fields());
+            head.defaults(page.defaults);
+        })
+    }
+
     fn new(
         server: &ServerInfo,
         status: HttpStatus,
@@ -53,23 +65,30 @@ impl Prepared {
         length: Option<u64>,
         content: &[u8],
     ) -> Self {
+        Self::with_head(server, status, content, |head| {
+            head.lines(server.extra_fields());
+            head.lines(fields);
+            if let Some(length) = length {
+                head.content_length(length);
+            }
+        })
+    }
+
+    /// Makes a reply whose head has the fields that `write_fields` adds.
+    fn with_head(
+        server: &ServerInfo,
+        status: HttpStatus,
+        content: &[u8],
+        write_fields: impl FnOnce(&mut ReplyHead<'_>),
+    ) -> Self {
         let mut bytes = Vec::with_capacity(HEAD);
         let mut head = ReplyHead::new(&mut bytes);
         head.status_line(server.config().protocol_version, status);
         write_server_and_date(&mut head, server, &ImfFixdate::BLANK);
-        head.lines(server.extra_fields());
-        head.lines(fields);
-        if let Some(length) = length {
-            head.content_length(length);
-        }
-        Self::stored(server, status, head.store(content))
-    }
-
-    /// Takes over a reply that was written for one connection.
-    pub(crate) fn stored(server: &ServerInfo, status: HttpStatus, reply: StoredReply) -> Self {
+        write_fields(&mut head);
         Self {
             status,
-            reply,
+            reply: head.store(content),
             in_file: 0,
             server: server.serial,
         }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lines::{connection, write_server_and_date};
+use super::page::Page;
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
@@ -180,9 +181,11 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Writes a body while the head is still open, for pages whose head may yet be added to.
-    pub(crate) fn page(&mut self) -> &mut Vec<u8> {
-        self.written
+    /// Takes `page` as the body. The head stays open for further fields.
+    pub(crate) fn page(&mut self, page: Page) {
+        self.lines(&page.fields);
+        self.set_defaults(page.defaults);
+        *self.written = page.content;
     }
 
     pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
@@ -206,16 +209,6 @@ impl<'a> Reply<'a> {
         }
         self.status = prepared.status();
         self.stage = ReplyStage::Prepared(prepared, file);
-    }
-
-    /// Ends a [page](Self::page) as a reply for any connection, and forgets it.
-    pub(crate) fn take_page(&mut self, server: &ServerInfo) -> Prepared {
-        self.head.content_length(self.written.len() as u64);
-        write_common_fields(&mut self.head, self.defaults, server);
-        let reply = self.head.store(self.written);
-        let prepared = Prepared::stored(server, self.status, reply);
-        self.reset();
-        prepared
     }
 
     fn hand_over(&mut self, body: ReplyStage) {

@@ -34,10 +34,11 @@ mod watcher;
 
 use self::changes::Dependency;
 use self::dropped::Dropped;
-use self::watcher::{Watched, Watcher};
+pub(super) use self::watcher::Watched;
+use self::watcher::Watcher;
 use super::identity::Identity;
+use super::names::root::Root;
 use super::representation::Representation;
-use super::root::Root;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;

@@ -3,9 +3,9 @@ use std::fs::{self, File};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::guess_type::content_type;
+use crate::files::names::guess_type::content_type;
+use crate::files::names::root::Symlinks;
 use crate::files::representation::Content;
-use crate::files::root::Symlinks;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
 use crate::wire::file_range::SharedFile;

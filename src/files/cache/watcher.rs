@@ -14,8 +14,8 @@ use rustix::io::Errno;
 
 use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
 use crate::files::identity::Identity;
-use crate::files::root::Root;
-use crate::files::walk::PathStep;
+use crate::files::names::root::Root;
+use crate::files::names::walk::PathStep;
 use crate::handler::clock::Clock;
 
 /// Time that a directory is not tried to be watched again, where it could not be.

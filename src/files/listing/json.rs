@@ -4,7 +4,7 @@
 //! with replacement characters, and only then the entry has an `href` too, which still leads to the file.
 
 use super::entries::{Entry, EntryKind};
-use super::{is_plain, percent_encode};
+use crate::files::names::percent_encode::{is_unreserved, percent_encode};
 use crate::handler::page::put;
 use crate::handler::text::put_json;
 use crate::http::decimal::push_decimal;
@@ -59,7 +59,7 @@ fn put_signed(out: &mut Vec<u8>, number: i64) {
 
 /// Writes a name as the inside of a string, and says whether it is UTF-8.
 fn put_name(out: &mut Vec<u8>, name: &[u8]) -> bool {
-    if is_plain(name) {
+    if is_unreserved(name) {
         out.extend_from_slice(name);
         return true;
     }

@@ -15,7 +15,7 @@ use super::ListingOptions;
 use super::entries::{Entry, EntryKind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
-use crate::files::translate_path::is_hidden;
+use crate::files::names::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
 /// A directory of no more entries is listed as one page of known length. The same number is read and sorted in one slice.

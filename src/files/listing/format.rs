@@ -4,8 +4,11 @@
 
 use crate::handler::page;
 use crate::http::accept;
-use crate::http::field::DefaultFields;
+use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 use crate::http::headers::Headers;
+
+/// JSON is UTF-8, and its media type has no charset (RFC 8259 §11).
+const JSON: FieldValue<'static> = FieldValue::constant("application/json");
 
 /// For whom a listing is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,17 +42,20 @@ impl Format {
         self as u8
     }
 
-    /// Returns the value of Content-Type.
-    pub(crate) fn media_type(self) -> &'static str {
-        match self {
-            Self::Html => "text/html; charset=utf-8",
-            // RFC 8259 §11: JSON is UTF-8 and its media type has no charset.
-            Self::Json => "application/json",
-        }
+    /// Returns what the head of a listing says about it.
+    pub(crate) fn fields(self) -> FieldLines {
+        let media_type = match self {
+            Self::Html => page::HTML,
+            Self::Json => JSON,
+        };
+        let mut fields = FieldLines::default();
+        fields.push(FieldName::CONTENT_TYPE, media_type);
+        fields.push(FieldName::VARY, page::ACCEPT);
+        fields
     }
 
-    /// Returns the fields that keep a browser from taking it for more than it is.
-    pub(crate) fn fields(self) -> &'static DefaultFields {
+    /// Returns the fields that keep a browser from taking a listing for more than it is.
+    pub(crate) fn defaults(self) -> &'static DefaultFields {
         match self {
             Self::Html => page::LISTING_FIELDS,
             Self::Json => page::DATA_FIELDS,

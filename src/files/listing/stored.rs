@@ -317,8 +317,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::list_directory::entries::tests::{file, odd_entries};
-    use crate::files::list_directory::order::SortKey;
+    use crate::files::listing::entries::tests::{file, odd_entries};
+    use crate::files::listing::order::SortKey;
     use crate::handler::listing_memory::BLOCK;
 
     /// Puts these in order that come in runs of `length`.

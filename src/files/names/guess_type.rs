@@ -5,15 +5,15 @@ use std::io;
 
 use crate::http::field::{FieldLines, FieldName, FieldValue};
 
-/// Returns the last suffix of the name at the end of `path`, without its dot; a name that only begins with a dot has none.
+/// Returns the last suffix of the name at the end of `path`, without its dot. A dot at the start of a name begins no suffix.
 fn suffix(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
     let (stem, suffix) = name.rsplit_once('.')?;
     (!stem.trim_start_matches('.').is_empty()).then_some(suffix)
 }
 
-/// Returns the media type of `path`: by `extensions_map` (keys with their dot; as written, then in lower case), then by the
-/// registry of mime_guess, else `default`.
+/// Returns the media type of `path`: that of `extensions_map` (its keys begin with a dot; the suffix is looked up as written,
+/// then in lower case), else that of mime_guess, else `default`.
 pub(crate) fn guess_type<'a>(
     path: &str,
     extensions_map: &'a HashMap<String, String>,
@@ -35,7 +35,7 @@ pub(crate) fn guess_type<'a>(
     mime_guess::from_ext(suffix).first_raw().unwrap_or(default)
 }
 
-/// Returns what is added to `media_type` where a browser needs to be told the encoding: text that does not say it.
+/// Returns the charset that is added to `media_type`: browsers need one for text that has none.
 pub(crate) fn charset(media_type: &str) -> &'static str {
     let is_text = media_type.starts_with("text/") || media_type == "application/javascript";
     if is_text && !media_type.contains("charset") {
@@ -45,7 +45,7 @@ pub(crate) fn charset(media_type: &str) -> &'static str {
     }
 }
 
-/// Returns the Content-Type of a file with this media type, which the owner of the handler may have chosen.
+/// Returns the Content-Type of a file with this `media_type`, which may come from the owner of the handler.
 ///
 /// # Errors
 /// It is empty, or has bytes that HTTP forbids.
@@ -77,7 +77,7 @@ mod tests {
             ("clip.mp4", "video/mp4"),
             ("a.foo", "text/x-foo"),
             ("a.FOO", "text/x-foo"),
-            ("a.nobody-knows", "application/octet-stream"),
+            ("a.unknown", "application/octet-stream"),
             ("README", "application/octet-stream"),
             (".html", "application/octet-stream"),
             ("dir.html/README", "application/octet-stream"),

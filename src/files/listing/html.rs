@@ -6,7 +6,7 @@
 use super::entries::{Counts, Entry, EntryKind};
 use super::order::{Order, SortKey};
 use super::text::{Dates, put_size, put_visible};
-use super::{is_plain, percent_encode};
+use crate::files::names::percent_encode::{is_unreserved, percent_encode};
 use crate::handler::page::{self, put};
 use crate::http::decimal::push_decimal;
 
@@ -42,7 +42,7 @@ pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts
 
 /// Writes the row of one entry.
 pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
-    let is_plain = is_plain(entry.name);
+    let is_plain = is_unreserved(entry.name);
     put(out, &["<tr><td><a href=\""]);
     if is_plain {
         out.extend_from_slice(entry.name);
@@ -154,7 +154,7 @@ fn nature(entry: &Entry<'_>) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::files::list_directory::entries::Run;
+    use crate::files::listing::entries::Run;
 
     const FILE: Entry<'_> = Entry {
         name: b"n",

@@ -1,23 +1,23 @@
-//! From the target of a request to a path below the served directory.
+//! From the target of a request to a path below the served directory (RFC 3986 §2.1 and §5.2.4).
 //!
-//! Invariant: the result has no empty, `.` or `..` segment, no NUL and no leading slash, so that opened below a directory it
-//! cannot climb out of it by its spelling. Symbolic links are [`super::open`]'s matter. RFC 3986 §2.1 and §5.2.4.
+//! Invariant: the path has no empty, `.` or `..` segment, no NUL and no leading slash. So its spelling cannot lead out of the
+//! directory below which it is opened. [`super::open`] takes care of symbolic links.
 
 use memchr::{memchr, memchr2};
 use percent_encoding::percent_decode;
 
-/// A target as a relative path.
+/// What a target says beside its path.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Translated {
-    /// Whether a directory was meant: it ended with a slash, `%2f` included, or with a dot segment, behind which the slash is as
-    /// good as written (RFC 3986 §5.2.4).
+    /// Whether a directory is meant: the path ends with a slash, `%2f` included, or with a dot segment, which stands for a path
+    /// with a slash at its end (RFC 3986 §5.2.4).
     pub(crate) trailing_slash: bool,
     /// Whether a segment begins with a dot, other than `.well-known` (RFC 8615).
     pub(crate) hidden: bool,
 }
 
-/// Appends the path that `target` means to `path`, as raw bytes: query and fragment are dropped, percent-encoding is
-/// decoded (a bad `%zz` stays as it is), `..` stops at the root. `None` where a NUL is in it.
+/// Writes the path that `target` means to `path`, as raw bytes: query and fragment are dropped, percent-encoding is decoded (a
+/// bad `%zz` stays as it is), `..` stops at the root. Returns `None` if the path has a NUL.
 pub(crate) fn translate_path(target: &[u8], path: &mut Vec<u8>) -> Option<Translated> {
     path.clear();
     if let Some((plain, trailing_slash)) = plain(target) {
@@ -35,7 +35,7 @@ pub(crate) fn translate_path(target: &[u8], path: &mut Vec<u8>) -> Option<Transl
     Some(clean(path))
 }
 
-/// Bytes that may mean something else than themselves.
+/// Bytes that may mean something other than themselves.
 const SPECIAL: [bool; 256] = {
     let mut table = [false; 256];
     let special = b"\0%?#/.";
@@ -47,11 +47,11 @@ const SPECIAL: [bool; 256] = {
     table
 };
 
-/// The path of a target that is one already, as most are: the bytes between its first slash and its last, and whether there
-/// is that one. `None` where a byte or a segment needs a closer look.
+/// Fast path: most targets need no decoding. Returns the bytes between the first slash and the last, and whether there is a last
+/// one. `None` if a byte or a segment needs a closer look.
 fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
     let path = target.strip_prefix(b"/")?;
-    // The slash at the front puts each byte of the target one before that of the path.
+    // The path begins one byte after the target, so zip pairs each byte with the one before it.
     for (byte, previous) in path.iter().zip(target) {
         if SPECIAL[usize::from(*byte)] && (*previous == b'/' || !matches!(byte, b'/' | b'.')) {
             return None;
@@ -63,7 +63,7 @@ fn plain(target: &[u8]) -> Option<(&[u8], bool)> {
     })
 }
 
-/// Reduces `path` to the segments that count.
+/// Removes empty segments and dot segments from `path`.
 pub(crate) fn clean(path: &mut Vec<u8>) -> Translated {
     let trailing_slash = matches!(
         path.as_slice(),
@@ -78,12 +78,12 @@ pub(crate) fn clean(path: &mut Vec<u8>) -> Translated {
     }
 }
 
-/// Whether a name is one that is neither served nor listed without being asked to.
+/// Returns whether `name` is neither served nor listed unless dotfiles are.
 pub(crate) fn is_hidden(name: &[u8]) -> bool {
     name.first() == Some(&b'.') && name != b".well-known"
 }
 
-/// Moves the segments that count to the front of `path`, and returns how long they are.
+/// Moves the segments that remain to the front of `path`, and returns their length.
 fn remove_dot_segments(path: &mut [u8]) -> usize {
     let mut written = 0;
     let mut read = 0;
@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(translated("/a%00b"), None);
     }
 
-    /// What a target says letter by letter.
+    /// Decodes a target byte by byte.
     fn plain_decode(target: &str) -> Vec<u8> {
         let end = target.find(['?', '#']).unwrap_or(target.len());
         percent_decode(&target.as_bytes()[..end]).collect()
@@ -181,7 +181,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_climbs_out(target in "[/.%2eEfF\\\\a]{0,40}") {
+        fn no_target_leads_out_of_the_directory(target in "[/.%2eEfF\\\\a]{0,40}") {
             let (path, ..) = translated(&target).unwrap();
             prop_assert!(!path.starts_with('/'));
             let bad = |segment: &str| matches!(segment, "" | "." | "..");
@@ -189,7 +189,7 @@ mod tests {
         }
 
         #[test]
-        fn a_plain_target_means_what_a_closer_look_finds(target in "/[a-z.%2f/?#]{0,12}") {
+        fn the_fast_path_finds_what_the_slow_one_does(target in "/[a-z.%2f/?#]{0,12}") {
             if let Some((plain, slash)) = plain(target.as_bytes()) {
                 let mut path = plain_decode(&target);
                 let careful = clean(&mut path);
@@ -198,7 +198,7 @@ mod tests {
         }
 
         #[test]
-        fn the_result_means_itself(target in "/[a-z./]{0,40}") {
+        fn a_translated_path_stays_the_same_when_translated_again(target in "/[a-z./]{0,40}") {
             let (path, ..) = translated(&target).unwrap();
             prop_assert_eq!(translated(&format!("/{path}")).unwrap().0, path);
         }

@@ -152,7 +152,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::files::list_directory::entries::EntryKind;
+    use crate::files::listing::entries::EntryKind;
 
     const ENTRY: Entry<'_> = Entry {
         name: b"",

@@ -1,4 +1,4 @@
-//! The way along a path, step by step: each directory and each symbolic link that the path leads through.
+//! All directories and symbolic links that a path leads through.
 
 use std::collections::VecDeque;
 use std::io;
@@ -7,15 +7,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
-/// As many symbolic links as the kernel follows (path_resolution(7)).
+/// The kernel follows as many symbolic links (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
-/// One name on the way, opened but not for reading.
+/// One directory or symbolic link on the way, opened with O_PATH.
 #[derive(Debug)]
 pub(crate) struct PathStep {
     fd: OwnedFd,
     stat: Stat,
-    /// The number of the step that it was found in, and its name there; none where the way begins.
+    /// The index of the step in which it was found, and its name there; `None` where the way begins.
     pub(crate) found: Option<(usize, Vec<u8>)>,
 }
 
@@ -26,7 +26,7 @@ impl PathStep {
         Ok(Self { fd, stat, found })
     }
 
-    /// Device and inode.
+    /// Returns device and inode.
     pub(crate) fn id(&self) -> (u64, u64) {
         (self.stat.st_dev, self.stat.st_ino)
     }
@@ -42,8 +42,8 @@ impl AsFd for PathStep {
     }
 }
 
-/// Adds every step of `path` to `steps`, of which there is one at least; `at` is the number of the one where the path begins.
-/// Returns the number of the one that it leads to. Symbolic links are `followed`, or an error.
+/// Adds every step of `path` to `steps`. The path begins at the step with index `at`, which must exist. Returns the index of the
+/// step that the path leads to. Symbolic links are an error unless they are `followed`.
 pub(crate) fn walk(
     steps: &mut Vec<PathStep>,
     mut at: usize,

@@ -9,7 +9,9 @@ use super::order::Order;
 use super::stored::Entries;
 use super::text::Dates;
 use super::{html, json};
+use crate::handler::exchange::Exchange;
 use crate::handler::listing_memory::{Full, Lease, ListingMemory};
+use crate::handler::page::Page;
 use crate::wire::source::{Fill, Source};
 
 /// Bytes that a piece has room for; they stay in memory as long as the client does not read.
@@ -18,18 +20,77 @@ const ROOM: usize = 8 * 1024;
 /// each of which is written as six.
 const PIECE: usize = ROOM - 3 * 1024;
 
-/// What one client asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct Form {
-    /// Leads from the root to the directory, decoded, without slashes at its ends.
-    pub(crate) path: Vec<u8>,
+/// How one client wants listings to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View {
     pub(crate) order: Order,
     pub(crate) format: Format,
 }
 
+impl View {
+    /// Reads the query and Accept.
+    pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
+        let query = exchange.path().split_once('?');
+        let query = query.map_or("", |(_, query)| query);
+        Self {
+            order: Order::from_query(query),
+            format: Format::negotiate(query, exchange.headers()),
+        }
+    }
+
+    /// Appends to the key of a directory all that its listing depends on, too. No path has a NUL.
+    pub(crate) fn push_key(self, key: &mut Vec<u8>, dotfiles: bool) {
+        let (order, format) = (self.order.code(), self.format.code());
+        key.extend_from_slice(&[0, order, format, u8::from(dotfiles)]);
+    }
+}
+
+/// The listing of one directory as one client wants it.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    /// Leads from the root to the directory, decoded, without slashes at its ends.
+    pub(crate) path: Vec<u8>,
+    pub(crate) view: View,
+}
+
 impl Form {
+    pub(crate) fn new(path: Vec<u8>, view: View) -> Self {
+        Self { path, view }
+    }
+
+    /// Returns the listing of what is in `run`, which is all there is.
+    pub(crate) fn page_of_run(&self, run: &mut Run) -> Page {
+        let mut content = self.room_for(run.len());
+        self.write_run(&mut content, run);
+        self.page(content)
+    }
+
+    /// Returns the whole listing of `entries`.
+    pub(crate) fn page_of(&self, entries: &Entries) -> Page {
+        let mut content = self.room_for(entries.len());
+        self.write_all(&mut content, entries);
+        self.page(content)
+    }
+
+    fn page(&self, content: Vec<u8>) -> Page {
+        Page {
+            fields: self.view.format.fields(),
+            defaults: self.view.format.defaults(),
+            content,
+        }
+    }
+
+    /// Returns a buffer for a page with so many rows of usual length.
+    fn room_for(&self, rows: usize) -> Vec<u8> {
+        let (frame, row) = match self.view.format {
+            Format::Html => (4096, 200),
+            Format::Json => (16, 100),
+        };
+        Vec::with_capacity(frame + row * rows)
+    }
+
     /// Writes the listing of what is in `run`, which is all there is.
-    pub(crate) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
+    pub(super) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
         run.sort();
         let mut dates = Dates::new();
         self.begin(out, run.counts());
@@ -40,7 +101,7 @@ impl Form {
     }
 
     /// Writes the whole listing of `entries`.
-    pub(crate) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
+    pub(super) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
         self.begin(out, entries.counts());
         self.write_rows(out, entries, 0, usize::MAX);
         self.end(out);
@@ -57,21 +118,21 @@ impl Form {
     }
 
     fn begin(&self, out: &mut Vec<u8>, counts: Counts) {
-        match self.format {
-            Format::Html => html::begin(out, &self.path, self.order, counts),
+        match self.view.format {
+            Format::Html => html::begin(out, &self.path, self.view.order, counts),
             Format::Json => json::begin(out),
         }
     }
 
     fn row(&self, out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates, is_last: bool) {
-        match self.format {
+        match self.view.format {
             Format::Html => html::row(out, entry, dates),
             Format::Json => json::row(out, entry, is_last),
         }
     }
 
     fn end(&self, out: &mut Vec<u8>) {
-        match self.format {
+        match self.view.format {
             Format::Html => html::end(out),
             Format::Json => json::end(out),
         }

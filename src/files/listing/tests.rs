@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
+use super::format::Format;
+use super::order::Order;
 use super::reading::Known;
 use super::*;
 use crate::handler::listing_memory::ListingMemory;
@@ -115,11 +117,8 @@ impl Drop for Site {
 }
 
 fn form(query: &str, format: Format) -> Form {
-    Form {
-        path: Vec::new(),
-        order: Order::from_query(query),
-        format,
-    }
+    let order = Order::from_query(query);
+    Form::new(Vec::new(), View { order, format })
 }
 
 /// A time that does not come while a test runs.
@@ -159,7 +158,7 @@ fn a_page_is_the_same_whether_it_was_made_at_once_or_later() {
     for format in [Format::Html, Format::Json] {
         for query in ["", "sort=size&order=desc"] {
             let (mut page, form) = (Vec::new(), form(query, format));
-            let mut run = Run::new(form.order);
+            let mut run = Run::new(form.view.order);
             let fill = site.reader(PLAIN).read_slice(&mut run, None);
             assert_eq!(fill.unwrap(), Fill::Done);
             form.write_run(&mut page, &mut run);

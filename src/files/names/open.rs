@@ -1,8 +1,8 @@
 //! Opening files below the served directory.
 //!
-//! Invariant: with [`Symlinks::Inside`] no descriptor of anything outside the directory is ever handed out, whatever the
-//! spelling of the path and even if another process swaps a directory for a symbolic link meanwhile: the kernel resolves
-//! and checks in one call.
+//! Invariant: with [`Symlinks::Inside`] every descriptor that is returned is that of a file inside the directory. This holds for
+//! any spelling of the path, and even if another process replaces a directory by a symbolic link during the call: the kernel
+//! resolves and checks in one system call.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -15,18 +15,19 @@ use rustix::io::Errno;
 
 use super::root::Symlinks;
 
-/// Never blocks on a FIFO or a device, never makes a terminal our own.
+/// The open does not block on a FIFO or a device, and does not make a terminal the controlling one of this process.
 const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
-/// openat2 says EAGAIN when a rename ran against it; so often in a row means that somebody is at it on purpose.
+/// Attempts of one open. openat2 fails with EAGAIN if a rename happens during the call; so many in a row happen only on purpose.
 const RACES: usize = 16;
-/// While a directory on the way is moved, openat2 may also say EXDEV, and Landlock EACCES. So often in a row it is meant.
+/// Attempts after which EXDEV and EACCES are believed. While a directory on the way is moved, openat2 may fail with EXDEV and
+/// Landlock with EACCES.
 const REFUSALS: usize = 3;
 
-/// The served directory as its name led to it a moment ago.
+/// The served directory, opened for one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Directory {
     fd: Arc<OwnedFd>,
@@ -38,16 +39,17 @@ pub(crate) struct Directory {
 pub(crate) enum Resolver {
     /// openat2 follows symbolic links as long as they stay inside.
     Beneath,
-    /// The kernel has no openat2: component by component, and no symbolic link at all.
+    /// The kernel has no openat2: each component is opened by itself, and no symbolic link is followed.
     NoFollow,
-    /// openat2 tells whether there was a symbolic link; all are followed.
+    /// All symbolic links are followed; openat2 shows whether there was one.
     Anywhere,
-    /// All symbolic links are followed, and nothing tells whether there was one.
+    /// All symbolic links are followed, and nothing shows whether there was one.
     Unchecked,
 }
 
 impl Resolver {
-    /// Finds out what the kernel offers. An older one says ENOSYS to openat2, the filter of a container may say EPERM.
+    /// Finds out what the kernel offers. On an older one openat2 fails with ENOSYS, and with EPERM where the seccomp filter of a
+    /// container does not know it.
     pub(crate) fn of(symlinks: Symlinks, directory: &OwnedFd) -> Self {
         let tried = openat2(directory, ".", OFlags::PATH, Mode::empty(), BENEATH);
         let is_missing = matches!(tried, Err(Errno::NOSYS | Errno::PERM));
@@ -60,15 +62,15 @@ impl Resolver {
     }
 }
 
-/// What opening a path has come to.
+/// The result of opening a path.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    /// The regular file or directory, or what else is there: the caller asks fstat.
+    /// The open file, which may be of any type: the caller asks fstat.
     ///
     /// Errors are those of openat2: ENOENT, ENOTDIR, ELOOP, EXDEV (leads outside), EACCES, ENXIO (a socket), ENAMETOOLONG,
     /// EMFILE.
     pub(crate) found: Result<OwnedFd, Errno>,
-    /// Whether no symbolic link was on the way: then a change of the directories on it is the only way to change this.
+    /// Whether no symbolic link was on the way. Then the result can only change if a directory on the way does.
     pub(crate) is_plain: bool,
 }
 
@@ -87,19 +89,19 @@ impl Directory {
         self.fd.try_clone()
     }
 
-    /// Opens what is at `path`, which has no `..` and no leading slash; the empty path is the directory itself.
+    /// Opens the file at `path`, which has no `..` and no leading slash; the empty path is the directory itself.
     pub(crate) fn open(&self, path: &[u8]) -> Opened {
         self.open_with(path, FILE)
     }
 
-    /// Tells what `path` is, symbolic links followed as far as files are opened through them.
+    /// Returns the stat of the file at `path`. Symbolic links are followed as [`open`](Self::open) follows them.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
         let fd = self.open_with(path, OFlags::PATH | OFlags::CLOEXEC).found?;
         Ok(fstat(fd)?)
     }
 
-    /// Whether the directory itself, or the `single` file in it, cannot be read although its permissions allow it. Landlock is
-    /// the one reason for that: the rules of this process were made for what had the name before.
+    /// Returns whether the directory, or the `single` file in it, cannot be read although its permissions allow it. The only reason
+    /// for that is Landlock: the rules of this process were made for the file that had the name before.
     pub(crate) fn is_out_of_reach(&self, single: Option<&[u8]>) -> bool {
         let served = single.unwrap_or(b".");
         self.open(served).found.err() == Some(Errno::ACCESS)
@@ -107,7 +109,6 @@ impl Directory {
     }
 
     fn open_with(&self, path: &[u8], flags: OFlags) -> Opened {
-        // The empty path is the directory itself.
         let path = if path.is_empty() { b"." } else { path };
         let plainly = ResolveFlags::NO_SYMLINKS;
         let (resolved, rest) = match self.resolver {
@@ -126,7 +127,7 @@ impl Directory {
                 };
             }
         };
-        // A symbolic link is on the way.
+        // With NO_SYMLINKS, ELOOP means that a symbolic link is on the way.
         if matches!(resolved, Err(Errno::LOOP)) {
             return Opened {
                 found: self.resolve(path, flags, rest),
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn on_demand_all_links_are_followed() {
+    fn all_links_are_followed_if_the_owner_wants_it() {
         let tree = Tree::new("anywhere");
         for resolver in [Resolver::Anywhere, Resolver::Unchecked] {
             let root = tree.directory(resolver);

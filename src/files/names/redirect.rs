@@ -1,17 +1,17 @@
-//! Where a directory is that was asked for without its slash: a relative reference, so that it is right behind any proxy that
-//! serves the directory below a path of its own (RFC 3986 §4.2, RFC 9110 §10.2.2).
+//! The Location of a directory that was requested without a slash at its end (RFC 9110 §10.2.2). It is a relative reference
+//! (RFC 3986 §4.2), so that it is right behind a proxy that serves the directory below another path.
 
 use percent_encoding::{CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::list_directory::percent_encode;
+use super::percent_encode::percent_encode;
 use super::translate_path::translate_path;
 
-/// Returns the reference that leads from `target`, which means a directory and has no slash at its end, to the same with a slash;
-/// its query is kept.
+/// Returns the reference from `target`, which means a directory and has no slash at its end, to the same with a slash. The query
+/// is kept.
 ///
-/// It is a name with every special byte encoded, so it has no scheme and no host: neither `//host` nor `a:b` is anything but a
-/// directory.
-pub(super) fn location(target: &str) -> String {
+/// The reference is a name with all special bytes encoded, so it has no scheme and no host: `//host` and `a:b` are directories,
+/// too.
+pub(crate) fn location(target: &str) -> String {
     let (path, query) = split(target);
     let mut translated = Vec::new();
     translate_path(path.as_bytes(), &mut translated);
@@ -25,7 +25,7 @@ pub(super) fn location(target: &str) -> String {
         location.extend(percent_encode(name));
         location.push('/');
     } else {
-        // The last slash was an encoded one: up to where the client's path begins, and down the whole path.
+        // The last slash was encoded. So the reference goes up to the root of the client's path, and down the whole path.
         let depth = path.matches('/').count().saturating_sub(1);
         location.push_str(&"../".repeat(depth));
         for name in translated
@@ -38,13 +38,13 @@ pub(super) fn location(target: &str) -> String {
     }
     if let Some(query) = query {
         location.push('?');
-        // What is encoded stays so; what is not ASCII might act on a terminal.
+        // Encoded bytes stay as they are. Others are encoded unless they are ASCII: they might act on a terminal.
         location.extend(utf8_percent_encode(query, CONTROLS));
     }
     location
 }
 
-/// Splits a target into path and query; a fragment is neither.
+/// Splits a target into path and query; a fragment is dropped.
 fn split(target: &str) -> (&str, Option<&str>) {
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     match target.split_once('?') {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_with_a_slash() {
+    fn the_reference_is_the_name_with_a_slash() {
         let table = [
             ("/docs", "docs/"),
             ("/a/docs", "docs/"),

@@ -1,7 +1,7 @@
-//! The served directory, or the single file: what its name leads to when a request is answered.
+//! The served directory or single file, found anew by its path for each request.
 //!
-//! Invariant: nothing of it stays open between two requests, so what was deleted, replaced or unmounted is let go. Only a
-//! directory that was handed over opened stays the same whatever happens to its names.
+//! Invariant: it is not held open between two requests, so a directory that was deleted, replaced or unmounted is released. Only
+//! a directory that was passed as an open descriptor stays open and the same, even if its name changes.
 
 use std::env;
 use std::ffi::OsStr;
@@ -26,25 +26,27 @@ pub(crate) enum Symlinks {
     All,
 }
 
-/// What is served, by its name.
+/// The served directory or single file.
 #[derive(Clone, Debug)]
 pub(crate) struct Root {
     place: Place,
     resolver: Resolver,
-    /// The name of the one file that is served of the directory; a symbolic link is followed wherever it leads.
+    /// The name of the one file in the directory that is served. If it is a symbolic link, it may lead anywhere.
     single: Option<Vec<u8>>,
 }
 
+/// How the served directory is found.
 #[derive(Clone, Debug)]
 enum Place {
-    /// An absolute path.
+    /// The absolute path of the directory.
     Named(PathBuf),
+    /// The open directory.
     Pinned(Arc<OwnedFd>),
 }
 
 impl Root {
-    /// Serves what `path` leads to, a directory or a regular file; a relative path begins at the current directory as it is
-    /// now.
+    /// Serves what `path` leads to, a directory or a regular file. A relative path begins at the current directory of this
+    /// moment.
     pub(crate) fn named(path: &Path, symlinks: Symlinks) -> io::Result<Self> {
         let path = absolute(path)?;
         let metadata = fs::metadata(&path)?;
@@ -81,7 +83,7 @@ impl Root {
         })
     }
 
-    /// Serves `directory` itself, whatever becomes of its names.
+    /// Serves the open `directory`, even if it is renamed or deleted.
     pub(crate) fn pinned(directory: OwnedFd) -> Self {
         Self {
             resolver: Resolver::of(Symlinks::Inside, &directory),
@@ -90,18 +92,18 @@ impl Root {
         }
     }
 
-    /// The name of the single file.
+    /// Returns the name of the single file.
     pub(crate) fn single(&self) -> Option<&[u8]> {
         self.single.as_deref()
     }
 
-    /// The name that a single file has behind its symbolic link.
+    /// Returns the target of a single file that is a symbolic link.
     pub(crate) fn link_target(&self) -> Option<PathBuf> {
         self.single.as_ref()?;
         fs::read_link(self.path()?).ok()
     }
 
-    /// The path that was given, made absolute; `None` where the directory was handed over opened.
+    /// Returns the served path, made absolute; `None` for an open directory.
     pub(crate) fn path(&self) -> Option<PathBuf> {
         match (&self.place, &self.single) {
             (Place::Pinned(_), _) => None,
@@ -110,10 +112,10 @@ impl Root {
         }
     }
 
-    /// Opens the directory that the name leads to now.
+    /// Opens the directory that the path leads to now.
     ///
     /// # Errors
-    /// The name leads nowhere, or to something else.
+    /// The path leads nowhere, or to something that is no directory.
     pub(crate) fn open(&self) -> io::Result<Directory> {
         let fd = match &self.place {
             Place::Named(path) => Arc::new(open_directory(path)?),
@@ -122,9 +124,9 @@ impl Root {
         Ok(Directory::new(fd, self.resolver))
     }
 
-    /// Tells what the whole name leads to that ends with `path`. It is only compared with what was opened by that name before;
-    /// `scratch` is for the name. The last name is not followed: what was opened behind a symbolic link is never the same. A
-    /// single file is, whose links are steps on the way to it.
+    /// Returns the stat of the file at `path`, for comparison with a file that was opened at the same path before; `scratch` is for
+    /// the whole path. If the last name is a symbolic link, the stat is that of the link, so a file that was opened through it
+    /// never compares equal. The link of a single file is followed, because it is a step on the way to the file.
     pub(crate) fn stat(&self, path: &[u8], scratch: &mut Vec<u8>) -> io::Result<Stat> {
         scratch.clear();
         let fd = match &self.place {
@@ -146,8 +148,8 @@ impl Root {
         Ok(statat(fd, scratch.as_slice(), flags)?)
     }
 
-    /// Returns every directory and symbolic link on the way to `path`, and the number of the one that it leads to. Symbolic links
-    /// are followed on the way to the served directory, and to the single file; below the directory they are an error.
+    /// Returns every directory and symbolic link on the way to `path`, and the index of the step that `path` leads to. Symbolic
+    /// links are followed on the way to the served directory and to the single file. Below the directory they are an error.
     pub(crate) fn walk(&self, path: &[u8]) -> io::Result<(Vec<PathStep>, usize)> {
         let (mut steps, directory) = match &self.place {
             Place::Named(directory) => {
@@ -167,8 +169,8 @@ fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(openat(CWD, path, flags, Mode::empty())?)
 }
 
-/// Makes `path` absolute without following its symbolic links. The current directory is called what the shell calls it
-/// (`PWD`), where that is the same directory.
+/// Makes `path` absolute without following its symbolic links. The current directory gets the name that the shell gives it
+/// (`PWD`), if that leads to the same directory.
 fn absolute(path: &Path) -> io::Result<PathBuf> {
     let whole = if path.is_absolute() {
         path.to_owned()
@@ -180,7 +182,7 @@ fn absolute(path: &Path) -> io::Result<PathBuf> {
             .map_or_else(env::current_dir, Ok)?
             .join(path)
     };
-    // A `.` stands for nothing, and `..` behind a symbolic link is not what stands before it.
+    // A `.` can be left out. A `..` cannot: after a symbolic link it does not lead back to the directory of the link.
     Ok(whole
         .components()
         .filter(|part| *part != Component::CurDir)
@@ -191,7 +193,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
     matches!((fs::metadata(a), fs::metadata(b)), (Ok(a), Ok(b)) if (a.dev(), a.ino()) == (b.dev(), b.ino()))
 }
 
-/// What is served, as messages name it.
+/// Writes the name that messages use.
 impl fmt::Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path() {

@@ -170,9 +170,9 @@ fn unpack<'a>(names: &'a [u8], packed: &Packed) -> Entry<'a> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::files::list_directory::order::SortKey;
+    use crate::files::listing::order::SortKey;
 
-    pub(in crate::files::list_directory) fn file(
+    pub(in crate::files::listing) fn file(
         name: &str,
         size: Option<u64>,
         mtime: Option<i64>,
@@ -187,7 +187,7 @@ pub(super) mod tests {
     }
 
     /// Entries with everything that one may have.
-    pub(in crate::files::list_directory) fn odd_entries() -> [Entry<'static>; 5] {
+    pub(in crate::files::listing) fn odd_entries() -> [Entry<'static>; 5] {
         [
             file("", None, None),
             file("a", Some(0), Some(0)),

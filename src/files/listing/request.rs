@@ -1,0 +1,197 @@
+//! The reply to a request for a listing: made at once and kept if the directory is small, else when its entries are known.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustix::fs::fstat;
+
+use super::{Form, Listing, ListingOptions, Reader, Reading, ReadingError, Run, SLICE};
+use crate::files::SimpleHttpRequestHandler;
+use crate::files::cache::CachedReply;
+use crate::files::names::open::Directory;
+use crate::files::send_head::Asked;
+use crate::handler::exchange::Exchange;
+use crate::handler::prepared::Prepared;
+use crate::handler::work::Work;
+use crate::http::status::HttpStatus;
+use crate::wire::source::Fill;
+
+/// A request for the listing of one directory.
+pub(in crate::files) struct ListingRequest<'a> {
+    pub(in crate::files) files: &'a SimpleHttpRequestHandler,
+    /// The served directory, as it was opened for this request.
+    pub(in crate::files) root: &'a Directory,
+    pub(in crate::files) form: Form,
+    /// What the listing is kept by; `None` where it cannot be kept.
+    pub(in crate::files) asked: Option<&'a Asked<'a>>,
+}
+
+impl ListingRequest<'_> {
+    /// Replies with the listing of `directory`, or has the loop do the work that is needed before.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(in crate::files) fn send(
+        self,
+        exchange: &mut Exchange<'_>,
+        directory: OwnedFd,
+    ) -> io::Result<()> {
+        let key = self.reading_key(&directory)?;
+        let (memory, epoch) = (exchange.server().listing_memory(), exchange.clock().epoch());
+        let known = self.files.readings.borrow().known(&key);
+        let current = known.reading.upgrade();
+        if let Some(reading) = current.filter(|reading| reading.is_later_than(epoch)) {
+            let form = self.form;
+            exchange.work(Box::new(ListingWork { form, reading }));
+            return Ok(());
+        }
+        let mut reader = self.reader(directory);
+        let order = self.form.view.order;
+        // Not if the handler has begun a reply of its own: that is misuse, and is found when the handler returns.
+        let may_begin = exchange.is_untouched() && !exchange.allowance().is_spent();
+        let reading = if may_begin && known.is_nothing() {
+            let mut run = Run::new(order);
+            if self.send_at_once(exchange, &mut reader, &mut run)? {
+                return Ok(());
+            }
+            Reading::begun((reader, run), order, memory, epoch)
+        } else {
+            Reading::new(reader, order, memory, &known)
+        };
+        let reading = Arc::new(reading);
+        self.files.readings.borrow_mut().insert(&key, &reading);
+        let form = self.form;
+        exchange.work(Box::new(ListingWork { form, reading }));
+        Ok(())
+    }
+
+    /// Reads one slice of entries into `run`, and replies if that is all of them. Returns whether it has replied.
+    fn send_at_once(
+        &self,
+        exchange: &mut Exchange<'_>,
+        reader: &mut Reader,
+        run: &mut Run,
+    ) -> io::Result<bool> {
+        let began = Instant::now();
+        let keep = self
+            .asked
+            .filter(|asked| self.may_keep(exchange, asked, reader));
+        // A listing that is kept is made only once, so it may take as long as a slice takes.
+        let until = match keep {
+            Some(_) => None,
+            None => Some(began + exchange.allowance().left()),
+        };
+        let fill = reader.read_slice(run, until)?;
+        let is_all = fill == Fill::Done && run.len() <= SLICE;
+        if is_all {
+            let page = self.form.page_of_run(run);
+            let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
+            exchange.send_prepared(Arc::clone(&reply));
+            if let Some(asked) = keep {
+                self.keep(exchange, asked, reader, reply);
+            }
+        }
+        exchange.allowance().charge(began.elapsed());
+        Ok(is_all)
+    }
+
+    /// Returns whether the listing is to be kept if it is small.
+    fn may_keep(&self, exchange: &Exchange<'_>, asked: &Asked<'_>, reader: &Reader) -> bool {
+        let (clock, config) = (exchange.clock(), exchange.server().config());
+        let mut cache = self.files.cache.borrow_mut();
+        cache.admits(asked.listing_key, 0, clock, config)
+            && cache.watcher.may_watch(reader.directory())
+    }
+
+    /// Keeps a listing that was made of what `reader` has read.
+    ///
+    /// The directory is watched only now that it is known to be small: the kernel goes through all the names that it knows in the
+    /// directory, which takes 20 ms for a hundred thousand. So after that the names are read again, and each file is looked at
+    /// again.
+    fn keep(
+        &self,
+        exchange: &Exchange<'_>,
+        asked: &Asked<'_>,
+        reader: &mut Reader,
+        reply: Arc<Prepared>,
+    ) -> Option<()> {
+        let (clock, config) = (exchange.clock(), exchange.server().config());
+        let mut cache = self.files.cache.borrow_mut();
+        let (root, absent, watcher) = (&self.files.root, &asked.absent, &mut cache.watcher);
+        let directory = reader.directory();
+        let mut watched = watcher.watch_directory(root, asked.path, absent, directory, clock)?;
+        let is_same = reader.finds_the_same_names()
+            && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
+        let reply = CachedReply::Listing(reply);
+        is_same.then(|| cache.put(asked.listing_key, watched, reply, clock, config))
+    }
+
+    fn reader(&self, directory: OwnedFd) -> Reader {
+        let root = self.root.clone();
+        let follow = move |path: &[u8]| root.stat(path);
+        let options = ListingOptions {
+            dotfiles: self.files.dotfiles,
+        };
+        Reader::new(directory, &self.form.path, options, follow)
+    }
+
+    /// Returns a key that is the same for all requests that may share a reading: the directory that was opened, whatever its name
+    /// leads to by then, the root below which its links are followed, and what is shown in which order.
+    fn reading_key(&self, directory: &OwnedFd) -> io::Result<Vec<u8>> {
+        let mut key = vec![self.form.view.order.code(), u8::from(self.files.dotfiles)];
+        for stat in [fstat(directory)?, fstat(self.root)?] {
+            key.extend_from_slice(&stat.st_dev.to_ne_bytes());
+            key.extend_from_slice(&stat.st_ino.to_ne_bytes());
+        }
+        key.extend_from_slice(&self.form.path);
+        Ok(key)
+    }
+}
+
+/// A listing whose entries are not known yet.
+struct ListingWork {
+    form: Form,
+    reading: Arc<Reading>,
+}
+
+impl Work for ListingWork {
+    fn advance(&mut self, until: Instant) -> bool {
+        self.reading.advance(until)
+    }
+
+    fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let Self { form, reading } = *self;
+        let format = form.view.format;
+        let entries = match reading.entries() {
+            Ok(entries) => entries,
+            Err(ReadingError::Full) => return send_too_many(exchange),
+            Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
+        };
+        if entries.len() <= SLICE {
+            let page = form.page_of(&entries);
+            let reply = Prepared::page(exchange.server(), HttpStatus::OK, &page);
+            exchange.send_prepared(Arc::new(reply));
+            return Ok(());
+        }
+        let memory = exchange.server().listing_memory();
+        let Ok(listing) = Listing::new(form, entries, memory) else {
+            return send_too_many(exchange);
+        };
+        exchange.send_response(HttpStatus::OK);
+        exchange.send_lines(&format.fields());
+        exchange.set_default_fields(format.defaults());
+        exchange.end_headers();
+        exchange.stream_as_work(Box::new(listing));
+        Ok(())
+    }
+}
+
+/// Refuses a listing for which no memory is left.
+fn send_too_many(exchange: &mut Exchange<'_>) -> io::Result<()> {
+    let explain = "There is no memory for this listing beside those that others are sent.";
+    exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, Some(explain));
+    exchange.send_header("Retry-After", "1");
+    Ok(())
+}
