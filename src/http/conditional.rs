@@ -28,7 +28,7 @@ pub(crate) enum Precondition {
     Failed,
 }
 
-/// What reading a head found out about the preconditions of its request.
+/// What is known of the preconditions of a request after its head was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     None,

@@ -1,4 +1,4 @@
-//! The fields of a reply, checked: text of a handler, a setting or a file name reaches a head only as one of these types.
+//! The fields of a reply, checked: text from a handler, a setting or a file name reaches a head only as one of these types.
 //!
 //! Invariant: a [`FieldName`] is a token (RFC 9110 §5.1), and a [`FieldValue`] has no control byte except the tab (§5.5). Their
 //! bytes are private, so all of them were checked; the compiler checks constants.

@@ -11,7 +11,8 @@ use super::request::parse_digits;
 /// The parts of a representation to send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RangeSet {
-    /// The field is invalid or asks for too many parts: ignore it and send the whole representation.
+    /// The field is ignored, and the whole representation is sent: the field is invalid, asks for too many parts, or asks for the
+    /// start of an empty representation.
     Whole,
     /// The field is valid but selects no byte of the representation: 416.
     Unsatisfiable,

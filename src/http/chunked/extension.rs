@@ -24,7 +24,7 @@ pub(super) enum Extension {
     Quoted,
     /// The byte after a backslash.
     Escaped,
-    /// The `;` or a blank after a quoted value.
+    /// The `;`, blank or CR after a quoted value.
     AfterQuote,
 }
 
