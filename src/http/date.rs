@@ -69,7 +69,7 @@ pub(crate) fn parse_http_date(value: &[u8], now: u64) -> Option<u64> {
 }
 
 /// Parses an RFC 850 date, or a date with the wrong weekday.
-#[cold]
+#[cold] // Inlined, it costs every usual date 8 instructions.
 fn parse_unusual(text: &str, now: u64) -> Option<u64> {
     if text.len() > IMF_LEN {
         return parse_rfc850_date(text, now);
