@@ -182,10 +182,10 @@ impl ChunkState {
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
 /// The length of a line from [`chunk_head`].
-pub(crate) const CHUNK_HEAD_LEN: usize = 10;
+const CHUNK_HEAD_LEN: usize = 10;
 
 /// Returns the line before `length` bytes of data. Its width is fixed, so it can be filled in after the data was written.
-pub(crate) fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
+fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
     let mut head = *b"00000000\r\n";
     for (at, digit) in head.iter_mut().take(8).enumerate() {
         let nibble = length >> (28 - 4 * at) & 0xf;
