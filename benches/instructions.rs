@@ -1,7 +1,7 @@
-//! Counts the instructions of every case, by gungraun on callgrind; `scripts/bench-check` compares them with `baseline.txt`.
-// A program of its own; what fails here is to fail loudly.
+//! Counts the instructions of every case with gungraun on callgrind; `scripts/bench-check` compares them with `baseline.txt`.
+// A benchmark may panic on errors.
 #![allow(missing_docs, clippy::unwrap_used)]
-#![allow(unused_qualifications)] // What gungraun's macros write.
+#![allow(unused_qualifications)] // gungraun's macros expand to such paths.
 
 use gungraun::prelude::*;
 use gungraun::{Callgrind, library_benchmark_group, main};

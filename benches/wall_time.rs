@@ -1,7 +1,7 @@
-//! Takes the time of every case, by divan: `cargo bench --bench wall_time`, followed by a part of a name.
+//! Measures the time of every case with divan: `cargo bench --bench wall_time`, followed by a part of a name.
 //!
-//! Figures of one machine at one time: what changed between two versions, `instructions.rs` tells.
-// A program of its own; what fails here is to fail loudly.
+//! The times are those of one machine at one moment. To compare two versions, count instructions (`instructions.rs`).
+// A benchmark may panic on errors.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use cases::Case;

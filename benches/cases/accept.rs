@@ -1,4 +1,4 @@
-//! Accept: what a browser sends, and what a script does.
+//! Accept, as a browser and as a script send it.
 
 use std::hint::black_box;
 

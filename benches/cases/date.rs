@@ -1,4 +1,4 @@
-//! Dates: written for headers, log and listing, and read back.
+//! Dates: formatted for heads, log and listing, and parsed.
 
 use std::hint::black_box;
 

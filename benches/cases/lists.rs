@@ -1,5 +1,5 @@
-//! What is as long as a head allows, on its whole way through the server: lists of 31 KiB in one field, and targets of 8 KB. Each
-//! costs so much for each of its bytes, and no more because it is long.
+//! Complete requests with the longest input that a head allows: lists of 31 KiB in one field, and targets of 8 KB. The cost
+//! must be linear in the length.
 
 use httpoll::{MemoryServer, SimpleHttpRequestHandler};
 
@@ -8,15 +8,15 @@ use super::requests::{bytes, site};
 
 const FIELD: usize = 31 * 1024;
 const TARGET: usize = 8000;
-/// The kernel takes no path that is longer.
+/// The kernel refuses much longer paths.
 const PATH: usize = 4000;
 
-/// `start`, and `member` as often as there is room.
+/// Returns `start`, followed by as many copies of `member` as fit into `length`.
 fn fill(start: &str, member: &str, length: usize) -> String {
     start.to_owned() + &member.repeat((length - start.len()) / member.len())
 }
 
-/// Asks for what `head` says of a number, which is another one each time, so that nothing is known of it.
+/// Sends the `head` for a number that is different each time, so that no part of the server remembers it.
 fn ask(status: u16, head: impl Fn(u32) -> Vec<u8>) -> impl FnMut() {
     let files = SimpleHttpRequestHandler::new(site()).unwrap();
     let (mut server, mut number) = (MemoryServer::new(files), 1000);

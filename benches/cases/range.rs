@@ -1,4 +1,4 @@
-//! Range: one part, and as many as are served.
+//! Range: one part, and sixteen parts.
 
 use std::hint::black_box;
 

@@ -1,4 +1,4 @@
-//! Heads: found and read, as nearly all are spelled, as some are, cut short, and again.
+//! Finding and reading heads: in the usual and an unusual spelling, incomplete, and repeated.
 
 use std::hint::black_box;
 use std::mem::take;
@@ -10,7 +10,7 @@ use crate::http::head::HeadSearch;
 use crate::http::request::Request;
 use crate::http::storage::Storage;
 
-/// A head that is read after another one.
+/// A head that is read after another head.
 struct Heads {
     before: Vec<u8>,
     head: Vec<u8>,
@@ -49,12 +49,12 @@ fn find_after(before: Vec<u8>, head: Vec<u8>) -> Box<dyn Case> {
     })
 }
 
-/// Nothing of `head` was there before.
+/// Reads `head` after a head that has nothing in common with it.
 fn find(head: Vec<u8>) -> Box<dyn Case> {
     find_after(bytes("GET /", "Host: another\r\n"), head)
 }
 
-/// All but the target was.
+/// Reads a head after one with the same fields and another target.
 fn find_again(fields: &str) -> Box<dyn Case> {
     find_after(bytes("GET /another", fields), get(fields))
 }

@@ -1,8 +1,8 @@
-//! The whole way of a request: one turn of a real server in which 64 connections have a request each, or four of them
-//! sixteen. So much comes together under load, and what a turn costs by itself is shared as it is there.
+//! Complete requests: one turn of a real server in which 64 connections send one request each, or four connections send
+//! sixteen each. A turn under load has about as many requests, so the cost of the turn itself is shared realistically.
 //!
-//! The clients are sockets of the same thread. They ask for the same in the same words, as clients of one kind do; `head/`
-//! has what another head costs. What they do lies outside of what is counted, and so does the kernel.
+//! The clients are sockets of the same thread. All send the same bytes, as clients of one kind do; `head/` measures the cost of
+//! a different head. The work of the clients and of the kernel is not counted.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -18,7 +18,7 @@ use httpoll::{
 
 use super::Case;
 
-/// Requests of one turn.
+/// The number of requests in one turn.
 pub(crate) const REQUESTS: usize = 64;
 
 pub(crate) const BROWSER_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
@@ -46,7 +46,7 @@ pub(crate) fn bytes(line: &str, fields: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\n{fields}\r\n").into_bytes()
 }
 
-/// The directory that is served, made once and old enough to be kept.
+/// Returns the served directory. It is created once, and its files are old enough to be cached.
 pub(crate) fn site() -> PathBuf {
     let site = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-site");
     if !site.join("list/file-0199.txt").exists() {
@@ -58,7 +58,7 @@ pub(crate) fn site() -> PathBuf {
         }
         sleep(Duration::from_millis(100));
     }
-    // What was made by an earlier run may be on the disk alone.
+    // A file from an earlier run may be only on the disk.
     fs::read(site.join("1k.html")).unwrap();
     site
 }
@@ -66,10 +66,10 @@ pub(crate) fn site() -> PathBuf {
 struct Turn<H> {
     server: HttpServer<H>,
     clients: Vec<TcpStream>,
-    /// What each client sends: one request or several.
+    /// The bytes that each client sends: one or several requests.
     requests: Vec<u8>,
     status: &'static str,
-    /// Bytes that each client is sent for them.
+    /// The number of bytes that each client receives for them.
     replies: usize,
     answered: u64,
     buffer: Vec<u8>,
@@ -99,14 +99,14 @@ impl<H: BaseHttpRequestHandler> Turn<H> {
         }
     }
 
-    /// Has every client send `request`, again and again; the reply is to have `status`.
-    fn asked(mut self, request: &[u8], status: &'static str) -> Self {
+    /// Makes every client send `request` in each run; the replies must have `status`.
+    fn with_request(mut self, request: &[u8], status: &'static str) -> Self {
         self.requests = request.repeat(REQUESTS / self.clients.len());
         self.status = status;
         self.replies = 0;
         self.before();
         self.run();
-        // How long the replies are is what the first client is sent.
+        // The first client measures the length of the replies.
         self.clients[0].set_nonblocking(true).unwrap();
         while let Ok(length) = self.clients[0].read(&mut self.buffer) {
             self.replies += length;
@@ -153,40 +153,40 @@ fn files() -> Turn<SimpleHttpRequestHandler> {
 }
 
 fn get(target: &str, fields: &str, status: &'static str) -> Box<dyn Case> {
-    Box::new(files().asked(&bytes(&format!("GET {target}"), fields), status))
+    Box::new(files().with_request(&bytes(&format!("GET {target}"), fields), status))
 }
 
-/// Asks for what the client has already.
+/// Asks for a file that the client already has.
 fn revalidate() -> Box<dyn Case> {
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
     let reply = MemoryServer::new(handler).respond(&bytes("HEAD /1k.html", WRK));
     let reply = String::from_utf8(reply).unwrap();
     let tag = reply.lines().find_map(|line| line.strip_prefix("ETag: "));
     let fields = format!("{WRK}If-None-Match: {}\r\n", tag.unwrap());
-    // Only what was sent before is kept.
-    let turn = files().asked(&bytes("GET /1k.html", WRK), "200");
-    Box::new(turn.asked(&bytes("GET /1k.html", &fields), "304"))
+    // Only a file that was sent before is cached.
+    let turn = files().with_request(&bytes("GET /1k.html", WRK), "200");
+    Box::new(turn.with_request(&bytes("GET /1k.html", &fields), "304"))
 }
 
 fn pipelined() -> Box<dyn Case> {
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
     let turn = Turn::new(handler, LogFormat::None, REQUESTS / 16);
-    Box::new(turn.asked(&bytes("GET /1k.html", WRK), "200"))
+    Box::new(turn.with_request(&bytes("GET /1k.html", WRK), "200"))
 }
 
 fn logged() -> Box<dyn Case> {
-    // Standard error becomes a file, so that the lines are in nobody's way.
+    // The lines go to a file, so that they do not mix with the results.
     let log = fs::File::create(site().with_extension("log")).unwrap();
     rustix::stdio::dup2_stderr(log).unwrap();
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
     let turn = Turn::new(handler, LogFormat::Common, REQUESTS);
-    Box::new(turn.asked(&bytes("GET /1k.html", WRK), "200"))
+    Box::new(turn.with_request(&bytes("GET /1k.html", WRK), "200"))
 }
 
-/// Makes each listing anew: it is never the one that was made last.
-struct Fickle(SimpleHttpRequestHandler);
+/// Makes each listing differ from the last one, so that none comes from the cache.
+struct ChangingListing(SimpleHttpRequestHandler);
 
-impl BaseHttpRequestHandler for Fickle {
+impl BaseHttpRequestHandler for ChangingListing {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.0.dotfiles = !self.0.dotfiles;
         self.0.do_get(exchange)
@@ -194,9 +194,9 @@ impl BaseHttpRequestHandler for Fickle {
 }
 
 fn list(target: &str, fields: &str) -> Box<dyn Case> {
-    let handler = Fickle(SimpleHttpRequestHandler::new(site()).unwrap());
+    let handler = ChangingListing(SimpleHttpRequestHandler::new(site()).unwrap());
     let turn = Turn::new(handler, LogFormat::None, REQUESTS);
-    Box::new(turn.asked(&bytes(&format!("GET {target}"), fields), "200"))
+    Box::new(turn.with_request(&bytes(&format!("GET {target}"), fields), "200"))
 }
 
 struct Echo;
@@ -222,7 +222,7 @@ fn begin(exchange: &mut Exchange<'_>) {
 }
 
 fn handler(request: &[u8]) -> Box<dyn Case> {
-    Box::new(Turn::new(Echo, LogFormat::None, REQUESTS).asked(request, "200"))
+    Box::new(Turn::new(Echo, LogFormat::None, REQUESTS).with_request(request, "200"))
 }
 
 fn post(fields: &str, body: &[u8]) -> Box<dyn Case> {
@@ -234,7 +234,7 @@ cases! {
     file_wrk => get("/1k.html", WRK, "200");
     file_oha => get("/1k.html", OHA, "200");
     file_browser => get("/1k.html", BROWSER, "200");
-    file_head => Box::new(files().asked(&bytes("HEAD /1k.html", WRK), "200"));
+    file_head => Box::new(files().with_request(&bytes("HEAD /1k.html", WRK), "200"));
     file_pipelined => pipelined();
     file_logged => logged();
     file_range => get("/1k.html", &format!("{WRK}Range: bytes=100-199\r\n"), "206");

@@ -1,4 +1,4 @@
-//! From targets to paths: short, deep, percent-encoded, and full of dots.
+//! Translation of targets to paths: short, deep, percent-encoded, and with many dots.
 
 use std::hint::black_box;
 

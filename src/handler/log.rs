@@ -92,7 +92,7 @@ impl Log {
 
     /// Forgets all lines from now on; they are still made.
     pub(crate) fn mute(&mut self) {
-        self.stderr = Stderr::nowhere();
+        self.stderr = Stderr::Discard;
     }
 
     /// Whether requests are logged at all.

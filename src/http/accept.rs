@@ -1,45 +1,45 @@
-//! Accept: how much a client wants a media type (RFC 9110 §12.4.2, §12.5.1).
+//! Accept: the quality that a client gives to a media type (RFC 9110 §12.4.2, §12.5.1).
 //!
-//! Invariant: a member that is not well formed counts for nothing, and where none counts the client has no preference.
+//! Invariant: a malformed member is ignored, and without a well-formed member the client has no preference.
 
 use std::iter;
 
 use super::token::is_token;
 
-/// The quality of what is wanted most, in thousandths.
+/// The highest quality, in thousandths.
 const MAX_QUALITY: u16 = 1000;
 
-/// Returns how much the Accept fields want `media_type`, from 0, not at all, to 1000.
+/// Returns the quality that the Accept fields give to `media_type`, from 0 (not acceptable) to 1000.
 ///
-/// The most specific media range decides; its parameters do not count, `media_type` has none.
+/// The most specific media range decides. Its parameters are ignored, because `media_type` has none.
 pub(crate) fn quality<'a>(accept: impl Iterator<Item = &'a [u8]>, media_type: &str) -> u16 {
     let (main, subtype) = media_type.split_once('/').unwrap_or_default();
-    let mut any = false;
+    let mut any_valid = false;
     let mut best = None;
     for member in accept.flat_map(|value| split_unquoted(value, b',')) {
         let mut parts = split_unquoted(member, b';').map(<[u8]>::trim_ascii);
         let range = parts.next().unwrap_or_default();
         let specificity = specificity(range, main.as_bytes(), subtype.as_bytes());
-        // What neither decides nor is the first that counts need not be read.
-        if any && specificity.is_none() {
+        // After the first well-formed member, only matching ranges need their weight read.
+        if any_valid && specificity.is_none() {
             continue;
         }
         let Some(quality) = weight(range, parts) else {
             continue;
         };
-        any = true;
-        // The tuple orders by specificity first; of equals the higher quality wins.
+        any_valid = true;
+        // The tuple orders by specificity first; among equals the higher quality wins.
         best = specificity
             .map(|specificity| (specificity, quality))
             .max(best);
-        // Nothing is more specific, and nothing is wanted more.
+        // No later member can be more specific or have a higher quality.
         if best == Some((Specificity::Subtype, MAX_QUALITY)) {
             break;
         }
     }
     match best {
         Some((_, quality)) => quality,
-        None if any => 0,
+        None if any_valid => 0,
         None => MAX_QUALITY,
     }
 }
@@ -52,7 +52,7 @@ enum Specificity {
     Subtype,
 }
 
-/// Returns `None` unless `range` is one that the media type `main/subtype` falls into.
+/// Returns `None` if `range` does not contain the media type `main/subtype`.
 fn specificity(range: &[u8], main: &[u8], subtype: &[u8]) -> Option<Specificity> {
     if range == b"*/*" {
         return Some(Specificity::Anything);
@@ -69,7 +69,7 @@ fn specificity(range: &[u8], main: &[u8], subtype: &[u8]) -> Option<Specificity>
     }
 }
 
-/// Returns the quality that a member gives its `range`, or `None` where the member is not well formed.
+/// Returns the quality that a member gives to its `range`, or `None` if the member is malformed.
 fn weight<'a>(range: &[u8], mut parameters: impl Iterator<Item = &'a [u8]>) -> Option<u16> {
     let slash = memchr::memchr(b'/', range)?;
     let (main, subtype) = (range.get(..slash)?, range.get(slash + 1..)?);
@@ -83,7 +83,7 @@ fn weight<'a>(range: &[u8], mut parameters: impl Iterator<Item = &'a [u8]>) -> O
     weight.map_or(Some(MAX_QUALITY), qvalue)
 }
 
-/// Reads a weight of at most three decimals, in thousandths.
+/// Reads a weight with at most three decimals; returns it in thousandths.
 fn qvalue(weight: &[u8]) -> Option<u16> {
     let (whole, decimals) = match weight {
         [whole] => (whole, &[][..]),
@@ -101,7 +101,7 @@ fn qvalue(weight: &[u8]) -> Option<u16> {
     (value <= MAX_QUALITY).then_some(value)
 }
 
-/// Splits at every `separator` that stands in no quoted-string (RFC 9110 §5.6.4).
+/// Splits at every `separator` outside a quoted-string (RFC 9110 §5.6.4).
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let mut rest = Some(text);
     iter::from_fn(move || {
@@ -115,7 +115,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
 }
 
 fn find_unquoted(text: &[u8], separator: u8) -> Option<usize> {
-    // Quotes are rare, and nearly always there are none at all.
+    // Fast path: most fields have no quotes.
     let found = memchr::memchr2(separator, b'"', text)?;
     if text.get(found) == Some(&separator) {
         return Some(found);
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn weights() {
+    fn weights_have_at_most_three_decimals() {
         for (weight, expected) in [
             ("0", 0),
             ("0.", 0),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn junk_is_ignored() {
+    fn malformed_members_are_ignored() {
         for junk in [
             "text/html;q=",
             "text/html;q=1.001",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nothing_counts_there_is_no_preference() {
+    fn without_a_well_formed_member_there_is_no_preference() {
         for accept in [&[][..], &[""], &["junk", ", ,"], &["text/html;q=7"]] {
             assert_eq!(html(accept), 1000, "{accept:?}");
         }
@@ -230,12 +230,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(value in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn any_bytes_give_a_valid_quality(value in prop::collection::vec(any::<u8>(), 0..64)) {
             prop_assert!(quality([value.as_slice()].into_iter(), "text/html") <= 1000);
         }
 
         #[test]
-        fn anything_that_looks_like_accept_is_survived(value in "(text|html|[*/;q=0-9.,\"\\\\ ]){0,24}") {
+        fn accept_like_text_gives_a_valid_quality(value in "(text|html|[*/;q=0-9.,\"\\\\ ]){0,24}") {
             prop_assert!(html(&[&value]) <= 1000);
         }
     }

@@ -1,13 +1,13 @@
-//! Where a request body ends (RFC 9112 §6): by its announced length or by its last chunk.
+//! Decodes request bodies: a body ends after its announced length or with its last chunk (RFC 9112 §6).
 
 use super::chunked::{ChunkedDecoder, Decoded};
 use super::framing::Framing;
 use super::request::RequestError;
 
-/// Follows one request body through the bytes of its connection.
+/// The decoder of one request body in the bytes of its connection.
 #[derive(Debug)]
 pub(crate) enum BodyDecoder {
-    /// So many bytes are still to come.
+    /// The number of bytes that are still to come.
     Length(u64),
     Chunked(ChunkedDecoder),
 }
@@ -20,12 +20,13 @@ impl BodyDecoder {
         }
     }
 
-    /// Whether more than `limit` bytes are already known to be to come.
+    /// Returns whether the framing announces more than `limit` bytes.
     pub(crate) fn announces_more_than(&self, limit: u64) -> bool {
         matches!(self, Self::Length(length) if *length > limit)
     }
 
-    /// Takes the bytes of the body off the front of `input`, gives its content to `sink`, and says whether it is complete.
+    /// Removes the bytes of the body from the front of `input`, passes its content to `sink`, and returns whether the body is
+    /// complete.
     pub(crate) fn decode(
         &mut self,
         input: &mut &[u8],
@@ -61,7 +62,7 @@ impl BodyDecoder {
 mod tests {
     use super::*;
 
-    /// Decodes `input` piece by piece: the content, whether it was complete, and what was left of the last piece.
+    /// Decodes `input` piece by piece; returns the content, whether it is complete, and the rest of the last piece.
     fn decode(framing: Framing, input: &[&str]) -> Result<(String, bool, String), RequestError> {
         let mut decoder = BodyDecoder::new(framing);
         let (mut content, mut done, mut left) = (Vec::new(), false, "");
@@ -107,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_length_announces_anything() {
+    fn only_a_length_is_announced() {
         let decoder = |framing| BodyDecoder::new(framing);
         assert!(decoder(Framing::Length(6)).announces_more_than(5));
         assert!(!decoder(Framing::Length(5)).announces_more_than(5));

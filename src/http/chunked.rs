@@ -1,53 +1,53 @@
-//! The chunked transfer coding, both ways (RFC 9112 §7.1).
+//! Decodes and encodes the chunked transfer coding (RFC 9112 §7.1).
 //!
-//! Invariant: any split of the input decodes to the same bytes and ends at the same place. The decoder is strict, for
-//! whatever two readers understand differently is a way to smuggle a request past one of them: lines end with CRLF, never
-//! with LF alone, and blanks stand only where the grammar has them.
+//! Invariant: any split of the input decodes to the same bytes and ends at the same position. The decoder is strict, because
+//! a request can be smuggled past a parser that reads the same bytes differently: lines end with CRLF, never with LF alone,
+//! and blanks are allowed only where the grammar has them.
 
 use self::extension::Extension;
-use super::token::is_token_byte;
+use super::token::{is_token_byte, is_value_byte};
 
 mod extension;
 
-/// What a call of [`ChunkedDecoder::decode`] came to.
+/// The result of [`ChunkedDecoder::decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Decoded {
-    /// All of the input is consumed, and the body goes on.
+    /// All input was consumed, and the body continues.
     More,
-    /// The body ended; what follows the first `consumed` bytes belongs to the next request.
+    /// The body ended; the input after the first `consumed` bytes belongs to the next request.
     Done {
         /// How many bytes of this call's input were part of the body.
         consumed: usize,
     },
 }
 
-/// Why a chunked body cannot be read on; where the next request begins is unknown from there.
+/// Why a chunked body cannot be decoded. Where the next request begins is then unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChunkedError {
-    /// The bytes are not those of a chunked body.
+    /// The bytes are not a chunked body.
     Malformed,
-    /// A size beyond 64 bits, or more extensions or trailers than anybody needs.
+    /// A size exceeds 64 bits, or extensions or trailers exceed their limits.
     TooLarge,
 }
 
-/// A chunked body on its way in.
+/// The decoder of one chunked body.
 #[derive(Clone, Debug)]
 pub(crate) struct ChunkedDecoder {
     state: ChunkState,
-    /// Bytes that may yet go to extensions, of all chunks together.
+    /// Bytes that the extensions of all remaining chunks may use.
     extension_budget: usize,
-    /// Bytes that may yet go to the trailer section.
+    /// Bytes that the rest of the trailer section may use.
     trailer_budget: usize,
 }
 
-/// What is awaited next.
+/// What the decoder expects next.
 #[derive(Clone, Copy, Debug)]
 enum ChunkState {
-    /// The first digit of a chunk-size, or another one.
+    /// A digit of a chunk-size; after the first digit also an extension or CR.
     Size { size: u64, digits: u8 },
-    /// More of the extensions that follow the size, or CR.
+    /// More of the extensions after a size, or CR.
     Extensions { size: u64, next: Extension },
-    /// The LF of the line that bore the size.
+    /// The LF of the line with the size.
     SizeLf { size: u64 },
     /// Chunk data; `left` is never zero.
     Data { left: u64 },
@@ -65,13 +65,13 @@ enum ChunkState {
     TrailerLf,
     /// The LF that ends the body.
     LastLf,
-    /// Nothing: the body is complete.
+    /// Nothing, because the body is complete.
     Done,
 }
 
 const FIRST_SIZE: ChunkState = ChunkState::Size { size: 0, digits: 0 };
 
-/// As many hexadecimal digits as 64 bits have, leading zeros included.
+/// The number of hexadecimal digits in 64 bits; leading zeros count.
 const MAX_DIGITS: u8 = 16;
 
 const MAX_EXTENSIONS: usize = 16 * 1024;
@@ -89,9 +89,9 @@ impl Default for ChunkedDecoder {
 }
 
 impl ChunkedDecoder {
-    /// Decodes more of the body and hands its data to `sink`, as slices of `input` that are never empty.
+    /// Decodes more of the body and passes its data to `sink`, as non-empty slices of `input`.
     ///
-    /// Call it no more after an error. Extensions and trailer fields are checked and thrown away.
+    /// Must not be called again after an error. Extensions and trailer fields are checked and discarded.
     pub(crate) fn decode(
         &mut self,
         input: &[u8],
@@ -123,7 +123,7 @@ impl ChunkedDecoder {
         }
     }
 
-    /// Takes the byte that led to the present state from the budget it belongs to.
+    /// Takes the byte that led to the current state from the budget of that state.
     fn charge(&mut self) -> Result<(), ChunkedError> {
         let budget = match self.state {
             ChunkState::Size { digits, .. } if digits > MAX_DIGITS => {
@@ -141,7 +141,7 @@ impl ChunkedDecoder {
 }
 
 impl ChunkState {
-    /// Returns what is awaited after `byte`, which is no chunk data; `None` if it cannot stand here.
+    /// Returns the state after `byte`, which is not chunk data; `None` if the byte is not allowed here.
     fn after(self, byte: u8) -> Option<Self> {
         Some(match (self, byte) {
             (Self::Size { size, digits }, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -170,7 +170,7 @@ impl ChunkState {
             (Self::Trailer | Self::TrailerName, _) if is_token_byte(byte) => Self::TrailerName,
             (Self::TrailerName, b':') => Self::TrailerValue,
             (Self::TrailerValue, b'\r') => Self::TrailerLf,
-            (Self::TrailerValue, _) if is_text(byte) => Self::TrailerValue,
+            (Self::TrailerValue, _) if is_value_byte(byte) => Self::TrailerValue,
             (Self::TrailerLf, b'\n') => Self::Trailer,
             (Self::LastLf, b'\n') => Self::Done,
             _ => return None,
@@ -178,19 +178,14 @@ impl ChunkState {
     }
 }
 
-/// What may stand in a field value or a quoted-string: anything but control characters (RFC 9110 §5.5, §5.6.4).
-fn is_text(byte: u8) -> bool {
-    byte == b'\t' || !byte.is_ascii_control()
-}
-
-/// What ends a chunked body that has no trailer fields.
+/// The end of a chunked body without trailer fields.
 pub(crate) const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
 
-/// The length of what [`chunk_head`] returns.
-pub(crate) const CHUNK_HEAD_LEN: usize = 10;
+/// The length of a line from [`chunk_head`].
+const CHUNK_HEAD_LEN: usize = 10;
 
-/// Returns the line before `length` bytes of data. Its width is fixed, so that it can be written after the data.
-pub(crate) fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
+/// Returns the line before `length` bytes of data. Its width is fixed, so it can be filled in after the data was written.
+fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
     let mut head = *b"00000000\r\n";
     for (at, digit) in head.iter_mut().take(8).enumerate() {
         let nibble = length >> (28 - 4 * at) & 0xf;
@@ -199,20 +194,20 @@ pub(crate) fn chunk_head(length: u32) -> [u8; CHUNK_HEAD_LEN] {
     head
 }
 
-/// Appends `data` as one chunk; nothing if it is empty, for an empty chunk would end the body.
+/// Appends `data` as one chunk. Appends nothing if it is empty, because an empty chunk ends the body.
 pub(crate) fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
     let start = open_chunk(out);
     out.extend_from_slice(data);
     close_chunk(out, start);
 }
 
-/// Makes room for a chunk head and returns where the data starts: append it to `out`, then call [`close_chunk`].
+/// Appends space for a chunk head and returns the position after it. Append the data there, then call [`close_chunk`].
 pub(crate) fn open_chunk(out: &mut Vec<u8>) -> usize {
     out.extend_from_slice(&chunk_head(0));
     out.len()
 }
 
-/// Makes one chunk of the data from `start` on; if there is none, not even the head remains.
+/// Completes the chunk with the data from `start` on. Without data, it removes the space for the head.
 pub(crate) fn close_chunk(out: &mut Vec<u8>, start: usize) {
     let head = start.saturating_sub(CHUNK_HEAD_LEN)..start;
     match out.len().saturating_sub(start) {

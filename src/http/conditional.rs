@@ -1,8 +1,7 @@
-//! Conditional requests: whether to send what was asked for, to say that the client has it, or to refuse
-//! (RFC 9110 §13).
+//! Conditional requests: whether to send the representation, or to answer 304 or 412 (RFC 9110 §13).
 //!
-//! Invariant: doubt never costs correctness. A validator that is malformed matches nothing, and a date that is none is
-//! ignored, so the worst reply to a strange request is a complete one, or 412 where the client wanted to be sure.
+//! Invariant: a malformed precondition never makes a reply wrong. A malformed entity tag matches nothing and an invalid date is
+//! ignored, so the worst reply to such a request is a complete one, or 412 if the field was If-Match.
 
 use super::date::parse_http_date;
 use super::headers::Headers;
@@ -10,15 +9,15 @@ use super::headers::Headers;
 /// What identifies the selected representation (RFC 9110 §8.8).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Validators<'a> {
-    /// The entity tag with its quotes, and `W/` before a weak one; empty where it is not known.
+    /// The entity tag with its quotes, and `W/` before a weak one; empty if it is not known.
     pub(crate) etag: &'a [u8],
-    /// In seconds since 1970.
+    /// The time of the last change, in seconds since 1970.
     pub(crate) last_modified: u64,
-    /// Whether `last_modified` tells one version from another: if not, no date of a request is compared with it.
+    /// Whether `last_modified` tells one version from another. If not, no date in a request is compared with it.
     pub(crate) has_date: bool,
 }
 
-/// What the preconditions of a request come to.
+/// The result of evaluating the preconditions of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Precondition {
     /// Answer as if there were no preconditions.
@@ -29,19 +28,19 @@ pub(crate) enum Precondition {
     Failed,
 }
 
-/// What is known of a request's conditions once its head was read.
+/// What is known of the preconditions of a request after its head was parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {
     None,
-    /// The one If-None-Match is what counts; it is the field of this number.
+    /// If-None-Match alone decides. It stands once, as the field with this index.
     NoneMatch(usize),
-    /// A range, or whatever else needs a closer look.
+    /// All fields must be looked at: there is a Range, another condition, or a second If-None-Match.
     Other,
 }
 
-/// Evaluates the preconditions of a GET or HEAD of which `condition` is known, at the time `now`.
+/// Evaluates the preconditions of a GET or HEAD request with this `condition`, at the time `now`.
 ///
-/// One If-None-Match with the tag that the client was sent is what nearly all of them come to.
+/// Fast path: nearly all conditional requests have one If-None-Match, with the tag that the server sent before.
 pub(crate) fn evaluate_known(
     condition: Condition,
     headers: &Headers<'_>,
@@ -57,37 +56,37 @@ pub(crate) fn evaluate_known(
     }
 }
 
-/// Evaluates the preconditions in the order of RFC 9110 §13.2.2, all but If-Range.
+/// Evaluates all preconditions except If-Range, in the order of RFC 9110 §13.2.2.
 ///
-/// `safe` says that the method is GET or HEAD; `current` is `None` where there is no such representation. Dates are understood
-/// at the time `now`.
+/// `safe` means that the method is GET or HEAD. `current` is `None` if there is no representation. `now` decides the century of
+/// a two-digit year.
 pub(crate) fn evaluate(
     headers: &Headers<'_>,
     safe: bool,
     current: Option<&Validators<'_>>,
     now: u64,
 ) -> Precondition {
-    let Some(asked) = Conditions::find(headers) else {
+    let Some(fields) = ConditionalFields::find(headers) else {
         return Precondition::Proceed;
     };
     let dated = current.filter(|current| current.has_date);
     let modified_after = |date| Some(dated?.last_modified > parse_http_date(date, now)?);
 
     // Steps 1 and 2.
-    let failed = if asked.if_match {
+    let failed = if fields.if_match {
         !any_listed(headers, "if-match", current, strong_comparison)
     } else {
-        asked.if_unmodified_since.and_then(modified_after) == Some(true)
+        fields.if_unmodified_since.and_then(modified_after) == Some(true)
     };
     if failed {
         return Precondition::Failed;
     }
 
     // Steps 3 and 4.
-    let matches = if asked.if_none_match {
+    let matches = if fields.if_none_match {
         any_listed(headers, "if-none-match", current, weak_comparison)
     } else {
-        safe && asked.if_modified_since.and_then(modified_after) == Some(false)
+        safe && fields.if_modified_since.and_then(modified_after) == Some(false)
     };
     match (matches, safe) {
         (false, _) => Precondition::Proceed,
@@ -96,12 +95,12 @@ pub(crate) fn evaluate(
     }
 }
 
-/// Returns whether a Range counts (RFC 9110 §13.1.5): `value`, that of If-Range, is the current entity tag and that is strong,
-/// or it is the current date and that is a strong validator at the time `now`.
+/// Returns whether the Range field applies (RFC 9110 §13.1.5): the `value` of If-Range is the current entity tag and strong,
+/// or it is the current date and a strong validator at the time `now`.
 pub(crate) fn if_range_holds(value: &[u8], current: &Validators<'_>, now: u64) -> bool {
     match value {
         [b'"', ..] => value == current.etag,
-        // A file can change twice within one second, so a date is strong only when its second is over (§8.8.2.2).
+        // A file can change twice within one second, so a date is strong only after its second has passed (§8.8.2.2).
         date => {
             current.has_date
                 && current.last_modified < now
@@ -110,17 +109,17 @@ pub(crate) fn if_range_holds(value: &[u8], current: &Validators<'_>, now: u64) -
     }
 }
 
-/// Which preconditions a request has.
+/// The preconditions of a request.
 #[derive(Default)]
-struct Conditions<'a> {
+struct ConditionalFields<'a> {
     if_match: bool,
     if_none_match: bool,
     if_modified_since: Option<&'a [u8]>,
     if_unmodified_since: Option<&'a [u8]>,
 }
 
-impl<'a> Conditions<'a> {
-    /// Returns `None` if there are none at all, which is how most requests are.
+impl<'a> ConditionalFields<'a> {
+    /// Returns `None` if the request has none, as most do.
     fn find(headers: &Headers<'a>) -> Option<Self> {
         let mut found = None;
         for (name, value) in headers.entries() {
@@ -145,12 +144,12 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// A second date makes the field a list of two, which is no date at all (RFC 9110 §13.1.3, §13.1.4).
+/// A second date makes the field a list, which is not a valid date (RFC 9110 §13.1.3, §13.1.4).
 fn set_date<'a>(date: &mut Option<&'a [u8]>, value: &'a [u8]) {
     *date = Some(if date.is_none() { value } else { b"" });
 }
 
-/// Returns whether there is a representation and the fields called `name` list it, by `*` or by its entity tag.
+/// Returns whether there is a representation and a field called `name` lists it, by `*` or by its entity tag.
 fn any_listed(
     headers: &Headers<'_>,
     name: &str,
@@ -165,10 +164,10 @@ fn any_listed(
     })
 }
 
-/// An entity tag as a client sends it (RFC 9110 §8.8.3).
+/// An entity tag in a request (RFC 9110 §8.8.3).
 struct RequestedTag<'a> {
     weak: bool,
-    /// With its quotes.
+    /// The opaque-tag with its quotes.
     opaque: &'a [u8],
 }
 
@@ -201,7 +200,7 @@ fn is_etagc(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x7e | 0x80..)
 }
 
-/// The well-formed members of a list of entity tags; what is not one is skipped up to the next comma.
+/// The well-formed members of a list of entity tags. A malformed member is skipped up to the next comma.
 struct EntityTags<'a> {
     rest: &'a [u8],
 }
@@ -211,7 +210,7 @@ impl<'a> Iterator for EntityTags<'a> {
 
     fn next(&mut self) -> Option<RequestedTag<'a>> {
         while !self.rest.is_empty() {
-            // A comma may stand within the quotes, so the tag must be read before the list is split.
+            // Quotes may contain a comma, so the tag must be read before the list is split.
             let member = self.rest.trim_ascii_start();
             let (tag, after) = match RequestedTag::split_from(member) {
                 Some((tag, after)) => (Some(tag), after),

@@ -1,7 +1,7 @@
-//! HTTP dates and the two other ways in which a reply or the log writes a point in time.
+//! HTTP dates, and the two other formats in which a listing and the log write a time.
 //!
-//! Everything starts from IMF-fixdate (RFC 9110 §5.6.7), whose text has a fixed width and only ever reaches year 9999; a
-//! time is a number of whole seconds since 1970, UTC.
+//! All formats are derived from IMF-fixdate (RFC 9110 §5.6.7), which has a fixed width and ends with the year 9999. A time is
+//! a number of whole seconds since 1970, UTC.
 
 use std::io::Write;
 use std::time::{Duration, UNIX_EPOCH};
@@ -16,15 +16,15 @@ const IMF_LEN: usize = 29;
 /// The length of a date of the Common Log Format in bytes.
 pub(crate) const LOG_LEN: usize = 26;
 
-/// Fri, 31 Dec 9999 23:59:59 GMT: `httpdate` panics on anything later.
+/// Fri, 31 Dec 9999 23:59:59 GMT: `httpdate` panics on later times.
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
 
-/// The text of an IMF-fixdate: of a fixed width, and ASCII without control bytes.
+/// The text of an IMF-fixdate: a fixed number of ASCII bytes, none of them a control byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ImfFixdate([u8; IMF_LEN]);
 
 impl ImfFixdate {
-    /// Stands where a date will be written.
+    /// A placeholder for a date that is written later.
     pub(crate) const BLANK: Self = Self([b' '; IMF_LEN]);
 
     pub(crate) fn as_bytes(&self) -> &[u8; IMF_LEN] {
@@ -32,7 +32,7 @@ impl ImfFixdate {
     }
 }
 
-/// Formats `Sat, 21 Nov 2026 02:51:04 GMT`; times after year 9999 become its last second.
+/// Formats `Sat, 21 Nov 2026 02:51:04 GMT`; a time after the year 9999 becomes its last second.
 pub(crate) fn imf_fixdate(unix: u64) -> ImfFixdate {
     let date = HttpDate::from(UNIX_EPOCH + Duration::from_secs(unix.min(LAST_SECOND)));
     let mut text = [b' '; IMF_LEN];
@@ -55,11 +55,11 @@ const MONTHS: [&str; 12] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ];
 
-/// Parses any of the three formats of HTTP-date; `None` for everything else and for times before 1970. The weekday need not be
-/// that of the date. `now` tells which century two digits of a year mean.
+/// Parses any of the three formats of HTTP-date; returns `None` for other text and for times before 1970. The weekday may be
+/// wrong for the date. `now` decides the century of a two-digit year.
 pub(crate) fn parse_http_date(value: &[u8], now: u64) -> Option<u64> {
     let text = str::from_utf8(value).ok()?;
-    // Only the format of RFC 850 is longer.
+    // Only the RFC 850 format is longer.
     if text.len() <= IMF_LEN
         && let Some(unix) = parse_exactly(text)
     {
@@ -68,8 +68,8 @@ pub(crate) fn parse_http_date(value: &[u8], now: u64) -> Option<u64> {
     parse_unusual(text, now)
 }
 
-/// Parses a date of RFC 850, or one whose weekday is another one than that of the date.
-#[cold]
+/// Parses an RFC 850 date, or a date with the wrong weekday.
+#[cold] // Inlined, it costs every usual date 8 instructions.
 fn parse_unusual(text: &str, now: u64) -> Option<u64> {
     if text.len() > IMF_LEN {
         return parse_rfc850_date(text, now);
@@ -79,8 +79,8 @@ fn parse_unusual(text: &str, now: u64) -> Option<u64> {
     parse_after_weekday(rest)
 }
 
-/// Parses `Sunday, 06-Nov-94 08:49:37 GMT`. Of all years that end with these two digits it is the latest that does not put the
-/// date more than 50 years after `now` (RFC 9110 §5.6.7).
+/// Parses `Sunday, 06-Nov-94 08:49:37 GMT`. The year is the latest one with these last two digits that keeps the date at most
+/// 50 years after `now` (RFC 9110 §5.6.7).
 fn parse_rfc850_date(text: &str, now: u64) -> Option<u64> {
     let (weekday, rest) = text.split_once(", ")?;
     WEEKDAYS.iter().find(|name| **name == weekday)?;
@@ -101,15 +101,15 @@ fn parse_rfc850_date(text: &str, now: u64) -> Option<u64> {
     parse_after_weekday(&format!(", {day} {month} {year} {time}"))
 }
 
-/// Parses what follows the name of a weekday in an IMF-fixdate or asctime-date. Only one weekday fits a date, and `httpdate`
-/// takes no other.
+/// Parses the text after the weekday of an IMF-fixdate or asctime-date. All weekdays are tried, because `httpdate` accepts
+/// only the right one.
 fn parse_after_weekday(rest: &str) -> Option<u64> {
     WEEKDAYS
         .iter()
         .find_map(|weekday| parse_exactly(&format!("{}{rest}", &weekday[..3])))
 }
 
-/// Parses a date whose weekday is right, as nearly all are.
+/// Parses a date with the right weekday, as nearly all dates have.
 fn parse_exactly(text: &str) -> Option<u64> {
     let time = httpdate::parse_http_date(text).ok()?;
     Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
@@ -142,7 +142,7 @@ mod tests {
     /// Sat, 21 Nov 2026 02:51:04 GMT
     const NOW: u64 = 1_795_229_464;
 
-    /// As long as 50 years can be.
+    /// The most seconds that 50 years can have.
     const FIFTY_YEARS: u64 = 18_263 * 86_400;
 
     const TIMES: [(u64, &str, &str, &str); 4] = [
@@ -173,7 +173,7 @@ mod tests {
     ];
 
     #[test]
-    fn one_time_in_three_texts() {
+    fn a_time_is_formatted_in_three_ways() {
         for (unix, imf, log, short) in TIMES {
             let date = imf_fixdate(unix);
             let date = date.as_bytes();
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_year_is_never_left() {
+    fn times_after_the_last_year_become_its_last_second() {
         for unix in [LAST_SECOND + 1, i64::MAX as u64, u64::MAX] {
             assert_eq!(imf_fixdate(unix), imf_fixdate(LAST_SECOND));
             assert_eq!(short_date(unix), short_date(LAST_SECOND));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn all_three_formats_are_read_and_nothing_else() {
+    fn only_the_three_formats_are_parsed() {
         let cases: [(&[u8], Option<u64>); 29] = [
             (b"Sun, 06 Nov 1994 08:49:37 GMT", Some(784_111_777)),
             (b"Sunday, 06-Nov-94 08:49:37 GMT", Some(784_111_777)),
@@ -232,9 +232,9 @@ mod tests {
     }
 
     #[test]
-    fn two_digits_of_a_year_mean_at_most_fifty_years_ahead() {
+    fn a_two_digit_year_is_at_most_fifty_years_ahead() {
         let cases = [
-            // To the second: 50 years ahead is the future, more is the past.
+            // To the second: up to 50 years ahead is the future, more is the past.
             ("Sat, 21 Nov 2026 02:51:04 GMT", "21-Nov-76 02:51:04", 2076),
             ("Sat, 21 Nov 2026 02:51:04 GMT", "21-Nov-76 02:51:05", 1976),
             ("Sat, 21 Nov 2026 02:51:04 GMT", "22-Nov-76 00:00:00", 1976),
@@ -272,19 +272,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_back(unix in 0..=LAST_SECOND) {
+        fn a_formatted_date_is_parsed_back(unix in 0..=LAST_SECOND) {
             prop_assert_eq!(parse_http_date(imf_fixdate(unix).as_bytes(), NOW), Some(unix));
         }
 
         #[test]
-        fn two_digits_of_a_year_put_no_date_further_away_than_fifty_years(
+        fn a_two_digit_year_is_within_fifty_years(
             unix in 0..4_102_444_800_u64,
             now in 0..8_000_000_000_u64,
         ) {
             let imf = imf_fixdate(unix).as_bytes().escape_ascii().to_string();
             let (day, month, digits, time) = (&imf[5..7], &imf[8..11], &imf[14..16], &imf[17..]);
             let short = format!("Sunday, {day}-{month}-{digits} {time}");
-            // Before 1970, and on a 29 February of 2100, there is none.
+            // A date before 1970, and 29 February 2100, is not parsed.
             if let Some(found) = parse_http_date(short.as_bytes(), now) {
                 let text = imf_fixdate(found).as_bytes().escape_ascii().to_string();
                 prop_assert_eq!((&text[5..12], &text[14..]), (&imf[5..12], &imf[14..]));
@@ -294,12 +294,12 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_survived(value in prop::collection::vec(any::<u8>(), 0..64), now: u64) {
+        fn no_bytes_panic(value in prop::collection::vec(any::<u8>(), 0..64), now: u64) {
             parse_http_date(&value, now);
         }
 
         #[test]
-        fn any_damage_to_a_date_is_survived(unix in 0..=LAST_SECOND, at in 0..IMF_LEN, byte: u8) {
+        fn no_changed_byte_of_a_date_panics(unix in 0..=LAST_SECOND, at in 0..IMF_LEN, byte: u8) {
             let mut value = *imf_fixdate(unix).as_bytes();
             value[at] = byte;
             parse_http_date(&value, NOW);

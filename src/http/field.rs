@@ -1,8 +1,7 @@
-//! The fields of a reply as values that HTTP allows: whatever a handler, a setting or a file name says, it becomes one of
-//! these or does not reach a head.
+//! The fields of a reply, checked: text from a handler, a setting or a file name reaches a head only as one of these types.
 //!
-//! Invariant: a [`FieldName`] is a token (RFC 9110 §5.1), and a [`FieldValue`] has no control byte but the tab (§5.5). Their
-//! bytes are private, so every one of them was checked, by the compiler where it is a constant.
+//! Invariant: a [`FieldName`] is a token (RFC 9110 §5.1), and a [`FieldValue`] has no control byte except the tab (§5.5). Their
+//! bytes are private, so all of them were checked; the compiler checks constants.
 
 use std::fmt;
 use std::io;
@@ -14,15 +13,15 @@ use super::token::{is_token, is_token_byte, is_value_byte};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FieldName<'a>(&'a str);
 
-/// The value of a field; bytes beyond ASCII are allowed, as they are in what is received.
+/// The value of a field. Bytes beyond ASCII are allowed, as they are in received fields.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FieldValue<'a>(&'a [u8]);
 
-/// A name that is no token, or a value with a control byte, such as those that end a line.
+/// The error for a name that is not a token, or a value with a control byte, such as CR or LF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ForbiddenBytes;
 
-/// Fields that stand in the head of every page of a kind, unless something else has set them.
+/// Fields that every page of a kind has, unless they were already set.
 pub(crate) type DefaultFields = [(FieldName<'static>, FieldValue<'static>)];
 
 impl FieldName<'static> {
@@ -39,7 +38,7 @@ impl FieldName<'static> {
     pub(crate) const X_CONTENT_TYPE_OPTIONS: Self = Self::constant("X-Content-Type-Options");
 
     const fn constant(name: &'static str) -> Self {
-        assert!(!name.is_empty(), "no field is without a name");
+        assert!(!name.is_empty(), "a name is not empty");
         let mut index = 0;
         while index < name.len() {
             assert!(is_token_byte(name.as_bytes()[index]), "a name is a token");
@@ -62,12 +61,12 @@ impl<'a> FieldName<'a> {
 }
 
 impl FieldValue<'static> {
-    /// For constants alone: one that no field can have does not compile.
+    /// Creates a value in a constant, where an invalid value does not compile.
     pub(crate) const fn constant(value: &'static str) -> Self {
         let value = value.as_bytes();
         let mut index = 0;
         while index < value.len() {
-            assert!(is_value_byte(value[index]), "a value is one line");
+            assert!(is_value_byte(value[index]), "a value has no control bytes");
             index += 1;
         }
         Self(value)
@@ -107,13 +106,13 @@ impl From<ForbiddenBytes> for io::Error {
     }
 }
 
-/// Whole field lines, one after the other, to be written into many heads.
+/// Complete field lines that are written into many heads.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct FieldLines(Vec<u8>);
 
 impl FieldLines {
     pub(crate) fn push(&mut self, name: FieldName<'_>, value: FieldValue<'_>) {
-        // Exactly: many of them are kept.
+        // Without spare capacity, because many of these are kept.
         self.0
             .reserve_exact(name.0.len() + b": \r\n".len() + value.0.len());
         write_line(&mut self.0, name, value);
@@ -128,7 +127,7 @@ impl FieldLines {
     }
 }
 
-/// Appends the line of one field.
+/// Appends one field line.
 pub(super) fn write_line(out: &mut Vec<u8>, name: FieldName<'_>, value: FieldValue<'_>) {
     out.extend_from_slice(name.0.as_bytes());
     out.extend_from_slice(b": ");
@@ -155,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_has_no_control_byte_but_the_tab() {
+    fn a_value_has_no_control_byte_except_the_tab() {
         for byte in 0..=u8::MAX {
             let allowed = byte == b'\t' || (byte >= b' ' && byte != 0x7f);
             for value in [vec![byte], vec![b'a', byte, b'b']] {
@@ -167,7 +166,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lines_say_what_was_pushed_and_nothing_else(
+        fn lines_hold_exactly_the_pushed_fields(
             fields in prop::collection::vec((".{0,6}", prop::collection::vec(any::<u8>(), 0..6)), 0..6)
         ) {
             let mut lines = FieldLines::default();

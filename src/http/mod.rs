@@ -1,6 +1,6 @@
-//! What the bytes mean: RFC 9110 and RFC 9112 as functions from values to values.
+//! The protocol: RFC 9110 and RFC 9112 as functions from values to values.
 //!
-//! Invariant: nothing here knows a socket, a file or a clock, so every rule is tested by a table.
+//! Invariant: no function here uses a socket, a file or a clock, so a table of inputs and outputs can test every rule.
 
 pub(crate) mod accept;
 pub(crate) mod body;

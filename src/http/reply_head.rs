@@ -1,7 +1,7 @@
-//! The head of a reply while it is written (RFC 9112 §4 and §5), and a whole reply that is sent often.
+//! Writes the head of a reply (RFC 9112 §4 and §5), and stores whole replies that are sent often.
 //!
-//! Invariant: a head is made of a status line, a date, numbers, and fields that were [checked](super::field). Nothing else
-//! can be written into it: its buffer is given out only behind the empty line that ends the head, or where there is no head.
+//! Invariant: a head consists of a status line, a date, numbers, and fields that were [checked](super::field). Nothing else
+//! can be written into it: callers get the buffer only after the empty line that ends the head, or if there is no head.
 
 use super::date::ImfFixdate;
 use super::decimal::push_decimal;
@@ -11,12 +11,12 @@ use crate::config::ProtocolVersion;
 
 const NEWLINE: &[u8] = b"\r\n";
 
-/// A head that grows at the end of a buffer.
+/// A head that is being written at the end of a buffer.
 #[derive(Debug)]
 pub(crate) struct ReplyHead<'a> {
     out: &'a mut Vec<u8>,
     start: usize,
-    /// How far behind the start the date stands.
+    /// The offset of the date from `start`.
     date: Option<usize>,
 }
 
@@ -29,18 +29,18 @@ impl<'a> ReplyHead<'a> {
         }
     }
 
-    /// Forgets all that was written since [`new`](Self::new), what stands behind the head included.
+    /// Discards everything that was written since [`new`](Self::new), including content after the head.
     pub(crate) fn reset(&mut self) {
         self.out.truncate(self.start);
         self.date = None;
     }
 
-    /// Where in its buffer the head begins.
+    /// Returns the position in the buffer where the head begins.
     pub(crate) fn start(&self) -> usize {
         self.start
     }
 
-    /// Bytes that were written since [`new`](Self::new).
+    /// Returns the number of bytes that were written since [`new`](Self::new).
     pub(crate) fn length(&self) -> usize {
         self.out.len() - self.start
     }
@@ -70,7 +70,7 @@ impl<'a> ReplyHead<'a> {
         self.out.extend_from_slice(NEWLINE);
     }
 
-    /// Writes `Date`, whose place is remembered: a [stored](Self::store) reply gets another one each time.
+    /// Writes `Date` and remembers its place, because a [stored](Self::store) reply gets a new date each time it is sent.
     pub(crate) fn date(&mut self, date: &ImfFixdate) {
         self.out.extend_from_slice(b"Date: ");
         self.date = Some(self.length());
@@ -78,7 +78,7 @@ impl<'a> ReplyHead<'a> {
         self.out.extend_from_slice(NEWLINE);
     }
 
-    /// Writes those of the `defaults` that are not in the head already.
+    /// Writes those of the `defaults` that the head does not have yet.
     pub(crate) fn defaults(&mut self, defaults: &DefaultFields) {
         if defaults.is_empty() {
             return;
@@ -92,8 +92,8 @@ impl<'a> ReplyHead<'a> {
         }
     }
 
-    /// Ends the head, and gives the buffer for what comes behind it. `connection` is what the head says of the connection,
-    /// where that must be said (RFC 9112 §9.3).
+    /// Ends the head and returns the buffer for the content. `connection` is the value of the Connection field, if the head
+    /// needs one (RFC 9112 §9.3).
     pub(crate) fn end(&mut self, connection: Option<FieldValue<'static>>) -> &mut Vec<u8> {
         if let Some(value) = connection {
             self.field(FieldName::CONNECTION, value);
@@ -102,13 +102,13 @@ impl<'a> ReplyHead<'a> {
         self.out
     }
 
-    /// Gives the buffer for a reply without a head, as HTTP/0.9 has it.
+    /// Discards the head and returns the buffer: an HTTP/0.9 reply has no head.
     pub(crate) fn omit(&mut self) -> &mut Vec<u8> {
         self.reset();
         self.out
     }
 
-    /// Ends the head, and takes it with the `content` behind it out of the buffer, as a reply for any connection.
+    /// Ends the head and moves it out of the buffer. With `content` it becomes a reply that any connection can send.
     pub(crate) fn store(&mut self, content: &[u8]) -> StoredReply {
         self.end(None);
         let head = self.out.get(self.start..).unwrap_or_default();
@@ -121,15 +121,16 @@ impl<'a> ReplyHead<'a> {
         stored
     }
 
-    /// Writes a reply that was stored, whose date and `connection` are its own each time. A `silent` one has no content.
+    /// Writes a stored reply with a new `date` and the Connection field that this connection needs. If `head_only`, the content
+    /// is left out.
     pub(crate) fn repeat(
         &mut self,
         stored: &StoredReply,
         date: &ImfFixdate,
         connection: Option<FieldValue<'static>>,
-        silent: bool,
+        head_only: bool,
     ) {
-        let end = if silent {
+        let end = if head_only {
             stored.head
         } else {
             stored.bytes.len()
@@ -137,8 +138,8 @@ impl<'a> ReplyHead<'a> {
         if connection.is_none() {
             self.out.extend_from_slice(stored.part(0, end));
         } else {
-            let open = stored.head - NEWLINE.len();
-            self.out.extend_from_slice(stored.part(0, open));
+            let fields_end = stored.head - NEWLINE.len();
+            self.out.extend_from_slice(stored.part(0, fields_end));
             self.end(connection);
             self.out.extend_from_slice(stored.part(stored.head, end));
         }
@@ -151,7 +152,7 @@ impl<'a> ReplyHead<'a> {
     }
 }
 
-/// Returns which of the `defaults` are in `head`, a bit for each.
+/// Returns a bit mask of the `defaults` that `head` already has.
 fn given_defaults(head: &[u8], defaults: &DefaultFields) -> u32 {
     let mut given = 0;
     for end in memchr::memchr_iter(b'\n', head) {
@@ -169,18 +170,19 @@ fn given_defaults(head: &[u8], defaults: &DefaultFields) -> u32 {
     given
 }
 
-/// A reply that is complete but for its date and what it says of the connection.
+/// A reply that is complete except for its date and its Connection field.
 #[derive(Debug)]
 pub(crate) struct StoredReply {
-    /// The head, and the content that is in memory.
+    /// The head and the content that is in memory.
     bytes: Box<[u8]>,
+    /// The offset of the date.
     date: Option<usize>,
-    /// Where the head ends, empty line included.
+    /// The length of the head, including the empty line.
     head: usize,
 }
 
 impl StoredReply {
-    /// The content that is in memory.
+    /// Returns the content that is in memory.
     pub(crate) fn content(&self) -> &[u8] {
         self.part(self.head, self.bytes.len())
     }
@@ -220,12 +222,12 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_reply_is_the_one_that_would_be_written_anew() {
+    fn a_stored_reply_equals_a_newly_written_one() {
         let date = imf_fixdate(784_111_777);
         for connection in [None, Some(CLOSE)] {
             for content in [&b""[..], b"content"] {
-                let mut anew = Vec::new();
-                let mut head = ReplyHead::new(&mut anew);
+                let mut written = Vec::new();
+                let mut head = ReplyHead::new(&mut written);
                 begin(&mut head, &date);
                 head.end(connection).extend_from_slice(content);
 
@@ -235,13 +237,13 @@ mod tests {
                 let stored = head.store(b"content");
                 assert_eq!((head.length(), stored.content()), (0, &b"content"[..]));
                 head.repeat(&stored, &date, connection, content.is_empty());
-                assert_eq!(repeated, [b"before", anew.as_slice()].concat());
+                assert_eq!(repeated, [b"before", written.as_slice()].concat());
             }
         }
     }
 
     #[test]
-    fn a_default_is_written_unless_the_field_is_there() {
+    fn a_default_field_is_written_unless_the_head_has_it() {
         const DEFAULTS: &DefaultFields = &[
             (FieldName::VARY, FieldValue::constant("default")),
             (FieldName::SERVER, FieldValue::constant("default")),
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_of_http_0_9_has_no_head() {
+    fn an_http_0_9_reply_has_no_head() {
         let mut out = b"before".to_vec();
         let mut head = ReplyHead::new(&mut out);
         begin(&mut head, &ImfFixdate::BLANK);

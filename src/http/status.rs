@@ -1,11 +1,12 @@
-//! Status codes: what each is called and how `http.server` explains it.
+//! Status codes, with their reason phrases and the explanations of `http.server` (RFC 9110 §15).
 //!
-//! One table holds the permanent entries of the IANA registry under the names of Python's `http.HTTPStatus`. A value
-//! always has exactly three digits, so that it fits every status line (RFC 9110 §15, RFC 9112 §4).
+//! One table holds the permanent entries of the IANA registry under the names of Python's `http.HTTPStatus`.
+//!
+//! Invariant: a status has exactly three digits, so it fits every status line (RFC 9112 §4).
 
 use std::fmt;
 
-/// A status code of three digits, known to the IANA registry or not.
+/// A status code of three digits, registered with IANA or not.
 ///
 /// ```
 /// use httpoll::HttpStatus;
@@ -19,7 +20,7 @@ use std::fmt;
 pub struct HttpStatus(u16);
 
 impl HttpStatus {
-    /// Returns the status with this code, or `None` unless it has three digits.
+    /// Returns the status with this code, or `None` if the code does not have three digits.
     pub const fn new(code: u16) -> Option<Self> {
         match code {
             100..=999 => Some(Self(code)),
@@ -34,8 +35,8 @@ impl HttpStatus {
 
     /// Returns whether a response with this status can have content.
     ///
-    /// 1xx, 204 and 304 end with the head whatever the fields say (RFC 9112 §6.3); 205 must not have any (RFC 9110
-    /// §15.3.6).
+    /// Responses with 1xx, 204 and 304 end with the head, regardless of their fields (RFC 9112 §6.3); 205 must not have content
+    /// (RFC 9110 §15.3.6).
     pub const fn allows_body(self) -> bool {
         !matches!(self.0, 100..=199 | 204 | 205 | 304)
     }
@@ -55,7 +56,7 @@ macro_rules! registry {
                 pub const $name: Self = Self($code);
             )*
 
-            /// Returns the reason phrase, `???` for a code nobody registered.
+            /// Returns the reason phrase, or `???` if the code is not registered.
             pub const fn phrase(self) -> &'static str {
                 match self.0 {
                     $($code => $phrase,)*
@@ -63,8 +64,8 @@ macro_rules! registry {
                 }
             }
 
-            /// Returns the explanation `http.server` puts on its error page, empty where Python has none and `???` for
-            /// a code nobody registered.
+            /// Returns the explanation on the error page of `http.server`: empty if Python has none, and `???` if the code
+            /// is not registered.
             pub const fn description(self) -> &'static str {
                 match self.0 {
                     $($code => $description,)*

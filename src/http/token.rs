@@ -1,8 +1,9 @@
-//! The bytes of tokens, field values and hosts (RFC 9110 §5.5, §5.6.2 and §7.2), by table: every request is full of them.
+//! The bytes of tokens, field values and hosts (RFC 9110 §5.5, §5.6.2 and §7.2). Tables make the checks fast, because every
+//! byte of most heads is checked.
 
 const SYMBOLS: &[u8] = b"!#$%&'*+-.^_`|~";
 const HOST_SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=";
-/// The same between brackets, for IPv6.
+/// The symbols between the brackets of an IPv6 literal.
 const LITERAL_SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=:";
 
 const TOKEN: [bool; 256] = table(SYMBOLS);
@@ -24,29 +25,29 @@ const fn table(symbols: &[u8]) -> [bool; 256] {
     table
 }
 
-/// `tchar`.
+/// Returns whether `byte` is a `tchar`.
 pub(crate) const fn is_token_byte(byte: u8) -> bool {
     TOKEN[byte as usize]
 }
 
-/// `token`: a method, a field name.
+/// Returns whether the bytes are a `token`, such as a method or a field name.
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
 
-/// Whether the value of a field may have this byte: no controls but the tab (RFC 9110 §5.5).
+/// Returns whether a field value or a quoted-string may contain `byte`: no control byte except the tab (RFC 9110 §5.5, §5.6.4).
 pub(crate) const fn is_value_byte(byte: u8) -> bool {
     !byte.is_ascii_control() || byte == b'\t'
 }
 
-/// Whether the bytes are `uri-host [":" port]`. The host may be empty; whether it is, [`names_host`] tells.
+/// Returns whether the bytes are `uri-host [":" port]`. The host may be empty; [`names_host`] tells whether it is.
 pub(crate) fn is_host(bytes: &[u8]) -> bool {
     let rest = match bytes.strip_prefix(b"[") {
-        Some(literal) => match after(literal, &LITERAL) {
+        Some(literal) => match skip(literal, &LITERAL) {
             [b']', rest @ ..] if !literal.starts_with(b"]") => rest,
             _ => return false,
         },
-        None => after(bytes, &HOST),
+        None => skip(bytes, &HOST),
     };
     match rest {
         [] => true,
@@ -55,18 +56,19 @@ pub(crate) fn is_host(bytes: &[u8]) -> bool {
     }
 }
 
-/// Whether what [is a host](is_host) has one, and not only a port: an http URI without a host is invalid (RFC 9110 §4.2.1).
+/// Returns whether bytes for which [`is_host`] is true have a host that is not empty: an http URI without a host is invalid
+/// (RFC 9110 §4.2.1).
 pub(crate) fn names_host(bytes: &[u8]) -> bool {
     !matches!(bytes, [] | [b':', ..])
 }
 
-/// What comes after the bytes at the front that `table` has.
-fn after<'b>(bytes: &'b [u8], table: &[bool; 256]) -> &'b [u8] {
+/// Skips the bytes at the front that are in `table`.
+fn skip<'b>(bytes: &'b [u8], table: &[bool; 256]) -> &'b [u8] {
     let mut rest = bytes;
-    while let [first, behind @ ..] = rest
+    while let [first, others @ ..] = rest
         && table[usize::from(*first)]
     {
-        rest = behind;
+        rest = others;
     }
     rest
 }
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_and_hosts_are_made_of_their_bytes() {
+    fn tokens_and_hosts_are_recognised() {
         for byte in 0..=255_u8 {
             let plain = byte.is_ascii_alphanumeric();
             assert_eq!(

@@ -1,6 +1,6 @@
-//! How the kernel gets on with the bytes that it took: what a socket that takes no more does not tell.
+//! How far the kernel got with sending the bytes that it accepted. A socket that accepts no more bytes does not tell.
 //!
-//! Invariant: it is asked only where a deadline has passed, so nobody pays for it who reads.
+//! Invariant: the kernel is asked only after a deadline has passed, so clients that keep reading cost no system call.
 
 use std::mem::offset_of;
 use std::os::fd::AsFd;
@@ -10,17 +10,17 @@ use nix::libc::{self, tcp_info};
 use nix::sys::socket::getsockopt;
 use nix::{getsockopt_impl, sockopt_impl};
 
-/// How the bytes that the kernel was given get on.
+/// How far the kernel got with sending the bytes of one connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Delivery {
-    /// Bytes that have reached the peer, since the connection began.
+    /// The number of bytes that the peer acknowledged since the connection began.
     pub(crate) acked: u64,
-    /// For how long no bytes have left, or no word has come of the peer.
+    /// The longer of two times: since the last bytes were sent, and since the last acknowledgement arrived.
     pub(crate) stalled: Duration,
 }
 
 impl Delivery {
-    /// Asks the kernel; `None` where it does not say.
+    /// Asks the kernel; returns `None` if it does not tell.
     pub(crate) fn of(socket: &impl AsFd) -> Option<Self> {
         let record: InfoBytes = getsockopt(socket, TcpInfo).ok()?;
         let milliseconds = |offset| Some(u32::from_ne_bytes(*record.get(offset..)?.first_chunk()?));
@@ -34,11 +34,11 @@ impl Delivery {
     }
 }
 
-/// The start of `struct tcp_info` up to the last field of interest. Every kernel since 4.1 has it; what follows differs.
+/// The start of `struct tcp_info`, up to the last field that is read. Every kernel since 4.1 has it; later fields differ.
 type InfoBytes = [u8; offset_of!(tcp_info, tcpi_bytes_received)];
 
 sockopt_impl!(
-    /// What the kernel knows of a connection; neither the standard library nor socket2 has a call for it.
+    /// The `tcp_info` of a connection; neither the standard library nor socket2 has a call for it.
     TcpInfo,
     GetOnly,
     libc::IPPROTO_TCP,

@@ -1,8 +1,8 @@
-//! A range of a file on its way out by sendfile, or by read and write where its file system refuses sendfile: exactly the bytes
-//! that were announced, whatever the file does meanwhile.
+//! Sends a range of a file by sendfile, or by read and write if the file system refuses sendfile: exactly the announced bytes,
+//! even if the file changes meanwhile.
 //!
-//! Invariant: bytes that are not in memory are not sent but asked for, for reading them from the disk would stop the loop,
-//! and everybody in it. Only a file system that cannot tell, or that takes far too long, is read all the same.
+//! Invariant: bytes that are not in memory are requested and not sent, because reading them from the disk would block the loop
+//! and all its connections. The file is read nevertheless if its file system cannot tell what is in memory, or takes too long.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -18,24 +18,24 @@ use super::next::Next;
 use super::share::{Cold, Share};
 use super::transport::Transport;
 
-/// So much is asked about, and read ahead, at once.
+/// The number of bytes that are checked, and read ahead, at once.
 const WINDOW: u64 = 1024 * 1024;
-/// One byte in so many is asked about: the kernel reads ahead in larger pieces.
-const STEP: usize = 512 * 1024;
-/// Attempts, about a millisecond each, until the kernel is asked again to read ahead.
-const AGAIN: u32 = 100;
-/// Attempts until the file is read all the same.
-const PATIENCE: u32 = 2000;
-/// So much of a file that sendfile refuses is read at once.
-const COPIED: usize = 64 * 1024;
+/// The distance of the bytes that are checked: the kernel reads ahead in larger pieces.
+const CHECK_STEP: usize = 512 * 1024;
+/// The number of attempts, about a millisecond each, until the kernel is asked again to read ahead.
+const RETRY_AFTER: u32 = 100;
+/// The number of attempts until the file is read nevertheless.
+const MAX_ATTEMPTS: u32 = 2000;
+/// The number of bytes that are read at once from a file that sendfile refuses.
+const COPY_SIZE: usize = 64 * 1024;
 
-/// A file of which many replies may be on their way at the same time.
+/// A file that several replies may send at the same time.
 #[derive(Debug)]
 pub(crate) struct SharedFile {
     pub(crate) file: File,
-    /// The turn in which its first window was found in memory: nobody else in that turn asks again.
-    warm: AtomicU64,
-    /// Whether sendfile has refused it: from then on it is read and written.
+    /// The last turn in which its first window was found in memory; other replies in that turn do not check again.
+    cached_in_turn: AtomicU64,
+    /// Whether sendfile has refused the file, so it is read and written instead.
     is_copied: AtomicBool,
 }
 
@@ -43,28 +43,29 @@ impl From<File> for SharedFile {
     fn from(file: File) -> Self {
         Self {
             file,
-            warm: AtomicU64::new(u64::MAX),
+            cached_in_turn: AtomicU64::new(u64::MAX),
             is_copied: AtomicBool::new(false),
         }
     }
 }
 
+/// The part of a file that is still to be sent.
 #[derive(Debug)]
 pub(crate) struct FileRange {
     pub(crate) range: Range<u64>,
-    /// Where the bytes end that were found in memory.
-    warm: u64,
-    /// Where the bytes end that the kernel was asked to read ahead.
-    asked: u64,
-    /// Attempts that found bytes missing, one after the other.
+    /// The end of the bytes that were found in memory.
+    cached_end: u64,
+    /// The end of the bytes that the kernel was asked to read ahead.
+    requested_end: u64,
+    /// The number of consecutive attempts that found bytes missing.
     attempts: u32,
 }
 
 impl From<Range<u64>> for FileRange {
     fn from(range: Range<u64>) -> Self {
         Self {
-            warm: range.start,
-            asked: 0,
+            cached_end: range.start,
+            requested_end: 0,
             attempts: 0,
             range,
         }
@@ -72,17 +73,17 @@ impl From<Range<u64>> for FileRange {
 }
 
 impl FileRange {
-    /// Bytes that have not left.
+    /// Returns the number of bytes that were not sent yet.
     pub(crate) fn left(&self) -> u64 {
         self.range.end - self.range.start
     }
 
-    /// Sends `file` from where it stands, until all has left, the socket takes no more, the share is spent or the disk must be
-    /// waited for.
+    /// Sends the rest of the range until all is sent, the socket takes no more, the share is spent or the next bytes are only on
+    /// the disk.
     ///
     /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] where the file has shrunk: the announced length can no longer be kept, so only closing
-    /// the connection tells the peer.
+    /// [`io::ErrorKind::UnexpectedEof`] if the file has shrunk: the announced length cannot be kept, so only closing the
+    /// connection tells the peer.
     pub(crate) fn send(
         &mut self,
         shared: &SharedFile,
@@ -96,8 +97,8 @@ impl FileRange {
             }
             let ready = match share.cold {
                 Cold::Read => self.left(),
-                cold if self.range.start < self.warm || self.warm_up(file, cold) => {
-                    self.warm.min(self.range.end) - self.range.start
+                cold if self.range.start < self.cached_end || self.check_cached(file, cold) => {
+                    self.cached_end.min(self.range.end) - self.range.start
                 }
                 _ => return Ok(Next::WaitForDisk),
             };
@@ -123,8 +124,8 @@ impl FileRange {
         Ok(Next::Continue)
     }
 
-    /// Reads the next `length` bytes of `file` and writes them, at most [`COPIED`]; what the socket does not take is read again
-    /// the next time.
+    /// Reads the next `length` bytes of `file`, at most [`COPY_SIZE`], and writes them. Bytes that the socket does not take are
+    /// read again the next time.
     fn copy(
         &mut self,
         file: &File,
@@ -132,7 +133,7 @@ impl FileRange {
         transport: &mut impl Transport,
         share: &mut Share,
     ) -> io::Result<Next> {
-        let mut buffer = vec![0; length.min(COPIED)];
+        let mut buffer = vec![0; length.min(COPY_SIZE)];
         let read = retry_on_intr(|| pread(file, &mut *buffer, self.range.start))?;
         let Some(bytes @ [_, ..]) = buffer.get(..read) else {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -155,10 +156,11 @@ impl FileRange {
         }
     }
 
-    /// The same with a file that others send, too: what one of them has found in this turn, all know.
+    /// Does the same as [`send`](Self::send), but checks the first window of the file only once per turn for all replies that
+    /// send it.
     ///
     /// # Errors
-    /// As of [`send`](Self::send).
+    /// As for [`send`](Self::send).
     pub(crate) fn send_shared(
         &mut self,
         shared: &SharedFile,
@@ -166,82 +168,82 @@ impl FileRange {
         share: &mut Share,
     ) -> io::Result<Next> {
         let begins = self.range.start == 0;
-        if begins && shared.warm.load(Ordering::Relaxed) == share.turn {
-            self.warm = self.range.end.min(WINDOW);
+        if begins && shared.cached_in_turn.load(Ordering::Relaxed) == share.turn {
+            self.cached_end = self.range.end.min(WINDOW);
         }
-        let known = self.warm;
+        let known_end = self.cached_end;
         let sent = self.send(shared, transport, share);
-        if begins && self.warm > known {
-            shared.warm.store(share.turn, Ordering::Relaxed);
+        if begins && self.cached_end > known_end {
+            shared.cached_in_turn.store(share.turn, Ordering::Relaxed);
         }
         sent
     }
 
-    /// Says whether the next bytes can be sent without the disk; asks for them where they cannot, and `cold` allows it.
-    fn warm_up(&mut self, file: &File, cold: Cold) -> bool {
+    /// Returns whether the next window is in memory. If it is not, and `cold` allows it, asks the kernel to read it ahead.
+    fn check_cached(&mut self, file: &File, cold: Cold) -> bool {
         let end = self.range.end.min(self.range.start + WINDOW);
-        let is_warm = self.attempts > PATIENCE || is_in_memory(file, self.range.start..end);
-        if !is_warm && cold == Cold::Ask {
+        let is_cached = self.attempts > MAX_ATTEMPTS || is_in_memory(file, self.range.start..end);
+        if !is_cached && cold == Cold::Ask {
             self.attempts += 1;
-            if self.attempts.is_multiple_of(AGAIN) {
-                self.asked = 0;
+            if self.attempts.is_multiple_of(RETRY_AFTER) {
+                self.requested_end = 0;
             }
         }
-        // What comes from the disk is asked for one window ahead.
-        if cold == Cold::Ask && (!is_warm || self.asked > 0) {
-            self.ask(file, end + WINDOW);
+        // A file that comes from the disk is requested one window ahead.
+        if cold == Cold::Ask && (!is_cached || self.requested_end > 0) {
+            self.read_ahead(file, end + WINDOW);
         }
-        if is_warm {
-            self.warm = end;
-            if self.attempts <= PATIENCE {
+        if is_cached {
+            self.cached_end = end;
+            if self.attempts <= MAX_ATTEMPTS {
                 self.attempts = 0;
             }
         }
-        is_warm
+        is_cached
     }
 
     /// Asks the kernel to read ahead up to `end`.
-    fn ask(&mut self, file: &File, end: u64) {
-        let start = self.asked.max(self.range.start);
+    fn read_ahead(&mut self, file: &File, end: u64) {
+        let start = self.requested_end.max(self.range.start);
         let end = end.min(self.range.end);
         if let Some(length) = NonZeroU64::new(end.saturating_sub(start)) {
-            // A file system that does not read ahead is one that is waited for in vain.
+            // If the file system does not read ahead, the attempts run out and the file is read nevertheless.
             let _ = fadvise(file, start, Some(length), Advice::WillNeed);
-            self.asked = end;
+            self.requested_end = end;
         }
     }
 }
 
-/// Whether sendfile cannot send this file: some file systems and sandboxes do not have it.
+/// Returns whether sendfile cannot send this file: some file systems and sandboxes do not support it.
 fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
     Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
 }
 
-/// Whether `range` can be read without waiting for the disk, as far as samples tell.
+/// Returns whether samples of `range` can be read without waiting for the disk.
 fn is_in_memory(file: &File, range: Range<u64>) -> bool {
     let last = range.end.saturating_sub(1);
     (range.start..range.end)
-        .step_by(STEP)
-        .map(|start| last.min(start + STEP as u64 - 1))
+        .step_by(CHECK_STEP)
+        .map(|start| last.min(start + CHECK_STEP as u64 - 1))
         .all(|offset| read_now(file, &mut [0], offset).is_some())
 }
 
-/// Reads what is at `offset`; `None` where that would have to wait for the disk, and nothing was read.
+/// Reads the bytes at `offset`; returns `None`, without having read, if that would have to wait for the disk.
 pub(crate) fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
     let mut buffers = [IoSliceMut::new(buffer)];
     match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
         Ok(length) => Some(Ok(length)),
         Err(Errno::AGAIN) => None,
-        // Neither every kernel nor every file system can tell.
+        // Some kernels and file systems cannot tell.
         Err(_) => Some(file.read_at(buffer, offset)),
     }
 }
 
-/// Fills `buffer` from `offset` on, if that can be done without waiting for the disk; says whether it was.
+/// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.
 ///
 /// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] where the file ends before.
+/// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
 pub(crate) fn read_exact_now(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
     let mut read = 0;
     while let Some(rest @ [_, ..]) = buffer.get_mut(read..) {

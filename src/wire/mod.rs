@@ -1,4 +1,6 @@
-//! How bytes move: one socket, one file, no protocol decisions.
+//! Moves bytes between a socket, a file and memory.
+//!
+//! Invariant: no decision about the protocol is made here.
 
 pub(crate) mod body;
 pub(crate) mod buffer;

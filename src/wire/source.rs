@@ -1,19 +1,20 @@
-//! A body that is made while it is sent: the server pulls, so a slow reader slows its own source and nobody else.
+//! A body that is produced while it is sent. The server asks for each piece, so a slow client slows only its own source.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, io};
 
 /// A response body that is produced piece by piece, whenever the socket takes more.
 ///
-/// The server frames what comes out (RFC 9112 §7.1): chunked for HTTP/1.1, until the close for HTTP/1.0. A body that is
-/// complete after the first `fill` leaves with a `Content-Length` instead.
+/// The server frames the pieces (RFC 9112 §7.1): chunked for HTTP/1.1, until the close for HTTP/1.0. A body that is complete
+/// after the first `fill` is sent with a `Content-Length` instead.
 pub trait Source {
-    /// Appends the next piece, a few KiB at best, to `out` and says whether more will follow.
+    /// Appends the next piece, ideally a few KiB, to `out` and returns whether more will follow.
     ///
-    /// One call must be short: the loop serves nobody else meanwhile.
+    /// A call must be short, because the loop serves no other connection meanwhile.
     ///
     /// # Errors
-    /// An error, or a panic, ends the connection without the end mark of the body, so that the peer can tell that it is incomplete.
+    /// An error or a panic closes the connection before the end of the body is marked, so the client sees that the body is
+    /// incomplete.
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill>;
 }
 
@@ -23,20 +24,20 @@ impl fmt::Debug for dyn Source {
     }
 }
 
-/// Asks `source` for its next piece; its panic is an error like any other.
+/// Asks `source` for its next piece; a panic becomes an error.
 pub(crate) fn pull(source: &mut dyn Source, out: &mut Vec<u8>) -> io::Result<Fill> {
     catch_unwind(AssertUnwindSafe(|| source.fill(out)))
         .unwrap_or_else(|_| Err(io::Error::other("the source panicked")))
 }
 
-/// What a [`Source`] says after it was asked for a piece.
+/// The answer of a [`Source`] that was asked for a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fill {
-    /// There is more; having appended nothing means "I am still working, ask again in the next turn".
+    /// There is more. If nothing was appended, the source is asked again in the next turn.
     More,
-    /// There may be more later: the source is asked again when its connection's waker was called, and now and then when an
-    /// event of the socket comes.
+    /// There may be more later. The source is asked again after the waker of its connection was called, and sometimes after an
+    /// event of the socket.
     NotNow,
-    /// That was all.
+    /// The body is complete.
     Done,
 }

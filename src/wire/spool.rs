@@ -1,7 +1,7 @@
-//! A request body on its way to a handler: in memory while it is small, else in a temporary file without a name.
+//! Stores a request body for its handler: in memory while it is small, otherwise in a temporary file without a name.
 //!
-//! Invariant: it holds at most [`IN_MEMORY`] bytes of memory, whatever its length, and leaves nothing behind. All bodies of a
-//! loop together stay within their [`SpoolLimits`].
+//! Invariant: a body of any length holds at most [`IN_MEMORY`] bytes of memory, and leaves no file behind. All bodies of a loop
+//! together stay within their [`SpoolLimits`].
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, Write as _};
@@ -15,7 +15,7 @@ use crate::http::request::RequestError;
 /// Bodies up to this many bytes stay in memory.
 const IN_MEMORY: usize = 64 * 1024;
 
-/// What all bodies of a loop share.
+/// A resource that all bodies of a loop share.
 #[derive(Clone, Copy, Debug)]
 enum Resource {
     Memory,
@@ -25,14 +25,14 @@ enum Resource {
 
 const RESOURCES: [Resource; 3] = [Resource::Memory, Resource::Disk, Resource::Files];
 
-/// What the bodies of a loop may still take. A handler may give a body to another thread, so these are atomic.
+/// The amounts that the bodies of a loop may still use. They are atomic, because a handler may move a body to another thread.
 #[derive(Debug)]
 pub(crate) struct SpoolLimits {
     left: [AtomicU64; RESOURCES.len()],
 }
 
 impl SpoolLimits {
-    /// Those of one of `loops` loops, each of which has its share.
+    /// Returns the limits of one loop: an equal part of what all `loops` may use.
     pub(crate) fn new(config: &ServerConfig, loops: usize) -> Arc<Self> {
         let left = RESOURCES.map(|resource| {
             let all = match resource {
@@ -46,15 +46,15 @@ impl SpoolLimits {
     }
 }
 
-/// What one body has taken, given back when it is dropped.
+/// The amounts that one body uses. They return to the limits when it is dropped.
 #[derive(Debug)]
-struct Taken {
+struct Usage {
     limits: Arc<SpoolLimits>,
     amounts: [u64; RESOURCES.len()],
 }
 
-impl Taken {
-    fn take(&mut self, resource: Resource, amount: usize) -> Result<(), RequestError> {
+impl Usage {
+    fn reserve(&mut self, resource: Resource, amount: usize) -> Result<(), RequestError> {
         let amount = amount as u64;
         let left = &self.limits.left[resource as usize];
         left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -65,7 +65,7 @@ impl Taken {
         Ok(())
     }
 
-    fn give_back(&mut self, resource: Resource) {
+    fn release(&mut self, resource: Resource) {
         let amount = mem::take(&mut self.amounts[resource as usize]);
         if amount > 0 {
             self.limits.left[resource as usize].fetch_add(amount, Ordering::Relaxed);
@@ -73,10 +73,10 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for Usage {
     fn drop(&mut self) {
         for resource in RESOURCES {
-            self.give_back(resource);
+            self.release(resource);
         }
     }
 }
@@ -84,14 +84,14 @@ impl Drop for Taken {
 /// A body that is arriving.
 #[derive(Debug)]
 pub(crate) struct Spool {
-    /// The body, or what is still to be written of it.
+    /// The body, or its last bytes that are not in the file yet.
     memory: Vec<u8>,
-    /// Where the body goes once memory was too small.
+    /// The file of a body that is too large for memory.
     file: Option<File>,
     length: u64,
-    /// Bytes of `memory` that have been read.
+    /// The number of bytes of `memory` that were read.
     read: usize,
-    taken: Taken,
+    usage: Usage,
 }
 
 impl Spool {
@@ -101,7 +101,7 @@ impl Spool {
             file: None,
             length: 0,
             read: 0,
-            taken: Taken {
+            usage: Usage {
                 limits: Arc::clone(limits),
                 amounts: [0; RESOURCES.len()],
             },
@@ -111,22 +111,22 @@ impl Spool {
     /// Adds bytes at the end.
     ///
     /// # Errors
-    /// All bodies together are too much, or the temporary directory is full or cannot be written to.
+    /// The bodies together exceed a limit, or the temporary directory is full or not writable.
     pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
         self.length += bytes.len() as u64;
         if self.memory.len() + bytes.len() > IN_MEMORY {
-            // Whole buffers, so that a body in tiny chunks does not cost a system call for each.
+            // Writes whole buffers, so that a body in tiny chunks does not need a system call for each.
             self.store_memory()?;
         }
         if bytes.len() > IN_MEMORY {
             return self.store(bytes);
         }
-        self.taken.take(Resource::Memory, bytes.len())?;
+        self.usage.reserve(Resource::Memory, bytes.len())?;
         self.memory.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// Ends the body: from now on it is read.
+    /// Ends the body, which can then be read.
     ///
     /// # Errors
     /// As for [`push`](Self::push).
@@ -144,18 +144,18 @@ impl Spool {
     fn store_memory(&mut self) -> Result<(), RequestError> {
         let mut memory = mem::take(&mut self.memory);
         self.store(&memory)?;
-        self.taken.give_back(Resource::Memory);
+        self.usage.release(Resource::Memory);
         memory.clear();
         self.memory = memory;
         Ok(())
     }
 
     fn store(&mut self, bytes: &[u8]) -> Result<(), RequestError> {
-        self.taken.take(Resource::Disk, bytes.len())?;
+        self.usage.reserve(Resource::Disk, bytes.len())?;
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                self.taken.take(Resource::Files, 1)?;
+                self.usage.reserve(Resource::Files, 1)?;
                 let file = tempfile::tempfile().map_err(|_| RequestError::Storage)?;
                 self.file.insert(file)
             }
@@ -181,7 +181,7 @@ impl Read for Spool {
 
 /// A whole request body, in memory or in a temporary file without a name.
 ///
-/// As long as it is kept, it counts among the bodies that a server may have at a time: see
+/// While it exists, it counts towards the limits of all bodies: see
 /// [`ServerConfig::max_spooled_bytes`](crate::ServerConfig::max_spooled_bytes).
 #[derive(Debug, Default)]
 pub struct RequestBody(Option<Box<Spool>>);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_from_memory_and_from_a_file() {
+    fn a_body_is_read_back_from_memory_and_from_a_file() {
         let limits = limits(1 << 20, 1 << 20, 5);
         let before = left(&limits);
         for length in [0, 1, IN_MEMORY, IN_MEMORY + 1, 5 * IN_MEMORY] {
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_beyond_a_limit_is_refused_and_what_was_taken_is_given_back() {
+    fn a_body_beyond_a_limit_is_refused_and_returns_its_amounts() {
         let kib = 1024;
         for (memory, disk, files, pieces, fits) in [
             (100, 1000, 1, &[100, 1][..], 1),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn loops_have_equal_shares() {
+    fn loops_have_equal_limits() {
         let limits = SpoolLimits::new(&ServerConfig::default(), 4);
         let config = ServerConfig::default();
         assert_eq!(

@@ -1,7 +1,7 @@
-//! Standard error as a sink that never blocks.
+//! Writes to standard error without blocking.
 //!
-//! Invariant: the descriptor that other programs share is left as it is (O_NONBLOCK belongs to the open file, so setting it
-//! would reach into the shell); a pipe or terminal is opened anew for ourselves instead.
+//! Invariant: the descriptor that other programs share is not changed (O_NONBLOCK belongs to the open file, so setting it
+//! would reach into the shell); a pipe or terminal is opened a second time instead.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,48 +11,35 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::net::SendFlags;
 
-/// A pipe takes a write of at most this size whole or not at all (PIPE_BUF), so lines of several loops never mix.
+/// A pipe takes a write of at most this size completely or not at all (PIPE_BUF), so lines of several loops never mix.
 const ATOMIC: usize = 4096;
 
+/// Standard error, by what it is connected to.
 #[derive(Debug)]
-pub(crate) struct Stderr {
-    kind: StderrKind,
-}
-
-#[derive(Debug)]
-enum StderrKind {
-    /// A regular file: it never says "not now".
+pub(crate) enum Stderr {
+    /// A regular file, which never returns WouldBlock.
     File,
-    /// A pipe or terminal, opened anew so that it does not block.
+    /// A pipe or terminal, opened a second time so that it does not block.
     Reopened(File),
-    /// A socket, as under a service manager.
+    /// A socket, as a service manager may give.
     Socket,
-    /// Neither: asked before every write.
+    /// Anything else; poll tells before every write whether it is writable.
     Polled,
-    /// Whatever is written is forgotten.
-    Nowhere,
+    /// Nothing: all lines are discarded.
+    Discard,
 }
 
 impl Stderr {
     pub(crate) fn open() -> Self {
         let stderr = io::stderr();
-        let kind =
-            match rustix::fs::fstat(&stderr).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
-                Ok(FileType::RegularFile) => StderrKind::File,
-                Ok(FileType::Socket) => StderrKind::Socket,
-                _ => reopen().map_or(StderrKind::Polled, StderrKind::Reopened),
-            };
-        Self { kind }
-    }
-
-    /// Stands for standard error where nothing is to be written.
-    pub(crate) fn nowhere() -> Self {
-        Self {
-            kind: StderrKind::Nowhere,
+        match rustix::fs::fstat(&stderr).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::RegularFile) => Self::File,
+            Ok(FileType::Socket) => Self::Socket,
+            _ => reopen().map_or(Self::Polled, Self::Reopened),
         }
     }
 
-    /// Writes as many whole lines as are taken without waiting; returns the number of bytes.
+    /// Writes as many whole lines as possible without blocking; returns the number of bytes.
     pub(crate) fn write(&mut self, lines: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < lines.len() {
@@ -68,21 +55,21 @@ impl Stderr {
     }
 
     fn write_some(&mut self, lines: &[u8]) -> io::Result<usize> {
-        match &mut self.kind {
-            StderrKind::File => io::stderr().write(lines),
-            StderrKind::Reopened(file) => file.write(whole_lines(lines)),
-            StderrKind::Socket => {
+        match self {
+            Self::File => io::stderr().write(lines),
+            Self::Reopened(file) => file.write(whole_lines(lines)),
+            Self::Socket => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 Ok(rustix::net::send(io::stderr().as_fd(), lines, flags)?)
             }
-            StderrKind::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
-            StderrKind::Polled => Err(io::ErrorKind::WouldBlock.into()),
-            StderrKind::Nowhere => Ok(lines.len()),
+            Self::Polled if is_writable()? => io::stderr().write(whole_lines(lines)),
+            Self::Polled => Err(io::ErrorKind::WouldBlock.into()),
+            Self::Discard => Ok(lines.len()),
         }
     }
 }
 
-/// The lines at the start of `lines` that fit into one atomic write; of a single longer line, what does.
+/// Returns the lines at the start of `lines` that fit into one atomic write, or the start of a single longer line.
 fn whole_lines(lines: &[u8]) -> &[u8] {
     let (front, rest) = lines.split_at(lines.len().min(ATOMIC));
     match front.iter().rposition(|byte| *byte == b'\n') {

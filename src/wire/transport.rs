@@ -1,6 +1,7 @@
-//! What a connection needs of its socket, so that a scripted transport can drive the same machine in tests.
+//! The operations of a connection on its socket, as a trait, so that tests can drive the same connection with a script.
 //!
-//! Invariant: no call blocks; "not now" is [`io::ErrorKind::WouldBlock`], and an interrupted call is made again here.
+//! Invariant: no call blocks. A call that would block fails with [`io::ErrorKind::WouldBlock`]; an interrupted call is repeated
+//! here.
 
 use std::fs::File;
 use std::io;
@@ -13,20 +14,20 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::delivery::Delivery;
 
-/// One non-blocking, ordered, two-way stream of bytes.
+/// A non-blocking, ordered, two-way stream of bytes.
 pub(crate) trait Transport {
-    /// Reads what is there into `buffer`; fewer bytes than it holds mean that the socket is drained, 0 that the peer has
-    /// closed its side.
+    /// Reads available bytes into `buffer`. Fewer bytes than its length mean that the socket is drained; 0 means that the peer
+    /// has closed its side.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Writes as much of `bytes` as the socket takes; `more` says that something follows at once.
+    /// Writes as much of `bytes` as the socket takes; `more` says that another write follows at once.
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize>;
-    /// Sends up to `length` bytes of `file` from `offset` on; 0 means that the file ends there.
+    /// Sends up to `length` bytes of `file` from `offset` on; returns 0 if the file ends there.
     fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize>;
-    /// Closes our side, after what was written.
+    /// Closes our side, after the bytes that were written.
     fn shutdown(&mut self) -> io::Result<()>;
-    /// Makes the close that follows a reset: what was written and has not left is thrown away.
+    /// Makes the following close a reset: bytes that were written and not yet sent are discarded.
     fn reset(&mut self) -> io::Result<()>;
-    /// Tells how what was written gets on; `None` where nobody knows.
+    /// Returns how far the written bytes got; `None` if that is unknown.
     fn delivery(&self) -> Option<Delivery> {
         None
     }

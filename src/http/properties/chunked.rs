@@ -1,21 +1,22 @@
-//! A chunked body decodes alike however it is cut, to what its lines say, and what we write ourselves decodes to itself.
+//! Properties of the chunked coding: a body decodes to the same content however it is cut, and to the content that a reader of
+//! its lines finds; an encoded body decodes to its content.
 
 use super::take_cuts;
 use crate::http::chunked::{ChunkedDecoder, Decoded, LAST_CHUNK, write_chunk};
 
-/// More than this may exceed what the decoder grants to extensions and trailers.
+/// A longer body may exceed the decoder's limits for extensions and trailers.
 const SHORT: usize = 16 * 1024;
 
-/// What a chunked body came to.
+/// How the decoding of a chunked body ended.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unchunked {
     More,
-    /// It ended after so many bytes.
+    /// The body ended after this number of bytes.
     Done(usize),
     Malformed,
 }
 
-/// Decodes `coded`, which comes in pieces that end at `cuts`, and then whole.
+/// Decodes `coded` in pieces that end at `cuts`, and at the end of `coded`.
 pub(crate) fn unchunk(coded: &[u8], cuts: &[usize]) -> (Vec<u8>, Unchunked) {
     let (mut content, mut decoder, mut start) = (Vec::new(), ChunkedDecoder::default(), 0);
     for end in cuts.iter().copied().chain([coded.len()]) {
@@ -29,11 +30,13 @@ pub(crate) fn unchunk(coded: &[u8], cuts: &[usize]) -> (Vec<u8>, Unchunked) {
     (content, Unchunked::More)
 }
 
-/// The property; the first bytes of `input` say how the rest is cut.
+/// Checks the properties; the first bytes of `input` tell how the rest is cut.
 pub fn chunked(mut input: &[u8]) {
     let (cuts, bytes) = take_cuts(&mut input);
     let whole = unchunk(bytes, &[]);
     assert_eq!(unchunk(bytes, &cuts), whole, "cut at {cuts:?}");
+    let every_byte: Vec<_> = (0..bytes.len()).collect();
+    assert_eq!(unchunk(bytes, &every_byte), whole, "byte by byte");
     if bytes.len() <= SHORT {
         let done = match whole {
             (content, Unchunked::Done(length)) => Some((content, length)),
@@ -56,7 +59,7 @@ pub fn chunked(mut input: &[u8]) {
     );
 }
 
-/// Reads a whole chunked body line by line (RFC 9112 §7.1): its content and its length.
+/// Reads a complete chunked body line by line (RFC 9112 §7.1); returns its content and its length.
 fn read(coded: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut content, mut rest) = (Vec::new(), coded);
     loop {
@@ -87,7 +90,7 @@ fn read(coded: &[u8]) -> Option<(Vec<u8>, usize)> {
     }
 }
 
-/// Reads what follows a size (RFC 9112 §7.1.1); `None` where it is not what may stand there.
+/// Reads the extensions after a size (RFC 9112 §7.1.1); returns `None` if they are malformed.
 fn check_extensions(mut rest: &str) -> Option<()> {
     while !rest.is_empty() {
         let name = rest.trim_start().strip_prefix(';')?.trim_start();
@@ -103,14 +106,14 @@ fn check_extensions(mut rest: &str) -> Option<()> {
     Some(())
 }
 
-/// Splits a token off the front, which has at least one character.
+/// Splits a token of at least one character off the front.
 fn split_token(text: &str) -> Option<(&str, &str)> {
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let length = text.chars().take_while(|c| is_token(*c)).count();
     (length > 0).then(|| text.split_at(length))
 }
 
-/// Returns what follows the quote that ends the string which begins with `quoted`.
+/// Returns the text after the closing quote of the quoted-string that starts with `quoted`.
 fn after_quoted(quoted: &str) -> Option<&str> {
     let mut chars = quoted.chars();
     loop {
@@ -124,7 +127,7 @@ fn after_quoted(quoted: &str) -> Option<&str> {
     }
 }
 
-/// Takes a line of text off the front, bytes beyond ASCII as replacement characters.
+/// Takes a line of text off the front; bytes beyond ASCII become replacement characters.
 fn take_line(rest: &mut &[u8]) -> Option<String> {
     let length = rest.windows(2).position(|window| window == b"\r\n")?;
     let (line, after) = rest.split_at(length);
@@ -150,7 +153,7 @@ mod tests {
     use super::*;
     use crate::http::properties::nearly;
 
-    /// A chunked body, and what may follow it.
+    /// A chunked body, and bytes that follow it.
     fn chunks() -> impl Strategy<Value = Vec<u8>> {
         let value = r#"([a-z!]{1,2}|"([a-z;= é]|\\["\\é]){0,4}")"#;
         let named = format!("[a-z!]{{1,2}}([ \t]?=[ \t]?{value})?");

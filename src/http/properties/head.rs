@@ -1,5 +1,5 @@
-//! A head is found and understood alike however it is cut; what is accepted means what its lines say, and what is plain is
-//! accepted.
+//! Properties of request heads: a head is found and parsed to the same request however it is cut; an accepted head has the
+//! meaning of its lines; a plain request is accepted.
 
 use super::take_cuts;
 use crate::config::ServerConfig;
@@ -9,7 +9,7 @@ use crate::http::request::{Request, RequestError, Version};
 use crate::http::storage::Storage;
 use crate::http::token::is_token_byte;
 
-/// What stands at the front of a connection.
+/// What is at the front of the bytes of a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Front {
     Incomplete,
@@ -31,12 +31,12 @@ pub(crate) struct ExpectedHead {
     pub(crate) expects_continue: bool,
 }
 
-/// Reads the head at the front of `bytes`, which come in pieces that end at `cuts`, and then whole.
+/// Reads the head at the front of `bytes`, which arrive in pieces that end at `cuts` and at the end of `bytes`.
 pub(crate) fn front(bytes: &[u8], cuts: &[usize], config: &ServerConfig) -> Front {
     front_after(&mut Storage::default(), bytes, cuts, config)
 }
 
-/// The same where `storage` may know the head, or parts of it.
+/// Does the same with a `storage` that may remember the head or parts of it.
 fn front_after(
     storage: &mut Storage,
     bytes: &[u8],
@@ -72,7 +72,7 @@ impl ExpectedHead {
         }
     }
 
-    /// The values of a field, in lower case.
+    /// Returns the values of a field, in lower case.
     fn values(&self, name: &str) -> Vec<String> {
         self.fields
             .iter()
@@ -82,7 +82,7 @@ impl ExpectedHead {
     }
 }
 
-/// The property; the first bytes of `input` say how the rest is cut and how narrow the limits are.
+/// Checks the properties; the first bytes of `input` tell how low the limits are and how the rest is cut.
 pub fn head(mut input: &[u8]) {
     let config = match super::take_byte(&mut input) % 2 {
         0 => ServerConfig::default(),
@@ -98,16 +98,16 @@ pub fn head(mut input: &[u8]) {
     let mut storage = Storage::default();
     for _ in 0..2 {
         let again = front_after(&mut storage, bytes, &cuts, &config);
-        assert_eq!(again, whole, "clients repeat themselves");
+        assert_eq!(again, whole, "the same head again");
     }
-    // An empty line before it, which is forgiven, bars the short way by which nearly all heads are read.
+    // An empty line before the head is accepted, but disables the fast path for usual heads.
     if bytes.first().is_some_and(|first| is_token_byte(*first)) {
-        let mut careful = front(&[b"\n", bytes].concat(), &[], &config);
-        if let Front::Head(head) = &mut careful {
+        let mut on_slow_path = front(&[b"\n", bytes].concat(), &[], &config);
+        if let Front::Head(head) = &mut on_slow_path {
             head.start -= 1;
             head.end -= 1;
         }
-        assert_eq!(careful, whole);
+        assert_eq!(on_slow_path, whole);
     }
     match whole {
         Front::Head(head) => {
@@ -116,18 +116,22 @@ pub fn head(mut input: &[u8]) {
             assert_eq!(
                 alone,
                 Front::Head(head),
-                "what follows is none of its business"
+                "bytes after the head do not matter"
             );
         }
         other => assert!(!is_plain(bytes, &config), "{other:?}"),
     }
 }
 
-/// Reads the lines of an accepted head as anybody would.
+/// Reads the lines of an accepted head in the plainest way and compares.
 fn assert_means_its_lines(head: &ExpectedHead, bytes: &[u8], config: &ServerConfig) {
     assert!(bytes.len() <= config.max_head);
     let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
-    assert_eq!(lines.pop(), Some(b"".as_slice()), "the last line ends");
+    assert_eq!(
+        lines.pop(),
+        Some(b"".as_slice()),
+        "the last line ends with a newline"
+    );
     for line in &mut lines {
         *line = line.strip_suffix(b"\r").unwrap_or(line);
         assert!(!line.iter().any(|byte| matches!(byte, b'\r' | 0)));
@@ -143,7 +147,11 @@ fn assert_means_its_lines(head: &ExpectedHead, bytes: &[u8], config: &ServerConf
     assert_eq!((words[0], version), (head.command.as_str(), head.version));
     assert_path(head, words[1]);
     if words.len() > 2 {
-        assert_eq!(lines.pop(), Some(b"".as_slice()), "an empty line ends it");
+        assert_eq!(
+            lines.pop(),
+            Some(b"".as_slice()),
+            "an empty line ends the head"
+        );
     }
     let fields: Vec<_> = lines.into_iter().map(read_field).collect();
     assert_eq!(fields, head.fields);
@@ -152,7 +160,7 @@ fn assert_means_its_lines(head: &ExpectedHead, bytes: &[u8], config: &ServerConf
     assert_persistence(head);
 }
 
-/// A digit, a dot and a digit (RFC 9112 §2.3).
+/// Reads a version: a digit, a dot and a digit (RFC 9112 §2.3).
 fn read_version(word: &str) -> Version {
     let (major, minor) = word.strip_prefix("HTTP/").unwrap().split_once('.').unwrap();
     assert_eq!((major.len(), minor.len()), (1, 1), "{word}");
@@ -178,7 +186,7 @@ fn assert_path(head: &ExpectedHead, target: &str) {
             "{target}"
         );
     }
-    // Of an absolute target the path remains, which may be empty.
+    // The path of an absolute target may be empty.
     assert!(path == "*" || target.ends_with(path.strip_prefix('/').unwrap_or(path)));
     match head.command.as_str() {
         "CONNECT" => {}
@@ -195,7 +203,7 @@ fn read_field(line: &[u8]) -> (String, Vec<u8>) {
     (name, line[colon + 1..].trim_ascii().to_vec())
 }
 
-/// Smuggling: whoever reads only one of the fields must not come to another end of the body.
+/// Checks against request smuggling: a parser that reads only one of the fields must find the same end of the body.
 fn assert_framing(head: &ExpectedHead) {
     let lengths = head.values("content-length");
     let codings = head.values("transfer-encoding").join(",");
@@ -210,14 +218,14 @@ fn assert_framing(head: &ExpectedHead) {
             assert!(length == 0 || !lengths.is_empty());
             for digits in lengths {
                 assert!(!digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit()));
-                // What exceeds 64 bits exceeds every limit.
+                // A number beyond 64 bits is beyond every limit.
                 assert_eq!(digits.parse().unwrap_or(u64::MAX), length);
             }
         }
     }
 }
 
-/// The members of a list; no blanks but HTTP's two are trimmed.
+/// Returns the members of a list, without the spaces and tabs around them.
 fn members(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
         .map(|member| member.trim_matches([' ', '\t']))
@@ -230,14 +238,14 @@ fn assert_persistence(head: &ExpectedHead) {
         [host] => assert!(is_old || !host.is_empty() && !host.starts_with(':')),
         more => panic!("{more:?}"),
     }
-    let wishes = head.values("connection").join(",");
-    let wishes = |wish| members(&wishes).any(|token| token == wish);
+    let options = head.values("connection").join(",");
+    let has_option = |option| members(&options).any(|token| token == option);
     let keeps = match head.version {
         Version::Http09 => false,
-        Version::Http10 => wishes("keep-alive"),
+        Version::Http10 => has_option("keep-alive"),
         Version::Http11 => true,
     };
-    assert_eq!(head.keep_alive, keeps && !wishes("close"));
+    assert_eq!(head.keep_alive, keeps && !has_option("close"));
     let expects = head
         .values("expect")
         .last()
@@ -248,7 +256,7 @@ fn assert_persistence(head: &ExpectedHead) {
     );
 }
 
-/// Whether `bytes` begin with a request that nobody could object to.
+/// Returns whether `bytes` begin with a plain request, which a server has no reason to refuse.
 fn is_plain(bytes: &[u8], config: &ServerConfig) -> bool {
     let Some(length) = bytes.windows(4).position(|window| window == b"\r\n\r\n") else {
         return false;
@@ -309,7 +317,7 @@ mod tests {
     use super::*;
     use crate::http::properties::nearly;
 
-    /// A head whose every line is good; together they may contradict each other.
+    /// A head in which every line is valid; lines may contradict each other.
     fn lines() -> impl Strategy<Value = Vec<u8>> {
         let start = prop_oneof![
             4 => "[A-Z]{1,7} /[!-~]{0,9} HTTP/1\\.1\r\nHost: h\r\n",

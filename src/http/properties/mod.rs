@@ -1,11 +1,11 @@
-//! What must hold for any bytes: each property is a function that panics where it does not. `fuzz/` feeds it what libFuzzer
-//! makes up; `cargo test` what proptest generates, and the corpus that fuzzing left behind.
+//! Properties that must hold for any bytes. Each is a function that panics if its property does not hold. `fuzz/` calls it
+//! with input from libFuzzer; `cargo test` with input from proptest and with the corpus of earlier fuzzing.
 //!
-//! Invariant: the yardstick beside a rule is written anew and naively, so that both are not wrong in the same way.
+//! Invariant: each property compares a rule with a second, naive implementation, so that both are not wrong in the same way.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a property says what must hold by panicking where it does not"
+    reason = "a property panics if it does not hold"
 )]
 
 mod chunked;
@@ -19,7 +19,7 @@ pub use range::range;
 pub(crate) use chunked::{Unchunked, unchunk};
 pub(crate) use head::{Front, front};
 
-/// Takes from the front of `input` where the rest of it is cut, in order: a count below 8, and a byte for each cut.
+/// Takes from the front of `input` the positions, in order, at which the rest is cut: a count below 8, then a byte for each.
 pub(crate) fn take_cuts<'a>(input: &mut &'a [u8]) -> (Vec<usize>, &'a [u8]) {
     let count = usize::from(take_byte(input) % 8).min(input.len());
     let (cuts, rest) = input.split_at(count);
@@ -30,14 +30,14 @@ pub(crate) fn take_cuts<'a>(input: &mut &'a [u8]) -> (Vec<usize>, &'a [u8]) {
     (cuts, rest)
 }
 
-/// Takes one byte from the front of `input`; 0 where there is none.
+/// Takes one byte from the front of `input`; returns 0 if it is empty.
 pub(crate) fn take_byte(input: &mut &[u8]) -> u8 {
     let (first, rest) = input.split_first().unwrap_or((&0, &[]));
     *input = rest;
     *first
 }
 
-/// Runs `property` on every file of its corpus. A published package has none.
+/// Runs `property` on every file of its corpus. A published package does not contain the corpus.
 #[cfg(test)]
 pub(crate) fn replay(name: &str, property: impl Fn(&[u8])) {
     let fuzz = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
@@ -56,7 +56,7 @@ pub(crate) fn replay(name: &str, property: impl Fn(&[u8])) {
     }
 }
 
-/// What `bytes` makes, at times with one byte of it changed, left out or added: most bugs are close to what is right.
+/// Returns the values of `bytes`, some with one byte changed, removed or added: most bugs are close to valid input.
 #[cfg(test)]
 pub(crate) fn nearly(
     bytes: impl proptest::strategy::Strategy<Value = Vec<u8>>,

@@ -1,10 +1,12 @@
-//! The parts that are sent are what was asked for, lie within the size, overlap nowhere and are not too many.
+//! Property of Range: the selected parts cover exactly the requested bytes, lie within the size, do not overlap and are not
+//! too many.
 
 use std::ops::Range;
 
 use crate::http::range::{MAX_RANGES, RangeSet, parse_range};
 
-/// The property; the first byte of `input` says how large the size is that the next ones are.
+/// Checks the property. The first byte of `input` is the number of bytes that encode the size, which follow; the rest is the
+/// field.
 pub fn range(mut input: &[u8]) {
     let length = usize::from(super::take_byte(&mut input) % 9).min(input.len());
     let (size, field) = input.split_at(length);
@@ -21,7 +23,7 @@ pub fn range(mut input: &[u8]) {
             return;
         }
         (RangeSet::Unsatisfiable, Some(asked)) => {
-            // Of an empty file, its first byte stands for its start.
+            // In an empty file, position 0 stands for its start.
             let size = u128::from(size.max(1));
             assert!(
                 asked
@@ -32,7 +34,7 @@ pub fn range(mut input: &[u8]) {
         }
         (RangeSet::Single(range), Some(_)) => std::slice::from_ref(range),
         (RangeSet::Multiple(ranges), Some(_)) => ranges.as_slice(),
-        (_, None) => panic!("{set:?} of what is no range"),
+        (_, None) => panic!("{set:?} from an invalid field"),
     };
     assert_disjoint(ranges, size);
     let asked = asked.unwrap_or_default();
@@ -70,7 +72,7 @@ fn assert_disjoint(ranges: &[Range<u64>], size: u64) {
     );
 }
 
-/// What was asked for, in numbers that do not overflow; `None` where the field is not valid.
+/// Returns the requested ranges in numbers that do not overflow, or `None` if the field is invalid.
 fn read(field: &[u8], size: u64) -> Option<Vec<Range<u128>>> {
     let field = str::from_utf8(field).ok()?;
     let (unit, set) = field.split_once('=')?;
@@ -79,7 +81,7 @@ fn read(field: &[u8], size: u64) -> Option<Vec<Range<u128>>> {
     }
     let number = |digits: &str| {
         let is_number = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
-        // What exceeds 64 bits exceeds every size.
+        // A number beyond 64 bits is beyond every size.
         is_number.then(|| {
             digits
                 .parse::<u128>()
@@ -95,7 +97,7 @@ fn read(field: &[u8], size: u64) -> Option<Vec<Range<u128>>> {
     for member in members.filter(|member| !member.is_empty()) {
         asked.push(match member.split_once('-')? {
             ("", last) => match number(last)? {
-                // A suffix of no bytes asks for nothing.
+                // A suffix of length 0 requests no bytes.
                 0 => size..size,
                 last => size.saturating_sub(last)..size.max(1),
             },
@@ -122,6 +124,16 @@ mod tests {
         #[test]
         fn holds_for_ranges(size: u8, set in "(bytes=)?([0-9]{0,3}-[0-9]{0,3}[, ]{0,2}){0,20}") {
             range(&[&[1, size], set.as_bytes()].concat());
+        }
+
+        #[test]
+        fn holds_for_valid_ranges(
+            members in prop::collection::vec((0u8..80, 0u8..12), 1..20),
+            size in 0u8..64,
+        ) {
+            let members: Vec<_> = members.iter().map(|(at, len)| format!("{at}-{}", at + len)).collect();
+            let field = format!("bytes={}", members.join(","));
+            range(&[&[1, size], field.as_bytes()].concat());
         }
 
         #[test]

@@ -18,9 +18,9 @@ use super::timers::{Timeout, Timers};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
+use crate::server::connection::state::{Kept, Purpose};
 use crate::server::listen::addresses::Addresses;
 use crate::server::loop_context::LoopContext;
-use crate::server::connection::state::{Kept, Purpose};
 
 /// One connection with what the loop knows of it.
 #[derive(Debug)]
