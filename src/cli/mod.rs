@@ -20,7 +20,9 @@ mod typed;
 mod values;
 
 use typed::Typed;
-use values::{header, host, host_and_port, log_format, loops, max_per_ip, port, protocol, wanted};
+use values::{
+    content_type, header, host, host_and_port, log_format, loops, max_per_ip, port, protocol,
+};
 
 const DEFAULT_PORT: u16 = 8000;
 const VERSION: &str = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
@@ -123,41 +125,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, CommandError> {
 
 impl Options {
     fn new(typed: Typed) -> Result<Self, CommandError> {
-        let defaults = ServerConfig::default();
-        let config = ServerConfig {
-            protocol_version: typed
-                .protocol
-                .as_deref()
-                .map_or(Ok(defaults.protocol_version), protocol)?,
-            log_format: match typed.log_format.as_deref() {
-                _ if typed.quiet => LogFormat::None,
-                None => defaults.log_format,
-                Some(format) => log_format(format)?,
-            },
-            extra_response_headers: typed
-                .headers
-                .iter()
-                .map(|text| header(text))
-                .collect::<Result<_, _>>()?,
-            max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
-            hosts: typed
-                .hosts
-                .iter()
-                .map(|text| host(text))
-                .collect::<Result<_, _>>()?,
-            report: typed.report,
-            defer_accept: true,
-            ..defaults
-        };
-        if let Some(text) = &typed.content_type
-            && (!text.contains('/') || text.chars().any(char::is_control))
-        {
-            return Err(wanted(
-                "--content-type",
-                "a media type such as text/plain",
-                text,
-            ));
-        }
+        let config = server_config(&typed)?;
         for bind in &typed.bind {
             host_and_port(bind, DEFAULT_PORT)?;
         }
@@ -165,7 +133,7 @@ impl Options {
             port: typed.port.as_deref().map_or(Ok(DEFAULT_PORT), port)?,
             bind: typed.bind,
             directory: typed.directory.unwrap_or_else(|| ".".into()),
-            content_type: typed.content_type,
+            content_type: typed.content_type.map(content_type).transpose()?,
             no_listing: typed.no_listing,
             follow_symlinks: typed.follow_symlinks,
             dotfiles: typed.dotfiles,
@@ -257,6 +225,32 @@ impl Options {
         }
         Ok(addresses)
     }
+}
+
+/// Returns the configuration of the server that the options ask for.
+fn server_config(typed: &Typed) -> Result<ServerConfig, CommandError> {
+    let defaults = ServerConfig::default();
+    let log_format = match typed.log_format.as_deref() {
+        _ if typed.quiet => LogFormat::None,
+        None => defaults.log_format,
+        Some(format) => log_format(format)?,
+    };
+    let protocol_version = match typed.protocol.as_deref() {
+        None => defaults.protocol_version,
+        Some(version) => protocol(version)?,
+    };
+    let headers = typed.headers.iter().map(|text| header(text));
+    let hosts = typed.hosts.iter().map(|text| host(text));
+    Ok(ServerConfig {
+        protocol_version,
+        log_format,
+        extra_response_headers: headers.collect::<Result<_, _>>()?,
+        max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
+        hosts: hosts.collect::<Result<_, _>>()?,
+        report: typed.report,
+        defer_accept: true,
+        ..defaults
+    })
 }
 
 /// Raises the limit on descriptors as far as the process may. Every connection needs one.

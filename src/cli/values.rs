@@ -69,6 +69,18 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, CommandError> {
     }
 }
 
+pub(super) fn content_type(text: String) -> Result<String, CommandError> {
+    if text.contains('/') && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(wanted(
+            "--content-type",
+            "a media type such as text/plain",
+            &text,
+        ))
+    }
+}
+
 /// Parses the value of `--header`, a field that is added to every reply.
 pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     let wrong = || wanted("--header", "'NAME: VALUE'", text);
@@ -112,7 +124,7 @@ pub(super) fn host(text: &str) -> Result<String, CommandError> {
 }
 
 /// Returns the error of an `option` that wants `what` and was given something different.
-pub(super) fn wanted(option: &str, what: &str, given: &str) -> CommandError {
+fn wanted(option: &str, what: &str, given: &str) -> CommandError {
     CommandError::Usage(format!(
         "{option} wants {what}, not '{}' (see httpoll --help)",
         given.escape_debug()
