@@ -45,11 +45,11 @@ pub struct ServerConfig {
     /// Number of temporary files with request bodies, each of which takes a descriptor; a shared limit. Beyond it a request is
     /// refused with 503. Default: 64.
     pub max_spooled_files: u64,
-    /// Bytes of memory for all request heads that arrive, or whose bodies arrive; a shared limit. Beyond it the server closes the
-    /// connection whose head has waited longest. Default: 2 MiB.
+    /// Bytes of memory for all request heads that are incomplete or wait for their bodies, a shared limit. Beyond it the server
+    /// closes the connection with the oldest head. Default: 2 MiB.
     pub max_request_memory: usize,
     /// Bytes of memory for all replies that the sockets have not taken yet, a shared limit. Files are not in memory, and a larger
-    /// reply counts as 128 KiB. Beyond the limit the server resets a connection whose client has taken nothing for 250 ms; beyond
+    /// reply counts as 128 KiB. Beyond the limit the server resets a connection if its client has taken nothing for 250 ms; beyond
     /// twice the limit, the connection that has waited longest. Default: 8 MiB.
     pub max_reply_memory: usize,
     /// Time for a whole request head, counted from its first byte: bytes that drip in do not extend it. Then the request is

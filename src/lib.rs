@@ -27,7 +27,7 @@
 //! ```
 //!
 //! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has ten
-//! more servers, from uploads to Server-Sent Events, none longer than a screen.
+//! servers, from uploads to Server-Sent Events, none longer than a screen.
 //!
 //! # How a request flows
 //! The names at the left of each step are folders of the crate. A folder uses only those above it in the table below; `files`
@@ -36,21 +36,21 @@
 //! ```text
 //!            request                                            reply
 //!               |                                                 ^
-//! +- server ----|-------------------------------------------------|------------------+
-//! |             v                                                 |                  |
-//! |  wire       read from the socket                    wire      write to the socket|
-//! |             |                                                 ^                  |
-//! |             v                                                 |                  |
-//! |  http       find the head and parse it              http      write the head     |
-//! |             |                                                 ^                  |
-//! |             v                                                 |                  |
-//! |  handler    call do_get, do_post, ...  --------->   handler   collect the reply  |
-//! |             |                                                 ^                  |
-//! |             v                                                 |                  |
-//! |  files      find the file for the path  -------->   files     file, listing or 404|
-//! |                                                                                  |
-//! |  the poll loop: accept, schedule, deadlines, signals, shutdown                   |
-//! +----------------------------------------------------------------------------------+
+//! +- server ----|-------------------------------------------------|--------------------+
+//! |             v                                                 |                    |
+//! |  wire       read from the socket                    wire      write to the socket  |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  http       find the head and parse it              http      write the head       |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  handler    call do_get, do_post, ...  --------->   handler   collect the reply    |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  files      find the file for the path  -------->   files     file, listing or 404 |
+//! |                                                                                    |
+//! |  the poll loop: accept, schedule, deadlines, signals, shutdown                     |
+//! +------------------------------------------------------------------------------------+
 //! ```
 //!
 //! | folder | what lives there |

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGINT;
@@ -62,20 +63,22 @@ pub(crate) fn farewell(signal: i32) {
 /// Prints `text` at once, also into a pipe. If standard output has no room, the text is dropped: the server must not wait for a
 /// reader that has stopped.
 pub(crate) fn print(text: &str) -> Result<(), CommandError> {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-    if poll(&mut fds, Some(&Timespec::default())) == Ok(0) {
+    let mut stdout = io::stdout();
+    if !has_room(&stdout) {
         return Ok(());
     }
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
         // The server serves even if the reader of its output has gone.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Run(format!(
             "cannot write to standard output: {error}"
         ))),
         _ => Ok(()),
     }
+}
+
+/// Returns whether a write to `output` need not wait for a reader.
+pub(crate) fn has_room(output: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(output, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec::default())) != Ok(0)
 }

@@ -12,13 +12,13 @@ use nix::errno::Errno;
 use nix::unistd::{
     Gid, Uid, User, geteuid, getresgid, getresuid, initgroups, setresgid, setresuid,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
 };
 
 use super::CommandError;
+use super::banner::has_room;
 
 /// Looks up the user that `--user` names. This happens before the socket is bound, so that a wrong name binds none.
 pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
@@ -30,7 +30,7 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     }
     match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => {
-            Err(CommandError::Run(format!("{shown} is root, too (--user)")))
+            Err(CommandError::Run(format!("--user {shown} would stay root")))
         }
         Ok(Some(user)) => Ok(user),
         Ok(None) => Err(CommandError::Run(format!("no such user: {shown} (--user)"))),
@@ -44,7 +44,7 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
 /// Becomes `user` for good. Without a user, a warning tells root about `--user`.
 pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     match user {
-        Some(user) => switch(user).map_err(|error| {
+        Some(user) => become_user(user).map_err(|error| {
             let name = user.name.escape_debug();
             let error = io::Error::from(error);
             CommandError::Run(format!("cannot become {name} (--user): {error}"))
@@ -57,7 +57,7 @@ pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     }
 }
 
-fn switch(user: &User) -> Result<(), Errno> {
+fn become_user(user: &User) -> Result<(), Errno> {
     let (uid, gid) = (user.uid, user.gid);
     let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
     if let Err(error) = empty_bounding_set() {
@@ -107,9 +107,9 @@ fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
 /// Returns the paths that must stay readable so that `path` is served even after it is replaced: the parent of `path`, and the
 /// parent of the target of each symbolic link on the way.
 ///
-/// A parent is too much if it is the root directory, if it is or contains the home directory of this user or of `other`, or if it
-/// has more entries than the single file that is served. The path itself is then returned in its place; what replaces it later
-/// cannot be read.
+/// A parent contains too much if it is the root directory, if it is or contains the home directory of this user or of `other`, or
+/// if a single file is served and has others beside it. The path itself is then returned in its place, and what replaces it
+/// later cannot be read.
 pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
     let homes = [env::home_dir(), other.map(|user| user.dir.clone())];
     let homes: Vec<_> = homes
@@ -118,7 +118,7 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         .filter_map(|home| home.canonicalize().ok())
         .collect();
     let is_single = path.is_file();
-    let is_too_much = |parent: &PathBuf| {
+    let has_too_much = |parent: &PathBuf| {
         parent.parent().is_none()
             || homes.iter().any(|home| home.starts_with(parent))
             || is_single && !has_one_entry(parent)
@@ -136,7 +136,9 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         // A path that ends with `..` has no name that another file could take.
         let parent = path.file_name().and(path.parent());
         let parent = parent.and_then(|parent| parent.canonicalize().ok());
-        let readable = parent.filter(|parent| !is_too_much(parent)).unwrap_or(path);
+        let readable = parent
+            .filter(|parent| !has_too_much(parent))
+            .unwrap_or(path);
         if !paths.contains(&readable) {
             paths.push(readable);
         }
@@ -157,10 +159,9 @@ pub(crate) fn confine(confinement: Confinement) {
 
 /// Prints a warning, unless standard error has no room: the server must not wait for its reader.
 fn warn(warning: impl Display) {
-    let stderr = io::stderr();
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    if poll(&mut fds, Some(&Timespec::default())) != Ok(0) {
-        let _ = writeln!(io::stderr(), "httpoll: {warning}");
+    let mut stderr = io::stderr();
+    if has_room(&stderr) {
+        let _ = writeln!(stderr, "httpoll: {warning}");
     }
 }
 

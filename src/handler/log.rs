@@ -110,8 +110,8 @@ impl Log {
         }
     }
 
-    /// Logs a request of whose reply `sent` bytes of body have left; fewer than all if the connection broke. `write` appends
-    /// the line.
+    /// Logs a request after its reply: `sent` bytes of the body have left, fewer than all if the connection broke. `write`
+    /// appends the line.
     pub(crate) fn request(
         &mut self,
         client_address: SocketAddr,
@@ -215,7 +215,7 @@ impl Log {
     }
 }
 
-/// A request whose reply has left, as the access log describes it.
+/// A request after its reply has left, as the access log describes it.
 #[derive(Debug)]
 pub struct LogEntry<'a> {
     client_address: SocketAddr,
