@@ -50,7 +50,7 @@ impl Counters {
         self.partial_writes += u64::from(is_partial);
     }
 
-    /// Returns how much of its time with open connections the loop waited for events, in percent.
+    /// Returns the share of [`idle`](Self::idle) in the sum of idle and [`busy`](Self::busy) time, in percent.
     pub fn idle_percent(&self) -> f64 {
         100.0 * self.idle.as_secs_f64()
             / (self.idle + self.busy).as_secs_f64().max(f64::MIN_POSITIVE)

@@ -47,9 +47,9 @@ impl LogRecord {
         log: &Log,
         arena: &mut Vec<u8>,
     ) -> Self {
-        let has_fields = matches!(log.format, LogFormat::Combined | LogFormat::Json);
+        let logs_fields = matches!(log.format, LogFormat::Combined | LogFormat::Json);
         let field = |name| {
-            let headers = has_fields.then_some(request.headers)?;
+            let headers = logs_fields.then_some(request.headers)?;
             headers.get(name)
         };
         let mut note = |text: &[u8]| {

@@ -40,7 +40,7 @@ pub struct ServerInfo {
 }
 
 /// Fields that the server or the handler sets, and that a reply has only once (RFC 9110 §5.3, RFC 9112 §6).
-const OWN: [&str; 10] = [
+const SET_BY_SERVER: [&str; 10] = [
     "connection",
     "content-length",
     "content-range",
@@ -69,7 +69,10 @@ impl ServerConfig {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         for (name, value) in &self.extra_response_headers {
-            if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            if SET_BY_SERVER
+                .iter()
+                .any(|taken| name.eq_ignore_ascii_case(taken))
+            {
                 return Err(invalid(name, value));
             }
             check_field(name, value)?;
