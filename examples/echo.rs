@@ -1,4 +1,6 @@
-//! POST comes back as it went, however it was framed.
+//! Sends the body of a POST back, whether it comes with a length or in chunks.
+//!
+//! `cargo run --example echo`, then `curl -d hello http://127.0.0.1:8000/`.
 
 use std::env;
 use std::io::{self, Read as _, Write as _};
@@ -25,7 +27,7 @@ impl BaseHttpRequestHandler for Echo {
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
     let config = ServerConfig {
-        max_body: 16 * 1024 * 1024, // it is held in memory here; more is refused with 413
+        max_body: 16 * 1024 * 1024, // this handler holds the body in memory; a longer one is refused with 413
         ..ServerConfig::default()
     };
     let mut server = HttpServer::bind_with(address, Echo, config)?;

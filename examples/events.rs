@@ -1,4 +1,6 @@
-//! Server-Sent Events: a thread broadcasts, and every subscriber is a stream that sleeps until its waker is called.
+//! Sends Server-Sent Events: a thread makes them, and each subscriber is a stream that sleeps until its waker is called.
+//!
+//! `cargo run --example events`, then `curl -N http://127.0.0.1:8000/`.
 
 use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
@@ -34,7 +36,7 @@ impl Source for Subscriber {
     }
 }
 
-/// Tells everybody every tick; whoever reads too slowly misses some, and whoever has gone is forgotten.
+/// Sends every tick to all subscribers. A slow reader misses some, and one that has left is dropped.
 fn broadcast(arriving: &Receiver<(SyncSender<String>, Waker)>) {
     let mut subscribers = Vec::new();
     for tick in 1_u64.. {

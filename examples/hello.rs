@@ -1,4 +1,6 @@
-//! The smallest server worth the name: `/` answers, the rest is 404.
+//! Answers `/` with a greeting, and every other path with 404.
+//!
+//! `cargo run --example hello`, then `curl http://127.0.0.1:8000/`.
 
 use std::env;
 use std::io::{self, Write as _};
@@ -9,7 +11,7 @@ struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false // of a body that comes nevertheless, nothing is kept
+        false // the server discards a body that a request has nevertheless
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

@@ -1,4 +1,6 @@
-//! A directory served with limits of one's own: `limits ADDRESS DIRECTORY [NAME=VALUE]...`, with the names of `ServerConfig`.
+//! Serves a directory with limits from the command line: `limits ADDRESS DIRECTORY [NAME=VALUE]...`, by the names of `ServerConfig`.
+//!
+//! `cargo run --example limits 127.0.0.1:8000 . max_head=100`, then `curl -i http://127.0.0.1:8000/$(printf %0100d)`.
 
 use std::error::Error;
 
@@ -24,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             ("read_ahead", value) => config.read_ahead = value.parse()?,
             ("defer_accept", value) => config.defer_accept = value.parse()?,
             ("report", value) => config.report = value.parse()?,
-            (name, _) => return Err(format!("no limit is called {name}").into()),
+            (name, _) => return Err(format!("unknown limit: {name}").into()),
         }
     }
     let handler = SimpleHttpRequestHandler::new(directory)?;

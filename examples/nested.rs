@@ -1,4 +1,6 @@
-//! Two servers and a timer inside a loop that is not theirs: their descriptors are polled, then each has its turn.
+//! Runs two servers and a timer in a loop of its own, which polls the servers' descriptors and then gives each a turn.
+//!
+//! `cargo run --example nested`, then `curl http://127.0.0.1:8000/`.
 
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
@@ -38,7 +40,7 @@ fn main() -> io::Result<()> {
     let mut tick = Instant::now();
     loop {
         let deadlines = servers.iter().filter_map(HttpServer::next_deadline);
-        let wait = deadlines.fold(tick, Instant::min) - Instant::now(); // zero where it is past
+        let wait = deadlines.fold(tick, Instant::min) - Instant::now(); // zero if the deadline has passed
         poll.poll(&mut events, Some(wait))?;
         for server in &mut servers {
             server.turn(Some(Duration::ZERO))?;

@@ -1,4 +1,6 @@
-//! Work that takes long, in a thread of its own: `/primes/N` is answered when it is done, everything else meanwhile.
+//! Answers `/primes/N` from another thread when the count is done, and other requests meanwhile.
+//!
+//! `cargo run --example offload`, then `curl http://127.0.0.1:8000/primes/1000000`.
 
 use std::io::{self, Write as _};
 use std::sync::mpsc::{self, Sender};
@@ -34,26 +36,21 @@ fn send_text(exchange: &mut Exchange<'_>, text: &str) -> io::Result<()> {
     writeln!(exchange.wfile(), "{text}")
 }
 
-/// Counts the primes below `limit`, unless nobody wants to know any more.
-fn count_primes(limit: u64, deferred: Deferred) {
+/// Counts the primes below `limit`, and stops when the client leaves.
+fn count_primes((limit, deferred): (u64, Deferred)) {
     let is_prime = |n: &u64| {
-        (2..)
-            .take_while(|d| d * d <= *n)
-            .all(|d| !n.is_multiple_of(d))
+        let mut divisors = (2..).take_while(|d| d * d <= *n);
+        divisors.all(|d| !n.is_multiple_of(d))
     };
-    let wanted = (2..limit).take_while(|_| !deferred.client_left());
-    let count = wanted.filter(is_prime).count();
+    let candidates = (2..limit).take_while(|_| !deferred.client_left());
+    let count = candidates.filter(is_prime).count();
     deferred.answer(move |exchange| send_text(exchange, &count.to_string()));
 }
 
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
     let (worker, work) = mpsc::channel();
-    thread::spawn(move || {
-        for (limit, deferred) in work {
-            count_primes(limit, deferred);
-        }
-    });
+    thread::spawn(move || work.into_iter().for_each(count_primes));
     let mut server = HttpServer::bind(address, Offload { worker })?;
     println!("http://{}/", server.info().addresses()[0]);
     server.serve_forever()

@@ -1,5 +1,6 @@
-//! PUT stores a file in a directory (the second argument): under a temporary name first, then renamed, so that whoever looks
-//! sees the old file or the new one and never half of it.
+//! Stores the body of a PUT as a file: under a temporary name first, then renamed, so that no reader sees half a file.
+//!
+//! `cargo run --example upload 127.0.0.1:8000 /tmp`, then `curl -T file.bin http://127.0.0.1:8000/`.
 
 use std::env;
 use std::io;
@@ -15,7 +16,7 @@ struct Upload {
 impl BaseHttpRequestHandler for Upload {
     fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let Some(name) = file_name(exchange.path()) else {
-            exchange.send_error(HttpStatus::FORBIDDEN, Some("Not a name to store"), None);
+            exchange.send_error(HttpStatus::FORBIDDEN, Some("Not a plain file name"), None);
             return Ok(());
         };
         let mut file = NamedTempFile::new_in(&self.directory)?;
@@ -27,7 +28,7 @@ impl BaseHttpRequestHandler for Upload {
     }
 }
 
-/// Plain names only: nothing hidden, nothing encoded, no way out of the directory.
+/// Returns the name to store, if it is plain: not hidden, not encoded, and in the directory itself.
 fn file_name(path: &str) -> Option<&str> {
     let name = path.strip_prefix('/')?;
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);

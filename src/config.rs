@@ -1,8 +1,12 @@
-//! Limits, timeouts and choices of a server: plain data, read by the loop and never changed by it.
+//! The configuration of a server: plain data, read by the loop and never changed by it.
 
 use std::time::Duration;
 
-/// Everything that can be set on a server; the defaults fit a small machine.
+/// The limits, timeouts and choices of a server. The defaults fit a small machine.
+///
+/// Each field says what it sets, its unit, what happens beyond it, and its default. A server of N loops (see
+/// [`ThreadingHttpServer`](crate::ThreadingHttpServer)) gives each loop an N-th of a *shared* limit; every other limit holds for
+/// each loop.
 ///
 /// ```
 /// use httpoll::ServerConfig;
@@ -12,101 +16,110 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// The version that replies announce; under HTTP/1.0 every connection closes after one reply.
+    /// The HTTP version that status lines name. With HTTP/1.0 every connection closes after one reply. Default: HTTP/1.1.
     pub protocol_version: ProtocolVersion,
-    /// Whether a request line without a version is answered as HTTP/0.9: the body alone, then the close.
+    /// Whether `GET /path` without a version is answered as HTTP/0.9: with the body alone, and then the close. Otherwise it is
+    /// refused with 400. Default: true.
     pub http09: bool,
-    /// Hosts that requests may be for, such as `localhost`, `example.org:8000` or `[::1]`; others are answered with 421 and do
-    /// not reach the handler, nor do requests that name no host. Without any, every host is answered for.
+    /// The hosts that the server answers for, such as `localhost`, `example.org:8000` or `[::1]`. A request for another host, or
+    /// for none, is answered with 421 and does not reach the handler. Default: empty, which means every host.
     ///
-    /// The host of an absolute target counts, else that of Host. Case and a dot at the end make no difference. A port counts
-    /// only if it is given here; a request without one is then for port 80.
+    /// The host is taken from an absolute target, otherwise from the `Host` field. Case and a final dot make no difference. A port
+    /// is compared only if it is given here; a request that names no port is then for port 80.
     pub hosts: Vec<String>,
-    /// Bytes of a request line before it is refused with 414.
+    /// Bytes of a request line. A longer one is refused with 414. Default: 8 KiB.
     pub max_request_line: usize,
-    /// Bytes of a request head, request line included, before it is refused with 431. A head of more than 100 fields
-    /// is refused alike.
+    /// Bytes of a request head, request line included. A longer one is refused with 431, and so is every head of more than
+    /// 100 fields. Default: 32 KiB.
     pub max_head: usize,
-    /// Bytes of a request body that a handler may be given; beyond that 413.
+    /// Bytes of a request body that the handler wants. A longer one is refused with 413. Default: 1 GiB.
     pub max_body: u64,
-    /// Bytes of a request body that are read and discarded where the handler does not want it, so that the next request on the
-    /// connection stays in step. The reply is sent at once in any case; beyond these bytes the connection closes after it.
+    /// Bytes that are read and discarded of a request body that the handler does not want, so that the next request on the
+    /// connection can be read. The reply is sent at once in any case; after a longer body the connection closes. Default: 1 MiB.
     pub max_discard: u64,
-    /// Bytes of memory that request bodies may take at a time, all together, while they arrive or a handler keeps them; each
-    /// takes at most 64 KiB and then goes to a file. Beyond that 503. N loops have an N-th each.
+    /// Bytes of memory for all request bodies that arrive or that a handler keeps, a shared limit. A body takes at most 64 KiB of
+    /// it, and then goes to a temporary file. Beyond the limit a request is refused with 503. Default: 16 MiB.
     pub max_spooled_memory: u64,
-    /// Bytes of temporary files that request bodies may take at a time, all together. Beyond that 503. N loops have an N-th each.
+    /// Bytes of all temporary files with request bodies, a shared limit. Beyond it a request is refused with 503. Default: 4 GiB.
     pub max_spooled_bytes: u64,
-    /// Request bodies that may be in temporary files at a time, each of them a descriptor. Beyond that 503. N loops have an
-    /// N-th each.
+    /// Number of temporary files with request bodies, each of which takes a descriptor; a shared limit. Beyond it a request is
+    /// refused with 503. Default: 64.
     pub max_spooled_files: u64,
-    /// Bytes of memory that request heads may take at a time, all together, while they or their bodies arrive. Beyond that the
-    /// connection whose head has waited longest is closed. N loops have an N-th each.
+    /// Bytes of memory for all request heads that are incomplete or wait for their bodies, a shared limit. Beyond it the server
+    /// closes the connection with the oldest head. Default: 2 MiB.
     pub max_request_memory: usize,
-    /// Bytes of memory that replies may take at a time, all together, which the sockets do not take; files are not in memory, and a
-    /// larger reply of a handler counts as 128 KiB. Beyond that a connection is closed whose client has taken nothing for 250 ms,
-    /// beyond twice as much the one that has waited longest. N loops have an N-th each.
+    /// Bytes of memory for all replies that the sockets have not taken yet, a shared limit. Files are not in memory, and a larger
+    /// reply counts as 128 KiB. Beyond the limit the server resets a connection if its client has taken nothing for 250 ms; beyond
+    /// twice the limit, the connection that has waited longest. Default: 8 MiB.
     pub max_reply_memory: usize,
-    /// Time for a whole request head, from its first byte on; a slow drip does not extend it. Then 408.
+    /// Time for a whole request head, counted from its first byte: bytes that drip in do not extend it. Then the request is
+    /// refused with 408. Default: 10 s.
     pub head_timeout: Duration,
-    /// Time after which a request body must have made progress, and again after each such time:
-    /// [`min_body_rate`](Self::min_body_rate). Else 408.
+    /// Period in which a request body must make progress, at the rate of [`min_body_rate`](Self::min_body_rate). Otherwise the
+    /// request is refused with 408. Default: 10 s.
     pub body_timeout: Duration,
-    /// Bytes of a request body that must come in a second, on the average of each `body_timeout`.
+    /// Bytes per second of a request body that must arrive, on average over each `body_timeout`. Default: 1024.
     pub min_body_rate: u64,
-    /// Time without progress while sending a reply: the socket takes nothing, and of what it has, fewer than 1 KiB a second reach
-    /// the peer. Then the connection is reset.
+    /// Time that sending a reply may go without progress: the socket takes nothing, and less than 1 KiB per second of what it
+    /// holds reaches the peer. Then the connection is reset. Default: 30 s.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
-    /// Time that a connection may stay open without a request. Then it closes silently.
+    /// Time that a connection may stay open without a request. Then it is closed, without a reply. Default: 60 s.
     pub keep_alive_timeout: Duration,
-    /// Time that a closing connection waits for the peer to read the last reply and to close its side, and again after all that
-    /// the peer still sends. So long, too, a connection waits for the rest of a body that no handler wants.
+    /// Time that the server waits for a peer that is silent while the server discards what it sends: after the last reply, until
+    /// the peer closes its side, or within a body that no handler wants. Each byte begins it again. Then the connection closes.
+    /// Default: 5 s.
     pub linger_timeout: Duration,
-    /// Time that a closing connection goes on reading, and throwing away, what the peer still sends. A client that reads no reply
-    /// before it has sent its whole request body gets its reply if the body ends by then. So long, too, the rest of a body is
-    /// read that no handler wants; then the connection closes.
+    /// Time after a reply in which the server discards what the peer sends. A client that reads no reply before it has sent its
+    /// whole request body gets its reply if the body ends within this time. Then the connection closes. Default: 30 s.
     pub linger_time: Duration,
-    /// Time that replies in flight have to finish after a shutdown was asked for.
+    /// Time that replies in flight have to finish after a shutdown. Then their connections close. Default: 30 s.
     pub drain_timeout: Duration,
-    /// Connections that may be open at a time; `None` is what the limit on descriptors allows, with a reserve for files. At
-    /// the limit one makes room, for others wait: the one that has been idle for longest; where none is, that with half a head for
-    /// longest; then one whose body no handler wants, one whose body trickles, and one whose reply its client does not read.
-    /// Where there is none of these, the queue waits.
+    /// Number of open connections, a shared limit. At the limit one connection makes room if others wait to be accepted: first the
+    /// one that has been idle longest; then the one that has waited longest with half a head, with a body that no handler
+    /// wants, with a body that trickles, or with a reply that its client does not read. If there is none of these, new
+    /// connections wait in the queue of the kernel. Default: `None`, what the limit on descriptors allows, with a reserve for
+    /// files.
     pub max_connections: Option<usize>,
-    /// Connections that one client may have open at a time, an IPv4 address or a /64 of IPv6; what comes beyond is closed
-    /// without a word. `None` is any number: behind one address there may be a whole company. N loops have an N-th each.
+    /// Number of open connections of one client, which is an IPv4 address or a /64 of IPv6; a shared limit. Further ones are
+    /// closed without a reply. Default: `None`, any number, because a whole company may share one address.
     pub max_connections_per_ip: Option<usize>,
-    /// Connections that the kernel holds ready for `accept`.
+    /// Number of connections that the kernel holds until the loop accepts them (the backlog of `listen`). Beyond it, clients
+    /// wait for their connection. Default: 4096.
     pub request_queue_size: u32,
-    /// Whether the kernel keeps a connection to itself until its first bytes are here (TCP_DEFER_ACCEPT): one request per
-    /// connection costs a fifth less, but who connects and says nothing is not seen for a second or more, and is not timed
-    /// out before. Listeners that were made elsewhere are taken as they are.
+    /// Whether the kernel holds a connection until its first bytes have arrived (TCP_DEFER_ACCEPT). One request per connection
+    /// then costs a fifth less, but a client that connects and sends nothing is not seen for a second or more, and does not time
+    /// out before. Listeners that are handed in keep their own setting. Default: false; the command sets it.
     pub defer_accept: bool,
-    /// Whether several servers may listen on the same port (SO_REUSEPORT) and share its connections.
+    /// Whether several servers may listen on the same port and share its connections (SO_REUSEPORT). Default: false.
     pub allow_reuse_port: bool,
-    /// Bytes of bodies that all connections together may send in one turn of the loop. Small bodies leave as soon as they are
-    /// asked for; of the others, the one that has least left goes first, and who has waited for long enough goes before it.
+    /// Bytes of bodies that all connections of a loop may send in one turn. Small bodies leave at once. Larger ones go on in the
+    /// next turn; the one with the least left goes first, after those that have waited long enough. Default: 4 MiB.
     pub turn_bytes: usize,
-    /// Requests that one connection may have answered in one go.
+    /// Number of requests of one connection that are answered in a row. Further ones wait until the other connections have had
+    /// their turn. Default: 64.
     pub turn_requests: usize,
-    /// Whether a file that is not in memory is asked for and waited for, so that the disk does not stop the loop; a file system
-    /// that cannot tell is read as it comes.
+    /// Whether a connection waits for the kernel to read a file that is not in memory, so that the disk does not stop the loop.
+    /// Otherwise, and where the file system cannot tell what is in memory, the loop reads the file at once. Default: true.
     pub read_ahead: bool,
-    /// Bytes of memory for replies that are kept: small files, small listings and 404s, as long as the kernel reports no
-    /// change of what they were made of. Each loop keeps its own.
+    /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. They stay until the kernel reports a
+    /// change of what they were made of. When the cache is full, the least recently used reply makes room if it has not been used
+    /// for 2 s; otherwise the new one is not cached. Default: 32 MiB.
     pub cache_bytes: usize,
-    /// Bytes of memory for listings of more than 512 entries, all together: the entries, which those share who ask for the same
-    /// directory in the same order at the same time, and 8 KiB for each reply. Beyond that, and for a directory that needs more
-    /// by itself, 503. N loops have an N-th each.
+    /// Bytes of memory for all listings of more than 512 entries, a shared limit. It counts the entries, which are stored once for
+    /// all clients that ask for the same directory in the same order at the same time, and 8 KiB for each reply. Beyond it, and
+    /// for a directory that alone needs more, the reply is 503. Default: 32 MiB.
     pub max_listing_bytes: usize,
-    /// Large files that are kept open, for at most 5 seconds after their last use.
+    /// Number of large files that each loop keeps open, for at most 5 s after their last use. Beyond it the least recently used
+    /// one is closed. Default: 64.
     pub cache_descriptors: usize,
-    /// Fields added to every reply, as pairs of name and value.
+    /// Fields that are added to every reply, as pairs of name and value; [`check`](Self::check) says which are allowed. Default:
+    /// none.
     pub extra_response_headers: Vec<(String, String)>,
-    /// Whether every loop prints its [counters](crate::Counters) on standard error at its end.
+    /// Whether every loop prints its [counters](crate::Counters) on standard error when it ends. Default: false.
     pub report: bool,
-    /// How a request is logged once its last byte has left.
+    /// The format of the access log on standard error, which has a line for each request, written when the last byte of the
+    /// reply has left. Default: [`LogFormat::Common`].
     pub log_format: LogFormat,
 }
 
@@ -151,17 +164,17 @@ impl Default for ServerConfig {
     }
 }
 
-/// The HTTP version that a server speaks.
+/// The HTTP version of a server's replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolVersion {
-    /// One request per connection, no chunked bodies.
+    /// HTTP/1.0: one request per connection, no chunked bodies.
     Http10,
-    /// Persistent connections, pipelining and chunked bodies.
+    /// HTTP/1.1: persistent connections, pipelining and chunked bodies.
     Http11,
 }
 
 impl ProtocolVersion {
-    /// Returns the version as the status line has it.
+    /// Returns the version as a status line spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Http10 => "HTTP/1.0",
@@ -170,7 +183,7 @@ impl ProtocolVersion {
     }
 }
 
-/// The shape of an access log line on standard error.
+/// The format of the access log on standard error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// No access log.
@@ -179,6 +192,6 @@ pub enum LogFormat {
     Common,
     /// The common format with `Referer` and `User-Agent`.
     Combined,
-    /// One JSON object a line, with the duration in microseconds.
+    /// One JSON object per line, with the duration in microseconds.
     Json,
 }

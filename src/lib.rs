@@ -1,4 +1,6 @@
-//! Python's `http.server`, rebuilt on one mio poll loop.
+//! `httpoll` is Python's `http.server`, rebuilt in Rust on one mio poll loop. You write a handler with one method per HTTP method;
+//! the loop serves all connections of the server with it, in one thread and without an async runtime. Framing, timeouts, limits,
+//! byte ranges and caching are the server's job, not the handler's.
 //!
 //! ```no_run
 //! use std::io::{self, Write as _};
@@ -6,71 +8,107 @@
 //! use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
 //!
 //! struct Hello {
-//!     greeted: u64, // a plain field: one loop, no lock
+//!     visitors: u64, // a plain field: one loop owns the handler, so no lock is needed
 //! }
 //!
 //! impl BaseHttpRequestHandler for Hello {
-//!     fn reads_body(&self, _command: &str, _path: &str) -> bool {
-//!         false
-//!     }
-//!
 //!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-//!         self.greeted += 1;
+//!         self.visitors += 1;
 //!         exchange.send_response(HttpStatus::OK);
 //!         exchange.send_header("Content-Type", "text/plain; charset=utf-8");
 //!         exchange.end_headers();
-//!         writeln!(exchange.wfile(), "hello, visitor {}", self.greeted)
+//!         writeln!(exchange.wfile(), "Hello, visitor {}!", self.visitors)
 //!     }
 //! }
 //!
 //! fn main() -> io::Result<()> {
-//!     HttpServer::bind("127.0.0.1:8000", Hello { greeted: 0 })?.serve_forever()
+//!     HttpServer::bind("127.0.0.1:8000", Hello { visitors: 0 })?.serve_forever()
 //! }
 //! ```
 //!
-//! # Handlers
-//! A handler implements [`BaseHttpRequestHandler`], one method for each HTTP method that it serves, and is given an
-//! [`Exchange`]: the request, and what becomes of it.
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has ten
+//! servers, from uploads to Server-Sent Events, none longer than a screen.
 //!
-//! - The body of the request is there already: [`Exchange::rfile`]. A handler that reads none says so by
-//!   [`reads_body`](BaseHttpRequestHandler::reads_body), so that none is stored.
-//! - The reply begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
-//!   [`end_headers`](Exchange::end_headers). Its body comes from memory ([`wfile`](Exchange::wfile)), from a file
-//!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] ([`stream`](Exchange::stream)). For an error there is
-//!   [`send_error`](Exchange::send_error). The server adds the framing.
-//! - Nothing of the reply is sent before the method has returned: its error, its panic or its misuse of the exchange is a
-//!   500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is told.
-//! - The loop serves nobody else meanwhile. What takes long is promised with [`defer`](Exchange::defer) and answered from
-//!   another thread.
-//! - Files are served by a [`SimpleHttpRequestHandler`]; own one and ask it for what you do not answer yourself.
-//! - [`MemoryServer`] tests a handler without sockets.
+//! # How a request flows
+//! The names at the left of each step are folders of the crate. A folder uses only those above it in the table below; `files`
+//! and `server` do not use each other.
 //!
-//! # The house
-//! A floor uses only those above it; `files` and `server` do not see each other.
+//! ```text
+//!            request                                            reply
+//!               |                                                 ^
+//! +- server ----|-------------------------------------------------|--------------------+
+//! |             v                                                 |                    |
+//! |  wire       read from the socket                    wire      write to the socket  |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  http       find the head and parse it              http      write the head       |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  handler    call do_get, do_post, ...  --------->   handler   collect the reply    |
+//! |             |                                                 ^                    |
+//! |             v                                                 |                    |
+//! |  files      find the file for the path  -------->   files     file, listing or 404 |
+//! |                                                                                    |
+//! |  the poll loop: accept, schedule, deadlines, signals, shutdown                     |
+//! +------------------------------------------------------------------------------------+
+//! ```
 //!
 //! | folder | what lives there |
 //! |---|---|
-//! | `config` | limits, timeouts and choices: plain data |
-//! | `http` | what the bytes mean: RFC 9110 and 9112 as pure functions |
+//! | `config` | limits, timeouts and choices: [`ServerConfig`] |
+//! | `http` | what the bytes mean: RFC 9110 and RFC 9112 as pure functions |
 //! | `wire` | how bytes move: one socket, one file, no protocol decisions |
 //! | `handler` | what to answer: [`BaseHttpRequestHandler`] and [`Exchange`] |
-//! | `files` | the static handler: [`SimpleHttpRequestHandler`] |
+//! | `files` | the handler for files: [`SimpleHttpRequestHandler`] |
 //! | `server` | when to run: [`HttpServer`] and [`ThreadingHttpServer`] |
 //!
-//! # Everything of http.server and socketserver, and where it lives
-//! `library::` is `tests/library`, `it::` is `tests/it`; `cargo test` with the last part of a name runs it.
+//! # Writing a handler
+//! A handler implements [`BaseHttpRequestHandler`]. Each method gets an [`Exchange`]: one request, and the reply to it.
 //!
-//! ## Programs and classes
+//! - **Request body.** It has arrived when the method is called: read it from [`Exchange::rfile`]. A handler that reads no bodies
+//!   returns `false` from [`reads_body`](BaseHttpRequestHandler::reads_body), and the server stores none.
+//! - **Reply.** It begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
+//!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
+//!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
+//!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
+//! - **Errors.** The server sends nothing before the method returns. If it fails, panics or misuses the exchange, the client gets a
+//!   complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
+//! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
+//!   thread gives it later.
+//! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
+//! - **Tests.** [`MemoryServer`] runs a handler without sockets.
+//!
+//! # Coming from http.server
+//! | in Python | here |
+//! |---|---|
+//! | `HTTPServer(address, Handler)` | [`HttpServer::bind`], which takes a handler value and serves many connections at a time |
+//! | `ThreadingHTTPServer` | [`ThreadingHttpServer`], several loops with a clone of the handler each |
+//! | `class Handler(BaseHTTPRequestHandler)` | `impl` [`BaseHttpRequestHandler`] `for Handler` |
+//! | `def do_GET(self)` | [`fn do_get(&mut self, exchange)`](BaseHttpRequestHandler::do_get) |
+//! | `self.path`, `self.command`, `self.headers` | [`exchange.path()`](Exchange::path), [`command()`](Exchange::command), [`headers()`](Exchange::headers) |
+//! | `self.rfile.read(n)` | [`exchange.rfile()`](Exchange::rfile), which ends where the body ends |
+//! | `self.send_response(200)` | [`exchange.send_response(HttpStatus::OK)`](Exchange::send_response) |
+//! | `self.wfile.write(body)` | [`exchange.wfile()`](Exchange::wfile), an [`io::Write`](std::io::Write) |
+//! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] |
+//! | `server.shutdown()` | [`HttpServer::handle`], then [`ServerHandle::shutdown`] |
+//!
+//! The sections below list every public name of `http.server` and `socketserver`.
+//!
+//! # Every name of http.server and socketserver
+//! The last column names tests: `library::` is in `tests/library`, `it::` in `tests/it`, and `cargo test` with the last part of the
+//! name runs the test.
+//!
+//! ## Commands and classes
 //! | Python's name | here | shown by |
 //! |---|---|---|
-//! | `HTTPServer`, `TCPServer`, `BaseServer` | [`HttpServer`], always concurrent | `library::server::port_0_takes_a_free_port_and_says_which` |
+//! | `HTTPServer`, `TCPServer`, `BaseServer` | [`HttpServer`], which serves many connections at a time | `library::server::port_0_takes_a_free_port_and_says_which` |
 //! | `ThreadingHTTPServer`, `ThreadingMixIn` | [`ThreadingHttpServer`]: a thread for each loop, not for each connection | `library::server::several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all` |
-//! | `BaseHTTPRequestHandler` | the trait [`BaseHttpRequestHandler`], one value for each loop; what Python keeps on `self` is the [`Exchange`] | `library::examples::hello_answers_at_the_root_alone` |
+//! | `BaseHTTPRequestHandler` | the trait [`BaseHttpRequestHandler`], one value for each loop; what Python keeps of a request on `self` is in the [`Exchange`] | `library::examples::hello_answers_at_the_root_alone` |
 //! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] | `library::composition::a_handler_answers_what_differs_and_leaves_the_rest_to_the_files` |
-//! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the socket is the loop's, and what is small leaves in one write | `library::cpython::head_and_body_leave_in_one_write` |
-//! | `CGIHTTPRequestHandler` | comes later | |
-//! | `HTTPSServer`, `ThreadingHTTPSServer` | none: a proxy in front does TLS | |
-//! | `UDPServer`, `UnixStreamServer`, `ForkingMixIn` and their kin | none | |
+//! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the loop owns the socket, and sends a small reply in one write | `library::cpython::head_and_body_leave_in_one_write` |
+//! | `CGIHTTPRequestHandler` | none yet | |
+//! | `HTTPSServer`, `ThreadingHTTPSServer` | none: put a proxy with TLS in front | |
+//! | `UDPServer`, `UnixStreamServer`, `ForkingMixIn` and the like | none | |
 //! | `python -m http.server` | the command `httpoll` | `it::cli::the_banner_is_that_of_http_server` |
 //!
 //! ## The request
@@ -79,12 +117,12 @@
 //! | `client_address` | [`Exchange::client_address`] | `library::framing::the_request_is_seen_as_it_came` `library::server::an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4` |
 //! | `server` | [`Exchange::server`], a [`ServerInfo`] | `library::framing::a_handler_sees_its_server` |
 //! | `close_connection` | [`Exchange::close_connection`], [`Exchange::set_close_connection`] | `library::framing::connection_close_is_said_and_done` |
-//! | `requestline`, `raw_requestline` | [`Exchange::requestline`], without its end | `library::framing::the_request_is_seen_as_it_came` |
+//! | `requestline`, `raw_requestline` | [`Exchange::requestline`], without the line end | `library::framing::the_request_is_seen_as_it_came` |
 //! | `command` | [`Exchange::command`] | `library::framing::the_request_is_seen_as_it_came` |
 //! | `path` | [`Exchange::path`] | `library::cpython::leading_slashes_are_one` |
 //! | `request_version` | [`Exchange::request_version`] | `library::framing::the_request_is_seen_as_it_came` |
 //! | `headers` | [`Exchange::headers`], [`Headers`] | `library::framing::the_request_is_seen_as_it_came` |
-//! | `MessageClass` | not needed: there is one parser, and it is strict | `it::framing::field_lines_that_are_none` |
+//! | `MessageClass` | not needed: there is only one parser, and it is strict | `it::framing::field_lines_that_are_none` |
 //! | `rfile` | [`Exchange::rfile`], [`Exchange::take_body`], [`Exchange::body_length`] | `library::bodies::a_body_of_any_size_and_framing_arrives_whole_and_the_next_request_in_step` |
 //! | `wfile` | [`Exchange::wfile`] | `library::framing::a_body_that_is_complete_has_a_length` `library::errors::a_write_before_the_head_has_ended_is_an_error` |
 //!
@@ -94,7 +132,7 @@
 //! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::errors::a_handler_brings_its_own_error_page_and_name` |
 //! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::errors::a_handler_brings_its_own_error_page_and_name` |
 //! | `protocol_version` | [`ServerConfig::protocol_version`] | `library::framing::a_server_of_http_1_0_never_chunks` |
-//! | `default_request_version` | not needed: whatever the request, the reply has a status line, except for HTTP/0.9 | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
+//! | `default_request_version` | not needed: every reply has a status line, except to an HTTP/0.9 request | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
 //! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::a_status_nobody_registered_is_sent_with_what_there_is` |
 //! | `index_pages` | [`SimpleHttpRequestHandler::index_pages`] | `library::composition::index_pages_may_be_chosen` |
 //! | `extensions_map`, `default_content_type` | [`extensions_map`](SimpleHttpRequestHandler::extensions_map), [`default_content_type`](SimpleHttpRequestHandler::default_content_type) | `library::composition::media_types_may_be_added` |
@@ -107,7 +145,7 @@
 //! |---|---|---|
 //! | `handle`, `parse_request` | not visible: the state machine of the connection | `library::cpython::keep_alive_depends_on_the_version_and_on_what_the_client_says` |
 //! | `handle_one_request` | [`BaseHttpRequestHandler::handle_one_request`] | `library::composition::all_methods_may_be_passed_on_at_once` |
-//! | `do_GET` … `do_SPAM` | [`do_get`](BaseHttpRequestHandler::do_get), [`do_head`](BaseHttpRequestHandler::do_head), [`do_post`](BaseHttpRequestHandler::do_post), [`do_put`](BaseHttpRequestHandler::do_put), [`do_delete`](BaseHttpRequestHandler::do_delete), [`do_patch`](BaseHttpRequestHandler::do_patch), [`do_options`](BaseHttpRequestHandler::do_options), [`do_trace`](BaseHttpRequestHandler::do_trace), and [`do_other`](BaseHttpRequestHandler::do_other) for the rest | `library::errors::every_method_reaches_its_own` |
+//! | `do_GET` … `do_SPAM` | [`do_get`](BaseHttpRequestHandler::do_get), [`do_head`](BaseHttpRequestHandler::do_head), [`do_post`](BaseHttpRequestHandler::do_post), [`do_put`](BaseHttpRequestHandler::do_put), [`do_delete`](BaseHttpRequestHandler::do_delete), [`do_patch`](BaseHttpRequestHandler::do_patch), [`do_options`](BaseHttpRequestHandler::do_options), [`do_trace`](BaseHttpRequestHandler::do_trace), and [`do_other`](BaseHttpRequestHandler::do_other) for all others | `library::errors::every_method_reaches_its_own` |
 //! | `handle_expect_100` | [`BaseHttpRequestHandler::handle_expect_100`] | `library::bodies::a_client_that_waits_for_it_is_told_to_continue` `library::bodies::a_handler_may_refuse_a_body_before_it_is_sent` |
 //! | `send_error` | [`Exchange::send_error`] | `library::errors::an_error_page_names_code_message_and_explanation` |
 //! | `send_response`, `send_response_only`, `send_header` | [`send_response`](Exchange::send_response), [`send_response_only`](Exchange::send_response_only), [`send_header`](Exchange::send_header) | `library::framing::fields_keep_their_order_and_may_repeat` |
@@ -132,39 +170,39 @@
 //! | `handle_request` | [`HttpServer::handle_request`] | `library::server::handle_request_answers_one` |
 //! | `timeout`, `handle_timeout` | the argument of [`HttpServer::handle_request`], [`BaseHttpRequestHandler::handle_timeout`] | `library::server::handle_request_says_when_none_came_in_time` |
 //! | `fileno` | `AsFd` and `AsRawFd` of [`HttpServer`]; with [`HttpServer::turn`], [`HttpServer::next_deadline`] | `library::server::a_foreign_loop_learns_of_work_by_the_descriptor` `library::server::the_next_deadline_is_that_of_the_connection_that_waits` |
-//! | `server_close`, `with` | [`HttpServer::server_close`], or its end of life | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
-//! | `get_request` | not visible: the loop accepts, and goes on where descriptors had run out | `it::concurrency::a_server_out_of_descriptors_recovers` |
+//! | `server_close`, `with` | [`HttpServer::server_close`], or dropping the server | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
+//! | `get_request` | not visible: the loop accepts, and recovers when descriptors had run out | `it::concurrency::at_the_limit_of_descriptors_the_longest_idle_makes_room` |
 //! | `verify_request` | [`BaseHttpRequestHandler::verify_request`] | `library::server::a_connection_that_is_not_verified_is_closed_without_a_word` |
-//! | `process_request`, `finish_request`, `close_request` | not needed: nothing is to be mixed in | |
-//! | `shutdown_request` | not visible: the last reply is read before the connection closes | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
-//! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], told of what the handler itself gets wrong | `library::errors::an_error_of_the_handler_is_a_500_at_whatever_point_it_comes` |
+//! | `process_request`, `finish_request`, `close_request` | not needed: the loop replaces them, and has no mix-ins | |
+//! | `shutdown_request` | not visible: the connection closes after the client has read the last reply | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
+//! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], for errors of the handler itself | `library::errors::an_error_of_the_handler_is_a_500_at_whatever_point_it_comes` |
 //! | `service_actions` | [`BaseHttpRequestHandler::service_actions`] | `library::server::service_actions_has_its_place_in_every_turn` |
 //! | `allow_reuse_port` | [`ServerConfig::allow_reuse_port`] | `library::server::one_loop_does_not_share_its_port_unasked` |
-//! | `allow_reuse_address` | not needed: always | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
+//! | `allow_reuse_address` | not needed: always set | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
 //! | `request_queue_size` | [`ServerConfig::request_queue_size`] | the example of [`ServerConfig`] |
-//! | `address_family` | not needed: the addresses say it, several of them if need be | `library::server::one_server_listens_on_several_addresses_with_one_port` `it::cli::without_an_address_one_port_serves_both_families` |
-//! | `socket_type` | not needed: always a stream | |
+//! | `address_family` | not needed: the addresses to bind, one or several, have their family | `library::server::one_server_listens_on_several_addresses_with_one_port` `it::cli::without_an_address_one_port_serves_both_families` |
+//! | `socket_type` | not needed: always a TCP stream | |
 //! | `server_address`, `server_name`, `server_port` | [`server_address`](HttpServer::server_address), [`server_addresses`](HttpServer::server_addresses), [`server_name`](HttpServer::server_name), [`server_port`](HttpServer::server_port); for a handler [`addresses`](ServerInfo::addresses), [`server_name`](ServerInfo::server_name), [`server_port`](ServerInfo::server_port) | `library::server::port_0_takes_a_free_port_and_says_which` `library::framing::a_handler_sees_its_server` |
 //! | `RequestHandlerClass` | a value, not a class: [`handler`](HttpServer::handler), [`handler_mut`](HttpServer::handler_mut) | `library::server::the_handler_may_be_seen_and_changed_between_two_turns` |
-//! | `socket` | handed in, not out: [`HttpServer::from_listeners`] | `library::server::sockets_that_listen_already_are_taken_over` |
+//! | `socket` | passed in: [`HttpServer::from_listeners`]; not given out | `library::server::sockets_that_listen_already_are_taken_over` |
 //! | `daemon_threads`, `block_on_close` | not needed: [`ThreadingHttpServer::serve_forever`] waits for its loops | `library::server::several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all` |
 //!
-//! ## What Python has no name for
+//! ## Beyond http.server
 //! | what | here | shown by |
 //! |---|---|---|
-//! | an answer from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
+//! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::streams::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
-//! | a body that nobody wants | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
+//! | a request body that the handler does not read | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
-//! | figures | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
-//! | requests that share a look at the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
+//! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 
 #[cfg(not(target_os = "linux"))]
-compile_error!("httpoll needs Linux: openat2, sendfile and epoll are at its heart");
+compile_error!("httpoll needs Linux: it is built on epoll, openat2, sendfile and inotify");
 
 mod config;
 mod files;
@@ -190,7 +228,7 @@ pub use server::{HttpServer, ServerHandle};
 pub use wire::source::{Fill, Source};
 pub use wire::spool::RequestBody;
 
-/// What must hold for any bytes: for `fuzz/` alone, and no part of a build without it.
+/// Properties that hold for any input bytes. Only tests and `fuzz/` have them; no other build does.
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties {

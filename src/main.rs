@@ -1,4 +1,4 @@
-//! `httpoll`: serves a directory over HTTP, as `python -m http.server` does.
+//! The command `httpoll` serves a directory over HTTP, as `python -m http.server` does.
 
 use std::env;
 use std::io;
@@ -40,7 +40,7 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     server.shutdown_on_signals(cli::banner::farewell)?;
     let greeting = cli::banner::greeting(server.server_addresses());
     cli::privileges::give_up_root(user.as_ref())?;
-    // A current directory would keep its file system from being unmounted.
+    // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;
     cli::privileges::confine(confinement);
     cli::banner::print(&greeting)?;

@@ -1,15 +1,16 @@
-//! What the program says on standard output: where it serves, and that it ends.
+//! What the command prints on standard output: where it serves, and that Ctrl-C ends it.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGINT;
 
 use super::CommandError;
 
-/// http.server's line for every address, then the addresses at which another device reaches the server.
+/// Returns http.server's line for every address, then the addresses at which another device reaches the server.
 pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
     let mut text = String::new();
     for address in addresses {
@@ -26,10 +27,10 @@ pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
     text
 }
 
-/// The addresses of this machine that a socket for all interfaces answers on. Link-local IPv6 is left out: no browser
-/// takes it with its zone.
+/// Returns the addresses of this machine at which sockets for all interfaces answer. Link-local IPv6 is left out, because
+/// browsers do not accept its zone.
 fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
-    // Without the list the server serves all the same.
+    // Without this list the banner is shorter, and the server serves.
     let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
     let answers = |listening: &SocketAddr, ip: &IpAddr| match listening.ip() {
         IpAddr::V6(any) => any.is_unspecified(),
@@ -51,31 +52,33 @@ fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {
     reachable
 }
 
-/// Says goodbye as http.server does.
+/// Prints http.server's last line after Ctrl-C.
 pub(crate) fn farewell(signal: i32) {
     if signal == SIGINT {
-        // Nobody may be listening any more.
+        // Standard output may be closed by now.
         let _ = print("\nKeyboard interrupt received, exiting.\n");
     }
 }
 
-/// Prints at once, also into a pipe; what standard output has no room for is not said, for a server must not wait for a
+/// Prints `text` at once, also into a pipe. If standard output has no room, the text is dropped: the server must not wait for a
 /// reader that has stopped.
 pub(crate) fn print(text: &str) -> Result<(), CommandError> {
-    let stdout = io::stdout();
-    let mut fds = [PollFd::new(&stdout, PollFlags::OUT)];
-    if poll(&mut fds, Some(&Timespec::default())) == Ok(0) {
+    let mut stdout = io::stdout();
+    if !has_room(&stdout) {
         return Ok(());
     }
-    let mut stdout = io::stdout().lock();
-    match stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush())
-    {
-        // A reader that has gone is no reason not to serve.
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        // The server serves even if the reader of its output has gone.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CommandError::Run(format!(
             "cannot write to standard output: {error}"
         ))),
         _ => Ok(()),
     }
+}
+
+/// Returns whether a write to `output` need not wait for a reader.
+pub(crate) fn has_room(output: &impl AsFd) -> bool {
+    let mut fds = [PollFd::new(output, PollFlags::OUT)];
+    poll(&mut fds, Some(&Timespec::default())) != Ok(0)
 }

@@ -1,8 +1,8 @@
-//! `--calibrate`: what the kernel of this machine gives one loop that receives and sends, and does nothing else. No server
-//! does better on one processor, so a figure from outside can be read as a share of it.
+//! `--calibrate`: measures how fast the kernel of this machine lets one loop receive and send, if it does nothing more. No server
+//! on one processor is faster, so the speed of a real server can be read as a share of these figures.
 //!
-//! Client and server are the same few lines: each waits for a message of known length and answers with its own. The
-//! client has a thread, as it has a processor of its own when wrk is the client; the server is this thread.
+//! Client and server run the same code: each waits for a message of known length and answers with its own. The server runs in
+//! the calling thread and the client in another one, as wrk has a processor of its own.
 
 use std::env;
 use std::fs::{self, File};
@@ -19,16 +19,16 @@ use rustix::net::{SendFlags, send, sockopt::set_tcp_nodelay};
 
 use super::{CommandError, DEFAULT_PORT, Options, banner, host_and_port};
 
-/// How long each kind of reply is measured, after a tenth of it to get into step.
+/// Time for which each kind of reply is measured, after a tenth of it to warm up.
 const TIME: Duration = Duration::from_millis(700);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: 127.0.0.1:8000\r\n\r\n";
 const NULL: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 const MIB: usize = 1 << 20;
-/// What is read at once at most, as real clients do it. Larger pieces slow sendfile down, and for the server's side most:
-/// with 256 KiB it was six times the processor time.
-const PIECE: usize = 16 << 10;
+/// Bytes of one read at most, as real clients use. Larger reads make sendfile slower, above all for the server: with 256 KiB it
+/// took six times the processor time.
+const READ_SIZE: usize = 16 << 10;
 
-/// Measures for some three seconds and prints as it goes.
+/// Measures for about three seconds and prints each figure when it is known.
 pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
     let url = url(options);
     banner::print("What this kernel gives one loop at most, over loopback:\n\n")?;
@@ -52,7 +52,7 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
     ))
 }
 
-/// What one side says: bytes from memory, then perhaps a file.
+/// What one side sends: bytes from memory, then perhaps a file.
 struct RawMessage {
     bytes: Vec<u8>,
     file: Option<(File, usize)>,
@@ -92,7 +92,7 @@ impl RawMessage {
         self.bytes.len() + self.file.as_ref().map_or(0, |(_, length)| *length)
     }
 
-    /// Sends on from `sent`; returns what the socket took.
+    /// Sends what follows the first `sent` bytes, and returns how many bytes the socket took.
     fn send(&self, stream: &TcpStream, sent: usize) -> io::Result<usize> {
         let sent = match (self.bytes.get(sent..), &self.file) {
             (Some(rest), file) if !rest.is_empty() => {
@@ -111,7 +111,8 @@ impl RawMessage {
     }
 }
 
-/// A file without a name on the file system that is to be served, for each has a speed of its own; elsewhere if it must be.
+/// Opens a nameless file on the served file system, because each has its own speed; where it allows none, in the temporary
+/// directory or in memory.
 fn scratch_file(directory: &Path) -> io::Result<File> {
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
     let file = [directory, &env::temp_dir()]
@@ -123,23 +124,24 @@ fn scratch_file(directory: &Path) -> io::Result<File> {
     })
 }
 
-/// One end of a connection.
+/// One end of a connection, at the client or at the server.
 struct End {
     stream: TcpStream,
-    /// Bytes of the other side's message that have not come yet.
+    /// Bytes of the other side's message that have not arrived yet.
     missing: usize,
-    /// Bytes of our own that have left.
+    /// Bytes of our own message that have been sent.
     sent: usize,
 }
 
-/// All ends of one side.
+/// The client or the server, with its ends of all connections.
 struct Side<'a> {
     poll: Poll,
     ends: Vec<End>,
+    /// Length of the message that the other side sends.
     expected: usize,
     message: &'a RawMessage,
     scratch: Vec<u8>,
-    /// Messages that were answered.
+    /// Messages of the other side that were answered.
     answered: u64,
 }
 
@@ -150,7 +152,7 @@ impl<'a> Side<'a> {
             ends: Vec::new(),
             expected,
             message,
-            scratch: vec![0; PIECE],
+            scratch: vec![0; READ_SIZE],
             answered: 0,
         })
     }
@@ -171,7 +173,7 @@ impl<'a> Side<'a> {
         Ok(())
     }
 
-    /// Answers until `deadline`, or until the other side has gone.
+    /// Answers until `deadline`, or fails when the other side closes.
     fn run(&mut self, deadline: Instant) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         loop {
@@ -192,8 +194,9 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Sends what is owed; where nothing is, receives, and answers once the other side's message is whole. More of it comes
-    /// with an event of its own, for no side speaks before it was answered.
+    /// Sends the rest of our message; if all of it was sent, receives, and answers once the other side's message is complete. A
+    /// short read means that the socket is empty: neither side sends again before it is answered, and the rest of the message
+    /// raises another event.
     fn exchange(&mut self, token: usize) -> io::Result<()> {
         let Some(end) = self.ends.get_mut(token) else {
             return Ok(());
@@ -219,10 +222,10 @@ impl<'a> Side<'a> {
     }
 }
 
-/// What the server's side reached.
+/// What the server reached.
 struct Figures {
     answered: u64,
-    /// Time of this thread alone, in the kernel and outside.
+    /// Processor time of the server's thread, in the kernel and outside.
     cpu: Duration,
     wall: Duration,
 }
@@ -245,23 +248,23 @@ fn measure(connections: usize, reply: &RawMessage) -> io::Result<Figures> {
     let mut server = Side::new(request.length(), reply)?;
     let mut client = Side::new(reply.length(), &request)?;
     for _ in 0..connections {
-        let asking = std::net::TcpStream::connect(listener.local_addr()?)?;
-        // Whoever else finds the port is not let in.
-        let answering = loop {
+        let client_end = std::net::TcpStream::connect(listener.local_addr()?)?;
+        // Another process may connect to the port: its connections are closed.
+        let server_end = loop {
             let (stream, peer) = listener.accept()?;
-            if peer == asking.local_addr()? {
+            if peer == client_end.local_addr()? {
                 break stream;
             }
         };
-        server.add(answering, reply.length())?;
-        client.add(asking, 0)?;
+        server.add(server_end, reply.length())?;
+        client.add(client_end, 0)?;
     }
     let warm = Instant::now() + TIME / 10;
     let end = warm + TIME;
     thread::scope(move |scope| {
-        // It ends when the server's side is dropped.
-        let asking = move || client.run(end + TIME);
-        thread::Builder::new().spawn_scoped(scope, asking)?;
+        // The client ends when the server is dropped, which closes its connections.
+        let ask = move || client.run(end + TIME);
+        thread::Builder::new().spawn_scoped(scope, ask)?;
         server.run(warm)?;
         let before = (server.answered, cpu_time(), Instant::now());
         server.run(end)?;
@@ -273,14 +276,14 @@ fn measure(connections: usize, reply: &RawMessage) -> io::Result<Figures> {
     })
 }
 
-/// The time that this thread has had a processor; none where the kernel does not say.
+/// Returns the processor time of this thread; zero if the kernel does not tell.
 fn cpu_time() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|text| text.parse().ok());
     Duration::from_nanos(nanoseconds.unwrap_or_default())
 }
 
-/// What a client should ask for: the address that was given, and a small file where one is at hand.
+/// Returns the URL for the commands to compare with: the address of the options, and a small file of the directory if it has one.
 fn url(options: &Options) -> String {
     let (host, port) = options
         .bind
@@ -296,13 +299,13 @@ fn url(options: &Options) -> String {
     format!("http://{host}:{port}/{}", file_in(&options.directory))
 }
 
-/// The smallest file in `directory` whose name needs no escape; nothing where `/` is a file already.
+/// Returns the name of the smallest file in `directory` that a URL holds without escapes; nothing if `/` is answered with a file.
 fn file_in(directory: &Path) -> String {
     let mut smallest = (u64::MAX, String::new());
     if directory.join("index.html").is_file() {
         return smallest.1;
     }
-    // Where it cannot be read, nothing can be served either.
+    // A directory that cannot be read cannot be served either.
     let entries = File::open(directory).and_then(|directory| Ok(Dir::read_from(directory)?));
     let Ok(mut entries) = entries else {
         return smallest.1;
@@ -326,7 +329,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_to_ask_is_the_one_to_be_served() {
+    fn the_url_is_that_of_the_served_address() {
         let table: [(&[&str], &str); 6] = [
             (&[], "http://127.0.0.1:8000/"),
             (&["81"], "http://127.0.0.1:81/"),

@@ -1,4 +1,4 @@
-//! The command line: what can be typed, and what it means for the server.
+//! The command line: its usage text, and what the options mean for the server.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,7 +20,9 @@ mod typed;
 mod values;
 
 use typed::Typed;
-use values::{header, host, host_and_port, log_format, loops, max_per_ip, port, protocol, wanted};
+use values::{
+    content_type, header, host, host_and_port, log_format, loops, max_per_ip, port, protocol,
+};
 
 const DEFAULT_PORT: u16 = 8000;
 const VERSION: &str = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
@@ -29,65 +31,67 @@ Serve a directory over HTTP.
 
 Usage: httpoll [OPTIONS] [PORT]
 
-  PORT                        8000; 0 takes a free one
-  -b, --bind ADDRESS          where to listen: a name, IPv4, IPv6 or host:port;
-                              all interfaces unless given; may be repeated
-      --host NAME             answer requests for this host alone, and others with 421;
-                              with a port for that port alone; may be repeated
-  -d, --directory DIR         what to serve, a directory or one file (.)
+  PORT                        port to listen on; 0 takes a free one (8000)
+  -b, --bind ADDRESS          address to listen on: a name, IPv4, IPv6 or host:port;
+                              may be repeated (all interfaces)
+      --host NAME             answer only requests for this host or host:port, and
+                              others with 421; may be repeated (any host)
+  -d, --directory DIR         directory to serve, or a single file (.)
   -p, --protocol VERSION      HTTP/1.1 or HTTP/1.0 (HTTP/1.1)
-  -n, --loops N               loops to spread the load on; 0: one per processor (1)
+  -n, --loops N               loops, each in a thread; 0 is one per processor (1)
   -H, --header 'NAME: VALUE'  add a field to every reply; may be repeated
       --max-per-ip N          connections of one client at a time (any number)
-      --content-type TYPE     for suffixes nobody knows (application/octet-stream)
+      --content-type TYPE     type of unknown suffixes (application/octet-stream)
       --no-listing            answer 403 instead of listing a directory
-      --follow-symlinks       also those that lead out of the directory
+      --follow-symlinks       follow symbolic links that lead out of the directory
       --dotfiles              serve and list names that begin with a dot
       --log-format FORMAT     common, combined or json (common)
-  -q, --quiet                 no access log
-      --report                say at the end what was served, and what the limit was;
-                              SIGUSR1 asks for it at any time
-      --calibrate             measure for 3 seconds what this kernel gives any server,
-                              say how to compare, and end
-      --user NAME             become this user once the port is open; for root alone
-  -c, --config FILE           options, one per line, # comments; the command line wins
-  -h, --help                  show this
-  -V, --version               show the version
+  -q, --quiet                 write no access log
+      --report                print at the end what was served and what limited it;
+                              SIGUSR1 prints it at any time
+      --calibrate             measure for 3 seconds the most that this kernel allows,
+                              print how to compare with it, and exit
+      --user NAME             become this user once the port is open; only for root
+  -c, --config FILE           read options from a file, one per line, where # begins
+                              a comment line; the command line wins
+  -h, --help                  print this help
+  -V, --version               print the version
 ";
 
-/// What is to be done.
+/// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Print a text and end.
     Show(String),
+    /// Serve until a signal.
     Serve(Box<Options>),
-    /// Measure the machine instead.
+    /// Measure the kernel and end.
     Calibrate(Box<Options>),
 }
 
-/// Why the program ends before its time.
+/// Why the command cannot do what was asked.
 #[derive(Debug)]
 pub(crate) enum CommandError {
-    /// The command line is wrong: exit 2.
+    /// The options are wrong: exit code 2.
     Usage(String),
-    /// What it asks for cannot be done: exit 1.
+    /// The options are right, but the machine refuses: exit code 1.
     Run(String),
 }
 
 impl CommandError {
-    /// Says it in one line on standard error.
+    /// Prints one line on standard error and returns the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let (message, code) = match self {
             Self::Usage(message) => (message, 2),
             Self::Run(message) => (message, 1),
         };
-        // Where it cannot be said, the exit code still tells.
+        // Without standard error, the exit code still tells.
         let _ = writeln!(io::stderr(), "httpoll: {message}");
         ExitCode::from(code)
     }
 }
 
-/// What the command line and the configuration file mean.
+/// The options of the command line and the configuration file, parsed and checked.
 #[derive(Debug)]
 pub(crate) struct Options {
     port: u16,
@@ -102,7 +106,7 @@ pub(crate) struct Options {
     pub(crate) config: ServerConfig,
 }
 
-/// Understands the arguments after the program's name.
+/// Parses the arguments after the program's name.
 pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, CommandError> {
     let typed = Typed::parse(arguments)?;
     if typed.help {
@@ -121,41 +125,7 @@ pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, CommandError> {
 
 impl Options {
     fn new(typed: Typed) -> Result<Self, CommandError> {
-        let defaults = ServerConfig::default();
-        let config = ServerConfig {
-            protocol_version: typed
-                .protocol
-                .as_deref()
-                .map_or(Ok(defaults.protocol_version), protocol)?,
-            log_format: match typed.log_format.as_deref() {
-                _ if typed.quiet => LogFormat::None,
-                None => defaults.log_format,
-                Some(format) => log_format(format)?,
-            },
-            extra_response_headers: typed
-                .headers
-                .iter()
-                .map(|text| header(text))
-                .collect::<Result<_, _>>()?,
-            max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
-            hosts: typed
-                .hosts
-                .iter()
-                .map(|text| host(text))
-                .collect::<Result<_, _>>()?,
-            report: typed.report,
-            defer_accept: true,
-            ..defaults
-        };
-        if let Some(text) = &typed.content_type
-            && (!text.contains('/') || text.chars().any(char::is_control))
-        {
-            return Err(wanted(
-                "--content-type",
-                "a media type such as text/plain",
-                text,
-            ));
-        }
+        let config = server_config(&typed)?;
         for bind in &typed.bind {
             host_and_port(bind, DEFAULT_PORT)?;
         }
@@ -163,7 +133,7 @@ impl Options {
             port: typed.port.as_deref().map_or(Ok(DEFAULT_PORT), port)?,
             bind: typed.bind,
             directory: typed.directory.unwrap_or_else(|| ".".into()),
-            content_type: typed.content_type,
+            content_type: typed.content_type.map(content_type).transpose()?,
             no_listing: typed.no_listing,
             follow_symlinks: typed.follow_symlinks,
             dotfiles: typed.dotfiles,
@@ -176,7 +146,7 @@ impl Options {
         })
     }
 
-    /// Opens the directory that is to be served.
+    /// Opens the served directory and returns its handler.
     pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
         let open = if self.follow_symlinks {
             SimpleHttpRequestHandler::following_symlinks
@@ -202,8 +172,9 @@ impl Options {
         Ok(handler)
     }
 
-    /// Says what the process needs once it serves: the system calls of serving files, and to read below the parent of what is
-    /// served, so that it may be deleted and made again, or wherever links may lead that are followed.
+    /// Returns the rights that the process keeps while it serves: the system calls of serving files, and reading below the parent
+    /// of the served directory, so that the directory may be deleted and made again. Links that lead out of it may lead
+    /// anywhere, so with `--follow-symlinks` every file can be read.
     pub(crate) fn confinement(
         &self,
         handler: &SimpleHttpRequestHandler,
@@ -214,7 +185,7 @@ impl Options {
         }
         let path = handler.path().unwrap_or_default();
         for path in privileges::readable_paths(&path, self.user()?.as_ref()) {
-            // Its rights are of no interest: below it may be what can be read.
+            // With PATH no read permission is needed: files below an unreadable directory may be readable.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
             let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
             confinement = if self.directory.is_file() {
@@ -226,15 +197,15 @@ impl Options {
         Ok(confinement)
     }
 
-    /// Finds the user to become once the port is open.
+    /// Looks up the user that the process becomes once the port is open.
     pub(crate) fn user(&self) -> Result<Option<User>, CommandError> {
         self.user.as_deref().map(privileges::find_user).transpose()
     }
 
-    /// Finds the addresses to listen on; every address that a name has.
+    /// Resolves the addresses to listen on. A name stands for all its addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         if self.bind.is_empty() {
-            // On one socket for both families, or IPv4 alone where there is no IPv6.
+            // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
             return Ok(vec![SocketAddr::from(([0_u16; 8], self.port))]);
         }
         let mut addresses = Vec::new();
@@ -256,10 +227,36 @@ impl Options {
     }
 }
 
-/// Lets the process open as many descriptors as it may at all: every connection is one.
+/// Returns the configuration of the server that the options ask for.
+fn server_config(typed: &Typed) -> Result<ServerConfig, CommandError> {
+    let defaults = ServerConfig::default();
+    let log_format = match typed.log_format.as_deref() {
+        _ if typed.quiet => LogFormat::None,
+        None => defaults.log_format,
+        Some(format) => log_format(format)?,
+    };
+    let protocol_version = match typed.protocol.as_deref() {
+        None => defaults.protocol_version,
+        Some(version) => protocol(version)?,
+    };
+    let headers = typed.headers.iter().map(|text| header(text));
+    let hosts = typed.hosts.iter().map(|text| host(text));
+    Ok(ServerConfig {
+        protocol_version,
+        log_format,
+        extra_response_headers: headers.collect::<Result<_, _>>()?,
+        max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
+        hosts: hosts.collect::<Result<_, _>>()?,
+        report: typed.report,
+        defer_accept: true,
+        ..defaults
+    })
+}
+
+/// Raises the limit on descriptors as far as the process may. Every connection needs one.
 pub(crate) fn raise_descriptor_limit() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
-    // Without it there are fewer connections, no more.
+    // If this fails, the server only accepts fewer connections.
     let _ = setrlimit(
         Resource::Nofile,
         Rlimit {
@@ -283,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_typed_means_what_http_server_does() {
+    fn the_defaults_are_those_of_http_server() {
         let options = options(&[]).unwrap();
         assert_eq!(options.addresses().unwrap(), ["[::]:8000".parse().unwrap()]);
         assert_eq!(options.directory, PathBuf::from("."));
@@ -291,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn an_address_may_bring_its_port() {
+    fn an_address_may_have_a_port() {
         let table = [
             ("127.0.0.1", "127.0.0.1:9"),
             ("127.0.0.1:80", "127.0.0.1:80"),
@@ -310,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_usage_names_the_option_and_what_it_wanted() {
+    fn a_usage_error_names_the_option_and_what_it_wants() {
         let table: [(&[&str], &str); 18] = [
             (&["x"], "PORT wants a number"),
             (&["65536"], "PORT wants a number"),
@@ -325,7 +322,7 @@ mod tests {
             (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
             (
                 &["-H", "Content-Length: 5"],
-                "--header wants a field that is not the server's own",
+                "--header wants a field that the server does not set itself",
             ),
             (&["-H", "A: b\nC: d"], "--header wants 'NAME: VALUE'"),
             (
@@ -344,15 +341,15 @@ mod tests {
     }
 
     #[test]
-    fn connections_of_one_client_are_limited_where_a_number_is_given() {
-        let most = |arguments| options(arguments).unwrap().config.max_connections_per_ip;
-        assert_eq!(most(&[]), None);
-        assert_eq!(most(&["--max-per-ip", "8"]), Some(8));
-        assert_eq!(most(&["--max-per-ip=1", "--max-per-ip=2"]), Some(2));
+    fn max_per_ip_limits_the_connections_of_one_client() {
+        let limit = |arguments| options(arguments).unwrap().config.max_connections_per_ip;
+        assert_eq!(limit(&[]), None);
+        assert_eq!(limit(&["--max-per-ip", "8"]), Some(8));
+        assert_eq!(limit(&["--max-per-ip=1", "--max-per-ip=2"]), Some(2));
     }
 
     #[test]
-    fn headers_are_kept_in_order() {
+    fn headers_keep_their_order() {
         let options = options(&["-H", "A: 1", "--header", "B:2"]).unwrap();
         let expected = [
             ("A".to_owned(), "1".to_owned()),

@@ -1,4 +1,4 @@
-//! What the program gives up before it serves: root, and all that serving does not need.
+//! What the process gives up before it serves: root, and every right that serving does not need.
 
 use std::env;
 use std::ffi::CString;
@@ -12,15 +12,15 @@ use nix::errno::Errno;
 use nix::unistd::{
     Gid, Uid, User, geteuid, getresgid, getresuid, initgroups, setresgid, setresuid,
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
 };
 
 use super::CommandError;
+use super::banner::has_room;
 
-/// Finds the user that `--user` names, before there is a socket that nobody serves.
+/// Looks up the user that `--user` names. This happens before the socket is bound, so that a wrong name binds none.
 pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     let shown = name.escape_debug();
     if !geteuid().is_root() {
@@ -30,7 +30,7 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     }
     match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => {
-            Err(CommandError::Run(format!("{shown} is root, too (--user)")))
+            Err(CommandError::Run(format!("--user {shown} would stay root")))
         }
         Ok(Some(user)) => Ok(user),
         Ok(None) => Err(CommandError::Run(format!("no such user: {shown} (--user)"))),
@@ -41,10 +41,10 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     }
 }
 
-/// Becomes `user` for good; without one, root is told that it could.
+/// Becomes `user` for good. Without a user, a warning tells root about `--user`.
 pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     match user {
-        Some(user) => switch(user).map_err(|error| {
+        Some(user) => become_user(user).map_err(|error| {
             let name = user.name.escape_debug();
             let error = io::Error::from(error);
             CommandError::Run(format!("cannot become {name} (--user): {error}"))
@@ -57,7 +57,7 @@ pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     }
 }
 
-fn switch(user: &User) -> Result<(), Errno> {
+fn become_user(user: &User) -> Result<(), Errno> {
     let (uid, gid) = (user.uid, user.gid);
     let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
     if let Err(error) = empty_bounding_set() {
@@ -66,7 +66,7 @@ fn switch(user: &User) -> Result<(), Errno> {
     initgroups(&name, gid)?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
-    // That there is no way back is seen by trying it.
+    // Try to become root again: only a refusal shows that there is no way back.
     let root = Gid::from_raw(0);
     let is_root_again = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok()
         || gid != root && setresgid(root, root, root).is_ok();
@@ -79,11 +79,11 @@ fn switch(user: &User) -> Result<(), Errno> {
     give_up_capabilities().map_err(|error| Errno::from_raw(error.raw_os_error()))
 }
 
-/// Takes every capability out of the set that a program could gain; only root can, and not in each container.
+/// Empties the set of capabilities that an executed program could gain. Only root can do this, and not in every container.
 fn empty_bounding_set() -> Result<(), rustix::io::Errno> {
     for number in 0..u64::BITS {
         match remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
-            // The kernel knows no more of them.
+            // The kernel has no capability of this number or above.
             Err(rustix::io::Errno::INVAL) => break,
             removed => removed?,
         }
@@ -91,8 +91,8 @@ fn empty_bounding_set() -> Result<(), rustix::io::Errno> {
     Ok(())
 }
 
-/// Drops the capabilities that may be left, those of a program that is run included, and keeps other processes of the user out
-/// of this one's memory.
+/// Drops the capabilities that are left, inheritable ones included, and keeps other processes of the user out of the memory
+/// of this one.
 fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets {
@@ -104,11 +104,12 @@ fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
-/// Names what has to be readable for `path` to be served also after it was replaced: the parent of the name, and the parent of
-/// what each symbolic link on the way leads to now.
+/// Returns the paths that must stay readable so that `path` is served even after it is replaced: the parent of `path`, and the
+/// parent of the target of each symbolic link on the way.
 ///
-/// The parent would be too much where it is the root directory, or the home directory of the user or of `other` or above one, or
-/// where a single file has others beside it. Then it is what is there now, and nothing that takes its place.
+/// A parent contains too much if it is the root directory, if it is or contains the home directory of this user or of `other`, or
+/// if a single file is served and has others beside it. The path itself is then returned in its place, and what replaces it
+/// later cannot be read.
 pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
     let homes = [env::home_dir(), other.map(|user| user.dir.clone())];
     let homes: Vec<_> = homes
@@ -117,12 +118,12 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         .filter_map(|home| home.canonicalize().ok())
         .collect();
     let is_single = path.is_file();
-    let is_too_much = |parent: &PathBuf| {
+    let has_too_much = |parent: &PathBuf| {
         parent.parent().is_none()
             || homes.iter().any(|home| home.starts_with(parent))
             || is_single && !has_one_entry(parent)
     };
-    // A link to the directory of a single file would make all of that readable.
+    // For a single file only its own name counts: a link further up would make a whole directory readable.
     let names = path
         .ancestors()
         .take(if is_single { 1 } else { usize::MAX });
@@ -132,10 +133,12 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         .chain([path.to_owned()]);
     let mut paths: Vec<PathBuf> = Vec::new();
     for path in replaceable {
-        // A path that ends with `..` has no name that could be another's.
+        // A path that ends with `..` has no name that another file could take.
         let parent = path.file_name().and(path.parent());
         let parent = parent.and_then(|parent| parent.canonicalize().ok());
-        let readable = parent.filter(|parent| !is_too_much(parent)).unwrap_or(path);
+        let readable = parent
+            .filter(|parent| !has_too_much(parent))
+            .unwrap_or(path);
         if !paths.contains(&readable) {
             paths.push(readable);
         }
@@ -147,19 +150,18 @@ fn has_one_entry(directory: &Path) -> bool {
     fs::read_dir(directory).is_ok_and(|entries| entries.take(2).count() == 1)
 }
 
-/// Confines the process as far as this kernel can; what is missing is said.
+/// Confines the process as far as this kernel can, and prints a warning about what is missing.
 pub(crate) fn confine(confinement: Confinement) {
     if let Some(missing) = confinement.enforce().missing() {
         warn(format_args!("not confined by {missing}"));
     }
 }
 
-/// Says what the user should know, unless nobody reads on.
+/// Prints a warning, unless standard error has no room: the server must not wait for its reader.
 fn warn(warning: impl Display) {
-    let stderr = io::stderr();
-    let mut fds = [PollFd::new(&stderr, PollFlags::OUT)];
-    if poll(&mut fds, Some(&Timespec::default())) != Ok(0) {
-        let _ = writeln!(io::stderr(), "httpoll: {warning}");
+    let mut stderr = io::stderr();
+    if has_room(&stderr) {
+        let _ = writeln!(stderr, "httpoll: {warning}");
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parent_is_readable_unless_that_is_too_much() {
+    fn the_parent_is_readable_unless_it_contains_too_much() {
         let base = env::temp_dir().canonicalize().unwrap();
         let base = base.join(format!("httpoll-readable-{}", std::process::id()));
         for directory in ["www/site", "www/release", "www/alone", "home/me"] {
@@ -194,7 +196,7 @@ mod tests {
             ("www/link", &["www/site/a", "www/link"]),
         ];
         for (path, readable) in table {
-            // Paths compare by their components, so a slash at the end does not matter.
+            // Paths are compared by component, so a final slash makes no difference.
             let expected: Vec<_> = readable.iter().map(|path| base.join(path)).collect();
             let found = readable_paths(&base.join(path), Some(&me));
             assert_eq!(found, expected, "{path}");

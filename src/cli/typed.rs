@@ -1,4 +1,4 @@
-//! What was typed, word for word, on the command line or in the configuration file; [`super::Options`] is what it means.
+//! The options as they were typed, on the command line or in the configuration file. [`super::Options`] says what they mean.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -75,7 +75,7 @@ impl Typed {
         Ok(typed)
     }
 
-    /// Adds what the configuration file says and the command line does not.
+    /// Fills in from the configuration file what the command line does not give.
     pub(crate) fn with_config_file(self) -> Result<Self, CommandError> {
         let Some(path) = &self.config else {
             return Ok(self);
@@ -94,7 +94,7 @@ impl Typed {
         };
         let mut file = Self::default();
         for line in text.lines() {
-            // Line by line, so that an option without its value cannot take the next line for it.
+            // Each line is parsed by itself, so that an option without a value cannot take the next line as its value.
             let words = words(line);
             let typed = Self::parse(words.clone()).map_err(in_file)?;
             if let ([option, _], Some(_)) = (words.as_slice(), &typed.port) {
@@ -114,7 +114,7 @@ impl Typed {
         Ok(self.or(file))
     }
 
-    /// Adds what stood on earlier lines: all values of what may be repeated.
+    /// Merges with the earlier lines of the file: this line wins, but options that may be repeated keep all their values.
     fn after(self, earlier: Self) -> Self {
         Self {
             bind: [earlier.bind.as_slice(), &self.bind].concat(),
@@ -124,7 +124,7 @@ impl Typed {
         }
     }
 
-    /// Takes from `other` what was not typed here.
+    /// Fills in from `other` every option that was not typed here.
     fn or(self, other: Self) -> Self {
         let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
         Self {
@@ -152,7 +152,7 @@ impl Typed {
     }
 }
 
-/// Splits `--option=value`, for pico-args splits it in text alone and a path need not be text.
+/// Splits `--option=value`. pico-args does this only in UTF-8, and a path need not be UTF-8.
 fn split_at_equals(argument: OsString) -> Vec<OsString> {
     let bytes = argument.as_bytes();
     match bytes.iter().position(|byte| *byte == b'=') {
@@ -167,7 +167,7 @@ fn split_at_equals(argument: OsString) -> Vec<OsString> {
     }
 }
 
-/// Splits a line of a configuration file into an option, whose dashes may be left out, and its value: the rest of the line.
+/// Splits a line of a configuration file into an option, with or without its dashes, and the rest of the line as its value.
 fn words(line: &str) -> Vec<OsString> {
     let line = line.trim();
     if line.is_empty() || line.starts_with('#') {
@@ -189,7 +189,7 @@ fn words(line: &str) -> Vec<OsString> {
     [Some(option.into()), value].into_iter().flatten().collect()
 }
 
-/// Whether a flag was typed, once or more often.
+/// Returns whether a flag was typed, and removes all its repetitions.
 fn flag(arguments: &mut Arguments, keys: impl Into<Keys> + Copy) -> bool {
     let mut is_typed = false;
     while arguments.contains(keys) {
@@ -198,7 +198,7 @@ fn flag(arguments: &mut Arguments, keys: impl Into<Keys> + Copy) -> bool {
     is_typed
 }
 
-/// All values of an option, in the order in which they were typed.
+/// Returns all values of an option in the order in which they were typed.
 fn values(
     arguments: &mut Arguments,
     short: &'static str,
@@ -236,7 +236,7 @@ fn texts(
         .collect()
 }
 
-/// The last of several counts, as everywhere on Unix.
+/// Returns the last value: of a repeated option the last one counts, as usual on Unix.
 fn last<T>(mut values: Vec<T>) -> Option<T> {
     values.pop()
 }
@@ -250,7 +250,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_a_configuration_file_are_options() {
+    fn a_line_of_the_configuration_file_is_an_option() {
         let table: [(&str, &[&str]); 8] = [
             ("--bind 127.0.0.1", &["--bind", "127.0.0.1"]),
             ("  -d  /srv/my files  ", &["-d", "/srv/my files"]),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_values_counts() {
+    fn the_last_value_of_a_repeated_option_counts() {
         let typed =
             Typed::parse(["-d", "a", "--directory=b"].map(OsString::from).to_vec()).unwrap();
         assert_eq!(typed.directory, Some("b".into()));

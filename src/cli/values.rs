@@ -1,4 +1,4 @@
-//! What the value of an option means, or what the option wanted instead.
+//! The values of options: parsed, or refused with a message that says what the option wants.
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
@@ -7,7 +7,7 @@ use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
 
 use super::CommandError;
 
-/// Splits what `--bind` was given; an IPv6 address may stand in brackets, and must where a port follows.
+/// Splits the value of `--bind` into host and port. An IPv6 address may have brackets, and must have them before a port.
 pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), CommandError> {
     let wrong = || wanted("--bind", "a name, an address or host:port", bind);
     let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
@@ -48,7 +48,7 @@ pub(super) fn loops(text: &str) -> Result<NonZeroUsize, CommandError> {
 pub(super) fn max_per_ip(text: &str) -> Result<usize, CommandError> {
     match text.parse() {
         Ok(most @ 1..) => Ok(most),
-        _ => Err(wanted("--max-per-ip", "a number from 1 on", text)),
+        _ => Err(wanted("--max-per-ip", "a number above 0", text)),
     }
 }
 
@@ -69,7 +69,19 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, CommandError> {
     }
 }
 
-/// Splits a field line that is to be added to every reply.
+pub(super) fn content_type(text: String) -> Result<String, CommandError> {
+    if text.contains('/') && !text.chars().any(char::is_control) {
+        Ok(text)
+    } else {
+        Err(wanted(
+            "--content-type",
+            "a media type such as text/plain",
+            &text,
+        ))
+    }
+}
+
+/// Parses the value of `--header`, a field that is added to every reply.
 pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     let wrong = || wanted("--header", "'NAME: VALUE'", text);
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
@@ -88,7 +100,7 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
         {
             Err(wanted(
                 "--header",
-                "a field that is not the server's own",
+                "a field that the server does not set itself",
                 name,
             ))
         }
@@ -96,7 +108,7 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     }
 }
 
-/// Checks a host that is to be answered for.
+/// Checks the value of `--host`, a host that the server answers for.
 pub(super) fn host(text: &str) -> Result<String, CommandError> {
     let config = ServerConfig {
         hosts: vec![text.to_owned()],
@@ -111,7 +123,8 @@ pub(super) fn host(text: &str) -> Result<String, CommandError> {
     })
 }
 
-pub(super) fn wanted(option: &str, what: &str, given: &str) -> CommandError {
+/// Returns the error of an `option` that wants `what` and was given something different.
+fn wanted(option: &str, what: &str, given: &str) -> CommandError {
     CommandError::Usage(format!(
         "{option} wants {what}, not '{}' (see httpoll --help)",
         given.escape_debug()

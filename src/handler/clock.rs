@@ -1,4 +1,5 @@
-//! Time as the loop last read it, once a turn and rendered once a second; and the epoch of the requests that it has read.
+//! The clock of a loop: the time, which the loop reads once a turn and renders as text once a second; and the epoch, which
+//! says when files have to be checked for changes again.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,17 +7,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http::date::{self, ImfFixdate};
 
-/// The present of one turn of the loop.
+/// The time of one turn of the loop.
 #[derive(Clone, Debug)]
 pub(crate) struct Clock {
     pub(crate) instant: Instant,
     epoch: Cell<u64>,
     pub(crate) since_1970: Duration,
-    /// The same in whole seconds.
+    /// `since_1970` in whole seconds.
     pub(crate) unix: u64,
-    /// For `Date` (RFC 9110 §5.6.7).
+    /// The time as the `Date` field has it (RFC 9110 §5.6.7).
     pub(crate) imf_fixdate: ImfFixdate,
-    /// For the access log.
+    /// The time as the access log has it.
     pub(crate) log_date: [u8; date::LOG_LEN],
 }
 
@@ -25,7 +26,7 @@ impl Clock {
         Self::at(SystemTime::now())
     }
 
-    /// A clock that stands still until it is read.
+    /// Returns a clock that shows `time` until it is read.
     pub(crate) fn at(time: SystemTime) -> Self {
         let since_1970 = time.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         let unix = since_1970.as_secs();
@@ -41,20 +42,20 @@ impl Clock {
         }
     }
 
-    /// Returns the number of this epoch, which no other epoch of any loop has.
+    /// Returns the number of the epoch. No other epoch of any loop has this number.
     ///
-    /// An epoch begins when requests have been read and before the first of them is answered. A look at the file system
-    /// within the epoch is therefore later than each of its requests, and one look serves them all.
+    /// An epoch begins after requests have been read and before the first of them is answered. A check of the file system in
+    /// the epoch is therefore later than each of its requests, and one check is enough for all of them.
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.get()
     }
 
-    /// Begins another epoch: a request has been read, or one has been answered that may have changed files.
+    /// Begins another epoch, after requests have been read, or after a request has been answered that may have changed files.
     pub(crate) fn begin_epoch(&self) {
         self.epoch.set(next_epoch());
     }
 
-    /// Reads both clocks of the machine: the steady one for deadlines, the other for dates.
+    /// Reads both clocks of the machine: the monotonic clock for deadlines, the system time for dates.
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
         self.since_1970 = SystemTime::now()

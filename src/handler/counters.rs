@@ -1,63 +1,63 @@
-//! What a loop has counted so far: enough to tell whether it, its clients or the network is the limit.
+//! The counters of a loop. They tell whether the loop, its clients or the network limits the speed.
 
 use std::fmt;
 use std::time::Duration;
 
-/// The figures of one loop since it began.
+/// The counters of one loop since its start. Its `Display` is the report of `--report`, several lines for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Requests that were answered, refusals included.
     pub requests: u64,
-    /// Bytes that were handed to the kernel, heads included.
+    /// Bytes of replies that the kernel took, heads included.
     pub bytes_sent: u64,
     /// Connections that are open now.
     pub connections: u64,
-    /// The most connections that were open at a time.
+    /// The largest number of connections that were open at the same time.
     pub connections_peak: u64,
     /// Connections that were accepted.
     pub accepted: u64,
-    /// Connections that the handler did not want.
+    /// Connections that the handler did not accept (`verify_request`), or that one client had too many of.
     pub refused: u64,
-    /// Connections that the peer or the network broke off.
+    /// Connections that ended by an error of the socket, such as a reset by the peer.
     pub disconnects: u64,
-    /// How often accepting had to wait for descriptors.
+    /// Times that accepting stopped to wait for free descriptors.
     pub accept_pauses: u64,
-    /// Writes that the socket did not take whole.
+    /// Writes of which the socket took only a part.
     pub partial_writes: u64,
-    /// Replies with a whole file that were kept from before.
+    /// Replies that came from the cache.
     pub cache_hits: u64,
-    /// Replies that had to be made from the file.
+    /// Replies that were made from a file because the cache did not have them.
     pub cache_misses: u64,
-    /// Log lines that standard error did not take in time.
+    /// Log lines that were dropped because standard error did not take them.
     pub log_lines_lost: u64,
     /// Turns of the loop.
     pub turns: u64,
     /// Events in all turns.
     pub events: u64,
-    /// The longest turn, without its wait for events.
+    /// Duration of the longest turn, without its wait for events.
     pub longest_turn: Duration,
-    /// Time at work.
+    /// Time of all turns, without their waits for events.
     pub busy: Duration,
-    /// Time spent waiting for events with a connection open; without any, nobody is the limit.
+    /// Time of waiting for events while a connection was open. Waiting without connections counts nowhere.
     pub idle: Duration,
 }
 
 impl Counters {
-    /// Counts what has left, and whether the socket took only a part.
+    /// Counts a write of which the socket took `left` bytes.
     pub(crate) fn count_write(&mut self, left: u64, is_partial: bool) {
         self.bytes_sent += left;
         self.partial_writes += u64::from(is_partial);
     }
 
-    /// The share of its time with connections, in percent, that the loop waited for events.
+    /// Returns the share of [`idle`](Self::idle) in the sum of idle and [`busy`](Self::busy) time, in percent.
     pub fn idle_percent(&self) -> f64 {
         100.0 * self.idle.as_secs_f64()
             / (self.idle + self.busy).as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
-/// A number with one decimal; floating point would bring along 20 KiB that print it.
+/// A number of tenths, printed with one decimal. Printing floating point would add 20 KiB of code.
 struct Tenths(u64);
 
 impl fmt::Display for Tenths {
@@ -66,7 +66,6 @@ impl fmt::Display for Tenths {
     }
 }
 
-/// Some lines of text for people, the last of them a verdict.
 impl fmt::Display for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let per_turn = |count: u64| Tenths(count.saturating_mul(10) / self.turns.max(1));
@@ -100,7 +99,7 @@ impl fmt::Display for Counters {
         )?;
         let idle = self.idle_percent().round() as u64;
         if self.requests == 0 {
-            write!(f, "nobody has asked for anything")
+            write!(f, "no request was answered")
         } else if idle < 10 {
             write!(f, "the server is the limit (idle {idle} %)")
         } else {
@@ -114,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_verdict_follows_from_where_the_time_went() {
+    fn the_last_line_of_the_report_names_the_limit() {
         let seconds = Duration::from_secs;
         let counters = |busy, idle| Counters {
             requests: 1,
@@ -134,9 +133,6 @@ mod tests {
         );
         assert_eq!(Counters::default().idle_percent(), 0.0);
         let unused = Counters::default().to_string();
-        assert!(
-            unused.ends_with("nobody has asked for anything"),
-            "{unused}"
-        );
+        assert!(unused.ends_with("no request was answered"), "{unused}");
     }
 }

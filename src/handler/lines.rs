@@ -1,4 +1,4 @@
-//! Fields that the server adds to a head.
+//! The fields that the server adds to the head of a reply.
 
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
@@ -9,7 +9,7 @@ use crate::http::request::{Request, Version};
 const CLOSE: FieldValue<'static> = FieldValue::constant("close");
 const KEEP_ALIVE: FieldValue<'static> = FieldValue::constant("keep-alive");
 
-/// Returns what the head says about the connection, where it must be said (RFC 9112 §9.3).
+/// Returns the value of the `Connection` field, if the reply needs one (RFC 9112 §9.3).
 pub(crate) fn connection(request: &Request<'_>, keep_alive: bool) -> Option<FieldValue<'static>> {
     match (keep_alive, request.meaning.version) {
         (false, _) => Some(CLOSE),
@@ -18,7 +18,7 @@ pub(crate) fn connection(request: &Request<'_>, keep_alive: bool) -> Option<Fiel
     }
 }
 
-/// Writes the fields that follow the status line.
+/// Writes the `Server` and `Date` fields, which follow the status line.
 pub(crate) fn write_server_and_date(
     head: &mut ReplyHead<'_>,
     server: &ServerInfo,

@@ -1,7 +1,7 @@
-//! The access log: one line a request, written when its last byte has left, gathered and written once a turn.
+//! The access log: one line per request, made when the last byte of its reply has left; lines are written once a turn.
 //!
-//! Invariant: everything a client controls is escaped, and no line is ever waited for: what standard error does not take is
-//! dropped once the buffer is full, counted, and named in the next line that gets through.
+//! Invariant: everything that a client controls is escaped, and a turn of the loop never waits for standard error: lines that it
+//! does not take are dropped once the buffer is full, and the next line that gets through is preceded by their number.
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
@@ -18,17 +18,17 @@ use crate::http::request::Request;
 use crate::http::status::HttpStatus;
 use crate::wire::stderr::Stderr;
 
-/// Lines that wait for standard error beyond this many bytes are dropped.
+/// Bytes of lines that wait for standard error. Beyond this, new lines are dropped.
 const MAX_WAITING: usize = 256 * 1024;
 
-/// How often, and how far apart, the last lines are tried before the server ends without them.
+/// How often, and at what interval, the last lines are written again before the server ends without them.
 const LAST_TRIES: u32 = 50;
 const LAST_PAUSE: Duration = Duration::from_millis(10);
 
-/// More of a request line or a field than this is not noted: what is refused for its length would fill the log.
+/// Bytes of a request line or field that are logged at most: a request that is refused for its length must not fill the log.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// What is known of a request before its reply has left; its texts stand in the arena of the reply.
+/// What the log keeps of a request until its reply has left. Its texts are ranges of the reply's arena.
 #[derive(Debug)]
 pub(crate) struct LogRecord {
     pub(crate) status: HttpStatus,
@@ -39,7 +39,7 @@ pub(crate) struct LogRecord {
 }
 
 impl LogRecord {
-    /// Notes what `log` will want to say of `request`, its texts in `arena`.
+    /// Keeps what a line of `log` needs of `request`, and appends its texts to `arena`.
     pub(crate) fn new(
         request: &Request<'_>,
         status: HttpStatus,
@@ -47,9 +47,9 @@ impl LogRecord {
         log: &Log,
         arena: &mut Vec<u8>,
     ) -> Self {
-        let is_wanted = matches!(log.format, LogFormat::Combined | LogFormat::Json);
+        let logs_fields = matches!(log.format, LogFormat::Combined | LogFormat::Json);
         let field = |name| {
-            let headers = is_wanted.then_some(request.headers)?;
+            let headers = logs_fields.then_some(request.headers)?;
             headers.get(name)
         };
         let mut note = |text: &[u8]| {
@@ -68,12 +68,12 @@ impl LogRecord {
     }
 }
 
-/// The lines of one loop on their way to standard error.
+/// The log of one loop: lines that wait for standard error.
 #[derive(Debug)]
 pub(crate) struct Log {
     format: LogFormat,
     waiting: Vec<u8>,
-    /// Since the last line that got through.
+    /// Lines that were dropped since the last one that got through.
     lost: u64,
     lost_in_all: u64,
     stderr: Stderr,
@@ -90,17 +90,18 @@ impl Log {
         }
     }
 
-    /// Forgets all lines from now on; they are still made.
+    /// Discards all lines from now on. They are made nevertheless, so that tests run the same code.
     pub(crate) fn mute(&mut self) {
         self.stderr = Stderr::Discard;
     }
 
-    /// Whether requests are logged at all.
+    /// Returns whether requests are logged.
     pub(crate) fn is_on(&self) -> bool {
         self.format != LogFormat::None
     }
 
-    /// When a request began: read for the one format that says how long it took, else the time of the turn.
+    /// Returns the time at which a request begins. Only JSON lines have a duration; for other formats the clock is not read
+    /// again, and it is the time of the turn.
     pub(crate) fn start(&self, clock: &Clock) -> Instant {
         if self.format == LogFormat::Json {
             Instant::now()
@@ -109,7 +110,8 @@ impl Log {
         }
     }
 
-    /// Logs a request whose reply has left, or broke off, after `sent` bytes of its body; `write` appends the line.
+    /// Logs a request after its reply: `sent` bytes of the body have left, fewer than all if the connection broke. `write`
+    /// appends the line.
     pub(crate) fn request(
         &mut self,
         client_address: SocketAddr,
@@ -133,13 +135,13 @@ impl Log {
     /// Logs a message about a client, in http.server's form.
     pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: &str) {
         self.line(|line| {
-            origin(line, client, clock);
+            put_client_and_time(line, client, clock);
             escape(line, message.as_bytes());
             line.push(b'\n');
         });
     }
 
-    /// Writes lines of the server's own.
+    /// Logs a text of the server itself, line ends included.
     pub(crate) fn text(&mut self, text: impl Display) {
         self.line(|line| {
             // Writing to memory cannot fail, here and below.
@@ -152,14 +154,14 @@ impl Log {
             self.flush();
         }
         if self.waiting.len() > MAX_WAITING {
-            self.lose(1);
+            self.count_lost(1);
             return;
         }
         self.write_lost_count();
         write(&mut self.waiting);
     }
 
-    /// Says how many lines were lost since the last that got through.
+    /// Writes how many lines were lost since the last one that got through.
     fn write_lost_count(&mut self) {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
@@ -170,7 +172,7 @@ impl Log {
         }
     }
 
-    /// Writes what there is to say at the end; a reader that is only slow has a moment.
+    /// Writes the last lines before the end of the loop. A slow reader has half a second to take them.
     pub(crate) fn finish(&mut self) {
         self.write_lost_count();
         for _ in 0..LAST_TRIES {
@@ -182,7 +184,7 @@ impl Log {
         }
     }
 
-    fn lose(&mut self, lines: u64) {
+    fn count_lost(&mut self, lines: u64) {
         self.lost += lines;
         self.lost_in_all += lines;
     }
@@ -191,12 +193,12 @@ impl Log {
         self.lost_in_all
     }
 
-    /// Whether lines wait that standard error did not take.
+    /// Returns whether standard error has not taken all lines yet.
     pub(crate) fn is_waiting(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Writes what standard error takes now; without it the lines are lost, but counted.
+    /// Writes as many lines as standard error takes now. If it fails, all lines are lost, and counted.
     pub(crate) fn flush(&mut self) {
         if self.waiting.is_empty() {
             return;
@@ -206,14 +208,14 @@ impl Log {
             Ok(length) => drop(self.waiting.drain(..length)),
             Err(_) => {
                 let ends = self.waiting.iter().filter(|byte| **byte == b'\n');
-                self.lose(ends.count() as u64);
+                self.count_lost(ends.count() as u64);
                 self.waiting.clear();
             }
         }
     }
 }
 
-/// One request that was answered, for the access log.
+/// A request after its reply has left, as the access log describes it.
 #[derive(Debug)]
 pub struct LogEntry<'a> {
     client_address: SocketAddr,
@@ -230,7 +232,7 @@ impl LogEntry<'_> {
         self.client_address
     }
 
-    /// Returns the request line as it came: a client may have put anything into it.
+    /// Returns the request line as it arrived, unescaped. It may have any bytes.
     pub fn requestline(&self) -> &[u8] {
         self.text(&self.record.requestline)
     }
@@ -240,12 +242,13 @@ impl LogEntry<'_> {
         self.record.status
     }
 
-    /// Returns the number of bytes of the body that have left.
+    /// Returns the number of bytes of the reply's body that have left.
     pub fn bytes_sent(&self) -> u64 {
         self.sent
     }
 
-    /// Returns the time since the request was complete; to the microsecond where the format is JSON, else to the turn.
+    /// Returns the time since the request was complete: exact with [`LogFormat::Json`]; with other formats, the time between the
+    /// turns of the loop.
     pub fn duration(&self) -> Duration {
         match self.format {
             LogFormat::Json => self.record.started.elapsed(),
@@ -256,12 +259,11 @@ impl LogEntry<'_> {
         }
     }
 
-    /// Appends the line that the server's [`LogFormat`] asks for, its end included; what the client controls is escaped.
+    /// Appends the line in the server's [`LogFormat`], line end included. What the client controls is escaped.
     pub fn write(&self, line: &mut Vec<u8>) {
         match self.format {
             LogFormat::None => {}
-            LogFormat::Common => self.common(line),
-            LogFormat::Combined => self.combined(line),
+            LogFormat::Common | LogFormat::Combined => self.common(line),
             LogFormat::Json => {
                 // Writing to memory cannot fail.
                 let _ = self.json(line);
@@ -273,29 +275,23 @@ impl LogEntry<'_> {
         self.arena.get(range.clone()).unwrap_or_default()
     }
 
+    /// Appends the common format, or the combined format, which has two fields more.
     fn common(&self, line: &mut Vec<u8>) {
-        self.common_fields(line);
-        line.push(b'\n');
-    }
-
-    fn combined(&self, line: &mut Vec<u8>) {
-        self.common_fields(line);
-        for field in [&self.record.referer, &self.record.agent] {
-            line.extend_from_slice(b" \"");
-            escape(line, field.as_ref().map_or(b"-", |range| self.text(range)));
-            line.push(b'"');
-        }
-        line.push(b'\n');
-    }
-
-    fn common_fields(&self, line: &mut Vec<u8>) {
-        origin(line, self.client_address, self.clock);
+        put_client_and_time(line, self.client_address, self.clock);
         line.push(b'"');
         escape(line, self.requestline());
         line.extend_from_slice(b"\" ");
         push_decimal(line, self.record.status.code().into());
         line.push(b' ');
         push_decimal(line, self.sent);
+        if self.format == LogFormat::Combined {
+            for field in [&self.record.referer, &self.record.agent] {
+                line.extend_from_slice(b" \"");
+                escape(line, field.as_ref().map_or(b"-", |range| self.text(range)));
+                line.push(b'"');
+            }
+        }
+        line.push(b'\n');
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
@@ -326,8 +322,8 @@ impl LogEntry<'_> {
     }
 }
 
-/// Appends who it was and when: the beginning of every line.
-fn origin(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
+/// Appends the address of the client and the time, the beginning of every line in http.server's form.
+fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
     match client.ip() {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
@@ -346,7 +342,7 @@ fn origin(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
     line.extend_from_slice(b"] ");
 }
 
-/// Appends `text` with quotes, backslashes, controls and all that is not ASCII escaped: safe for logs and terminals.
+/// Appends `text`, safe for logs and terminals: quotes, backslashes, control characters and bytes that are not ASCII are escaped.
 fn escape(line: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     while let Some(plain) = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]) {
@@ -363,7 +359,7 @@ fn escape(line: &mut Vec<u8>, text: &[u8]) {
     line.extend_from_slice(rest);
 }
 
-/// The bytes that stand for themselves in a line.
+/// The bytes that need no escape.
 const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
     let mut byte = 0x20;
@@ -374,7 +370,7 @@ const PLAIN: [bool; 256] = {
     table
 };
 
-/// Appends `text` as a JSON string; bytes that are no UTF-8 become U+FFFD.
+/// Appends `text` as a JSON string. Bytes that are not UTF-8 become U+FFFD.
 fn json_string(line: &mut Vec<u8>, text: &[u8]) {
     line.push(b'"');
     put_json(line, &String::from_utf8_lossy(text));
@@ -399,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_controls_cannot_leave_its_quotes_or_reach_a_terminal() {
+    fn quotes_controls_and_bytes_beyond_ascii_are_escaped() {
         let table: [(&[u8], &str); 4] = [
             (b"GET / HTTP/1.1", "GET / HTTP/1.1"),
             (b"\"\\", r#"\"\\"#),
@@ -412,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn json_strings_stay_json() {
+    fn json_strings_escape_quotes_controls_and_invalid_utf8() {
         let mut line = Vec::new();
         let text = "a\"b\\c\né\u{9b}\u{202e}".as_bytes();
         json_string(&mut line, &[text, b"\xff"].concat());

@@ -1,4 +1,4 @@
-//! What a handler may know of the server it answers for.
+//! What a handler can read about its server: configuration, addresses and counters.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -17,29 +17,30 @@ use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
 use crate::wire::file_range::SharedFile;
 
-/// A read-only view of the server: its configuration and where it listens.
+/// A read-only view of a server, or of one loop of several: its configuration, addresses and counters.
 #[derive(Clone, Debug)]
 #[doc(alias = "server")]
 pub struct ServerInfo {
     config: ServerConfig,
     version_string: String,
-    /// The `Server` field, and those that the configuration adds to every reply.
+    /// The `Server` field, rendered.
     server_field: FieldLines,
+    /// The fields that the configuration adds to every reply, rendered.
     extra_fields: FieldLines,
     error_page: Option<ErrorPage>,
     hosts: Vec<ServedHost>,
     addresses: Vec<SocketAddr>,
-    /// Tells it from every other server of this process.
+    /// A number that no other loop of this process has.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
-    /// Hits and misses: a handler counts them, which sees the server only from outside.
+    /// Hits and misses of the cache. The handler counts them, and it has only a shared reference.
     lookups: Cell<(u64, u64)>,
     idle_files: RefCell<IdleFiles>,
     listing_memory: Arc<ListingMemory>,
 }
 
-/// Fields that the server or the handler makes, and that a reply has once (RFC 9110 §5.3, RFC 9112 §6).
-const OWN: [&str; 10] = [
+/// Fields that the server or the handler sets, and that a reply has only once (RFC 9110 §5.3, RFC 9112 §6).
+const SET_BY_SERVER: [&str; 10] = [
     "connection",
     "content-length",
     "content-range",
@@ -53,22 +54,25 @@ const OWN: [&str; 10] = [
 ];
 
 impl ServerConfig {
-    /// Says whether a server would run with this: no field that is added to every reply may break one or be there twice, and
-    /// [`hosts`](Self::hosts) must be names or addresses.
+    /// Checks this configuration as a server does before it starts: [`hosts`](Self::hosts) must be names or addresses, and
+    /// [`extra_response_headers`](Self::extra_response_headers) valid fields that the server does not set itself.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`], with the field or the host.
+    /// [`io::ErrorKind::InvalidInput`], which names the field or the host.
     pub fn check(&self) -> io::Result<()> {
         if let Some(host) = self
             .hosts
             .iter()
             .find(|host| ServedHost::parse(host).is_none())
         {
-            let message = format!("no host to be served: {host:?}");
+            let message = format!("not a host name or address: {host:?}");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
         }
         for (name, value) in &self.extra_response_headers {
-            if OWN.iter().any(|own| name.eq_ignore_ascii_case(own)) {
+            if SET_BY_SERVER
+                .iter()
+                .any(|taken| name.eq_ignore_ascii_case(taken))
+            {
                 return Err(invalid(name, value));
             }
             check_field(name, value)?;
@@ -90,7 +94,7 @@ fn field<'f>(
     Ok((FieldName::new(name)?, FieldValue::new(value.as_bytes())?))
 }
 
-/// Makes lines of those of `fields` that HTTP allows. A server that would run with others is refused at its start.
+/// Renders `fields`, without those that HTTP does not allow: a server that has such a field is refused when it starts.
 fn lines<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> FieldLines {
     let mut lines = FieldLines::default();
     for (name, value) in fields {
@@ -102,11 +106,11 @@ fn lines<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> FieldLines
 }
 
 fn invalid(name: &str, value: &str) -> io::Error {
-    let message = format!("no header field to be added: {name:?}: {value:?}");
+    let message = format!("not a header field that may be added: {name:?}: {value:?}");
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// An error page that the handler brought along.
+/// The error page of a handler that has its own.
 #[derive(Clone, Debug)]
 pub(crate) struct ErrorPage {
     pub(crate) format: String,
@@ -114,7 +118,7 @@ pub(crate) struct ErrorPage {
 }
 
 impl ServerInfo {
-    /// Asks `handler` once for all that stays the same while the server runs.
+    /// Asks `handler` for everything that stays the same while the server runs.
     pub(crate) fn new(
         handler: &impl BaseHttpRequestHandler,
         config: ServerConfig,
@@ -148,7 +152,7 @@ impl ServerInfo {
         }
     }
 
-    /// Makes it the view that one of so many loops has: each has its share of what all may use.
+    /// Returns the view of one of `loops` loops, which has its share of the memory for listings.
     #[must_use]
     pub(crate) fn of_loops(mut self, loops: usize) -> Self {
         let share = self.config.max_listing_bytes / loops.max(1);
@@ -161,7 +165,7 @@ impl ServerInfo {
         &self.listing_memory
     }
 
-    /// Says whether a server may run with this: what is added to every reply must not break one.
+    /// Checks that the configuration and the handler's own texts make valid fields.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.config.check()?;
         if let Some(page) = &self.error_page {
@@ -182,9 +186,9 @@ impl ServerInfo {
         &self.extra_fields
     }
 
-    /// Whether `request` is for a host that this server does not answer for.
+    /// Returns whether `request` is for a host that this server does not answer for.
     pub(crate) fn is_misdirected(&self, request: &Request<'_>) -> bool {
-        // The configuration says whether there is a list: one whose entries are no hosts must not mean every host.
+        // Ask the configuration whether there is a list: a list of only invalid hosts must not mean every host.
         !self.config.hosts.is_empty() && !is_served(&self.hosts, request)
     }
 
@@ -192,17 +196,17 @@ impl ServerInfo {
         self.error_page.as_ref()
     }
 
-    /// Returns the limits and choices that the server was started with.
+    /// Returns the configuration that the server was started with.
     pub fn config(&self) -> &ServerConfig {
         &self.config
     }
 
-    /// Returns what the `Server` field of every reply says.
+    /// Returns the value of the `Server` field.
     pub fn version_string(&self) -> &str {
         &self.version_string
     }
 
-    /// Returns what this loop has counted so far.
+    /// Returns the counters of this loop, up to now.
     pub fn counters(&self) -> Counters {
         let (cache_hits, cache_misses) = self.lookups.get();
         Counters {
@@ -212,25 +216,25 @@ impl ServerInfo {
         }
     }
 
-    /// Counts a file that was kept, or was not.
+    /// Counts a lookup in the cache.
     pub(crate) fn count_lookup(&self, is_hit: bool) {
         let (hits, misses) = self.lookups.get();
         self.lookups
             .set((hits + u64::from(is_hit), misses + u64::from(!is_hit)));
     }
 
-    /// Keeps a large file open for a few seconds that was used `now`.
+    /// Keeps a large file that was used `now` open for a few seconds.
     pub(crate) fn keep_open(&self, file: &Arc<SharedFile>, now: Instant) {
-        let most = self.config.cache_descriptors;
-        self.idle_files.borrow_mut().keep(file, now, most);
+        let limit = self.config.cache_descriptors;
+        self.idle_files.borrow_mut().keep(file, now, limit);
     }
 
-    /// Closes the files that were not used for a few seconds.
+    /// Closes the large files that have not been used for a few seconds.
     pub(crate) fn close_unused_files(&self, now: Instant) {
         self.idle_files.borrow_mut().close_unused(now);
     }
 
-    /// When a file is to be closed.
+    /// Returns the time at which the next large file is closed.
     pub(crate) fn next_close(&self) -> Option<Instant> {
         self.idle_files.borrow().next_deadline()
     }
@@ -241,12 +245,12 @@ impl ServerInfo {
         &self.addresses
     }
 
-    /// Returns the port of the first address.
+    /// Returns the port of the first address; 0 if there is none.
     pub fn server_port(&self) -> u16 {
         self.addresses.first().map_or(0, SocketAddr::port)
     }
 
-    /// Returns the host of the first address as text; no name is ever looked up.
+    /// Returns the IP address of the first address as text. Unlike http.server, it never looks up a name.
     pub fn server_name(&self) -> String {
         self.addresses
             .first()

@@ -1,12 +1,12 @@
-//! Text that somebody else chose: the name of a file, a request line, a field.
+//! Text from outside, such as a file name, a request line or a field, made safe to show.
 //!
-//! Invariant: no character of it acts on the terminal, editor or page that shows it. One list says which would, for the log,
-//! for pages and for JSON.
+//! Invariant: no character of it acts on the terminal, editor or page that shows it. One list of such characters serves the
+//! log, pages and JSON.
 
 use super::page::put;
 
-/// Whether a character does something to the text around it: a control character (C0, DEL, C1), the end of a line or
-/// paragraph, or one that turns the direction of what follows (`Bidi_Control` of Unicode).
+/// Returns whether a character changes how the text around it is shown: a control character (C0, DEL, C1), the end of a line
+/// or paragraph, or a character that changes the direction of writing (`Bidi_Control` of Unicode).
 pub(crate) fn acts_on_text(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}')
@@ -53,7 +53,7 @@ mod tests {
     }
 
     #[test]
-    fn what_acts_on_text_is_every_control_line_end_and_turn_of_direction() {
+    fn controls_line_ends_and_changes_of_direction_act_on_text() {
         let acting: Vec<u32> = (0..=0x10_ffff)
             .filter(|code| char::from_u32(*code).is_some_and(acts_on_text))
             .collect();
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn json_escapes_what_acts_on_text_and_what_would_end_the_string() {
+    fn json_escapes_quotes_backslashes_and_characters_that_act_on_text() {
         for (text, expected) in [
             ("", ""),
             ("plain <b>&'", "plain <b>&'"),

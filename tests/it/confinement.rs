@@ -718,7 +718,7 @@ fn a_user_that_cannot_be_is_said_in_words() {
             "no such user: no-such\\nuser",
         );
         fails(run(&options("")), "no such user");
-        fails(run(&options("root")), "root is root, too");
+        fails(run(&options("root")), "--user root would stay root");
     }
     if let Some(command) = unprivileged(&options("nobody")) {
         fails(run_command(command), "only root can become nobody");
