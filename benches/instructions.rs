@@ -1,4 +1,4 @@
-//! Counts the instructions of every case, by gungraun on callgrind; `scripts/bench-check` compares them with `baseline.txt`.
+//! Counts the instructions of every case, by gungraun on callgrind; `benches/bench-check` compares them with `baseline.txt`.
 // A program of its own; what fails here is to fail loudly.
 #![allow(missing_docs, clippy::unwrap_used)]
 #![allow(unused_qualifications)] // What gungraun's macros write.

@@ -1,4 +1,4 @@
-"""The part of scripts/count that runs in the emulated machine: asks servers as scripts/compare does, and writes what it cost to
+"""The part of benches/count that runs in the emulated machine: asks servers as benches/compare does, and writes what it cost to
 /dev/ttyS1."""
 
 import json

@@ -1,4 +1,4 @@
-// The yardstick of scripts/compare: what no server on epoll can do without. It receives, counts the ends of request heads,
+// The yardstick of benches/compare: what no server on epoll can do without. It receives, counts the ends of request heads,
 // and sends the same reply for each: from memory up to 64 KiB, beyond that by sendfile. It does not parse, opens one file
 // and knows no errors. A head that is split over two reads is not seen: clients that measure send theirs whole.
 // Usage: floor PORT FILE [close]: after the reply
