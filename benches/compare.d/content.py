@@ -32,7 +32,7 @@ UNCACHED = Files("uncached", 40_000, directories=100)
 
 
 def lay_out(root, works):
-    """Fills the empty directory `root` with the files of `works`, readable for every user, because some servers change their user."""
+    """Fills the empty directory `root` with the files of `works`, readable for all users: some servers change theirs."""
     os.chmod(root, 0o755)
     for name, size in SIZES.items():
         write(f"{root}/{name}", os.urandom(size) if name.endswith(".bin") else text(name, size))

@@ -1,6 +1,6 @@
-"""A machine whose clock advances by one nanosecond with each instruction, so that the processor time of a process is the number
-of its instructions. QEMU emulates it (-icount): no hardware counters and no privileges are needed. It runs a kernel of the
-distribution, unpacked but not installed. It sees the files of this machine under the same paths, read-only, and has a disk
+"""A machine with a clock that advances by one nanosecond with each instruction, so that the processor time of a process is
+the number of its instructions. QEMU emulates it (-icount): no hardware counters and no privileges are needed. It runs a kernel
+of the distribution, unpacked but not installed. It sees the files of this machine under the same paths, read-only, and has a disk
 of its own at /mnt."""
 
 import glob

@@ -29,7 +29,8 @@ def main():
         asked = json.load(file)
     for name, binary in asked["binaries"].items():
         servers.SERVERS[name] = (servers.build_of(f"{HERE}/{binary}"), None, None)
-    # Reading all files first puts them in the page cache: while every process waits for the disk, the clock jumps to the next timer.
+    # Reading all files first puts them in the page cache: while all processes wait for the disk, the clock jumps to the next
+    # timer.
     for directory, _, files in os.walk(ROOT):
         for name in files:
             with open(f"{directory}/{name}", "rb") as file:

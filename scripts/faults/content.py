@@ -1,4 +1,4 @@
-"""Content whose bytes depend on their place, so that any piece of a file can be checked."""
+"""Content in which each byte depends on its place, so that any piece of a file can be checked."""
 
 import hashlib
 

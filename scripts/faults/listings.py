@@ -38,8 +38,8 @@ def count(reply):
 
 
 def crowd(server, targets):
-    """Lets READERS clients ask for the targets in turn and read nothing. Returns the clients, the highest RSS of the server, and the
-    latencies of a small file at the same time."""
+    """Lets READERS clients ask for the targets in turn and read nothing. Returns the clients, the highest RSS of the server, and
+    the latencies of a small file at the same time."""
     clients, most = [], 0
     with Bystander(server, "/page.bin", PAGE) as other:
         for number in range(READERS):

@@ -1,4 +1,4 @@
-"""Files whose size or date is misleading: files of the kernel, files with a constant date, copies, and mapped files."""
+"""Files with a misleading size or date: files of the kernel, files with a constant date, copies, and mapped files."""
 
 import mmap
 import os
@@ -14,7 +14,7 @@ from .server import Server, Site
 
 @fault("kernel-files")
 def kernel_files():
-    """Files of the kernel, whose size is given as 0 or 4096 bytes and is neither."""
+    """Files of the kernel: stat gives their size as 0 or 4096 bytes, which is wrong."""
     lengths = []
     for served, path in (("/proc", "/version"), ("/proc", "/filesystems"), ("/sys", "/class/net/lo/address")):
         if not os.path.exists(served + path):
@@ -81,7 +81,7 @@ def equal_copies():
     different = {tag for same in tags.values() for tag in same}
     # Two of the eight are empty.
     check(len(different) == 7, f"{len(different)} tags for 7 contents")
-    return "3 servers, 7 contents with different dates on each: the same strong tag on all servers, and a different one for each content"
+    return "3 servers, 7 contents with different dates: the same strong tags on all servers, a different one for each content"
 
 
 @fault("mapped-store")

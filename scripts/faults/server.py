@@ -165,7 +165,7 @@ class Server:
         return int(status.split("VmRSS:")[1].split()[0])
 
     def resident_without_libraries(self):
-        """Returns the RSS in KiB of its mappings, except those of shared libraries, whose pages other processes share."""
+        """Returns the RSS in KiB of its mappings, except shared libraries, because other processes share their pages."""
         total, is_library = 0, False
         for line in Path(f"/proc/{self.pid}/smaps").read_text().splitlines():
             if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
@@ -212,6 +212,14 @@ def as_nobody():
     if not shutil.which("setpriv"):
         raise Skip("setpriv is missing, and root may read everything")
     return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
+
+
+def require_strace():
+    """Skips the fault where strace is missing or may not trace."""
+    if not shutil.which("strace"):
+        raise Skip("strace is missing (apt-get install strace)")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        raise Skip("tracing is not permitted here")
 
 
 def in_own_mounts(script):

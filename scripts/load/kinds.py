@@ -28,7 +28,7 @@ BAD = [
 
 
 def is_version(reply, number, versions, start=0, end=None):
-    """Returns the version whose bytes from `start` to `end` are the reply's body; raises Wrong if there is none."""
+    """Returns the version that has the reply's body from `start` to `end`; raises Wrong if there is none."""
     for version in versions:
         stop = size(number, version) if end is None else min(end, size(number, version))
         if len(reply.body) == stop - start and reply.body == content(number, version, start, stop):
