@@ -1,7 +1,7 @@
-//! Takes the time of every case, by divan: `cargo bench --bench wall_time`, followed by a part of a name.
+//! Takes the time of every case with divan: `cargo bench --bench wall_time [PART]` runs the cases with PART in their name.
 //!
-//! Figures of one machine at one time: what changed between two versions, `instructions.rs` tells.
-// A program of its own; what fails here is to fail loudly.
+//! The figures depend on the machine and its load; `instructions.rs` compares two versions of the server.
+// A failure should stop the benchmark.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use cases::Case;

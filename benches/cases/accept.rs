@@ -1,4 +1,4 @@
-//! Accept: what a browser sends, and what a script does.
+//! Accept: the field of a browser and that of a script.
 
 use std::hint::black_box;
 

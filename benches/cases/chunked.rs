@@ -7,7 +7,7 @@ use crate::http::chunked::{ChunkedDecoder, LAST_CHUNK, write_chunk};
 
 const LENGTH: usize = 64 * 1024;
 
-/// Decodes chunks of `size`.
+/// Decodes chunks of `size` bytes.
 fn decode(size: usize) -> impl FnMut() -> usize {
     let mut coded = Vec::new();
     for chunk in vec![b'x'; LENGTH].chunks(size) {

@@ -1,4 +1,4 @@
-//! Dates: written for headers, log and listing, and read back.
+//! Dates: writing them for headers, log and listing, and parsing them.
 
 use std::hint::black_box;
 

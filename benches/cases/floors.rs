@@ -1,5 +1,5 @@
-//! The pure parts of the crate, which has them for itself, compiled once more.
-#![allow(unused, unreachable_pub)] // Only what is measured is used.
+//! The pure modules of the crate, compiled once more because they are private.
+#![allow(unused, unreachable_pub)] // Only the measured functions are used.
 
 #[path = "../../src/config.rs"]
 pub(crate) mod config;

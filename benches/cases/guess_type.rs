@@ -1,4 +1,4 @@
-//! Media types: by the registry, and of a suffix nobody knows.
+//! Media types: of a registered suffix and of an unknown one.
 
 use std::collections::HashMap;
 use std::hint::black_box;

@@ -1,5 +1,5 @@
-//! What is as long as a head allows, on its whole way through the server: lists of 31 KiB in one field, and targets of 8 KB. Each
-//! costs so much for each of its bytes, and no more because it is long.
+//! The longest fields and targets that a head may have, in whole requests: lists of 31 KiB, and targets of 8 KB. Their cost must
+//! be linear in their length.
 
 use httpoll::{MemoryServer, SimpleHttpRequestHandler};
 
@@ -8,15 +8,15 @@ use super::requests::{bytes, site};
 
 const FIELD: usize = 31 * 1024;
 const TARGET: usize = 8000;
-/// The kernel takes no path that is longer.
+/// Just below the longest path that the kernel accepts.
 const PATH: usize = 4000;
 
-/// `start`, and `member` as often as there is room.
+/// Returns `start` followed by `member` as often as fits into `length`.
 fn fill(start: &str, member: &str, length: usize) -> String {
     start.to_owned() + &member.repeat((length - start.len()) / member.len())
 }
 
-/// Asks for what `head` says of a number, which is another one each time, so that nothing is known of it.
+/// Sends `head` with a different number each time, so that the server cannot reuse anything of the last request.
 fn ask(status: u16, head: impl Fn(u32) -> Vec<u8>) -> impl FnMut() {
     let files = SimpleHttpRequestHandler::new(site()).unwrap();
     let (mut server, mut number) = (MemoryServer::new(files), 1000);

@@ -1,8 +1,7 @@
-//! What is measured: a file for each hot pure function, and `requests.rs` for the whole way of a request.
+//! The measured cases: a file for each hot pure function, and `requests.rs` for whole requests.
 //!
-//! Each file is a table, `cases!`, whose macro is the measuring program's: one counts instructions, the other takes the
-//! time. The pure functions are not public. Their floors are compiled into the measuring program as they stand, which works
-//! because they know nothing of the rest.
+//! Each file is a table, `cases!`. The measuring program defines this macro: one counts instructions, the other takes the
+//! time. The pure functions are not public, so `floors.rs` compiles their source files into the measuring program.
 
 pub(crate) mod accept;
 pub(crate) mod chunked;
@@ -16,14 +15,14 @@ pub(crate) mod request;
 pub(crate) mod requests;
 pub(crate) mod translate_path;
 
-/// What is run over and over; only `run` is measured.
+/// A case that runs repeatedly; only `run` is measured.
 pub(crate) trait Case {
-    /// Makes everything ready for one run.
+    /// Prepares one run.
     fn before(&mut self) {}
 
     fn run(&mut self);
 
-    /// Checks that the run did what it should.
+    /// Checks the result of the run.
     fn after(&mut self) {}
 }
 
@@ -33,7 +32,7 @@ impl<F: FnMut()> Case for F {
     }
 }
 
-/// Wraps a pure function.
+/// Makes a case of a pure function.
 pub(crate) fn call<R>(mut function: impl FnMut() -> R + 'static) -> Box<dyn Case> {
     Box::new(move || {
         std::hint::black_box(function());

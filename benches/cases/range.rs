@@ -1,4 +1,4 @@
-//! Range: one part, and as many as are served.
+//! Range: one part, and the most parts that the server sends.
 
 use std::hint::black_box;
 

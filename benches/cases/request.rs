@@ -1,4 +1,4 @@
-//! Heads: found and read, as nearly all are spelled, as some are, cut short, and again.
+//! Heads: finding and reading usual ones, unusual ones, incomplete ones, and ones like the head before.
 
 use std::hint::black_box;
 use std::mem::take;
@@ -10,7 +10,7 @@ use crate::http::head::HeadSearch;
 use crate::http::request::Request;
 use crate::http::storage::Storage;
 
-/// A head that is read after another one.
+/// A head, read after another one on the same connection.
 struct Heads {
     before: Vec<u8>,
     head: Vec<u8>,
@@ -49,12 +49,12 @@ fn find_after(before: Vec<u8>, head: Vec<u8>) -> Box<dyn Case> {
     })
 }
 
-/// Nothing of `head` was there before.
+/// Reads a head after one with other fields.
 fn find(head: Vec<u8>) -> Box<dyn Case> {
     find_after(bytes("GET /", "Host: another\r\n"), head)
 }
 
-/// All but the target was.
+/// Reads a head after one that differs only in the target.
 fn find_again(fields: &str) -> Box<dyn Case> {
     find_after(bytes("GET /another", fields), get(fields))
 }

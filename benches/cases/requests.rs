@@ -1,8 +1,8 @@
-//! The whole way of a request: one turn of a real server in which 64 connections have a request each, or four of them
-//! sixteen. So much comes together under load, and what a turn costs by itself is shared as it is there.
+//! Whole requests: one turn of a real server with 64 requests, one on each of 64 connections or sixteen on each of four. As
+//! under load, the requests of a turn share its fixed cost.
 //!
-//! The clients are sockets of the same thread. They ask for the same in the same words, as clients of one kind do; `head/`
-//! has what another head costs. What they do lies outside of what is counted, and so does the kernel.
+//! The clients are sockets of the same thread and send identical requests; `head/` has the cost of a head that differs
+//! from the one before. The work of the clients and of the kernel is not counted.
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
@@ -18,7 +18,7 @@ use httpoll::{
 
 use super::Case;
 
-/// Requests of one turn.
+/// Number of requests in one turn.
 pub(crate) const REQUESTS: usize = 64;
 
 pub(crate) const BROWSER_ACCEPT: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7";
@@ -46,7 +46,7 @@ pub(crate) fn bytes(line: &str, fields: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\n{fields}\r\n").into_bytes()
 }
 
-/// The directory that is served, made once and old enough to be kept.
+/// The served directory, made once and old enough for the server to cache its files.
 pub(crate) fn site() -> PathBuf {
     let site = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-site");
     if !site.join("list/file-0199.txt").exists() {
@@ -58,7 +58,7 @@ pub(crate) fn site() -> PathBuf {
         }
         sleep(Duration::from_millis(100));
     }
-    // What was made by an earlier run may be on the disk alone.
+    // The file of an earlier run may not be in the page cache.
     fs::read(site.join("1k.html")).unwrap();
     site
 }
@@ -66,10 +66,10 @@ pub(crate) fn site() -> PathBuf {
 struct Turn<H> {
     server: HttpServer<H>,
     clients: Vec<TcpStream>,
-    /// What each client sends: one request or several.
+    /// The bytes that each client sends: one request or several.
     requests: Vec<u8>,
     status: &'static str,
-    /// Bytes that each client is sent for them.
+    /// Length of all replies to one client.
     replies: usize,
     answered: u64,
     buffer: Vec<u8>,
@@ -99,14 +99,14 @@ impl<H: BaseHttpRequestHandler> Turn<H> {
         }
     }
 
-    /// Has every client send `request`, again and again; the reply is to have `status`.
+    /// Makes every client send `request` repeatedly; the replies must have `status`.
     fn asked(mut self, request: &[u8], status: &'static str) -> Self {
         self.requests = request.repeat(REQUESTS / self.clients.len());
         self.status = status;
         self.replies = 0;
         self.before();
         self.run();
-        // How long the replies are is what the first client is sent.
+        // The first client shows how long the replies are.
         self.clients[0].set_nonblocking(true).unwrap();
         while let Ok(length) = self.clients[0].read(&mut self.buffer) {
             self.replies += length;
@@ -156,14 +156,14 @@ fn get(target: &str, fields: &str, status: &'static str) -> Box<dyn Case> {
     Box::new(files().asked(&bytes(&format!("GET {target}"), fields), status))
 }
 
-/// Asks for what the client has already.
+/// Asks for a file with the entity tag that it has.
 fn revalidate() -> Box<dyn Case> {
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
     let reply = MemoryServer::new(handler).respond(&bytes("HEAD /1k.html", WRK));
     let reply = String::from_utf8(reply).unwrap();
     let tag = reply.lines().find_map(|line| line.strip_prefix("ETag: "));
     let fields = format!("{WRK}If-None-Match: {}\r\n", tag.unwrap());
-    // Only what was sent before is kept.
+    // The server caches a file only after it was sent.
     let turn = files().asked(&bytes("GET /1k.html", WRK), "200");
     Box::new(turn.asked(&bytes("GET /1k.html", &fields), "304"))
 }
@@ -175,7 +175,7 @@ fn pipelined() -> Box<dyn Case> {
 }
 
 fn logged() -> Box<dyn Case> {
-    // Standard error becomes a file, so that the lines are in nobody's way.
+    // Standard error becomes a file, so that log lines do not mix with the output of the benchmark.
     let log = fs::File::create(site().with_extension("log")).unwrap();
     rustix::stdio::dup2_stderr(log).unwrap();
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
@@ -183,7 +183,7 @@ fn logged() -> Box<dyn Case> {
     Box::new(turn.asked(&bytes("GET /1k.html", WRK), "200"))
 }
 
-/// Makes each listing anew: it is never the one that was made last.
+/// Changes an option before each listing, so that the server cannot reuse the last one.
 struct Fickle(SimpleHttpRequestHandler);
 
 impl BaseHttpRequestHandler for Fickle {

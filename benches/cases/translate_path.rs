@@ -1,4 +1,4 @@
-//! From targets to paths: short, deep, percent-encoded, and full of dots.
+//! Paths of targets: short, deep, percent-encoded, and with dot segments.
 
 use std::hint::black_box;
 
