@@ -1,4 +1,4 @@
-//! Conditional requests: none, by tag, by date.
+//! Conditional requests: without a condition, with a tag, with a date.
 
 use std::hint::black_box;
 

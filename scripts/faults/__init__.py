@@ -1,6 +1,6 @@
-"""What can go wrong, made to go wrong on the real program: one file for each kind of fault, and what they share.
+"""Faults that are injected into the real program: one file for each kind of fault, and the code that they share.
 
-Whatever a fault asserts is about the outcome: the right bytes, a server that lives, no descriptor and no memory left behind.
+A fault checks the outcome only: the right bytes, a running server, and no leaked descriptor or memory.
 """
 
 import sys
@@ -12,14 +12,14 @@ class Wrong(Exception):
 
 
 class Skip(Exception):
-    """This machine does not let the fault be made."""
+    """This machine does not permit the fault, or lacks a tool for it."""
 
 
 FAULTS = {}
 
 
 def fault(name, patient=False):
-    """Registers a fault, which returns its figures as text. Patient ones mostly wait, so they run side by side."""
+    """Registers a fault, which returns its figures as text. Patient faults mostly wait, so they run at the same time."""
 
     def register(function):
         FAULTS[name] = (function, patient)
@@ -34,7 +34,7 @@ def check(condition, message):
 
 
 def wait_until(what, condition, seconds=10):
-    """Waits until `condition()` is true; returns how long that took."""
+    """Waits until `condition()` is true; returns the seconds that this took."""
     began = time.monotonic()
     while not condition():
         check(time.monotonic() - began < seconds, f"not within {seconds} s: {what}")

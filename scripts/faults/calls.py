@@ -1,7 +1,7 @@
-"""System calls that are made inside the confined program, by family: why each is tried, what it must answer, and the calls.
+"""The system calls to make inside the confined program, by family: the reason, the right outcomes, and the calls.
 
-A call that stands as its name alone has -1 for every argument. If it were allowed it would do no harm, for the kernel would
-answer EBADF, EFAULT or EINVAL. The filter answers before the kernel looks at any argument.
+A call given by its name only has -1 for every argument. If the filter allowed it, it would do no harm, because the kernel would
+return EBADF, EFAULT or EINVAL. The filter decides before the kernel looks at any argument.
 """
 
 import struct
@@ -47,11 +47,11 @@ lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat
 file_getattr file_setattr
 """.split()
 NUMBERS = {name: number for number, name in chain(enumerate(NAMES), enumerate(NEWER, 424))}
-# Programs with pointers of 32 bits have the same calls by second numbers, which begin here.
+# x32 programs, with 32-bit pointers, make the same calls with second numbers, which begin here.
 X32 = 0x4000_0000
 
-# What may be allowed: calls that serving makes, and others that reach no further than what is open or mapped already. Where
-# an argument decides, the families say which. All others are tried, whether a family names them or not.
+# Calls that may be allowed: those that serving needs, and those that reach only open files and mapped memory. Where an argument
+# decides, a family has the arguments. All other calls are tried, in a family or not.
 MAY_BE_ALLOWED = """
 read readv pread64 preadv preadv2 write writev close lseek fstat newfstatat statx stat lstat openat openat2 getdents64
 readlink readlinkat access faccessat faccessat2 getcwd statfs fstatfs fadvise64 readahead dup inotify_init1
@@ -62,7 +62,7 @@ exit_group rt_sigaction rt_sigprocmask rt_sigreturn sigaltstack set_robust_list 
 getppid getuid geteuid getgid getegid kill tkill tgkill sched_getaffinity prlimit64 getrlimit getrusage uname sysinfo
 getrandom getcpu clock_gettime clock_getres gettimeofday time times prctl
 """.split()
-# The kernel asks no filter for these; it places them in a program itself, and ends one that calls them elsewhere.
+# The kernel does not ask the filter about these: it inserts them itself, and kills a program that makes them elsewhere.
 MAY_BE_ALLOWED += ["uretprobe", "uprobe"]
 
 HERE = -100
@@ -72,7 +72,7 @@ FASTOPEN, NOSIGNAL = 0x2000_0000, 0x4000
 KILL, CHILD, NEWUSER = 9, 17, 0x1000_0000
 TIOCSTI, FIONREAD = 0x5412, 0x541B
 IN_MODIFY = 2
-# A bit in the upper half of an argument: of many the kernel reads the lower half alone, and a filter compares halves.
+# A bit in the upper half of an argument. The kernel ignores that half of many arguments, and a filter compares each half.
 HIGH = 1 << 32
 ROOM = bytes(256)
 REFUSED, UNREADABLE, UNWRITABLE, UNKNOWN, EITHER = "EPERM", "EACCES", "EACCES EPERM", "ENOSYS EPERM", "ok EPERM"
@@ -83,42 +83,42 @@ def words(*values):
 
 
 def bare(names):
-    """Calls whose arguments are all -1."""
+    """Returns the named calls with -1 for every argument."""
     return [(name, *[-1] * 6) for name in names.split()]
 
 
 def commands(call, base, text):
-    """A call of several commands, which are pairs of a name and a number, for no descriptor."""
+    """Returns a call with each of several commands, given as pairs of name and number, on descriptor -1."""
     return [(call, -1, int(number, base), -1) for number in text.split()[1::2]]
 
 
 def families(at):
-    """Every family as a reason, the right outcomes and calls; `at` has the files and processes that these name."""
+    """Returns all families as reason, right outcomes and calls; `at` has the files and processes for the arguments."""
     return [*descriptors(), *network(at), *memory(at), *processes(at), *files(at), *rights(), *unknown()]
 
 
 def descriptors():
-    yield "what is typed into the terminal is run by the shell there", REFUSED, [
+    yield "input pushed into the terminal would be run by its shell", REFUSED, [
         ("ioctl", 0, TIOCSTI, b"x"),
         ("ioctl", 0, HIGH + TIOCSTI, b"x"),
     ]
-    yield "terminals have other commands, and so has every descriptor", REFUSED, commands("ioctl", 16, """
+    yield "other ioctl commands of terminals and of all descriptors", REFUSED, commands("ioctl", 16, """
         TCGETS 5401 TCSETS 5402 TCSETSF 5404 TCSBRK 5409 TIOCSCTTY 540e TIOCSPGRP 5410 TIOCSWINSZ 5414 TIOCLINUX 541c
         TIOCCONS 541d FIONBIO 5421 TIOCNOTTY 5422 TIOCSETD 5423 TIOCGPTPEER 5441 FIONCLEX 5450 FIOASYNC 5452 FIOSETOWN 8901
     """)
-    yield "ioctl changes attributes and blocks of files", REFUSED, commands("ioctl", 16, """
+    yield "ioctl commands that change attributes and blocks of files", REFUSED, commands("ioctl", 16, """
         FS_IOC_SETFLAGS 40086602 FS_IOC_FSSETXATTR 401c5820 FICLONE 40049409 FICLONERANGE 4020940d FIDEDUPERANGE c0189436
         FITRIM c0185879 FIFREEZE c0045877 FS_IOC_ENABLE_VERITY 40806685 FS_IOC_ADD_ENCRYPTION_KEY c0506617 FIBMAP 1
     """)
-    yield "drivers have commands of their own", REFUSED, commands("ioctl", 16, """
+    yield "ioctl commands of drivers", REFUSED, commands("ioctl", 16, """
         SIOCGIFCONF 8912 SIOCETHTOOL 8946 NS_GET_USERNS b701 KVM_CREATE_VM ae01 TUNSETIFF 400454ca USERFAULTFD_IOC_NEW aa00
         NONE 0 ALL ffffffff
     """)
-    yield "not even how much can be read is asked", REFUSED, [
+    yield "serving does not ask how many bytes can be read", REFUSED, [
         ("ioctl", 0, FIONREAD, ROOM),
         ("ioctl", 0, HIGH + FIONREAD, ROOM),
     ]
-    yield "fcntl has signals sent, and takes leases", REFUSED, [
+    yield "fcntl commands that send signals and take leases", REFUSED, [
         ("fcntl", -1, HIGH + 8, -1),
         *commands("fcntl", 10, """
             SETOWN 8 SETSIG 10 SETOWN_EX 15 SETLEASE 1024 NOTIFY 1026 SETPIPE_SZ 1031 ADD_SEALS 1033 SET_RW_HINT 1036
@@ -128,24 +128,24 @@ def descriptors():
 
 def network(at):
     address = struct.pack("=H2s4s8x", 2, b"\0\x50", b"\x7f\0\0\1")
-    yield "a server listens already, and connects to nothing", REFUSED, [
+    yield "the server has its listening sockets already, and connects to nothing", REFUSED, [
         *[("socket", family, kind, 0) for family in (1, 2, 10, 16, 17, 38, 40) for kind in (1, 2, 3)],
         *[("socketpair", 1, kind, 0, ROOM) for kind in (1, 2, 5)],
         *bare("bind listen connect"),
     ]
-    yield "TCP Fast Open connects as it sends", REFUSED, [
+    yield "TCP Fast Open would connect while sending", REFUSED, [
         ("sendto", at.listener, b"x", 1, FASTOPEN, address, 16),
         ("sendto", -1, b"x", 1, FASTOPEN, address, 16),
         ("sendto", -1, b"x", 1, FASTOPEN | NOSIGNAL, 0, 0),
         ("sendto", -1, b"x", 1, HIGH + FASTOPEN, 0, 0),
     ]
-    yield "a message goes to the address that it names", REFUSED, [
+    yield "a message would go to the address that it names", REFUSED, [
         ("sendto", -1, b"x", 1, 0, address, 16),
         # The lower half of this pointer is zero.
         ("sendto", -1, b"x", 1, NOSIGNAL, HIGH, 16),
     ]
-    yield "a reply names none", "EBADF", [("sendto", -1, b"x", 1, NOSIGNAL, 0, 0)]
-    yield "messages carry addresses and descriptors where no filter sees them", REFUSED, bare(
+    yield "a reply names no address", "EBADF", [("sendto", -1, b"x", 1, NOSIGNAL, 0, 0)]
+    yield "messages can carry addresses and descriptors in memory, where no filter sees them", REFUSED, bare(
         "sendmsg sendmmsg recvmsg recvmmsg"
     )
 
@@ -159,7 +159,7 @@ def memory(at):
         ("personality", 0x0400000),
         *bare("remap_file_pages pkey_alloc memfd_create memfd_secret map_shadow_stack uselib"),
     ]
-    yield "memory for data is needed all the time", "ok", [
+    yield "serving needs memory for data", "ok", [
         ("mmap", 0, 4096, DATA, ANONYMOUS, -1, 0),
         ("mprotect", at.page, 4096, DATA),
     ]
@@ -174,7 +174,7 @@ def processes(at):
         *[("clone", flags, 0, 0, 0, 0) for flags in (CHILD, HIGH + CHILD, NEWUSER | CHILD)],
         *bare("execve execveat fork vfork"),
     ]
-    yield "the C library tries this before clone", UNKNOWN, bare("clone3")
+    yield "the C library tries clone3 before clone", UNKNOWN, bare("clone3")
     yield "no other process is signalled", REFUSED, [
         *[("kill", number, KILL) for number in (at.other, HIGH + at.other)],
         *[("kill", number, 0) for number in (1, 0, -1, -at.other)],
@@ -185,7 +185,7 @@ def processes(at):
         ("pidfd_open", at.other, 0),
         *bare("pidfd_send_signal pidfd_getfd process_mrelease"),
     ]
-    yield "its memory is neither read nor written", REFUSED, [
+    yield "the memory of other processes is neither read nor written", REFUSED, [
         ("ptrace", 16, at.other, 0, 0),
         ("process_vm_readv", at.other, *vectors),
         ("process_vm_writev", at.other, *vectors),
@@ -195,7 +195,7 @@ def processes(at):
         ("get_robust_list", at.other, ROOM, ROOM),
         *bare("process_madvise mbind set_mempolicy get_mempolicy set_mempolicy_home_node"),
     ]
-    yield "its time and its limits stay as they are", REFUSED, [
+    yield "the scheduling and the limits of other processes do not change", REFUSED, [
         ("setpriority", 0, at.other, 19),
         ("sched_setaffinity", at.other, 8, words(1)),
         ("sched_setscheduler", at.other, 5, words(0)),
@@ -205,10 +205,10 @@ def processes(at):
         ("prlimit64", 1, 7, 0, ROOM),
         ("prlimit64", at.other, 7, words(3, 3), 0),
         ("prlimit64", HIGH + at.other, 7, words(3, 3), 0),
-        # This one would kill it.
+        # A limit of 0 s of processor time would kill it.
         ("prlimit64", at.other, 0, words(0, 0), 0),
     ]
-    yield "System V and POSIX keep things for other processes", REFUSED, bare(
+    yield "System V and POSIX objects are shared with other processes", REFUSED, bare(
         "shmget shmctl shmdt msgget msgsnd msgrcv msgctl semget semop semtimedop semctl"
         " mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr"
     )
@@ -220,13 +220,13 @@ def files(at):
 
     upwards = at.directory + "/.." * 20 + at.outside
     outside = [at.outside, upwards, "/etc/passwd", "/proc/self/maps", "/proc/self/mem", "/dev/tty"]
-    yield "what is served is read", "ok", [("newfstatat", HERE, at.file, ROOM, 0), ("openat", HERE, at.file, 0)]
-    yield "files outside are not", UNREADABLE, [
+    yield "served files can be read", "ok", [("newfstatat", HERE, at.file, ROOM, 0), ("openat", HERE, at.file, 0)]
+    yield "files outside cannot be read", UNREADABLE, [
         *[("openat", HERE, path, 0) for path in (*outside, "/")],
         *[open2(path, 0) for path in (*outside, "/")],
     ]
-    yield "nor by the older call", UNWRITABLE, [("open", at.outside, 0)]
-    yield "a descriptor for a path alone reads nothing", EITHER, [("openat", HERE, at.outside, PATH)]
+    yield "files outside cannot be read by the older call", UNWRITABLE, [("open", at.outside, 0)]
+    yield "a descriptor opened with O_PATH reads nothing", EITHER, [("openat", HERE, at.outside, PATH)]
     yield "no file is written or made, neither outside nor inside", UNWRITABLE, [
         *[("openat", HERE, path, RDWR) for path in outside],
         *[("openat", HERE, at.file, flags) for flags in (WRONLY, RDWR, WRONLY | APPEND, TRUNCATE)],
@@ -238,7 +238,7 @@ def files(at):
         ("open", at.file, RDWR),
         ("creat", at.free, 0o600),
     ]
-    yield "none changes its attributes or its length", REFUSED, [
+    yield "no file gets other attributes or another length", REFUSED, [
         ("chmod", at.file, 0o777),
         ("fchmodat", HERE, at.file, 0o777),
         ("fchmodat2", HERE, at.file, 0o777, 0),
@@ -255,8 +255,8 @@ def files(at):
         *bare("fchmod fchown fsetxattr removexattr lremovexattr fremovexattr ftruncate fallocate"),
         *bare("copy_file_range splice tee vmsplice pwrite64 pwritev pwritev2"),
     ]
-    yield "nor by the newest calls", UNKNOWN, bare("setxattrat removexattrat file_getattr file_setattr")
-    yield "none gets another name, or loses one", REFUSED, [
+    yield "no file gets other attributes by the newest calls", UNKNOWN, bare("setxattrat removexattrat file_getattr file_setattr")
+    yield "no file is renamed, linked or removed", REFUSED, [
         ("unlink", at.file),
         ("unlinkat", HERE, at.file, 0),
         ("rmdir", at.directory),
@@ -272,17 +272,17 @@ def files(at):
         ("mknod", at.free, 0o10600, 0),
         ("mknodat", HERE, at.free, 0o10600, 0),
     ]
-    yield "the tree of files is entered by names, and stays as it is", REFUSED, bare(
+    yield "mounts, the current directory and handles of files do not change", REFUSED, bare(
         "chdir fchdir chroot pivot_root mount umount2 mount_setattr move_mount open_tree fsopen fsconfig fsmount fspick"
         " statmount listmount name_to_handle_at open_by_handle_at fanotify_init fanotify_mark quotactl quotactl_fd acct"
         " swapon swapoff umask sysfs ustat lookup_dcookie unshare setns"
     )
-    yield "Landlock does not hide that a file is there, nor that it changes: serving asks for it", "ok", [
+    yield "Landlock does not hide that a file exists or changes, and serving needs these calls", "ok", [
         ("newfstatat", HERE, at.outside, ROOM, 0),
         ("statx", HERE, at.outside, 0, 0x7FF, ROOM),
         ("inotify_add_watch", at.inotify, at.outside, IN_MODIFY),
     ]
-    yield "nor where a link leads", EITHER, [
+    yield "Landlock does not hide the target of a link", EITHER, [
         ("readlink", at.link, ROOM, 256),
         ("readlinkat", HERE, at.link, ROOM, 256),
         ("access", at.outside, 0),
@@ -291,7 +291,7 @@ def files(at):
 
 
 def rights():
-    yield "rights that were given up do not come back", REFUSED, [
+    yield "rights that were given up cannot be regained", REFUSED, [
         *[(name, 0, 0, 0) for name in ("setuid", "setgid", "setreuid", "setregid", "setresuid", "setresgid")],
         *bare("setfsuid setfsgid setgroups capset add_key request_key keyctl seccomp"),
         *bare("landlock_create_ruleset landlock_add_rule landlock_restrict_self lsm_set_self_attr lsm_get_self_attr"),
@@ -301,44 +301,44 @@ def rights():
         SET_SECUREBITS 28 SET_MM 35 SET_CHILD_SUBREAPER 36 CAP_AMBIENT 47 SET_SPECULATION_CTRL 53
         SET_SYSCALL_USER_DISPATCH 59 SCHED_CORE 62 SET_PTRACER 1499557217
     """)
-    yield "prctl changes what others may do to the process, and what it may do", REFUSED, [
+    yield "prctl would change the rights of the process, and those of others over it", REFUSED, [
         ("prctl", 4, 1, 0, 0, 0),
         ("prctl", HIGH + 4, 1, 0, 0, 0),
         *[("prctl", option, -1, -1, -1, -1) for _, _, option, _ in options],
     ]
     yield "a thread may have a name", EITHER, [("prctl", 15, "httpoll", 0, 0, 0)]
-    yield "large parts of the kernel are of no use to a server, and have had many holes", REFUSED, bare(
+    yield "a server does not need these large parts of the kernel, which have had many holes", REFUSED, bare(
         "io_setup io_destroy io_submit io_cancel io_getevents io_pgetevents io_uring_setup io_uring_enter io_uring_register"
         " userfaultfd perf_event_open bpf modify_ldt set_thread_area get_thread_area arch_prctl timer_create timer_settime"
         " timerfd_create timerfd_settime signalfd signalfd4 futex_waitv futex_wake futex_wait futex_requeue cachestat mseal"
         " lsm_list_modules"
     )
-    yield "the machine is not the server's", REFUSED, bare(
+    yield "the server does not control the machine", REFUSED, bare(
         "reboot kexec_load kexec_file_load init_module finit_module delete_module syslog vhangup iopl ioperm"
         " sethostname setdomainname settimeofday clock_settime clock_adjtime adjtimex"
     )
 
 
 def unknown():
-    yield "calls that are newer than the list are not made, nor those that do not exist", UNKNOWN, [
+    yield "calls that are newer than the list, or do not exist", UNKNOWN, [
         *bare("open_tree_attr"),
         *[(number, *[-1] * 6) for number in (470, 471, 480, 600, 1000, 1 << 20, (1 << 31) - 1, -1)],
     ]
-    yield "nor is any by its second number", UNKNOWN, [
+    yield "calls by their second numbers", UNKNOWN, [
         *[(X32 + NUMBERS[name], *[-1] * 6) for name in "read getpid ioctl execve socket openat ptrace".split()],
         *[(X32 + number, *[-1] * 6) for number in (512, 520, 547)],
     ]
 
 
 def others(named):
-    """All calls below 1024, and their second numbers, that may not be allowed and are not in `named`."""
+    """Returns all calls below 1024, and their second numbers, except those in `named` and those that may be allowed."""
     numbers = {*range(1024), *range(X32, X32 + 1024)}
     numbers -= {NUMBERS[name] for name in MAY_BE_ALLOWED} | {NUMBERS.get(name, name) for name in named}
     return [(number, *[-1] * 6) for number in sorted(numbers)]
 
 
 def shown(call, at):
-    """Writes a call as C does; without its arguments where all of them are -1."""
+    """Returns a call in the notation of C, without its arguments if all of them are -1."""
     name, *arguments = call
     if isinstance(name, int):
         name = next((known for known, number in NUMBERS.items() if number == name), f"{name:#x}")

@@ -1,4 +1,4 @@
-"""Files that change while they are served: what had begun ends as announced or breaks off, what comes next is true."""
+"""Files that change while they are served: a reply in flight ends as announced or is cut, and the next reply is current."""
 
 import contextlib
 import multiprocessing
@@ -15,18 +15,18 @@ from .server import Server, Site, as_nobody
 LENGTH = 32 << 20
 OLD, NEW = pattern("old", LENGTH), pattern("new", LENGTH)
 SMALL = pattern("small", 1000)
-# Seconds after which a large file without requests is closed, and one for a machine that has other things to do.
+# Seconds after which the server closes a large file without requests, and one more for a busy machine.
 CLOSED_AFTER = 6
 
 
 @contextlib.contextmanager
 def download(**options):
-    """A server, and a client that has begun to read `big.bin` and does not go on yet."""
+    """Yields a server, and a client that has read the head of the reply for `big.bin` but not its body."""
     with Site() as site:
         big = site.file("big.bin", OLD)
         site.file("small.bin", SMALL)
         with Server(site, **options) as server:
-            # Files that have not just changed are kept by the server, once they were asked for.
+            # The server caches files that have not just changed when they are asked for.
             time.sleep(0.1)
             for _ in range(2):
                 assert_serves(server, "/big.bin", OLD)
@@ -40,7 +40,7 @@ def download(**options):
 
 
 def finish(client, expected=OLD):
-    """Reads the rest of the download, which must be as it was announced, and leaves the connection in step."""
+    """Reads the body of the download, which must be as announced; the connection must stay open."""
     check(client.take(LENGTH) == expected, "wrong bytes")
     check(client.is_open(), "the connection was closed after a whole reply")
 
@@ -57,14 +57,14 @@ def shrinking():
         rest = client.rest()
         check(1 << 20 <= len(rest) < LENGTH, f"{len(rest)} bytes")
         check(rest[: 1 << 20] == OLD[: 1 << 20], "wrong bytes")
-        # The socket holds pages of the file itself, and the kernel may empty those behind the new end.
+        # The socket refers to pages of the file itself, and the kernel may clear those behind the new end.
         for place in range(1 << 20, len(rest), 4096):
             page = rest[place : place + 4096]
             check(page == OLD[place : place + len(page)] or not any(page), f"wrong bytes at {place}")
         assert_serves(server, "/big.bin", OLD[: 1 << 20])
         os.truncate(big, 0)
         assert_serves(server, "/big.bin", b"")
-        return f"broken off after {len(rest)} of {LENGTH} bytes; the next reply has the new length"
+        return f"cut after {len(rest)} of {LENGTH} bytes; the next reply has the new length"
 
 
 @fault("file-grows")
@@ -79,7 +79,7 @@ def growing():
 
 @fault("file-deleted")
 def deleted():
-    """The room of a deleted file is given back soon, whether or not somebody asks for it again."""
+    """The server closes a deleted file soon, with or without another request for it, so that its disk space is freed."""
     with download() as (_, big, server, client):
         big.unlink()
         finish(client)
@@ -89,7 +89,7 @@ def deleted():
 
         took = wait_until("the deleted file is closed", lambda: not held(), CLOSED_AFTER)
         status_of(server, "/big.bin", 404)
-        return f"sent to its end; closed {took:.1f} s later, though nobody asked for it; then 404"
+        return f"sent to its end; closed {took:.1f} s later without a request; then 404"
 
 
 @fault("file-replaced")
@@ -98,25 +98,25 @@ def replaced():
         for round_, content in enumerate([NEW, OLD, NEW]):
             os.replace(site.file("new.bin", content), big)
             assert_serves(server, "/big.bin", content)
-            # Same size, same name, put there within a tick of the clock.
+            # The same size and name, renamed into place within a tick of the clock.
             small = pattern(f"small {round_}", 1000)
             os.replace(site.file("new.bin", small), site.path / "small.bin")
             assert_serves(server, "/small.bin", small)
         finish(client)
         os.replace(site.file("new.bin", SMALL), site.path / "small.bin")
-        return "the old one sent to its end; every request after a rename got the new one, 6 of 6"
+        return "the old file sent to its end; every request after a rename got the new file, 6 of 6"
 
 
 @fault("changed-midway")
 def changed_midway():
-    """A file changes after the server has answered a request for it, and while it still answers others of the same turn; the
-    next request for it is on its way already."""
+    """A file changes after the server has replied to a request for it, while the server still replies to others of the same
+    turn; the first bytes of the next request for it have been sent before the change."""
     rounds, crowd = 40, 100
     stale = {"replaced": 0, "deleted": 0, "made": 0}
     with Site() as site, Server(site) as server, contextlib.ExitStack() as stack:
         first, *others = [stack.enter_context(Client(server)) for _ in range(crowd + 1)]
         late = stack.enter_context(Client(server))
-        # Its second piece does not wait until the first is acknowledged.
+        # Nagle's algorithm would hold back the second piece of its request until the first is acknowledged.
         late.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request = get("/file")
         place = site.path / "file"
@@ -128,17 +128,17 @@ def changed_midway():
                     site.file("file", old)
                 if way != "deleted":
                     site.file("next", new)
-                # What has just changed need not be kept; this is to be.
+                # The server need not cache a file that has just changed, and this one should be cached.
                 time.sleep(0.06)
                 for _ in range(2):
                     first.ask("/file")
                 server.signal(signal.SIGSTOP)
                 first.send(request)
                 for client in others:
-                    # So that their answers take a while.
+                    # These replies keep the server busy for a while.
                     client.send(get("/long"))
                 late.send(request[:8])
-                # It goes on in short steps, so that the change comes in the middle of the turn.
+                # The server continues in short steps, so that the change falls into the middle of the turn.
                 while first.is_open():
                     server.signal(signal.SIGCONT)
                     time.sleep(0.0002)
@@ -157,7 +157,7 @@ def changed_midway():
                 place.unlink(missing_ok=True)
         figures = ", ".join(f"{way} {count}" for way, count in stale.items())
         check(not any(stale.values()), f"stale replies of {rounds} each: {figures}")
-    return f"{crowd} others are answered meanwhile; stale replies of {rounds} each: {figures}"
+    return f"{crowd} other requests in the turn; stale replies of {rounds} each: {figures}"
 
 
 @fault("permission-taken")
@@ -174,11 +174,11 @@ def permission():
         for path, content in ((big, OLD), (site.path / "small.bin", SMALL)):
             path.chmod(0o644)
             assert_serves(server, "/" + path.name, content)
-        return "what had begun is sent to its end; then 403, of kept files too; 200 when it is given back"
+        return "a reply in flight is sent to its end; then 403, for cached files too; 200 when the permission is back"
 
 
 def append_to(path):
-    """Appends 1,000 lines a second, until it is ended."""
+    """Appends 1,000 lines a second until it is killed."""
     with open(path, "ab", buffering=0) as file:
         due = time.monotonic()
         while True:
@@ -190,7 +190,7 @@ def append_to(path):
 
 @fault("neighbour-grows")
 def neighbour_grows():
-    """What it costs that a log grows in the directory of a file that is asked for a lot."""
+    """Measures what a log that grows in the served directory costs requests for another file."""
     clients, seconds, slices = 32, 0.5, 8
     served, cpu, took = {False: 0, True: 0}, {False: 0.0, True: 0.0}, {False: 0.0, True: 0.0}
     with Site() as site, Server(site, "-q") as server, contextlib.ExitStack() as stack:
@@ -205,7 +205,7 @@ def neighbour_grows():
                 check(client.reply().body == SMALL, "wrong bytes")
 
         ask_all()
-        # In turns, so that what else the machine does disturbs both.
+        # In turns, so that other load on the machine affects both alike.
         for number in range(slices):
             grows = number % 2 == 1
             writer = multiprocessing.Process(target=append_to, args=(site.path / "log",), daemon=True)

@@ -1,4 +1,4 @@
-"""Clients that know what they ought to get: raw bytes out, one checked reply in."""
+"""Clients that send raw bytes and read one checked reply at a time."""
 
 import re
 import socket
@@ -13,7 +13,7 @@ IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class Ended(Wrong):
-    """The connection ended before the reply did."""
+    """The connection ended before the reply was complete."""
 
 
 class Reply:
@@ -80,10 +80,10 @@ class Client:
         return self.take(end + 2)[:-2]
 
     def head(self):
-        """Reads a reply's head, final or interim."""
+        """Reads the head of a final or interim reply."""
         status = self._line()
         match = re.fullmatch(rb"HTTP/1\.1 (\d{3}) [ -~]+", status)
-        check(match, f"no status line: {status!r}")
+        check(match, f"not a status line: {status!r}")
         fields = {}
         while line := self._line():
             name, _, value = line.partition(b": ")
@@ -91,7 +91,7 @@ class Client:
         return Reply(int(match.group(1)), fields, b"")
 
     def reply(self, method="GET"):
-        """Reads one whole reply, however it is framed."""
+        """Reads one whole reply, with Content-Length or chunked."""
         reply = self.head()
         if method == "HEAD" or reply.status in (204, 304) or reply.status < 200:
             return reply
@@ -99,8 +99,8 @@ class Client:
             body = bytearray()
             while size := int(self._line(), 16):
                 body += self.take(size)
-                check(self.take(2) == b"\r\n", "a chunk has no end")
-            check(self._line() == b"", "the last chunk has no end")
+                check(self.take(2) == b"\r\n", "a chunk does not end with CR LF")
+            check(self._line() == b"", "the last chunk does not end with CR LF")
             reply.body = bytes(body)
         else:
             reply.body = self.take(int(reply.fields["content-length"]))
@@ -110,7 +110,7 @@ class Client:
         return self.send(get(path, *fields, method=method)).reply(method)
 
     def rest(self):
-        """Reads to the end of the connection; a reset ends it as well."""
+        """Reads to the end of the connection, which may be a reset."""
         try:
             while True:
                 self._more()
@@ -118,10 +118,11 @@ class Client:
             return self.take(len(self.unread))
 
     def is_open(self):
-        """Whether the server has neither closed nor sent anything."""
+        """Returns whether the connection is open and has no unread bytes."""
         self.socket.setblocking(False)
         try:
-            return bool(self.socket.recv(1, socket.MSG_PEEK)) and False
+            self.socket.recv(1, socket.MSG_PEEK)
+            return False
         except BlockingIOError:
             return True
         except ConnectionResetError:
@@ -131,13 +132,13 @@ class Client:
 
 
 def ask(server, path, *fields, method="GET", **options):
-    """One request on a connection of its own."""
+    """Sends one request over a new connection; returns the reply."""
     with Client(server, **options) as client:
         return client.ask(path, *fields, method=method)
 
 
 def assert_serves(server, path, body, **options):
-    """Asserts that `path` is answered with exactly these bytes; returns the seconds that it took."""
+    """Asserts that the reply for `path` has exactly these bytes; returns the seconds that it took."""
     began = time.monotonic()
     reply = ask(server, path, **options)
     took = time.monotonic() - began
@@ -147,7 +148,7 @@ def assert_serves(server, path, body, **options):
 
 
 class Bystander(threading.Thread):
-    """Somebody who asks for a file again and again, over new connections and a kept one in turn, and notes the time."""
+    """A client that asks for a file repeatedly, over new connections and a kept one in turn, and records the latencies."""
 
     def __init__(self, server, path, body, pause=0.01):
         super().__init__(daemon=True)
@@ -163,7 +164,7 @@ class Bystander(threading.Thread):
         self.done.set()
         self.join()
         if kind is None and self.failure:
-            raise Wrong(f"somebody else, after {len(self.took)} replies: {self.failure}")
+            raise Wrong(f"the bystander, after {len(self.took)} replies: {self.failure}")
 
     def run(self):
         try:

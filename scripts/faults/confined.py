@@ -1,4 +1,4 @@
-"""A hole in the program, played from within: every kind of system call is made inside the running server."""
+"""Simulates an intruder in the program: makes every kind of system call inside the running server."""
 
 import contextlib
 import os
@@ -26,11 +26,11 @@ GETPID_32 = 20
 
 @contextlib.contextmanager
 def terminal(note):
-    """A terminal for a server to be started from; it is noted where something is typed there."""
+    """Yields a terminal to start a server from; notes if something was typed into it."""
     master, slave = pty.openpty()
     try:
         yield slave
-        # What is typed is shown.
+        # A terminal echoes what is typed into it.
         if select.select([master], [], [], 0)[0]:
             note("something was typed into the terminal")
     finally:
@@ -39,7 +39,7 @@ def terminal(note):
 
 
 def traits(process):
-    """What must not be changed of another process: that it lives, its limits, priority, policy and processors."""
+    """Returns what must not change of another process: its limits, priority, policy and processors; None if it has ended."""
     if process.poll() is not None:
         return None
     folder = Path(f"/proc/{process.pid}")
@@ -50,7 +50,7 @@ def traits(process):
 
 @contextlib.contextmanager
 def bystander(note):
-    """Another process of the same user; it is noted where something is done to it."""
+    """Yields another process of the same user; notes if it was changed or killed."""
     with subprocess.Popen([*as_nobody(), "sleep", "600"]) as process:
         try:
             wait_until("it sleeps", lambda: b"sleep" in Path(f"/proc/{process.pid}/comm").read_bytes())
@@ -63,7 +63,7 @@ def bystander(note):
 
 
 def tree(folder):
-    """All that the file system knows of what is below."""
+    """Returns the attributes and the content of everything below `folder`."""
     found = {}
     for path in sorted(folder.rglob("*")):
         facts = path.lstat()
@@ -78,7 +78,7 @@ def descriptor_of(server, target):
 
 
 def look_at_rights(server, note):
-    """A server that has been root can do nothing that root can, and shows its memory to root alone."""
+    """Notes if a server that gave up root has capabilities left, or if another user than root may read its memory."""
     for line in Path(f"/proc/{server.pid}/status").read_text().splitlines():
         name, _, value = line.partition(":\t")
         if name.startswith("Cap") and int(value, 16):
@@ -88,7 +88,7 @@ def look_at_rights(server, note):
 
 
 def assert_can_serve(thread, at):
-    """Makes what serving needs, each call with the result of the one before."""
+    """Makes the calls that serving needs, each with the result of the call before it."""
 
     def made(name, *arguments):
         return thread.result(NUMBERS[name], *arguments)
@@ -105,11 +105,11 @@ def assert_can_serve(thread, at):
         "write": made("write", 2, b"said from inside\n", 17) == 17,
     }
     missing = [name for name, works in steps.items() if not works]
-    check(not missing, f"serving needs {', '.join(missing)}")
+    check(not missing, f"calls that serving needs do not work: {', '.join(missing)}")
 
 
 def make_all(thread, at, note):
-    """Makes all calls in one thread; those whose outcome is wrong are noted. Returns how many there were."""
+    """Makes all calls in one thread and notes those with a wrong outcome; returns the number of calls."""
     assert_can_serve(thread, at)
     at.page = thread.page
     table = [(call, expected) for _, expected, calls in families(at) for call in calls]
@@ -123,7 +123,7 @@ def make_all(thread, at, note):
 
 
 def play(site, outside, where, options, wrap, wrong):
-    """Starts a server and makes all calls in each of its threads; it must go on serving. Returns how many were made."""
+    """Starts a server and makes all calls in each of its threads; it must still serve. Returns the number of calls."""
 
     def note(what):
         wrong.setdefault(what, []).append(where)
@@ -152,28 +152,28 @@ def play(site, outside, where, options, wrap, wrong):
             with Thread(server.pid, number) as thread:
                 count += make_all(thread, at, note)
         if tree(site.path) != before:
-            note("files are not what they were")
+            note("files were changed")
         for _ in range(10):
             assert_serves(server, "/page.bin", PAGE)
             assert_serves(server, "/big.bin", BIG)
-            check(b"page.bin" in ask(server, "/").body, "the listing is gone")
+            check(b"page.bin" in ask(server, "/").body, "a file is not in the listing")
     return count
 
 
 def assert_ends_by_other_numbers(site):
-    """Programs of 32 bits have other numbers, which the list does not know: the first of their calls ends the process."""
+    """The filter does not know the call numbers of 32-bit programs: the first such call ends the process."""
     with Server(site.path / "root") as server:
         server.has_ended = True
         with Thread(server.pid, server.pid) as thread:
             came = thread.outcome_by_32_bits(GETPID_32)
-            check(came in ("the end", *UNKNOWN.split()), f"getpid, as programs of 32 bits make it: {came}")
+            check(came in ("the end", *UNKNOWN.split()), f"getpid of 32-bit programs: {came}")
 
 
 @fault("confined")
 def confined():
-    """As root with a user to become, as an ordinary user, and as root for good, with one loop and with two."""
+    """Runs the server as root with --user, as an ordinary user, and as root, each with one loop and with two."""
     if platform.machine() != "x86_64":
-        raise Skip("the numbers of its system calls are not known here")
+        raise Skip("only the system calls of x86-64 are listed")
     if not shutil.which("setsid"):
         raise Skip("setsid is missing")
     kinds = [("an ordinary user", (), as_nobody())]
@@ -187,7 +187,7 @@ def confined():
         outside.file("secret", b"secret").chmod(0o644)
         (outside.path / "link").symlink_to("secret")
         if os.geteuid() == 0:
-            # Nothing but confinement must be in the way.
+            # Only confinement, not file permissions, must refuse access.
             for path in (site.path, *site.path.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
         for loops in ("1", "2"):
@@ -198,5 +198,5 @@ def confined():
     for what, places in wrong.items():
         places = sorted(set(places))
         told += f"\n  {what}" + (f" ({'; '.join(places)})" if len(places) < len(counts) else "")
-    check(not wrong, f"{len(wrong)} are answered otherwise:{told}")
-    return f"{sum(counts)} calls in all threads of {len(counts)} servers, each answered as it must be; all serve on"
+    check(not wrong, f"{len(wrong)} wrong outcomes:{told}")
+    return f"{sum(counts)} calls in all threads of {len(counts)} servers, each with the right outcome; all servers still serve"

@@ -1,8 +1,8 @@
-"""Bytes that say where they belong, so that any piece of a file can be checked."""
+"""Content in which each byte depends on its place, so that any piece of a file can be checked."""
 
 import hashlib
 
-# A prime, so that no buffer of any size hides that it came at the wrong place.
+# A prime, so that a buffer of any size shows if it arrives at the wrong place.
 PERIOD = 65_521
 
 
@@ -15,7 +15,7 @@ def _period(name):
 
 
 def pattern(name, length, offset=0):
-    """`length` bytes of the endless content called `name`, from `offset` on."""
+    """Returns `length` bytes of the endless content called `name`, from `offset` on."""
     period = _period(name)
     start = offset % PERIOD
     return (period * ((start + length) // PERIOD + 1))[start : start + length]

@@ -1,4 +1,4 @@
-"""Very many clients: slow ones, greedy ones, and those that come and go."""
+"""Very many clients: with slow requests, with slow reading, and with short connections."""
 
 import errno
 import multiprocessing
@@ -20,7 +20,7 @@ WORKERS = 4
 
 
 def connect(address, source):
-    """Begins a connection from one of many addresses, so that ports never run out."""
+    """Begins a connection from the address `source`; with several addresses, ports do not run out."""
     client = socket.socket()
     client.setblocking(False)
     client.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
@@ -31,7 +31,7 @@ def connect(address, source):
 
 
 def drip(address, count, pipe):
-    """Keeps `count` connections, each of which sends a byte a second; tells when all are there, and at the end what came."""
+    """Keeps `count` connections that send a byte a second each; reports when all are open, and their outcomes at the end."""
     poll = select.epoll()
     clients, refused, silent, lasted = {}, 0, 0, []
 
@@ -52,7 +52,7 @@ def drip(address, count, pipe):
                 entry[1] += 1
                 entry[2] = entry[2] or time.monotonic()
             except OSError:
-                # Connecting still, or closed: the poll tells.
+                # The connection is not open yet, or closed; the poll returns which.
                 pass
             if number % 200 == 0:
                 for descriptor, _ in poll.poll(0):
@@ -105,12 +105,12 @@ def ten_thousand_clients_that_drip():
         finally:
             dripping.join(10)
             dripping.kill()
-        check(refused > DRIPS * 0.9, f"{refused} of {DRIPS} were told 408")
-        check(silent == 0, f"{silent} were closed without a word")
+        check(refused > DRIPS * 0.9, f"{refused} of {DRIPS} got 408")
+        check(silent == 0, f"{silent} were closed without a reply")
         check(
             9.5 < min(lasted) and percentile(lasted, 0.99) < 13, f"408 after {min(lasted):.1f} to {max(lasted):.1f} s"
         )
-        # On a machine that is busy with other things, nobody is served at once.
+        # On a busy machine, requests take longer without the slow clients too.
         limit = max(0.05, 4 * percentile(alone.took, 0.99))
         check(percentile(other.took, 0.99) < limit, f"others wait: {latencies(other.took)}")
         left = before.check(kib=8192)
@@ -154,7 +154,7 @@ def slow_readers_of_a_big_file():
 
 
 def come_and_go(address, source, count, wrong):
-    """Opens and closes connections in every way a client has."""
+    """Opens and closes connections in every way that a client can."""
     request = get("/page.bin")
     last = get("/page.bin", "Connection: close")
 

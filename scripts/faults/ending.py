@@ -1,4 +1,4 @@
-"""The end in the middle of it all: SIGTERM while a thousand clients are being answered."""
+"""SIGTERM under load, while a thousand clients receive replies."""
 
 import re
 import select
@@ -17,7 +17,7 @@ LOADED = 2
 
 
 class Asking:
-    """A client that asks again as soon as it was answered, and knows where in a reply it stands."""
+    """A client that sends the next request after each reply, and knows how much of a reply it has received."""
 
     def __init__(self, address, path):
         self.path = path
@@ -30,11 +30,11 @@ class Asking:
         try:
             self.socket.send(get(self.path))
         except OSError:
-            # It is closed: the next read tells.
+            # The connection is closed; the next read returns that.
             pass
 
     def read(self):
-        """Takes what is there; returns whether the connection goes on."""
+        """Reads what has arrived; returns whether the connection is still open."""
         try:
             data = self.socket.recv(1 << 18)
         except BlockingIOError:
@@ -49,7 +49,7 @@ class Asking:
             self.length = end + 4 + int(length[1])
             self.last = b"\r\nConnection: close\r\n" in head
         if self.length is not None and len(self.received) >= self.length:
-            check(self.received.endswith(b"\r\n\r\n" + BODIES[self.path]), "a reply with wrong bytes")
+            check(self.received.endswith(b"\r\n\r\n" + BODIES[self.path]), "a reply has wrong bytes")
             self.replies += 1
             self.received, self.length = bytearray(), None
             if not self.last:
@@ -69,7 +69,7 @@ def the_end_under_load():
             clients[client.socket.fileno()] = client
             poll.register(client.socket, select.EPOLLIN)
             client.ask()
-        everybody = list(clients.values())
+        all_clients = list(clients.values())
         began, asked, took = time.monotonic(), None, 0.0
         while clients:
             now = time.monotonic()
@@ -84,8 +84,8 @@ def the_end_under_load():
         code = server.process.wait(10)
         server.has_ended = True
         check(code == 0, f"exit code {code} after SIGTERM")
-        cut = [len(client.received) for client in everybody if client.received]
+        cut = [len(client.received) for client in all_clients if client.received]
         check(not cut, f"{len(cut)} replies were cut, the first after {cut[:1]} bytes")
-        told = sum(client.last for client in everybody)
-        replies = sum(client.replies for client in everybody)
-        return f"{CLIENTS} clients, {replies} replies, none cut; {told} said to be the last; over in {took:.1f} s"
+        told = sum(client.last for client in all_clients)
+        replies = sum(client.replies for client in all_clients)
+        return f"{CLIENTS} clients, {replies} replies, none cut; {told} with Connection: close; ended in {took:.1f} s"

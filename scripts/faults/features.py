@@ -1,12 +1,10 @@
-"""Every feature of the command under a tracer: confinement refuses no system call that serving makes."""
+"""Every feature of the command under strace: confinement refuses no system call that the server needs."""
 
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -15,11 +13,11 @@ from . import Skip, check, fault, wait_until
 from .client import Client, ask, get
 from .content import pattern
 from .roots import bindfs
-from .server import Server, Site, as_nobody
+from .server import Server, Site, as_nobody, require_strace
 from .surroundings import listening_sockets, take_descriptor
 
 PAGE, BIG = pattern("page", 1024), pattern("big", 8 << 20)
-# A status, and the request that is answered with it.
+# The status of the reply, and the request.
 REQUESTS = [
     (200, get("/page.bin")),
     (200, get("/page.bin", method="HEAD")),
@@ -63,7 +61,7 @@ REQUESTS = [
 
 
 def make(site):
-    """Makes a site with all that there can be in it."""
+    """Makes a site with every kind of file."""
     for name, content in (("page.bin", PAGE), ("big.bin", BIG), ("empty", b""), ("index/index.html", PAGE), (".dot", PAGE)):
         site.file(f"root/{name}", content)
     for number in range(1500):
@@ -74,18 +72,18 @@ def make(site):
     (root / "denied").write_bytes(PAGE)
     (root / "denied").chmod(0)
     os.mkfifo(root / "fifo")
-    # What has not just changed is kept.
+    # The server caches a file only if it has not just changed.
     time.sleep(0.1)
 
 
 def refusals(trace):
-    """Reads a trace; returns the calls that were refused once the filter was in force: their names, each with a line."""
+    """Returns the calls in a trace that were refused after the filter was installed: their names, each with its line."""
     filtered, refused = False, {}
     for line in trace.splitlines():
         filtered = filtered or re.search(r"SECCOMP_SET_MODE_FILTER|PR_SET_SECCOMP", line) is not None
         if found := re.search(r"(?:(\w+)\(|<\.\.\. (\w+) resumed>).*= -1 (EPERM|ENOSYS) ", line):
             name = found[1] or found[2]
-            # What the C library can do without when it starts a thread.
+            # The C library has another way for these when it starts a thread.
             if filtered and (name, found[3]) not in (("clone3", "ENOSYS"), ("sched_getaffinity", "ENOSYS")):
                 refused[name] = re.sub(r"^\d+ +", "", line)
     if not filtered:
@@ -98,7 +96,7 @@ def read(trace):
 
 
 class Traced:
-    """Servers that are traced: what was refused to them, and how many calls they made."""
+    """Traced servers: the calls that were refused, and the number of all calls."""
 
     def __init__(self):
         self.refused, self.calls = {}, 0
@@ -117,11 +115,11 @@ class Traced:
 
 
 def ask_everything(server):
-    """Sends each request twice, and reads the beginning of its reply; and once without reading."""
+    """Sends each request three times: twice it reads the head of the reply, once it closes without reading."""
     for status, request in REQUESTS:
         for reads in (True, True, False):
             with Client(server) as client:
-                # A refusal need not wait for the rest of the request.
+                # The server may refuse a request before all of it was sent.
                 with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                     client.send(request)
                 came = client.head().status if reads else status
@@ -129,7 +127,7 @@ def ask_everything(server):
 
 
 def clients_of_all_kinds(server, root):
-    """Pipelines, HTTP/0.9, resets, slow readers, a cold file, a crowd; returns a client that has sent half a head."""
+    """Plays pipelines, HTTP/0.9, resets, slow readers, a file that is not in memory and a crowd; returns a client amid a head."""
     half = Client(server).send(b"GET /page.bin HTTP/1.1\r\nHo")
     with Client(server) as client:
         client.send(get("/page.bin") * 20 + get("/big.bin") + get("/many/") * 2)
@@ -156,7 +154,7 @@ def clients_of_all_kinds(server, root):
 
 
 def changes(server, root):
-    """Files change, so many that the kernel cannot tell of each; the directory is made again."""
+    """Replaces files, overflows the inotify queue with changes, and replaces the served directory."""
     check(ask(server, "/page.bin").body == PAGE, "a file that is kept")
     for name in ("new", "newer"):
         root.joinpath(name).write_bytes(PAGE)
@@ -177,13 +175,13 @@ def changes(server, root):
 
 
 def report(server, loops):
-    """SIGUSR1, and what it brings, where standard error is a file."""
+    """Sends SIGUSR1 and waits for the report of each loop on standard error."""
     server.signal(signal.SIGUSR1)
-    wait_until("the report is there", lambda: server.last_words(1 << 20).count("httpoll: loop ") == loops)
+    wait_until("the report is complete", lambda: server.last_words(1 << 20).count("httpoll: loop ") == loops)
 
 
 def end_twice(server):
-    """SIGTERM while a reply is on its way, and another."""
+    """Sends SIGTERM twice while a reply is in flight."""
     with Client(server, window=4096) as reader:
         reader.send(get("/big.bin")).head()
         server.has_ended = True
@@ -195,39 +193,39 @@ def end_twice(server):
 
 
 def drain(server):
-    """SIGTERM while a reply is on its way, which is read to its end."""
+    """Sends SIGTERM while a reply is in flight, and reads the reply to its end."""
     with Client(server, window=65536) as reader:
         reader.send(get("/big.bin")).head()
         server.has_ended = True
         server.signal(signal.SIGTERM)
         check(reader.take(len(BIG)) == BIG, "a reply in flight")
-    check(server.process.wait(40) == 0, "the exit code")
+    check(server.process.wait(40) == 0, "the exit code is not 0")
 
 
 def lose_a_listener(server):
     dying = take_descriptor(server, listening_sockets(server)[0])
     dying.shutdown(socket.SHUT_RD)
     dying.close()
-    wait_until("a line says so", lambda: " is lost: " in server.last_words())
+    wait_until("the log names the lost socket", lambda: " is lost: " in server.last_words())
     server.has_ended = True
     server.signal(signal.SIGTERM)
-    check(server.process.wait(40) == 1, "the exit code")
+    check(server.process.wait(40) == 1, "the exit code is not 1")
 
 
 def fill(server):
-    """So many long lines that a pipe for the log is full."""
+    """Makes the server log enough long lines to fill a pipe."""
     with Client(server) as client:
         for _ in range(100):
             check(client.ask("/page.bin?" + "x" * 4000).status == 200, "a long line for the log")
 
 
 def serve(traced, root):
-    """Starts a server for each way to start it, and does with it what needs that way."""
+    """Starts a server with each option, and uses what the option adds."""
     with traced.server(root, "--report", "-H", "X-Added: yes", wrap=as_nobody()) as server:
         half = clients_of_all_kinds(server, root)
         ask_everything(server)
         report(server, 1)
-        # The rest of the head is waited for meanwhile.
+        # The server waits for the rest of the half head during this.
         serve_in_other_ways(traced, root)
         check(half.reply().status == 408, "half a request")
         half.close()
@@ -270,10 +268,7 @@ def serve_in_other_ways(traced, root):
 
 @fault("nothing-refused")
 def nothing_refused():
-    if not shutil.which("strace"):
-        raise Skip("strace is missing (apt-get install strace)")
-    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
-        raise Skip("processes may not be traced here")
+    require_strace()
     traced, without = Traced(), ""
     with Site() as site:
         make(site)
@@ -286,5 +281,5 @@ def nothing_refused():
         except Skip as reason:
             without = f"; {reason}"
         serve(traced, root)
-    check(not traced.refused, "refused, among others:\n  " + "\n  ".join(traced.refused.values()))
+    check(not traced.refused, "refused, with an example of each:\n  " + "\n  ".join(traced.refused.values()))
     return f"{traced.calls} system calls of every feature, none refused{without}"

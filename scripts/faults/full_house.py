@@ -1,4 +1,4 @@
-"""More clients than connections, none of which means to let go: somebody who only wants a page is still served."""
+"""More clients than connections, all of which hold on to theirs: a client that asks for a small page is still served."""
 
 import select
 import socket
@@ -17,7 +17,7 @@ PAGE = pattern("page", 1024)
 POST = b"POST /page.bin HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 PUT = b"PUT /stored HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"
 
-# What each kind of client sends at first, sends every 50 ms after that, and reads each time.
+# For each kind of client: what it sends first, what it sends every 50 ms after that, and how much it reads each time.
 KINDS = {
     "idle": (get("/page.bin"), b"", 0),
     "half heads": (b"GET /page.bin HTTP/1.1\r\nHost: x\r\nX: ", b"x", 0),
@@ -31,7 +31,7 @@ WANTED = {"wanted bodies": (PUT, b"x" * 55, 0), "half heads": KINDS["half heads"
 
 
 class Crowd(threading.Thread):
-    """Clients of some kinds; each comes again at once when it is closed."""
+    """Clients of some kinds; each connects again at once when the server closes its connection."""
 
     def __init__(self, server, kinds):
         super().__init__(daemon=True)
@@ -68,7 +68,7 @@ class Crowd(threading.Thread):
                 try:
                     client.send(more)
                     ended = reads and client.recv(reads) == b""
-                    # What is closed is readable; so is what has a reply that is not read.
+                    # A closed connection is readable, but so is one with an unread reply.
                     ended = ended or client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                     if not ended and first == get("/page.bin"):
                         ended = client.recv(65536) == b""
@@ -84,7 +84,7 @@ class Crowd(threading.Thread):
 
 
 def ask_for_pages(server, path, body):
-    """Asks for a page for some seconds, over a connection of its own and a kept one in turn, which may be closed while idle."""
+    """Asks for a page for some seconds, over new connections and a kept one in turn; the server may close the kept one."""
     took, kept, end = [], None, time.monotonic() + MEASURED
     while time.monotonic() < end:
         began = time.monotonic()
@@ -110,9 +110,9 @@ def measure(server, kinds, path="/page.bin", body=PAGE):
         cpu = server.cpu()
         took = ask_for_pages(server, path, body)
         cpu = (server.cpu() - cpu) / MEASURED
-        check(percentile(took, 0.99) < 1, f"somebody waits: {latencies(took)}")
-        check(cpu < 0.9, f"{cpu * 100:.0f} % of the processor: it spins")
-        return f"p99 {percentile(took, 0.99) * 1000:.0f} ms of {len(took)} ({crowd.again} came again)"
+        check(percentile(took, 0.99) < 1, f"pages wait: {latencies(took)}")
+        check(cpu < 0.9, f"{cpu * 100:.0f} % of a processor: it spins")
+        return f"p99 {percentile(took, 0.99) * 1000:.0f} ms of {len(took)} ({crowd.again} connected again)"
 
 
 @fault("full-house")
@@ -136,14 +136,14 @@ def a_full_house():
 
 
 def measure_refusals(server, kinds):
-    """The example `upload` answers GET with 501."""
+    """Measures the example `upload`, which replies 501 to GET."""
     with Crowd(server, kinds) as crowd:
         time.sleep(1)
         took, end = [], time.monotonic() + MEASURED
         while time.monotonic() < end:
             began = time.monotonic()
-            check(ask(server, "/").status == 501, "an unknown method")
+            check(ask(server, "/").status == 501, "GET to the example is not refused with 501")
             took.append(time.monotonic() - began)
             time.sleep(0.01)
-        check(percentile(took, 0.99) < 1, f"somebody waits: {latencies(took)}")
-        return f"p99 {percentile(took, 0.99) * 1000:.0f} ms of {len(took)} ({crowd.again} came again)"
+        check(percentile(took, 0.99) < 1, f"pages wait: {latencies(took)}")
+        return f"p99 {percentile(took, 0.99) * 1000:.0f} ms of {len(took)} ({crowd.again} connected again)"

@@ -1,4 +1,4 @@
-"""What runs out: descriptors, and room for bodies."""
+"""Resources that run out: descriptors, and disk space for request bodies."""
 
 import os
 import resource
@@ -16,7 +16,7 @@ BIG = pattern("big", 32 << 20)
 
 @fault("few-descriptors")
 def few_descriptors():
-    """From the start there are fewer descriptors than clients: all are served, one after the other."""
+    """There are fewer descriptors than clients from the start: the server serves all clients, one after the other."""
     clients = 300
     with Site() as site, Server(site, limit=64) as server:
         site.file("page.bin", PAGE)
@@ -27,18 +27,18 @@ def few_descriptors():
             check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
             client.close()
         most = len(server.descriptors())
-        return f"{clients} clients of a server with 64 descriptors, all served; {most} left; {before.check()}"
+        return f"{clients} clients of a server with 64 descriptors, all served; {most} open at the end; {before.check()}"
 
 
 @fault("no-descriptors")
 def no_descriptors():
-    """All are taken away while it serves, and given back."""
+    """The descriptor limit falls to what is in use while the server serves, and rises again."""
     waiting = 50
     with Site() as site, Server(site) as server:
         site.file("page.bin", PAGE)
         site.file("big.bin", BIG)
         site.file("other.bin", PAGE)
-        # What has not just changed is kept in memory.
+        # The server keeps a file in memory only if it has not just changed.
         time.sleep(0.1)
         at_rest = len(server.descriptors())
         assert_serves(server, "/page.bin", PAGE)
@@ -56,36 +56,36 @@ def no_descriptors():
             raise Skip("the limit of another process may not be changed here") from None
         cpu = server.cpu()
         crowd = [Client(server).send(get("/other.bin")) for _ in range(waiting)]
-        # A file that is kept open gives its descriptor back some seconds after its last use. Whoever is idle, or reads nothing,
-        # would have to make room for those who wait.
+        # The server closes a cached file some seconds after its last use. To free descriptors for waiting clients it would
+        # close connections that are idle or read nothing, so these two keep sending and reading.
         end, received = time.monotonic() + 2, b""
         while time.monotonic() < end:
             received += download.take(1 << 17)
-            check(kept.ask("/page.bin").body == PAGE, "what is kept needs no descriptor: wrong bytes")
+            check(kept.ask("/page.bin").body == PAGE, "wrong bytes of a file in memory, which needs no descriptor")
             check(kept.ask("/other.bin").status == 503, "a file was opened without a descriptor")
             time.sleep(0.02)
         cpu = server.cpu() - cpu
-        check(cpu < 0.5, f"{cpu:.2f} s of the processor in 2 s: it spins")
-        check(received + download.take(len(BIG) - len(received)) == BIG, "the download: wrong bytes")
+        check(cpu < 0.5, f"{cpu:.2f} s of processor time in 2 s: it spins")
+        check(received + download.take(len(BIG) - len(received)) == BIG, "wrong bytes of the download")
         resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (hard, hard))
         began, refused = time.monotonic(), 0
         for client in crowd:
             reply = client.reply()
-            # A descriptor that is given back meanwhile lets one of them in. There is none for its file, and 100 ms later it makes
-            # room for the next one.
+            # A descriptor freed during the 2 s lets one waiting client connect. There is none left for its file, so it gets 503,
+            # and 100 ms later it has to make room for the next client.
             if reply.status == 503:
                 refused += 1
             else:
                 check((reply.status, reply.body) == (200, PAGE), f"status {reply.status}, or wrong bytes")
             client.close()
-        check(refused <= 25, f"{refused} of those who waited were refused")
+        check(refused <= 25, f"{refused} waiting clients were refused")
         took = time.monotonic() - began
         check(took < 1, f"service came back after {took:.1f} s")
         download.close()
         kept.close()
         return (
-            f"2 s without: 503 for files that must be opened, others served, {cpu * 1000:.0f} ms of the processor; "
-            f"{waiting} waiting served {took * 1000:.0f} ms after; {before.check(files=2)}"
+            f"2 s without descriptors: 503 for files that must be opened, others served, {cpu * 1000:.0f} ms of processor time; "
+            f"{waiting} waiting clients served within {took * 1000:.0f} ms after; {before.check(files=2)}"
         )
 
 
@@ -98,14 +98,14 @@ def put(server, name, body, chunked=False):
         try:
             client.send(head + body)
         except (BrokenPipeError, ConnectionResetError):
-            # It need not wait for a body that has no place.
+            # The server may refuse the body before all of it was sent.
             pass
         return client.reply().status
 
 
 @fault("temporary-full")
 def temporary_directory_full():
-    """Large bodies wait in the temporary directory; there is room for one of 4 MiB at a time."""
+    """Large bodies are spooled to the temporary directory, which has 4 MiB."""
     large, small = pattern("large", 3 << 20), pattern("small", 1000)
     with Site() as site:
         temporary = site.path / "temporary"
@@ -114,13 +114,13 @@ def temporary_directory_full():
         stored = site.path / "stored"
         stored.mkdir()
         with Server(stored, example="upload", wrap=wrap, env={"TMPDIR": str(temporary)}) as server:
-            check(put(server, "first", large) == 201, "there was room for the first")
+            check(put(server, "first", large) == 201, "the first upload was refused")
             before = server.footprint()
             statuses = []
             for chunked in (False, True) * 3:
                 statuses.append(put(server, "too-large", BIG[: 8 << 20], chunked))
                 check(put(server, "small", small) == 201, "a small body was refused")
-                check(put(server, "second", large) == 201, "the room was not given back")
+                check(put(server, "second", large) == 201, "the disk space was not freed")
             check(statuses == [507] * 6, f"statuses {statuses}")
             check((stored / "second").read_bytes() == large, "wrong bytes were stored")
             names = sorted(path.name for path in stored.iterdir())
@@ -132,15 +132,15 @@ def temporary_directory_full():
 
 @fault("disk-full")
 def disk_full():
-    """The handler's own disk is full: what it cannot store is a 500, and nothing of it stays."""
+    """The disk of the handler is full: an upload that does not fit gets an error, and no part of it remains."""
     with Site() as site:
         wrap = in_own_mounts(f"mount -t tmpfs -o size=4m,mode=755 none {site.path}")
         with Server(site, example="upload", wrap=wrap) as server:
-            check(put(server, "first", BIG[: 3 << 20]) == 201, "there was room for the first")
+            check(put(server, "first", BIG[: 3 << 20]) == 201, "the first upload was refused")
             before = server.footprint()
             status = put(server, "second", BIG[: 3 << 20])
             check(status in (500, 507), f"status {status}")
-            check(put(server, "small", PAGE) == 201, "the room was not given back")
+            check(put(server, "small", PAGE) == 201, "the disk space was not freed")
             names = sorted(os.listdir(f"/proc/{server.pid}/root{site.path}"))
             check(names == ["first", "small"], f"stored: {names}")
-            return f"{status}; nothing of it is left, a small one is stored; {before.check()}"
+            return f"{status}; no part of it remains, a small one is stored; {before.check()}"

@@ -1,4 +1,4 @@
-"""Very many clients that ask for the listing of a very large directory."""
+"""Many clients that ask for listings of large directories."""
 
 import json
 import os
@@ -15,16 +15,8 @@ PAGE = pattern("page", 1024)
 LINKS = ENTRIES // 100
 
 
-def resident(server):
-    """KiB of memory that the process has."""
-    for line in open(f"/proc/{server.pid}/status"):
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1])
-    return server.memory()
-
-
 def fill(site):
-    """Makes a directory of many files, one with links among them, and one of fewer files than are read at a time."""
+    """Makes a directory of many files, one of links, and one with fewer files than the server reads at a time."""
     for name in ("many", "links", "few"):
         (site.path / name).mkdir()
     for number in range(ENTRIES):
@@ -37,30 +29,30 @@ def fill(site):
 
 
 def count(reply):
-    """How many entries a listing has; it must be whole."""
+    """Returns the number of entries of a listing, which must be complete."""
     check(reply.status == 200, f"status {reply.status}")
     if reply.fields["content-type"] == "application/json":
         return len(json.loads(reply.body))
-    check(reply.body.endswith(b"</html>\n"), "the page is cut off")
+    check(reply.body.endswith(b"</html>\n"), "the page is incomplete")
     return reply.body.count(b"<tr><td>") - 1
 
 
 def crowd(server, targets):
-    """Lets READERS clients ask for the targets in turn and read nothing; returns them with the most memory, and how long a small
-    file took meanwhile."""
+    """Lets READERS clients ask for the targets in turn and read nothing. Returns the clients, the highest RSS of the server, and
+    the latencies of a small file at the same time."""
     clients, most = [], 0
     with Bystander(server, "/page.bin", PAGE) as other:
         for number in range(READERS):
             clients.append(Client(server, window=4096, timeout=60).send(get(targets[number % len(targets)])))
         end = time.monotonic() + 4
         while time.monotonic() < end:
-            most = max(most, resident(server))
+            most = max(most, server.resident())
             time.sleep(0.02)
     return clients, most, other.took
 
 
 def read(clients, targets):
-    """Reads a few listings to their end, some in drips; of all others, the head. Then all leave, in the middle of it."""
+    """Reads a few listings to their end, some of these slowly, and the heads of all others. Then all clients leave."""
     for number, client in enumerate(clients):
         if number % 60 < len(targets):
             if number % 120 < len(targets):
@@ -93,7 +85,7 @@ def unread_listings():
         fill(site)
         assert_serves(server, "/page.bin", PAGE)
         check(count(ask(server, "/few/")) == 500, "a small listing")
-        before, resident_before = server.footprint(), resident(server)
+        before, resident_before = server.footprint(), server.resident()
         figures = []
         for name, targets in KINDS.items():
             clients, most, took = crowd(server, targets)
@@ -101,15 +93,15 @@ def unread_listings():
             check(percentile(took, 0.99) < 0.05, f"{name}: others wait: {latencies(took)}")
             read(clients, targets)
             wait_until("all connections are closed", lambda: server.sockets() <= server.own_sockets)
-            kept = resident(server) - resident_before
-            check(kept < 4096, f"{name}: {kept} KiB stay")
+            kept = server.resident() - resident_before
+            check(kept < 4096, f"{name}: {kept} KiB remain")
             figures.append(f"{name}: {most // 1024} MiB, p99 {percentile(took, 0.99) * 1000:.1f} ms, {kept:+} KiB after")
         return f"{READERS} of {ENTRIES} entries; {'; '.join(figures)}; {before.check(kib=4096)}"
 
 
 @fault("listings-refused")
 def more_listings_than_there_is_memory_for():
-    """Directories that need more memory together than there is: 503 and Retry-After for some, and room again when they are gone."""
+    """Listings that need more memory together than the server allows: some get 503 with Retry-After, and later there is room."""
     directories, entries = 12, 50_000
     with Site(memory=True) as site, Server(site, "-q") as server:
         for directory in range(directories):
@@ -119,13 +111,13 @@ def more_listings_than_there_is_memory_for():
                 os.close(os.open(site.path / str(directory) / f"{number:0100}", os.O_CREAT | os.O_WRONLY))
         site.file("page.bin", PAGE)
         assert_serves(server, "/page.bin", PAGE)
-        before, resident_before = server.footprint(), resident(server)
+        before, resident_before = server.footprint(), server.resident()
         clients = [Client(server, window=4096, timeout=60) for _ in range(directories)]
         with Bystander(server, "/page.bin", PAGE) as other:
             for directory, client in enumerate(clients):
                 client.send(get(f"/{directory}/"))
             heads = [client.head() for client in clients]
-            most = resident(server)
+            most = server.resident()
         statuses = [head.status for head in heads]
         refused = statuses.count(503)
         check(set(statuses) == {200, 503}, f"statuses {statuses}")
@@ -134,10 +126,10 @@ def more_listings_than_there_is_memory_for():
             if head.status == 503:
                 check(head.fields["retry-after"] == "1", "no Retry-After")
                 client.take(int(head.fields["content-length"]))
-                check(client.ask("/page.bin").body == PAGE, "the connection is of no use after a 503")
+                check(client.ask("/page.bin").body == PAGE, "wrong bytes on the connection after a 503")
             client.close()
         wait_until("all connections are closed", lambda: server.sockets() <= server.own_sockets)
-        kept = resident(server) - resident_before
-        check(kept < 4096, f"{kept} KiB stay")
-        check(count(ask(server, "/3/", timeout=60)) == entries, "the room was not given back")
+        kept = server.resident() - resident_before
+        check(kept < 4096, f"{kept} KiB remain")
+        check(count(ask(server, "/3/", timeout=60)) == entries, "the memory for listings was not freed")
         return f"{refused} of {directories} refused, {most // 1024} MiB; others: {latencies(other.took)}; {before.check(kib=4096)}"

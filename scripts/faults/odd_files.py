@@ -1,4 +1,4 @@
-"""Files whose size or date says little: those of the kernel, those with the date of a reproducible image, and copies."""
+"""Files with a misleading size or date: files of the kernel, files with a constant date, copies, and mapped files."""
 
 import mmap
 import os
@@ -14,7 +14,7 @@ from .server import Server, Site
 
 @fault("kernel-files")
 def kernel_files():
-    """Files that say they are empty, or of 4096 bytes, and are neither."""
+    """Files of the kernel: stat gives their size as 0 or 4096 bytes, which is wrong."""
     lengths = []
     for served, path in (("/proc", "/version"), ("/proc", "/filesystems"), ("/sys", "/class/net/lo/address")):
         if not os.path.exists(served + path):
@@ -28,18 +28,18 @@ def kernel_files():
             length = client.ask(path, method="HEAD").fields.get("content-length", str(len(content)))
             check(length == str(len(content)), f"{served}{path}: HEAD says {length} instead of {len(content)}")
         lengths.append(f"{served}{path} {len(content)}")
-    return f"sent as they are: {', '.join(lengths)} bytes"
+    return f"sent with their real length: {', '.join(lengths)} bytes"
 
 
 @fault("same-date")
 def same_date():
-    """A file is replaced by one of its size and date, which is a second after the epoch, as in Nix, OSTree and images of
-    containers. A client that knows the old one gets all of the new one."""
+    """A file is replaced by one with the same size and date, a second after the epoch, as in Nix, OSTree and container images. A
+    client that knows the old file gets the whole new file."""
     questions = 0
     with Site() as site, Server(site) as server, Client(server) as client:
         for length in (10, 200_000):
             old, new = pattern("old", length), pattern("new", length)
-            # What the server has seen twice it may keep.
+            # The server may cache a file once it was asked for twice.
             for content in (old, new, old):
                 place = site.file("next", content)
                 os.utime(place, (1, 1))
@@ -61,13 +61,13 @@ def same_date():
                     check(reply.body == new, f"{length} bytes, {known[0]}: wrong bytes")
                     questions += 1
             reply = client.ask("/file", f"If-None-Match: {tag}")
-            check(reply.status == 304, f"{length} bytes: {reply.status} for what has not changed")
-    return f"{questions} conditional requests for a file replaced by one of its size and date: 200 and all of the new one"
+            check(reply.status == 304, f"{length} bytes: {reply.status} for an unchanged file")
+    return f"{questions} conditional requests for a file replaced by one with the same size and date: 200 and the whole new file"
 
 
 @fault("equal-copies")
 def equal_copies():
-    """Several nodes serve copies of the same files, each with a date of its own: their tags are the same."""
+    """Several servers serve copies of the same files with different dates: the entity tags are the same."""
     tags = {}
     for node in range(3):
         with Site() as site, Server(site) as server:
@@ -81,12 +81,12 @@ def equal_copies():
     different = {tag for same in tags.values() for tag in same}
     # Two of the eight are empty.
     check(len(different) == 7, f"{len(different)} tags for 7 contents")
-    return "3 servers, 7 contents with a date of their own on each: the same strong tag everywhere, and one for each content"
+    return "3 servers, 7 contents with different dates: the same strong tags on all servers, a different one for each content"
 
 
 @fault("mapped-store")
 def mapped():
-    """No event tells of a store through shared memory: what is kept is compared when it was not for a while."""
+    """inotify does not report a store through shared memory, so the server compares cached files from time to time."""
     with Site() as site:
         path = site.file("mapped.bin", pattern("old", 4096))
         with Server(site) as server:
@@ -94,5 +94,5 @@ def mapped():
                 assert_serves(server, "/mapped.bin", pattern("old", 4096))
             with open(path, "r+b") as file, mmap.mmap(file.fileno(), 0) as memory:
                 memory[:] = pattern("new", 4096)
-            took = wait_until("the store shows", lambda: ask(server, "/mapped.bin").body == pattern("new", 4096))
-    return f"seen after {took:.1f} s of requests"
+            took = wait_until("the new bytes are sent", lambda: ask(server, "/mapped.bin").body == pattern("new", 4096))
+    return f"the new bytes are sent after {took:.1f} s"

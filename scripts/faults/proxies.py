@@ -1,4 +1,4 @@
-"""Other programs between the client and the server."""
+"""Proxies between the client and the server."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ def listens(address):
 
 @contextlib.contextmanager
 def nginx(server, location):
-    """nginx as a Debian package comes, which has the server below its path `location`."""
+    """Runs nginx as a proxy that shows the server below the path `location`; yields the address of nginx."""
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if not program:
         raise Skip("nginx is missing (apt-get install nginx-light)")
@@ -52,7 +52,7 @@ def nginx(server, location):
 
 @fault("behind-nginx")
 def behind_nginx():
-    """nginx serves it below another path, so a redirect that names the path from the root leads elsewhere."""
+    """nginx shows the server below another path, so a redirect with a path from the root would lead outside of it."""
     names = ("docs", "docs/deeper", "with space", "with:colon", "with?mark", "with%percent")
     with Site() as site, Server(site) as server, nginx(server, "/files/") as front:
         for name in names:
@@ -68,4 +68,4 @@ def behind_nginx():
                 target = location.partition(leads.netloc)[2]
                 check(target == f"{path}/{query}", f"{path}{query}: redirected to {target}")
                 check(ask(front, target).body == name.encode(), f"{target}: wrong bytes")
-    return f"{2 * len(names)} redirects to directories, odd names and queries among them, stay below the path that nginx gave"
+    return f"{2 * len(names)} redirects to directories, with odd names and queries, stay below the path of nginx"

@@ -1,4 +1,4 @@
-"""Clients that leave at every point there is: of a request, and of a reply."""
+"""Clients that leave at every byte of a request and of a reply."""
 
 import time
 
@@ -9,7 +9,7 @@ from .server import Server, Site
 
 PAGE = pattern("page", 1024)
 BIG = 8 << 20
-# A body to both kinds of framing, and requests that follow each other.
+# Among them a body with each kind of framing, and pipelined requests.
 REQUESTS = [
     get("/page.bin", "User-Agent: torture", "Accept: */*"),
     get("/page.bin", "Range: bytes=10-20,30-40"),
@@ -28,7 +28,7 @@ UPLOADS = [
 def site_with_page():
     site = Site()
     site.file("page.bin", PAGE)
-    # What has just changed has a longer tag for a moment, and bytes are counted here.
+    # A file that has just changed has a longer entity tag for a moment, and the faults here count bytes.
     time.sleep(0.1)
     return site
 
@@ -45,7 +45,7 @@ def reset_within_a_request():
                 count += 1
                 if end % 50 == 0:
                     assert_serves(server, "/page.bin", PAGE)
-        # Whatever is left of a broken request must not become a part of the next one.
+        # The rest of a broken request must not become a part of the next one.
         assert_serves(server, "/page.bin", PAGE)
         return f"{count} resets, one at every byte of {len(REQUESTS)} requests; {before.check()}"
 
@@ -64,7 +64,7 @@ def reset_within_an_upload():
         reply = Client(server).send(UPLOADS[0]).reply()
         check(reply.status == 201, f"an upload afterwards: {reply.status}")
         names = [path.name for path in site.path.iterdir()]
-        check(names == ["stored"], f"half an upload was left: {names}")
+        check(names == ["stored"], f"a part of an upload remains: {names}")
         return f"{count} resets, one at every byte of {len(UPLOADS)} uploads; nothing stored; {before.check()}"
 
 
@@ -88,12 +88,12 @@ def reset_within_a_reply():
                 length = len(whole.rest())
             for end in range(length + 1):
                 client = Client(server).send(request)
-                # Byte by byte from the kernel: the rest of the reply meets a closed socket.
+                # The rest of the reply meets a closed socket.
                 while end:
                     end -= len(client.socket.recv(end))
                 client.reset()
                 count += 1
-        # With a small window, most of a large reply has not left when its reader does.
+        # With a small window, most of a large reply is unsent when its reader leaves.
         for end in [*range(1, 2000, 7), *range(2000, 1 << 20, 9001)]:
             client = Client(server, window=4096).send(get("/big.bin"))
             client.take(end)
@@ -106,7 +106,7 @@ def reset_within_a_reply():
 
 @fault("half-close")
 def half_close_at_every_byte():
-    """Whoever has sent whole requests gets whole replies, and after them the close: whoever has not, the close alone."""
+    """The server replies to each whole request before the half-close, and then closes; to a part of a request it only closes."""
     count = 0
     with site_with_page() as site, Server(site) as server:
         listing = ask(server, "/").body
@@ -124,4 +124,4 @@ def half_close_at_every_byte():
                     rest = client.rest()
                     check(rest == b"", f"byte {end}: {rest[:60]!r} for half a request")
                 count += 1
-        return f"{count} half-closes, one at every byte; {count} right endings; {before.check()}"
+        return f"{count} half-closes, one at every byte, all handled right; {before.check()}"

@@ -1,4 +1,4 @@
-"""Names of directories that lead elsewhere while they are served: each request gets what its path leads to at that time."""
+"""Served paths that change to other directories: each request gets the file that its path leads to at that time."""
 
 import contextlib
 import ctypes
@@ -11,32 +11,32 @@ from pathlib import Path
 
 from . import Skip, check, fault, wait_until
 from .changes import CLOSED_AFTER, OLD, SMALL, download, finish, status_of
-from .client import Client, assert_serves, ask, get
+from .client import Client, assert_serves, get
 from .content import pattern
 from .server import Server, Site, in_own_mounts
 
 AT_CWD, RENAME_EXCHANGE = -100, 2
-# More than is kept in memory.
+# Larger than the files that the server keeps in memory.
 LARGE = 200_000
 
 
 def build(root, version):
-    """Makes the directory `root`, whose files tell the version."""
+    """Makes the directory `root`; the content of its files tells the version."""
     root.mkdir(parents=True)
     for name, length in (("small", 1000), ("large", LARGE)):
         (root / name).write_bytes(pattern(version, length))
-    # What has just changed need not be kept; these are to be.
+    # The server need not cache a file that has just changed, and these files should be cached.
     time.sleep(0.1)
 
 
 def assert_is(client, version, path="/"):
-    """Asserts that `path` leads to a directory of this version; asks twice, so that it is kept where that is possible."""
+    """Asserts that `path` leads to a directory of this version; asks twice, so that the server caches what it can."""
     for _ in range(2):
         for name, length in (("small", 1000), ("large", LARGE)):
             reply = client.ask(path + name)
             check(reply.status == 200, f"{path}{name}: {reply.status} instead of version {version}")
             check(reply.body == pattern(version, length), f"{path}{name} is not of version {version}")
-        check(b"small" in client.ask(path).body, "it is not in the listing")
+        check(b"small" in client.ask(path).body, "a file is not in the listing")
 
 
 def assert_leads_nowhere(client):
@@ -46,14 +46,14 @@ def assert_leads_nowhere(client):
 
 
 def is_out_of_reach(client, path):
-    """Whether the server says that its confinement is for another directory above, and that it has to be restarted."""
+    """Returns whether the reply is the 503 of a server confined to the former parent directory."""
     reply = client.ask(path)
-    check(reply.status != 503 or b"It has to be restarted." in reply.body, f"{path}: 503 without that")
+    check(reply.status != 503 or b"It has to be restarted." in reply.body, f"{path}: 503 with another text")
     return reply.status == 503
 
 
 def exchange(one, other):
-    """Gives each the name of the other, in one step."""
+    """Exchanges two names in one step."""
     names = os.fsencode(one), os.fsencode(other)
     if ctypes.CDLL(None, use_errno=True).renameat2(AT_CWD, names[0], AT_CWD, names[1], RENAME_EXCHANGE):
         raise Skip(f"names cannot be exchanged here: {os.strerror(ctypes.get_errno())}")
@@ -61,7 +61,7 @@ def exchange(one, other):
 
 @fault("root-recreated")
 def recreated():
-    """What build tools do to their output, in four ways."""
+    """The served directory is rebuilt, renamed over and exchanged, as build tools do, and so is the directory above it."""
     with Site() as site:
         above, spare = site.path / "above", site.path / "spare"
         root = above / "root"
@@ -96,12 +96,12 @@ def recreated():
             rebuild_above()
             if not is_out_of_reach(client, "/small"):
                 assert_is(client, "4")
-    return "made again, renamed over, exchanged: 404 meanwhile, then the new one; with the directory above: 503 that says why"
+    return "rebuilt, renamed over, exchanged: 404 in between, then the new one; with the directory above: 503 that says why"
 
 
 @fault("root-switched")
 def switched():
-    """The served name is a symbolic link that is replaced, as releases are switched; it is relative to where the server starts."""
+    """The served path is a symbolic link, relative to the current directory, that is replaced to switch releases."""
     switches = 100
     with Site() as site:
         for version in ("0", "1"):
@@ -120,12 +120,12 @@ def switched():
             assert_leads_nowhere(client)
             switch("0")
             assert_is(client, "0")
-    return f"{switches} times: every request after a switch gets the new release; 404 while there is no link"
+    return f"{switches} switches: every request after a switch gets the new release; 404 while there is no link"
 
 
 @fault("directory-moved")
 def moved():
-    """It is the name that is served, not the directory."""
+    """The served directory is renamed: the server serves its path, not the directory."""
     with download() as (site, _, server, client):
         elsewhere = site.path.with_name(site.path.name + ".moved")
         site.path.rename(elsewhere)
@@ -156,12 +156,12 @@ def removed():
         site.file("small.bin", b"made again")
         assert_serves(server, "/small.bin", b"made again")
         status_of(server, "/big.bin", 404)
-        return "what had begun is sent to its end; then 404; served when it is made again"
+        return "a reply in flight is sent to its end; then 404; served when the directory is made again"
 
 
 @fault("moved-outside")
 def moved_outside():
-    """A directory is moved out of the served one, and a link is left in its place: what is kept must not be sent any more."""
+    """A directory is moved out of the served one and replaced by a link to it: the server must not send its cached files."""
     with Site() as site:
         root, outside = site.path / "root", site.path / "outside"
         outside.mkdir()
@@ -176,7 +176,7 @@ def moved_outside():
                 status = client.ask(f"/leaves/{name}").status
                 check(status == 404, f"/leaves/{name}: {status} through a link that leads out")
             assert_is(client, "public", "/stays/")
-    return "404 through the link that leads out, where it was kept too; 200 through the one that stays inside"
+    return "404 through the link that leads out, for cached files too; 200 through the link that stays inside"
 
 
 def in_mounts_of(server, *command):
@@ -192,13 +192,13 @@ def mount_for(server, *command):
 
 
 def seen_by(server, path):
-    """The path by which we see what the server sees at `path`: nobody else has its mounts."""
+    """Returns the path that shows `path` as the server sees it, in its mount namespace."""
     return Path(f"/proc/{server.pid}/root{path}")
 
 
 @fault("mounted-over")
 def mounted_over():
-    """Something is mounted over a file, its directory, the served one, and the one above that: no directory changes."""
+    """A mount covers a file, its directory, the served directory and the one above; inotify reports none of these."""
     with Site() as site:
         above, instead = site.path / "above", site.path / "instead"
         build(above / "root" / "sub", "below")
@@ -208,7 +208,7 @@ def mounted_over():
             def assert_all_are(version):
                 client.send(get("/sub/small") * 40)
                 bodies = {client.reply().body for _ in range(40)}
-                check(bodies == {pattern(version, 1000)}, f"{place}: not the file that is {version}")
+                check(bodies == {pattern(version, 1000)}, f"{place}: not the {version} file")
 
             for place in ("root/sub/small", "root/sub", "root", "."):
                 for _ in range(3):
@@ -218,12 +218,12 @@ def mounted_over():
                     assert_all_are("mounted")
                 mount_for(server, "umount", "-l", str(above / place))
                 assert_all_are("below")
-    return "over a file, its directory, the served one, the one above: what is mounted is sent at once, and no longer"
+    return "over a file, its directory, the served one, the one above: the mounted files are sent at once, until they are unmounted"
 
 
 @fault("unmounted")
 def unmounted():
-    """A file system is taken away below the server: lazily, for nothing else goes while files of it are being sent."""
+    """A file system is unmounted while the server sends a file of it; only a lazy unmount is possible then."""
     with Site() as site:
         disk = site.path / "disk"
         disk.mkdir()
@@ -243,12 +243,12 @@ def unmounted():
                     mount_for(server, *tmpfs)
                     big.write_bytes(b"another disk")
                     assert_serves(server, f"{path}/big.bin", b"another disk")
-    return "a part of what is served, or all of it: sent to its end, then 404; when another is mounted, that one"
+    return "a part of the site, or all of it: sent to its end, then 404; then the files of another file system mounted there"
 
 
 @fault("disk-let-go")
 def let_go():
-    """A disk that was read from can be unmounted soon after, though nobody asks for anything meanwhile."""
+    """A file system can be unmounted soon after its last request, even if the server gets no other request."""
     with Site() as site:
         disk = site.path / "disk"
         disk.mkdir()
@@ -259,12 +259,12 @@ def let_go():
                 assert_is(client, "old", "/disk/sub/")
             took = wait_until("it is unmounted", lambda: in_mounts_of(server, "umount", str(disk))[0], CLOSED_AFTER)
             status_of(server, "/disk/sub/small", 404)
-    return f"its files and listings were kept; unmounted {took:.1f} s after the last request, then 404"
+    return f"its files and listings were cached; unmounted {took:.1f} s after the last request, then 404"
 
 
 @contextlib.contextmanager
 def bindfs(source, place):
-    """A file system in user space that shows `source` at `place`; left mounted when its daemon is killed."""
+    """Mounts a FUSE file system that shows `source` at `place`; it stays mounted when its daemon is killed."""
     if not shutil.which("bindfs") or not shutil.which("fusermount3"):
         raise Skip("bindfs is missing (apt-get install bindfs fuse3)")
     with subprocess.Popen(["bindfs", "-f", str(source), str(place)], stderr=subprocess.PIPE) as daemon:
@@ -281,7 +281,7 @@ def bindfs(source, place):
 
 @fault("fuse-remounted")
 def remounted():
-    """The daemon of a file system dies, and it is mounted again, as the served directory and as one below it."""
+    """The daemon of a FUSE file system dies and the file system is mounted again, at the served directory and below it."""
     with Site() as site:
         disk = site.path / "root" / "disk"
         disk.mkdir(parents=True)
@@ -295,7 +295,7 @@ def remounted():
                 assert_is(whole, "1")
                 daemon.send_signal(signal.SIGKILL)
                 daemon.wait()
-                # The kernel remembers for a second what the daemon has said; so 200 is possible, too.
+                # The kernel caches replies of the daemon for a second, so 200 is possible too.
                 dead = {part.ask("/disk/small").status, whole.ask("/small").status}
                 check(dead <= {200, 404, 500, 503}, f"statuses {dead} without a daemon")
             statuses = {part.ask("/disk/small").status, whole.ask("/small").status}

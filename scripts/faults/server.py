@@ -1,4 +1,4 @@
-"""The program as a process, seen from outside: its banner, its descriptors, its memory, its end."""
+"""The program as a process: its start, descriptors, memory and end."""
 
 import os
 import re
@@ -17,7 +17,7 @@ NOBODY = 65534
 
 
 def program(example=None):
-    """Finds the release binary, or an example as the tests have built it."""
+    """Returns the path of the release binary, or of an example in the release or debug build."""
     places = [f"release/examples/{example}", f"debug/examples/{example}"] if example else ["release/httpoll"]
     for place in places:
         if (TARGET / place).exists():
@@ -26,21 +26,21 @@ def program(example=None):
 
 
 def raise_descriptor_limit(wanted):
-    """Lets this process, and those it starts, open `wanted` descriptors."""
+    """Lets this process and its children open `wanted` descriptors."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
     except (ValueError, PermissionError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         if hard < wanted:
-            raise Skip(f"{wanted} descriptors are wanted, {hard} allowed (ulimit -Hn)") from None
+            raise Skip(f"{wanted} descriptors are needed, {hard} allowed (ulimit -Hn)") from None
 
 
 class Site:
-    """A directory for the time of one fault, readable for everybody."""
+    """A temporary directory for one fault, readable for every user."""
 
     def __init__(self, memory=False):
-        # A disk is no part of most faults.
+        # Most faults do not need a disk.
         place = "/dev/shm" if memory and os.access("/dev/shm", os.W_OK) else None
         self.path = Path(tempfile.mkdtemp(prefix="httpoll-torture-", dir=place))
         self.path.chmod(0o755)
@@ -59,7 +59,7 @@ class Site:
 
 
 class Server:
-    """A running server. `wrap` are words before the command, `limit` descriptors, `log` its standard error."""
+    """A running server. `wrap` are words before the command, `limit` is its descriptor limit, `log` its standard error."""
 
     def __init__(
         self, site, *options, wrap=(), limit=None, log=None, env=None, bind="127.0.0.1", example=None, stdin=subprocess.DEVNULL
@@ -108,7 +108,7 @@ class Server:
             self.process.stdout.close()
 
     def end(self):
-        """Asks for the end, which must come soon and in order."""
+        """Sends SIGTERM and checks that the server ends within 40 s, with the right exit code and without a panic."""
         check(self.is_alive(), f"the server has ended by itself: {self.last_words()}")
         self.has_ended = True
         self.signal(signal.SIGTERM)
@@ -116,12 +116,12 @@ class Server:
             code = self.process.wait(40)
         except subprocess.TimeoutExpired:
             code = "none"
-        # An example leaves its end to the signal.
+        # An example does not handle SIGTERM, so the signal ends it.
         check(code in (0, -signal.SIGTERM), f"exit code {code} after SIGTERM: {self.last_words()}")
         check("panicked" not in self.last_words(1 << 20), "a panic is in the log")
 
     def last_words(self, length=500):
-        """The end of what it said on standard error, where that is a file."""
+        """Returns the last bytes of its standard error, if that is a file."""
         try:
             size = os.fstat(self.log.fileno()).st_size
             return os.pread(self.log.fileno(), length, max(0, size - length)).decode(errors="replace").strip()
@@ -135,7 +135,7 @@ class Server:
         return self.process.poll() is None
 
     def descriptors(self):
-        """What each of its descriptors is."""
+        """Returns the target of each of its descriptors."""
         found = []
         folder = f"/proc/{self.pid}/fd"
         for name in os.listdir(folder):
@@ -149,7 +149,7 @@ class Server:
         return sum(target.startswith("socket:") for target in self.descriptors())
 
     def memory(self):
-        """Its share of memory in KiB, or what is resident where the kernel does not tell."""
+        """Returns its Pss in KiB, or its RSS where the kernel does not tell Pss."""
         for name, field in (("smaps_rollup", "Pss:"), ("status", "VmRSS:")):
             try:
                 for line in Path(f"/proc/{self.pid}/{name}").read_text().splitlines():
@@ -157,27 +157,42 @@ class Server:
                         return int(line.split()[1])
             except (FileNotFoundError, PermissionError):
                 pass
-        raise Skip("the kernel does not tell how much memory a process has")
+        raise Skip("the kernel does not tell the memory of a process")
+
+    def resident(self):
+        """Returns its RSS in KiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0])
+
+    def resident_without_libraries(self):
+        """Returns the RSS in KiB of its mappings, except shared libraries, because other processes share their pages."""
+        total, is_library = 0, False
+        for line in Path(f"/proc/{self.pid}/smaps").read_text().splitlines():
+            if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+                is_library = ".so" in line
+            elif line.startswith("Rss:") and not is_library:
+                total += int(line.split()[1])
+        return total
 
     def cpu(self):
-        """Seconds of the processor that it has used."""
+        """Returns the processor time that it has used, in seconds."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def footprint(self):
-        """What it holds now, once all connections of before are gone."""
+        """Returns what it holds once all earlier connections are closed."""
         wait_until("all connections are closed", lambda: self.sockets() <= self.own_sockets)
         return Footprint(self)
 
 
 class Footprint:
-    """What a server holds now, to be compared with what it holds later."""
+    """The descriptors and the memory of a server at one moment, to compare with a later moment."""
 
     def __init__(self, server):
         self.server, self.memory, self.all = server, server.memory(), len(server.descriptors())
 
     def check(self, kib=2048, files=0):
-        """No descriptor more than before, but for `files` that may be kept, and at most `kib` more of memory."""
+        """Checks that the server holds at most `files` more descriptors than before and `kib` more memory; returns the figures."""
         server = self.server
         check(server.is_alive(), f"the server has ended: {server.last_words()}")
         try:
@@ -191,7 +206,7 @@ class Footprint:
 
 
 def as_nobody():
-    """The words before a command that run it without root's rights; none are needed where we are not root."""
+    """Returns the words before a command that run it as the user nobody; none if this process is not root."""
     if os.geteuid() != 0:
         return ()
     if not shutil.which("setpriv"):
@@ -199,8 +214,16 @@ def as_nobody():
     return ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
+def require_strace():
+    """Skips the fault where strace is missing or may not trace."""
+    if not shutil.which("strace"):
+        raise Skip("strace is missing (apt-get install strace)")
+    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
+        raise Skip("tracing is not permitted here")
+
+
 def in_own_mounts(script):
-    """The words before a command that first run `script` in a mount namespace of its own."""
+    """Returns the words before a command that run `script` and then the command in a new mount namespace."""
     for unshare in (("unshare", "-m"), ("unshare", "-r", "-m")):
         words = (*unshare, "sh", "-c", script + ' && exec "$@"', "sh")
         if (

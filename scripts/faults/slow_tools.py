@@ -1,4 +1,4 @@
-"""slowhttptest, where it is installed: hundreds of clients of each of its kinds, each kind at a server of its own."""
+"""slowhttptest, where it is installed: hundreds of slow clients of each of its kinds, each kind with a new server."""
 
 import re
 import shutil
@@ -16,7 +16,7 @@ PAGE = pattern("page", 1024)
 
 
 def attack(seconds, path, *options, clients=CLIENTS, least=CLIENTS):
-    """Runs it for at most so long, while somebody else asks on; the server must end all slow connections before it does."""
+    """Runs slowhttptest for at most `seconds` beside a bystander; the server must close all slow connections before that."""
     tool = shutil.which("slowhttptest")
     if not tool:
         raise Skip("slowhttptest is missing (apt-get install slowhttptest)")
@@ -41,17 +41,17 @@ def attack(seconds, path, *options, clients=CLIENTS, least=CLIENTS):
                 while tool.poll() is None and (age := time.monotonic() - began) < seconds - 1:
                     last = server.sockets() - server.own_sockets
                     most = max(most, last)
-                    # Its clients have come by then; two connections are the bystander's, one is a probe.
+                    # By then its clients have connected. Three other connections are two of the bystander and one probe.
                     if last <= 3 and age > clients / 250 + 1:
                         ended = ended or age
                     time.sleep(0.1)
                 if tool.poll() is not None:
                     ended = ended or time.monotonic() - began
             finally:
-                # It says what it has seen.
+                # At SIGINT it prints its results.
                 tool.send_signal(signal.SIGINT)
             said = re.sub(r"\x1b\[[0-9;]*\w", "", tool.communicate(timeout=20)[0].decode(errors="replace"))
-        check("slow HTTP test status" in said, f"it says {said[-300:]!r}")
+        check("slow HTTP test status" in said, f"its output is {said[-300:]!r}")
         check(not re.search(r"service available:\s+NO", said), "service was not available")
         check(most >= least, f"only {most} connections at a time")
         check(ended, f"{last} of {most} connections are open after {seconds - 1} s; others: {latencies(other.took)}")
@@ -68,15 +68,15 @@ def slow_headers():
 
 @fault("slow-body", patient=True)
 def slow_body():
-    # They are answered at once, and end when they have read that.
+    # The server replies at once, and the clients close when they have read the reply.
     return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192", least=0)
 
 
 @fault("slow-read", patient=True)
 def slow_read():
-    # Each of them fills a buffer of some megabytes in the kernel first.
+    # Each client first fills a buffer of some megabytes in the kernel.
     options = ("-X", "-n", "5", "-z", "32", "-w", "512", "-y", "1024")
-    # Those of which a few bytes still arrive when their time is over have it once more.
+    # A client that took a few bytes before its deadline gets another one.
     return attack(75, "/big.bin", *options, clients=200, least=200)
 
 

@@ -1,11 +1,10 @@
-"""What surrounds the process: its standard error, its scheduler, its clock, its port."""
+"""The environment of the process: its standard error, sendfile, stops, its clock, its port and its sockets."""
 
 import contextlib
 import ctypes
 import glob
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 from . import Skip, check, fault, wait_until
 from .client import Client, assert_serves, get
 from .content import pattern
-from .server import Server, Site, program
+from .server import Server, Site, program, require_strace
 
 PAGE = pattern("page", 1024)
 BIG = pattern("big", 32 << 20)
@@ -27,7 +26,7 @@ HEAD_TIMEOUT = 10
 
 
 def serve_with_log(log, wrap=(), before=lambda: None):
-    """Answers enough requests with long log lines to fill any pipe, and ends in order."""
+    """Makes the server log enough long lines to fill any pipe, and ends it in order."""
     requests = 400
     long = "/page.bin?" + "x" * 4000
     with Site() as site, Server(site, log=log, wrap=wrap) as server:
@@ -83,11 +82,11 @@ def stderr_unread():
 
 
 def parts_of(reply):
-    """Takes a multipart reply apart; returns its ranges and their bytes."""
+    """Splits a multipart reply; yields its ranges and their bytes."""
     boundary = reply.fields["content-type"].partition("boundary=")[2].encode()
-    # The first boundary may stand at once, or on a line of its own.
+    # The body may begin with the boundary, or with CR LF before it.
     first, *parts, last = (b"\r\n" + reply.body.removeprefix(b"\r\n")).split(b"\r\n--" + boundary)
-    check((first, last) == (b"", b"--\r\n"), "a multipart reply without its end")
+    check((first, last) == (b"", b"--\r\n"), "a multipart reply is not complete")
     for part in parts:
         head, _, content = part.partition(b"\r\n\r\n")
         yield re.search(rb"\r\nContent-Range: bytes (\d+-\d+)/", head)[1].decode(), content
@@ -95,11 +94,8 @@ def parts_of(reply):
 
 @fault("sendfile-refused")
 def sendfile_refused():
-    """A file system without sendfile, as strace feigns it: what was announced comes all the same."""
-    if not shutil.which("strace"):
-        raise Skip("strace is missing (apt-get install strace)")
-    if subprocess.run(["strace", "-o", os.devnull, "true"], capture_output=True, check=False).returncode:
-        raise Skip("nobody may be traced here")
+    """A file system without sendfile, simulated by strace: the server sends all announced bytes in another way."""
+    require_strace()
     content = BIG[: 4 << 20]
     ranges = ["0-999999", "1500000-1500009", "2000000-4194303"]
     calls = []
@@ -109,35 +105,35 @@ def sendfile_refused():
             wrap = ["strace", "-D", "-f", "-qq", "-o", trace.name, "-e", "trace=sendfile"]
             with Server(site, wrap=[*wrap, "-e", f"inject=sendfile:error={error}"]) as server:
                 site.file("big.bin", content)
-                # What has not just changed is kept, and with it what is known of it.
+                # The server caches a file that has not just changed, and remembers that sendfile failed for it.
                 time.sleep(0.1)
                 before = server.footprint()
                 with Client(server) as client:
                     for _ in range(3):
                         reply = client.ask("/big.bin")
-                        check((reply.status, reply.body) == (200, content), f"{error}: the whole: wrong bytes")
+                        check((reply.status, reply.body) == (200, content), f"{error}: wrong bytes of the whole file")
                     reply = client.ask("/big.bin", "Range: bytes=1000000-3999999")
                     expected = (206, content[1_000_000:4_000_000])
-                    check((reply.status, reply.body) == expected, f"{error}: a range: wrong bytes")
+                    check((reply.status, reply.body) == expected, f"{error}: wrong bytes of a range")
                     reply = client.ask("/big.bin", f"Range: bytes={','.join(ranges)}")
                     check(reply.status == 206, f"{error}: several ranges: status {reply.status}")
                     parts = list(parts_of(reply))
                     check([name for name, _ in parts] == ranges, f"{error}: {[name for name, _ in parts]}")
                     for name, part in parts:
                         first, last = map(int, name.split("-"))
-                        check(part == content[first : last + 1], f"{error}: {name}: wrong bytes")
+                        check(part == content[first : last + 1], f"{error}: wrong bytes of {name}")
                 with Client(server, window=65536) as slow:
-                    check(slow.ask("/big.bin").body == content, f"{error}: a slow reader: wrong bytes")
+                    check(slow.ask("/big.bin").body == content, f"{error}: wrong bytes for a slow reader")
                 figures = before.check(files=1)
             calls.append(Path(trace.name).read_text().count("(INJECTED)"))
-    # Each open file is asked once: one for all where it is kept open, else one for the whole and one for each reply with ranges.
+    # The server tries sendfile once for each open file: once in all if the file stays open in the cache, up to three times if not.
     check(all(1 <= count <= 3 for count in calls), f"{calls} calls of sendfile")
     return f"EINVAL, ENOSYS, EOPNOTSUPP: 6 replies each, all bytes, sendfile tried {calls[0]} times each; {figures}"
 
 
 @fault("stopped", patient=True)
 def stopped():
-    """SIGSTOP for longer than a head may take: the time that the server stood still is not held against its clients."""
+    """SIGSTOP for longer than the head deadline: the time that the server was stopped does not count for its clients."""
     with Site() as site, Server(site) as server:
         site.file("page.bin", PAGE)
         site.file("big.bin", BIG)
@@ -164,7 +160,7 @@ def stopped():
         check(download.take(len(BIG)) == BIG, "the download: wrong bytes")
         download.close()
         return (
-            f"after {HEAD_TIMEOUT + 1} s: an idle client, one within its request and 50 new ones served {took * 1000:.0f} ms "
+            f"after {HEAD_TIMEOUT + 1} s: an idle client, one amid its request and 50 new ones served within {took * 1000:.0f} ms "
             f"after SIGCONT, a download went on; {before.check(files=1)}"
         )
 
@@ -182,9 +178,9 @@ def libfaketime():
 
 @fault("clock-stepped", patient=True)
 def clock_stepped():
-    """The clock of the wall goes a day forward and two back; the steady one, which nobody can set, does not."""
+    """The wall clock goes a day forward and two days back; the monotonic clock does not change."""
     with Site() as site:
-        # The confined process reads nothing elsewhere.
+        # It is in the served directory, because the confined process can read nothing else.
         place = site.path / ".clock"
 
         def step(days):
@@ -208,7 +204,7 @@ def clock_stepped():
                 tag = kept.ask("/page.bin").fields["etag"]
                 for days in (1, -1, 0):
                     expected = step(days)
-                    # The head deadline runs across the next step, too.
+                    # The head deadline of this client spans the next step.
                     slow = Client(server).send(b"GET /page.bin HTTP/1.1\r\n")
                     began = time.monotonic()
                     reply = kept.ask("/page.bin")
@@ -217,12 +213,12 @@ def clock_stepped():
                     modified = parsedate_to_datetime(reply.fields["last-modified"]).timestamp()
                     check(modified <= date, f"Last-Modified is in the future at {days:+} days")
                     check((reply.body, reply.fields["etag"]) == (PAGE, tag), "wrong bytes or tag")
-                    check(kept.ask("/page.bin", f"If-None-Match: {tag}").status == 304, "not known any more")
+                    check(kept.ask("/page.bin", f"If-None-Match: {tag}").status == 304, "no 304 for a known tag")
                     fresh = pattern(f"fresh {days}", 1024)
                     path.write_bytes(fresh)
                     check(kept.ask("/page.bin").body == fresh, "a stale reply")
                     path.write_bytes(PAGE)
-                    # The tag of what has just changed is good for its moment only.
+                    # The tag of a file that has just changed is valid for a moment only.
                     time.sleep(0.1)
                     tag = kept.ask("/page.bin").fields["etag"]
                     if days == 1:
@@ -230,18 +226,18 @@ def clock_stepped():
                         first = slow, began
                     else:
                         slow.close()
-                # Opened a day ahead, two days ago: neither sooner nor later than on any other day.
+                # Its connection was opened before the clock went two days back; its deadline is as on any other day.
                 reply = first[0].reply()
                 took = time.monotonic() - first[1]
                 check(reply.status == 408, f"status {reply.status}")
                 check(HEAD_TIMEOUT - 0.1 < took < HEAD_TIMEOUT + 1, f"408 after {took:.1f} s")
                 first[0].close()
-                check(kept.ask("/page.bin").body == PAGE, "the kept connection was given up")
+                check(kept.ask("/page.bin").body == PAGE, "wrong bytes on the kept connection")
             log = server.last_words(1 << 20).count(time.strftime("%d/%b/%Y", time.gmtime(time.time() + DAY)))
             check(log > 0, "the log does not follow the clock")
             place.unlink()
             return (
-                f"+1, −1 and 0 days: Date and log follow, Last-Modified never ahead of Date, nothing stale; "
+                f"+1, −1 and 0 days: Date and log follow, Last-Modified never later than Date, nothing stale; "
                 f"408 after {took:.1f} s, a kept connection stays; {before.check(files=1)}"
             )
 
@@ -255,14 +251,14 @@ def port_taken():
             done = subprocess.run(command, capture_output=True, timeout=10, check=False)
             said = done.stderr.decode()
             check(done.returncode == 1, f"exit code {done.returncode}")
-            check(said.count("\n") == 1 and "in use" in said and str(server.port) in said, f"it says {said!r}")
+            check(said.count("\n") == 1 and "in use" in said and str(server.port) in said, f"the message is {said!r}")
             for _ in range(20):
                 assert_serves(server, "/page.bin", PAGE)
-        return f"exit code 1 and one line ({said.strip()}); whoever has the port serves on"
+        return f"exit code 1 and one line ({said.strip()}); the first server still serves"
 
 
 def listening_sockets(server):
-    """The numbers of a process's descriptors that listen."""
+    """Returns the descriptors of the server that are listening sockets."""
     inodes = set()
     for line in Path(f"/proc/{server.pid}/net/tcp").read_text().splitlines()[1:]:
         fields = line.split()
@@ -273,18 +269,18 @@ def listening_sockets(server):
 
 
 def take_descriptor(server, number):
-    """Takes a socket out of another process: the same one, not a copy (pidfd_getfd, Linux 5.6)."""
+    """Duplicates a socket of another process into this one (pidfd_getfd, Linux 5.6)."""
     process = os.pidfd_open(server.pid)
     taken = ctypes.CDLL(None, use_errno=True).syscall(438, process, number, 0)
     os.close(process)
     if taken < 0:
-        raise Skip(f"sockets of other processes cannot be had here: {os.strerror(ctypes.get_errno())}")
+        raise Skip(f"sockets of other processes cannot be duplicated here: {os.strerror(ctypes.get_errno())}")
     return socket.socket(fileno=taken)
 
 
 @fault("listener-dies")
 def listener_dies():
-    """One of two listening sockets is shut down behind the server's back."""
+    """One of two listening sockets is shut down from outside the server."""
     with Site() as site, Server(site, "-b", "127.0.0.2") as server:
         site.file("page.bin", PAGE)
         assert_serves(server, "/page.bin", PAGE)
@@ -293,7 +289,7 @@ def listener_dies():
         dying = take_descriptor(server, listeners[0])
         dying.shutdown(socket.SHUT_RD)
         dying.close()
-        wait_until("a line says so", lambda: " is lost: " in server.last_words())
+        wait_until("the log names the lost socket", lambda: " is lost: " in server.last_words())
         said = server.last_words().splitlines()[-1]
         serving = 0
         for host in ("127.0.0.1", "127.0.0.2"):
@@ -305,4 +301,4 @@ def listener_dies():
         code = server.process.wait()
         server.has_ended = True
         check(code == 1, f"exit code {code}")
-        return f"a line ({said}); the other serves on; exit code 1 at the end"
+        return f"a line ({said}); the other socket still serves; exit code 1 at the end"

@@ -1,7 +1,8 @@
-"""System calls made in a thread of another process, as a hole in that process would let an intruder make them.
+"""Makes system calls in a thread of another process, as an intruder could after exploiting a hole in that process.
 
-A stopped thread stands behind the instruction `syscall` in which it waited. Each call sets the registers, goes back by that
-one instruction and makes a single step. Nothing else of the program runs, and its own registers are put back at the end.
+A thread that waited in a system call is stopped just after its instruction `syscall`. For each call the tracer sets the registers,
+moves the instruction pointer back by that instruction and makes a single step. No other code of the program runs, and its
+registers are restored at the end.
 """
 
 import ctypes
@@ -18,7 +19,7 @@ REGISTERS = (
 )
 ARGUMENTS = "rdi rsi rdx r10 r8 r9".split()
 CONT, SINGLESTEP, GETREGS, SETREGS, DETACH, GETEVENTMSG, SEIZE, INTERRUPT = 7, 9, 12, 13, 17, 0x4201, 0x4206, 0x4207
-# Children are stopped before their first instruction, and the end of the tracer is the end of the traced.
+# The kernel stops children before their first instruction, and kills the traced process when the tracer ends.
 OPTIONS = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 20
 CHILD_EVENTS = (1, 2, 3)
 WALL = 0x40000000
@@ -45,17 +46,17 @@ def ptrace(request, thread, data=None):
 
 
 class Thread:
-    """A thread that is stopped and makes calls until it is let go. One thread of ours has to make all of them."""
+    """A stopped thread that makes calls until the context ends. One thread of the tracer must make all requests."""
 
     def __init__(self, process, number):
         self.number, self.own, self.call = number, Registers(), 0
         try:
             ptrace(SEIZE, number, OPTIONS)
         except OSError as error:
-            raise Skip(f"processes may not be traced here: {error.strerror}") from None
+            raise Skip(f"tracing is not permitted here: {error.strerror}") from None
         self.memory = open(f"/proc/{process}/mem", "r+b", buffering=0)
         wait_until("a thread waits in a system call", self._stop)
-        # Room for what arguments point to.
+        # A page for the data that arguments point to.
         self.page = self.result(9, 0, PAGE, 3, 0x22, WORD, 0)
         check(self.page > 0, f"no memory for arguments: {self.page}")
 
@@ -69,12 +70,12 @@ class Thread:
             ptrace(SETREGS, self.number, ctypes.byref(self.own))
             ptrace(DETACH, self.number)
         except OSError:
-            # It has ended, and the fault says so.
+            # The thread has ended; the fault reports that.
             pass
         self.memory.close()
 
     def _stop(self):
-        """Stops it; lets it go on where it does not stand behind a system call."""
+        """Stops the thread; returns whether it is just after a system call, and lets it continue otherwise."""
         ptrace(INTERRUPT, self.number)
         check(self._wait(), "a thread does not stop")
         ptrace(GETREGS, self.number, ctypes.byref(self.own))
@@ -92,7 +93,7 @@ class Thread:
         self.memory.write(data)
 
     def _wait(self, seconds=5):
-        """Waits until the thread stops; returns why it does, or None where it goes on."""
+        """Waits until the thread stops; returns its wait status, or None if it does not stop in time."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             found, status = os.waitpid(self.number, WALL | os.WNOHANG)
@@ -103,7 +104,7 @@ class Thread:
         return None
 
     def _place(self, arguments):
-        """Writes texts and structures into the page, each with a NUL behind it; returns what goes into the registers."""
+        """Writes strings and structures into the page, each followed by a NUL; yields the values for the registers."""
         room = 0
         for argument in arguments:
             if isinstance(argument, int):
@@ -116,11 +117,11 @@ class Thread:
                 room += (len(data) + 15) & ~15
 
     def result(self, call, *arguments):
-        """Makes the call by its number; returns what the kernel leaves: a value, or an error below zero."""
+        """Makes the call with this number; returns the result of the kernel: a value, or a negative error."""
         self.call = call
         registers = Registers.from_buffer_copy(self.own)
         registers.rax, registers.rip = call & WORD, self.own.rip - len(SYSCALL)
-        # What it waited in must not begin again meanwhile.
+        # -1 keeps the kernel from restarting the call in which the thread waited.
         registers.orig_rax = WORD
         for name, value in zip(ARGUMENTS, self._place(arguments)):
             setattr(registers, name, value)
@@ -137,7 +138,7 @@ class Thread:
                 self._end_child()
             else:
                 stopped_by = os.WSTOPSIG(status)
-                check(stopped_by in (signal.SIGTRAP, signal.SIGCHLD), f"call {call:#x} brings signal {stopped_by}")
+                check(stopped_by in (signal.SIGTRAP, signal.SIGCHLD), f"call {call:#x} causes signal {stopped_by}")
             ptrace(SINGLESTEP, self.number)
         if is_late:
             return -errno.ETIMEDOUT
@@ -150,7 +151,7 @@ class Thread:
         return errno.errorcode.get(-result, str(result)) if -PAGE < result < 0 else "ok"
 
     def outcome_by_32_bits(self, call):
-        """Makes the call as a program of 32 bits does; returns `the end` where that ends the process."""
+        """Makes the call as a 32-bit program does; returns `the end` if that ends the process."""
         self.write(self.own.rip - len(SYSCALL), INT_80)
         try:
             return self.outcome(call)

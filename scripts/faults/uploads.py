@@ -1,4 +1,4 @@
-"""Uploads that nobody wants, by the clients that read no reply before all of their body has left."""
+"""Uploads that the server refuses, from clients that read the reply only after sending the whole body."""
 
 import contextlib
 import http.client
@@ -27,14 +27,14 @@ for (let attempt = 0; attempt < Number(process.argv[3]); attempt++) {
 
 
 def run(command):
-    """Runs a client that makes all its attempts in one process; returns what it said."""
+    """Runs a client that makes all its attempts in one process; returns its output."""
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, check=False)
     check(done.returncode == 0, f"{command[0]}: {done.stderr[-300:]}")
     return done.stdout
 
 
 def python(port, _):
-    """One attempt of http.client; returns the status."""
+    """Makes one attempt with http.client; returns the status or the error."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     try:
         connection.request("PUT", "/page.bin", bytes(SIZE))
@@ -59,7 +59,7 @@ def wget(*options):
             timeout=60,
             check=False,
         )
-        # An error of the server's, and not of the network.
+        # Exit code 8 is an error reply of the server, not an error of the network.
         return 405 if done.returncode == 8 and " 405" in done.stderr else done.stderr.strip()
 
     return attempt
@@ -67,7 +67,7 @@ def wget(*options):
 
 @fault("refused-upload")
 def refused_upload():
-    """Each reply is read, though the server refuses the upload with its first bytes."""
+    """Every client reads its reply, though the server refuses the upload after its first bytes."""
     figures = []
 
     def count(name, statuses, began):

@@ -1,1 +1,1 @@
-"""Everything at once, and every reply checked: what scripts/soak is made of."""
+"""The clients and the changing files of scripts/soak, which checks every reply."""

@@ -1,4 +1,4 @@
-"""The kinds of clients: each an endless row of checked acts, whose number is returned by every step."""
+"""The kinds of clients. Each step of a client makes requests, checks the replies and returns how many requests it made."""
 
 import random
 import re
@@ -10,7 +10,7 @@ from .releases import FILES
 from .versions import SIZES, content, size
 
 STATIC = 300
-# What is no request, and what it is told.
+# Bad requests, and the status of the reply.
 BAD = [
     (b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n", {400}),
     (b"GET / HTTP/1.1\r\n\r\n", {400}),
@@ -28,7 +28,7 @@ BAD = [
 
 
 def is_version(reply, number, versions, start=0, end=None):
-    """Whether the reply's body is a piece of any of these versions; returns which."""
+    """Returns the version that has the reply's body from `start` to `end`; raises Wrong if there is none."""
     for version in versions:
         stop = size(number, version) if end is None else min(end, size(number, version))
         if len(reply.body) == stop - start and reply.body == content(number, version, start, stop):
@@ -37,8 +37,8 @@ def is_version(reply, number, versions, start=0, end=None):
 
 
 class Kind:
-    """A client of the server `files` over the directory of `versions`; one connection at a time, kept as long as it goes.
-    `current` is the server of `releases`."""
+    """A client with one connection at a time, which it keeps while it can. The server `files` serves the directory of
+    `versions`, the server `current` that of `releases`."""
 
     def __init__(self, files, uploads, current, versions, releases):
         self.files, self.uploads, self.current = files, uploads, current
@@ -61,7 +61,7 @@ class Kind:
 
 
 class Reader(Kind):
-    """Asks for everything in every way."""
+    """Asks for files, ranges, known versions, heads, listings, redirects and missing files."""
 
     def step(self):
         number = random.randrange(self.versions.count)
@@ -90,7 +90,7 @@ class Reader(Kind):
             reply = client.ask(path, f"If-None-Match: {tag}")
             possible = self.versions.possible(number, oldest)
             if reply.status == 304:
-                # Tiny versions are alike now and then.
+                # Two versions of a tiny file can have the same content.
                 same = any(content(number, other) == content(number, version) for other in possible)
                 check(same, f"304 for version {version} of file {number}, which is none of {possible}")
             else:
@@ -108,7 +108,7 @@ class Reader(Kind):
         elif way == "redirect":
             check(client.ask("/static").status == 301, "no redirect to a directory")
         else:
-            check(client.ask(f"/live/{number}.none").status == 404, "a file that is not there is")
+            check(client.ask(f"/live/{number}.none").status == 404, "a missing file is found")
         return 1
 
 
@@ -128,7 +128,7 @@ class Pipeliner(Kind):
 
 
 class Follower(Kind):
-    """Asks for the release that is in place."""
+    """Asks for files of the current release."""
 
     def server(self):
         return self.current
@@ -150,7 +150,7 @@ class Follower(Kind):
         elif reply.status == 404:
             check(may_be_missing, f"404 for a {way} of {name} while releases {possible} were in place")
         elif way == "listing":
-            # While a release is built, its files come one by one.
+            # While a release is built, its files appear one by one.
             numbers = {int(number) for number in re.findall(rb'"release-(\d+)"', reply.body)}
             check(reply.status == 200, f"status {reply.status} for a listing")
             check(numbers <= set(possible), f"a listing of release {numbers}, which is none of {possible}")
@@ -164,7 +164,7 @@ class Follower(Kind):
 
 
 class Uploader(Kind):
-    """Stores a file by the one server, and asks the other for it."""
+    """Stores a file through the server of uploads, and asks the other server for it."""
 
     def step(self):
         body = random.randbytes(random.choice((0, 1, 1000, 65_536, 65_537, 300_000, 2_000_000)))
@@ -192,7 +192,7 @@ class Uploader(Kind):
 
 
 class Vandal(Kind):
-    """Bad requests, resets, half-closes and noise, at either server."""
+    """Sends bad requests, resets, half-closes and random bytes to two servers."""
 
     def step(self):
         server = random.choice((self.files, self.files, self.uploads))
@@ -222,7 +222,7 @@ class Vandal(Kind):
 
 
 class Slow(Kind):
-    """Many connections at once, none of which is in a hurry: slow to send, slow to read, or never done."""
+    """Keeps many slow connections at once: slow to send, slow to read, or with a head that never ends."""
 
     CROWD = 150
 
@@ -245,7 +245,7 @@ class Slow(Kind):
         return count
 
     def sending(self):
-        """A request in pieces, over some seconds."""
+        """Sends a request in pieces, over some seconds."""
         number = random.randrange(self.versions.count)
         request = get(f"/live/{self.versions.name(number)}", "User-Agent: slow")
         pieces = [request[place : place + 12] for place in range(0, len(request), 12)]
@@ -259,7 +259,7 @@ class Slow(Kind):
             is_version(reply, number, self.versions.possible(number, oldest))
 
     def reading(self):
-        """The largest file through a small window; all of it in the end, or a reset."""
+        """Reads the largest file through a small window, to its end or to a reset."""
         number = len(SIZES) - 1
         oldest = self.versions.settled[number]
         with Client(self.files, window=8192, timeout=60) as client:
@@ -274,7 +274,7 @@ class Slow(Kind):
             check(any(whole == content(number, version) for version in possible), "wrong bytes for a slow reader")
 
     def dripping(self):
-        """A head that never ends is told 408 when its time is over, and not before."""
+        """Sends a head that never ends; the server must reply 408 at the deadline, and not before."""
         began = time.monotonic()
         with Client(self.files, timeout=60) as client:
             client.send(b"GET / HTTP/1.1\r\nX: ")
@@ -288,7 +288,7 @@ class Slow(Kind):
             try:
                 status = client.head().status
             except (Ended, OSError):
-                # The byte that came after the close has reset it.
+                # A byte that arrived after the close has reset the connection.
                 status = 408
             check(status == 408 and 9.9 < took < 20, f"status {status} for a drip after {took:.1f} s")
 

@@ -1,8 +1,8 @@
-"""A served directory whose name leads to another one again and again: made anew, renamed over, or a symbolic link that is
-switched.
+"""A served directory that is replaced all the time: rebuilt, renamed over, or switched by a symbolic link.
 
-Each is a release, and all its files tell its number. A reply may be of any release from the last that was in place when its
-request was sent to the last that was begun when the reply had come. 404 is right as well, if the name led nowhere in between.
+Each directory is a release, and the content of its files tells its number. A reply may have any release from the one in place
+when the request was sent to the last one begun when the reply was complete. 404 is also right if the name did not exist
+at some moment in between.
 """
 
 import multiprocessing
@@ -13,14 +13,15 @@ import time
 
 from .versions import content
 
-# Numbers of files, for their sizes: kept in memory, at the border of that, and sent by descriptor. None is a file of Versions.
+# Numbers of files, which decide their sizes: kept in memory, at the limit of that, and sent from the descriptor. No file of
+# Versions has one of these numbers.
 FILES = {"small": 100 * 9 + 2, "medium": 100 * 9 + 5, "large": 100 * 9 + 7}
-# Seconds for which a release stays after it was built, as a link may lead to it until then.
+# Seconds that a release stays after it was built, because a request may have followed the link to it.
 KEPT = 2
 
 
 class Releases:
-    """What is known of all releases, shared by all processes. `current` is the served name."""
+    """The releases, shared by all processes. `current` is the served path."""
 
     def __init__(self, folder):
         self.folder, self.current = folder, folder / "current"
@@ -32,7 +33,7 @@ class Releases:
 
     @staticmethod
     def build(place, number):
-        """Fills a directory. Each file appears there whole."""
+        """Makes and fills a directory. Each file is renamed into place when it is complete."""
         place.mkdir()
         for name, file in FILES.items():
             (place / ".new").write_bytes(content(file, number))
@@ -40,7 +41,7 @@ class Releases:
         (place / f"release-{number}").touch()
 
     def remove(self):
-        """Removes what the name leads to; from now on 404 is right."""
+        """Removes the current release; from now on 404 is right."""
         self.gaps_begun.value += 1
         if self.current.is_symlink():
             self.current.unlink()
@@ -58,7 +59,7 @@ class Releases:
         place.rename(self.current)
 
     def switch(self, number):
-        """Without a moment in which the name leads nowhere, unless it was a directory."""
+        """Replaces the symbolic link in one step; only a directory at its place has to be removed before."""
         place, link = self.folder / f"release-{number}", self.folder / "next"
         self.build(place, number)
         link.symlink_to(place.name)
@@ -67,7 +68,7 @@ class Releases:
         os.replace(link, self.current)
 
     def keep_changing(self, stop):
-        """A release every few milliseconds; now and then one rests, so that a change that was not noticed is asked for."""
+        """Changes the release every few milliseconds, and at times after a pause, so that clients ask for a missed change."""
         while not stop.is_set():
             number = self.begun.value + 1
             self.begun.value = number
@@ -77,14 +78,14 @@ class Releases:
             time.sleep(random.choice((0, 0.005, 0.02, 0.3)))
 
     def tidy(self):
-        """Removes old releases, but not what a request may have been led to just before."""
+        """Removes old releases, except those that a request may have reached just before."""
         in_place = os.path.realpath(self.current)
         for old in self.folder.glob("release-*"):
             if str(old) != in_place and old.stat().st_mtime < time.time() - KEPT:
                 shutil.rmtree(old)
 
     def moment(self):
-        """What a request must be younger than, for `possible` and `may_be_missing`."""
+        """Returns the state at the time of a request, for `possible` and `may_be_missing`."""
         return self.settled.value, self.gaps_ended.value
 
     def possible(self, moment):

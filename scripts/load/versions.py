@@ -1,8 +1,8 @@
-"""Files that are rewritten all the time, each version known, so that a reply can be right, wrong, torn or stale.
+"""Files that are rewritten all the time. The content of each version is known, so a reply that is wrong, torn or stale is found.
 
-A version is begun before its file is renamed into place and settled a moment after that: a reply to a request may be any
-version from the last that was settled when the request was sent to the last that was begun when the reply had come, and no
-other. The moment is there because the server looks at a file once in a turn of its loop.
+A version counts as begun just before its file is renamed into place, and as settled a moment after that. A reply may have any
+version from the last one settled when the request was sent to the last one begun when the reply was complete. The moment
+is there because the server looks at a file once in a turn of its loop.
 """
 
 import collections
@@ -13,17 +13,17 @@ import os
 import random
 import time
 
-# Sizes around what is kept in memory, what fits a buffer, and what takes many turns.
+# Sizes around the limits of files kept in memory, of buffers, and of replies that take many turns of the loop.
 SIZES = [1, 100, 1000, 4096, 30_000, 65_536, 70_001, 400_000, 3_000_000]
 BLOCK = 32
-# Seconds that a turn of the loop may take on a machine that has other things to do.
+# Seconds that a turn of the loop may take on a busy machine.
 TURN = 0.3
-# What wrk asks for, and checks by itself: blocks that are all alike.
+# The size of the file that wrk asks for. wrk checks it without knowing the version: all its blocks are the same.
 WHOLE = 4096
 
 
 def size(number, version):
-    """Every other file keeps its size, so that only times tell its versions apart."""
+    """Returns the size of a version. Every second file keeps its size, so that only times tell its versions apart."""
     base = SIZES[number % len(SIZES)]
     return base if number % 2 else base + version % 50
 
@@ -33,14 +33,14 @@ def block(number, version):
 
 
 def content(number, version, start=0, end=None):
-    """The bytes of a version, from `start` up to `end`."""
+    """Returns the bytes of a version from `start` up to `end`."""
     end = size(number, version) if end is None else end
     shift = start % BLOCK
     return (block(number, version) * ((end - start) // BLOCK + 2))[shift : shift + end - start]
 
 
 class Versions:
-    """What is known of all files, shared by all processes."""
+    """The versions of all files, shared by all processes."""
 
     def __init__(self, folder):
         self.folder, self.count = folder, 2 * len(SIZES)
@@ -55,7 +55,7 @@ class Versions:
         return f"{number}.bin"
 
     def rewrite(self, number):
-        """Puts the next version in place, whole."""
+        """Writes the next version of a file and renames it into place."""
         version = self.begun[number] + 1
         if number == self.count:
             path, data = self.folder / "wrk.bin", block(number, version) * (WHOLE // BLOCK)
@@ -73,8 +73,8 @@ class Versions:
             self.settled[number] = version
 
     def keep_rewriting(self, stop):
-        """A rewrite every few milliseconds, often two of a file in a row. Some files then rest for seconds, so that a change
-        that the server did not notice is asked for."""
+        """Rewrites a file every few milliseconds, often twice in a row. Some files then stay the same for seconds, so that
+        clients ask for a change that the server may have missed."""
         for tick in itertools.count():
             number = tick % (self.count + 1)
             if stop.is_set():
@@ -86,5 +86,5 @@ class Versions:
             time.sleep(random.choice((0.0, 0.005, 0.02)))
 
     def possible(self, number, oldest):
-        """The versions that a reply may be, where `oldest` was settled when its request was sent."""
+        """Returns the versions that a reply may have, if `oldest` was settled when its request was sent."""
         return range(oldest, self.begun[number] + 1)

@@ -1,4 +1,4 @@
--- For scripts/soak: every reply is 200 and one version of the file, which is one block of 32 bytes again and again.
+-- For scripts/soak: checks that every reply is 200 and has one version of the file, which repeats one block of 32 bytes.
 local threads = {}
 
 function setup(thread)

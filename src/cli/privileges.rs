@@ -28,6 +28,12 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
             "only root can become {shown} (--user)"
         )));
     }
+    // glibc loads the plugins of its user database at run time; in a static program that crashes.
+    if cfg!(all(target_feature = "crt-static", target_env = "gnu")) {
+        let reason =
+            "a static build with glibc cannot look up users (--user); start it as that user";
+        return Err(CommandError::Run(reason.to_owned()));
+    }
     match User::from_name(name) {
         Ok(Some(user)) if user.uid.is_root() => {
             Err(CommandError::Run(format!("--user {shown} would stay root")))

@@ -13,8 +13,30 @@ pub(crate) fn acts_on_text(c: char) -> bool {
         || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Appends the inside of a JSON string (RFC 8259 §7), which means `text` to every parser.
-pub(crate) fn put_json(out: &mut Vec<u8>, text: &str) {
+/// Appends `text` as a JSON string (RFC 8259 §7), bytes that are not UTF-8 as U+FFFD. Returns whether all of it is UTF-8.
+pub(crate) fn put_json_string(out: &mut Vec<u8>, text: &[u8]) -> bool {
+    let mut is_utf8 = true;
+    put(out, &["\""]);
+    if text.iter().all(|byte| is_plain_ascii(*byte)) {
+        out.extend_from_slice(text);
+    } else {
+        for chunk in text.utf8_chunks() {
+            put_json_escaped(out, chunk.valid());
+            if !chunk.invalid().is_empty() {
+                put(out, &["\u{fffd}"]);
+                is_utf8 = false;
+            }
+        }
+    }
+    put(out, &["\""]);
+    is_utf8
+}
+
+fn is_plain_ascii(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
+}
+
+fn put_json_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
     while let Some(length) = rest.find(|c| matches!(c, '"' | '\\') || acts_on_text(c)) {
         let (plain, special) = rest.split_at(length);
@@ -46,10 +68,10 @@ fn put_code(out: &mut Vec<u8>, code: u32) {
 mod tests {
     use super::*;
 
-    fn json(text: &str) -> String {
+    fn json(text: &[u8]) -> (String, bool) {
         let mut out = Vec::new();
-        put_json(&mut out, text);
-        String::from_utf8(out).unwrap()
+        let is_utf8 = put_json_string(&mut out, text);
+        (String::from_utf8(out).unwrap(), is_utf8)
     }
 
     #[test]
@@ -88,7 +110,20 @@ mod tests {
             ("\u{2065}\u{2066}\u{2069}", "\u{2065}\\u2066\\u2069"),
             ("é עברית 🎉", "é עברית 🎉"),
         ] {
-            assert_eq!(json(text), expected, "{text:?}");
+            let expected = (format!("\"{expected}\""), true);
+            assert_eq!(json(text.as_bytes()), expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn json_strings_stay_json() {
+        let text = "a\"b\\c\né\u{9b}\u{202e}".as_bytes();
+        assert_eq!(
+            json(&[text, b"\xff"].concat()),
+            (
+                "\"a\\\"b\\\\c\\né\\u009b\\u202e\u{fffd}\"".to_owned(),
+                false
+            )
+        );
     }
 }

@@ -4,9 +4,9 @@
 //! with replacement characters, and only then the entry has an `href` too, which still leads to the file.
 
 use super::entries::{Entry, EntryKind};
-use crate::files::names::percent_encode::{is_unreserved, percent_encode};
+use crate::files::names::percent_encode::percent_encode;
 use crate::handler::page::put;
-use crate::handler::text::put_json;
+use crate::handler::text::put_json_string;
 use crate::http::decimal::push_decimal;
 
 /// Writes everything before the first entry.
@@ -16,9 +16,9 @@ pub(super) fn begin(out: &mut Vec<u8>) {
 
 /// Writes one entry.
 pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, is_last: bool) {
-    put(out, &["{\"name\":\""]);
-    let is_text = put_name(out, entry.name);
-    put(out, &["\",\"type\":\"", type_of(entry), "\",\"size\":"]);
+    put(out, &["{\"name\":"]);
+    let is_utf8 = put_json_string(out, entry.name);
+    put(out, &[",\"type\":\"", type_of(entry), "\",\"size\":"]);
     match entry.size {
         Some(size) => push_decimal(out, size),
         None => put(out, &["null"]),
@@ -28,7 +28,7 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, is_last: bool) {
         Some(mtime) => put_signed(out, mtime),
         None => put(out, &["null"]),
     }
-    if !is_text {
+    if !is_utf8 {
         put(out, &[",\"href\":\""]);
         out.extend(percent_encode(entry.name).flat_map(str::bytes));
         put(out, &["\""]);
@@ -55,23 +55,6 @@ fn put_signed(out: &mut Vec<u8>, number: i64) {
         put(out, &["-"]);
     }
     push_decimal(out, number.unsigned_abs());
-}
-
-/// Writes a name as the inside of a string, and says whether it is UTF-8.
-fn put_name(out: &mut Vec<u8>, name: &[u8]) -> bool {
-    if is_unreserved(name) {
-        out.extend_from_slice(name);
-        return true;
-    }
-    let mut is_text = true;
-    for chunk in name.utf8_chunks() {
-        put_json(out, chunk.valid());
-        if !chunk.invalid().is_empty() {
-            put(out, &["\u{fffd}"]);
-            is_text = false;
-        }
-    }
-    is_text
 }
 
 #[cfg(test)]

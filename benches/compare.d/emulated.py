@@ -1,7 +1,7 @@
-"""A machine whose clock advances by one nanosecond with each instruction: the processor time of a process in it is the number
-of its instructions. QEMU emulates it (-icount), so no hardware need count, and no privileges are needed. It runs a kernel of
-the distribution, unpacked but not installed, sees the files of this machine at their places, read-only, and has a disk of
-its own at /mnt."""
+"""A machine with a clock that advances by one nanosecond with each instruction, so that the processor time of a process is
+the number of its instructions. QEMU emulates it (-icount): no hardware counters and no privileges are needed. It runs a kernel
+of the distribution, unpacked but not installed. It sees the files of this machine under the same paths, read-only, and has a disk
+of its own at /mnt."""
 
 import glob
 import json
@@ -24,8 +24,8 @@ UNPACK = {".xz": ["xz", "-dc"], ".zst": ["zstd", "-dcq"]}
 # QEMU counts each iteration of a repeated instruction, and `rep movsb` moves one byte in each: without these two features the
 # kernel copies by loops of 8 bytes a move, as it does on older processors.
 PROCESSOR = "max,-erms,-fsrm"
-# No mitigations, for they differ from processor to processor; no clearing of pages that are written anyway; and interrupts on
-# the account of whom they interrupt, as perf has them.
+# No mitigations, because they differ between processors; no clearing of pages that are written anyway; and the time of an
+# interrupt counts for the interrupted process, as in perf.
 KERNEL = "console=ttyS0 quiet panic=-1 mitigations=off init_on_alloc=0 tsc=reliable tsc=noirqtime"
 
 INIT = """#!/bin/busybox sh
@@ -45,16 +45,16 @@ $b poweroff -f
 
 
 def missing(cache):
-    """What has to be installed, by the names of packages, and whether there is no kernel yet."""
+    """Returns what is missing: names of packages, and a note if there is no kernel yet."""
     packages = [package for program, package in PACKAGES.items() if not shutil.which(program)]
-    # A busybox that is linked to a C library is of no use before that is there.
+    # A dynamically linked busybox cannot start before the C library is mounted.
     if shutil.which("busybox") and b"/ld-linux" in contents(shutil.which("busybox")):
         packages.append("busybox-static")
     return packages + ([] if glob.glob(f"{cache}/boot/vmlinuz-*") else ["a kernel, to be unpacked and not installed"])
 
 
 def install(cache):
-    """Installs what is missing, and unpacks the newest kernel of the distribution that knows 9p."""
+    """Installs what is missing, and unpacks the newest kernel of the distribution that has 9p."""
     needed = missing(cache)
     clients.install_packages([package for package in needed if package in PACKAGES.values()])
     if glob.glob(f"{cache}/boot/vmlinuz-*"):
@@ -64,7 +64,7 @@ def install(cache):
     if not known:
         sys.exit("apt knows no kernel linux-image-*-amd64 or linux-image-*-generic")
     newest = max(known, key=lambda version: list(map(int, re.findall(r"\d+", version))))
-    # Ubuntu has the modules in a package of their own.
+    # Ubuntu has the modules in a separate package.
     packages = [f"linux-image-{newest}"] + [f"linux-modules-{newest}"] * newest.endswith("generic")
     partial = f"{cache}.partial"
     shutil.rmtree(partial, ignore_errors=True)
@@ -80,11 +80,11 @@ def install(cache):
 
 
 def run(cache, scratch, command, seconds):
-    """Runs `command` there with the directory `{scratch}/mnt` as its disk; returns the JSON that it writes to /dev/ttyS1."""
+    """Runs `command` in the machine, with the directory `{scratch}/mnt` as its disk; returns the JSON written to /dev/ttyS1."""
     with open(f"{scratch}/mnt/job", "w") as file:
-        # As many descriptors as systemd lets a service have.
+        # The descriptor limit is the one that systemd gives to services.
         file.write(f"ulimit -n 524288; export HOME=/mnt TMPDIR=/mnt PATH={shlex.quote(os.environ['PATH'])}; cd /mnt; exec {shlex.join(command)}\n")
-    # Tables that are not written now, the guest would write while it counts.
+    # The inode tables are written now; otherwise the guest would write them while it counts.
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-N", "80000", "-E", "lazy_itable_init=0,lazy_journal_init=0",
                     "-d", f"{scratch}/mnt", f"{scratch}/disk", "512M"], stdout=subprocess.DEVNULL, check=True)
     machine = subprocess.Popen(
@@ -100,18 +100,18 @@ def run(cache, scratch, command, seconds):
         for line in machine.stdout:
             print(line.rstrip(), file=sys.stderr, flush=True)
         if machine.wait() in (124, 137):
-            sys.exit(f"the emulated machine was not done after {seconds} seconds; --limit gives it more")
+            sys.exit(f"the emulated machine did not finish within {seconds} seconds; --limit allows more")
     finally:
         machine.terminate()
         machine.wait()
     try:
         return json.loads(contents(f"{scratch}/found"))
     except (OSError, ValueError):
-        sys.exit("the emulated machine ended without figures; what it said stands above")
+        sys.exit("the emulated machine ended without figures; its output is above")
 
 
 def initial_files(cache, scratch):
-    """What the kernel starts with: busybox, and the modules that lead to the files of this machine."""
+    """Packs the initial file system: busybox, and the kernel modules needed to mount the files of this machine."""
     root = f"{scratch}/initial"
     for directory in ("bin", "modules", "host", "proc", "sys", "dev"):
         os.makedirs(f"{root}/{directory}")

@@ -1,4 +1,4 @@
-"""Who asks: wrk for every work, oha for one, for they read differently."""
+"""The clients: wrk for every work, and oha for one, because the two read replies differently."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ class Clients:
                               preexec_fn=lambda: meters.pin(self.cores))
 
     def wrk(self, server, work, headers):
-        """One round; what it and the server's meters say."""
+        """Measures one round; returns the figures of wrk and of the server's process."""
         command = ["wrk", f"-t{self.threads}", f"-c{max(work.connections, self.threads)}", f"-d{self.seconds}s",
                    "--timeout", "10s", "-s", self.script(work)]
         for name, value in headers.items():
@@ -45,7 +45,7 @@ class Clients:
         said = json.loads(lines[-1]) if lines else {}
         requests = said.get("requests")
         if not requests:
-            raise ValueError("answered nothing under load")
+            raise ValueError("answered no request under load")
         counted = self.instructions.counted()
         return {
             "requests": requests,

@@ -1,7 +1,7 @@
-// The yardstick of scripts/compare: what no server on epoll can do without. It receives, counts the ends of request heads,
-// and sends the same reply for each: from memory up to 64 KiB, beyond that by sendfile. It does not parse, opens one file
-// and knows no errors. A head that is split over two reads is not seen: clients that measure send theirs whole.
-// Usage: floor PORT FILE [close]: after the reply
+// The floor of benches/compare: the least that any server on epoll has to do. It receives, counts the ends of request heads,
+// and sends the same reply for each: from memory up to 64 KiB, larger ones by sendfile. It does not parse, opens one file
+// and has no error replies. It misses a head that is split over two reads; wrk and oha send each head in one piece.
+// Usage: floor PORT FILE [close]: with `close` it closes the connection after each reply
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 
 enum { EVENTS = 1024, IN_MEMORY = 64 << 10, BATCH = 64 };
 
-// What a connection is owed: whole replies, of the first of which some bytes have left.
+// What is left to send on a connection: `replies` replies, minus the first `sent` bytes of the first one.
 struct owed {
     unsigned replies;
     size_t sent;
@@ -30,7 +30,7 @@ struct owed {
 
 static struct owed *table;
 static char *reply;
-static size_t kept, length; // bytes of the reply that are in memory, and in all
+static size_t kept, length; // bytes of the reply in memory, and in total
 static int file, closes;
 
 static ssize_t send_some(int fd, const struct owed *owed) {
@@ -50,8 +50,8 @@ static ssize_t send_some(int fd, const struct owed *owed) {
     return writev(fd, parts, count);
 }
 
-// Sends until nothing is owed or the socket is full; whether the connection stays.
-static int pay(int fd, struct owed *owed) {
+// Sends until nothing is owed or the socket is full; returns whether the connection stays open.
+static int send_owed(int fd, struct owed *owed) {
     while (owed->replies) {
         ssize_t sent = send_some(fd, owed);
         if (sent <= 0)
@@ -71,7 +71,7 @@ static int receive(int fd, struct owed *owed) {
     const char *end = buffer + got;
     for (const char *at = buffer; (at = memmem(at, end - at, "\r\n\r\n", 4)); at += 4)
         owed->replies++;
-    return owed->replies ? pay(fd, owed) : 1;
+    return owed->replies ? send_owed(fd, owed) : 1;
 }
 
 static void load(const char *path) {
@@ -119,7 +119,7 @@ int main(int count, char **arguments) {
             int fd = events[i].data.fd;
             if (fd != listener) {
                 struct owed *owed = table + fd;
-                int stays = owed->replies ? pay(fd, owed) : receive(fd, owed);
+                int stays = owed->replies ? send_owed(fd, owed) : receive(fd, owed);
                 if (!stays)
                     close(fd);
                 continue;

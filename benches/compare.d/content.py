@@ -1,4 +1,4 @@
-"""What is served: the same files for every server."""
+"""The served files, which are the same for every server."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ LISTED = 200
 
 @dataclass(frozen=True)
 class Files:
-    """Files of 1.5 KB, in one directory or spread over several, which are asked for at random."""
+    """Files of 1.5 KB, in one directory or spread over several; clients ask for them at random."""
 
     name: str
     count: int
@@ -20,19 +20,19 @@ class Files:
         return f"/{self.name}/{below}{number}.html"
 
     def path_in_lua(self):
-        """The same as an expression of Lua, for its variable `number`."""
+        """Returns the path as a Lua expression with the variable `number`."""
         below = f'number % {self.directories} .. "/" .. ' if self.directories > 1 else ""
         return f'"/{self.name}/" .. {below}number .. ".html"'
 
 
 MANY = Files("many", 10_000)
 MANY_DIRECTORIES = Files("many-dirs", 10_000, directories=100)
-# 60 MB, and a loop of this server caches 32 MiB. In one directory mke2fs would take a minute to lay them out.
+# 60 MB; a loop of this server caches 32 MiB. They are spread over directories because mke2fs takes a minute for a single one.
 UNCACHED = Files("uncached", 40_000, directories=100)
 
 
 def lay_out(root, works):
-    """Fills the empty directory `root` with what `works` ask for; everyone may read it, for some servers change their user."""
+    """Fills the empty directory `root` with the files of `works`, readable for all users: some servers change theirs."""
     os.chmod(root, 0o755)
     for name, size in SIZES.items():
         write(f"{root}/{name}", os.urandom(size) if name.endswith(".bin") else text(name, size))

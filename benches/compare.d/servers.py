@@ -1,5 +1,5 @@
-"""Who answers: the floor, this server, and every peer that is installed. One process or thread each, no compression, no
-log unless it is asked for, and no limit on requests for each connection."""
+"""The servers: the floor, this server, and every other one that is installed. Each has one process or thread, no compression, no
+log unless a work needs one, and no limit on requests for each connection."""
 
 import os
 import re
@@ -23,7 +23,7 @@ def httpoll(place, port, log, work):
 
 
 def build_of(binary):
-    """Another build of this server."""
+    """Returns how to start another build of this server."""
     return lambda place, port, log, work: [binary] + httpoll(place, port, log, work)[1:]
 
 
@@ -112,7 +112,7 @@ def python(place, port, log, work):
     return [sys.executable, "-m", "http.server", str(port), "-b", "127.0.0.1", "-d", place.root, "-p", "HTTP/1.1"]
 
 
-# name: how it is started, the program it needs, how it tells its version
+# name: how to start it, the program it needs, the command that prints its version
 SERVERS = {
     "floor": (floor, "cc", None),
     "httpoll": (httpoll, None, None),
@@ -123,38 +123,38 @@ SERVERS = {
     "static-web-server": (static_web_server, "static-web-server", ["static-web-server", "--version"]),
     "caddy": (caddy, "caddy", ["caddy", "version"]),
     "python": (python, None, [sys.executable, "--version"]),
-    # Both loops on the one processor, where all that they cost more is what they cost each other.
+    # Both loops share the one processor, so every extra cost is what the loops cost each other.
     "httpoll -n 2": (two_loops, None, None),
 }
-# Those that are started unless others are named.
+# The servers that are measured by default.
 USUAL = [name for name in SERVERS if name != "httpoll -n 2"]
 
 
 def installed(names):
-    """Those of `names` that can be started here, and those that cannot."""
+    """Returns the names of the servers that are installed here, and the names of the others."""
     there = [name for name in names if SERVERS[name][1] is None or shutil.which(SERVERS[name][1])]
     return there, [name for name in names if name not in there]
 
 
 def build_floor(scratch):
-    """Where `floor` looks for it."""
+    """Compiles the floor to the path that `floor` starts."""
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "floor.c")
     subprocess.run(["cc", "-O2", "-o", f"{scratch}/floor", source], check=True)
 
 
 class Place:
-    """Where servers are started: the files that they share, and the processor that they run on."""
+    """The place where servers run: the files that they share, and their processor."""
 
     def __init__(self, scratch, root, binary, core):
         self.scratch, self.root, self.binary, self.core = scratch, root, binary, core
         self.homes = 0
 
     def home(self):
-        """A directory for one server alone."""
+        """Makes a directory for one server."""
         self.homes += 1
         home = f"{self.scratch}/home-{self.homes}"
         os.mkdir(home)
-        # h2o writes its log as nobody.
+        # h2o writes its log as the user nobody.
         os.chmod(home, 0o777)
         return home
 
@@ -168,7 +168,7 @@ class Place:
 
 
 class Server:
-    """A server that listens, until it is stopped; it is ready for one work and all that ask for the same."""
+    """A running server, configured for one work and all works that need the same configuration."""
 
     def __init__(self, place, name, work):
         self.port = free_port()
@@ -178,7 +178,7 @@ class Server:
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, cwd=place.scratch,
             start_new_session=True, preexec_fn=lambda: meters.pin([place.core]))
-        # The program has just taken the place of this one.
+        # Popen returns once the program was executed.
         self.began = time.perf_counter()
         output.close()
         self.await_port()
@@ -186,14 +186,14 @@ class Server:
     def await_port(self):
         while time.perf_counter() < self.began + 5:
             if self.process.poll() is not None:
-                raise ValueError(f"ended at once with {self.process.returncode}")
+                raise ValueError(f"ended at once with exit code {self.process.returncode}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 return
             except OSError:
                 time.sleep(0.0002)
         self.stop()
-        raise ValueError("does not listen")
+        raise ValueError("does not listen within 5 s")
 
     def pids(self):
         return meters.tree(self.process.pid)
@@ -214,7 +214,7 @@ def free_port():
 
 
 def versions(names):
-    """What the servers say of themselves."""
+    """Returns the version that each server reports."""
     said = {}
     for name in names:
         command = SERVERS[name][2]

@@ -1,24 +1,24 @@
-"""Who is asked for what, and when: servers take turns, so that what disturbs the machine disturbs all of them."""
+"""The order of measurements: servers take turns, so that other load on the machine affects all of them alike."""
 
 import sys
 from http.client import HTTPException
 
 import results
-from idle import memory_of, milliseconds_to_answer
+from idle import memory_of, milliseconds_to_reply
 from works import WORKS
 
 
 class Running:
-    """The servers that were started so far, each once for every way in which it is needed."""
+    """The servers started so far: one process for each configuration that the works need."""
 
     def __init__(self, place, left_out):
         self.place, self.left_out = place, left_out
         self.servers, self.headers = {}, {}
-        # What is not asked again: a work of a server, or, with None, all of them.
+        # Pairs of server and work that are not measured again; None stands for all works.
         self.given_up = set()
 
     def ready(self, name, work):
-        """The server, and the header fields to send; ValueError where it cannot do this work."""
+        """Returns the server and the header fields to send; raises ValueError where the server cannot do this work."""
         is_floor = name == "floor"
         key = (name, work.floor, work.closes()) if is_floor else (name, work.logs)
         if key not in self.servers:
@@ -38,7 +38,7 @@ class Running:
 
 
 def measure(ask, running, names, works, count):
-    """Asks every server for every work in each of `count` rounds, by `ask(server, work, headers)`."""
+    """Measures every server at every work in each of `count` rounds, by `ask(server, work, headers)`."""
     rounds = {work: [] for work in works}
     for number in range(count):
         for work in works:
@@ -65,13 +65,13 @@ def one_round(ask, running, names, work):
 
 
 def at_rest(place, names, count, left_out):
-    """How long each server takes to start, and its memory."""
+    """Returns the start time and the memory of each server."""
     found = {}
     for name in names if count else []:
         print(f"start and memory: {name}", file=sys.stderr)
         server = None
         try:
-            start = milliseconds_to_answer(lambda: place.start(name, WORKS[0]))
+            start = milliseconds_to_reply(lambda: place.start(name, WORKS[0]))
             server = place.start(name, WORKS[0])
             found[name] = memory_of(server, count) | {"start_ms": start}
         except (ValueError, OSError) as error:

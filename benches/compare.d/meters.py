@@ -1,4 +1,4 @@
-"""What a server costs: processor time, instructions, memory. And what the machine is."""
+"""Meters: processor time, instructions and memory of a server; and the description of the machine."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ COUNTED = "instructions:u,instructions:k"
 
 
 def tree(pid):
-    """The process and all that it has started."""
+    """Returns the process and all its descendants."""
     found, todo = [], [pid]
     while todo:
         found.append(todo.pop())
@@ -26,11 +26,11 @@ def tree(pid):
 
 
 def cpu_seconds(pids):
-    """Processor time in the kernel and outside, of threads that have ended too."""
+    """Returns the processor time in kernel and user space, including threads that have ended."""
     total = 0.0
     for pid in pids:
         try:
-            # The clock of another process: clock_getcpuclockid(3).
+            # This is the id of another process's clock: clock_getcpuclockid(3).
             total += time.clock_gettime((~pid << 3) | 2)
         except OSError:
             pass
@@ -38,7 +38,7 @@ def cpu_seconds(pids):
 
 
 def pss_bytes(pids):
-    """Memory, with what is shared divided among those who share it."""
+    """Returns the memory (Pss): a page shared by n processes counts as 1/n page."""
     total = 0
     for pid in pids:
         found = re.search(r"^Pss:\s+(\d+)", read(f"/proc/{pid}/smaps_rollup"), re.M)
@@ -47,7 +47,7 @@ def pss_bytes(pids):
 
 
 class Instructions:
-    """Counts instructions by perf, where perf and the machine can."""
+    """Counts instructions with perf, where perf is installed and the machine has counters."""
 
     def __init__(self):
         self.output = None
@@ -58,13 +58,13 @@ class Instructions:
                 self.output = None
 
     def around(self, pids):
-        """What to put before a command, so that the instructions of `pids` are counted until it ends."""
+        """Returns the words to put before a command, so that perf counts the instructions of `pids` until the command ends."""
         if self.output is None:
             return []
         return ["perf", "stat", "-x,", "-o", self.output.name, "-e", COUNTED, "-p", ",".join(map(str, pids)), "--"]
 
     def counted(self):
-        """In user and kernel mode; None where that cannot be counted."""
+        """Returns the counts of user and kernel mode, or None where they cannot be counted."""
         if self.output is None:
             return None
         counts = re.findall(r"^(\d+),[^,]*,instructions:[uk],", read(self.output.name), re.M)
@@ -72,7 +72,7 @@ class Instructions:
 
 
 def cores():
-    """A processor for the server, and those for the client: on other cores, as far as there are any."""
+    """Returns one processor for the server and the others for the client, on other cores where there are any."""
     usable = sorted(os.sched_getaffinity(0))
     siblings = read(f"/sys/devices/system/cpu/cpu{usable[0]}/topology/thread_siblings_list")
     beside = {usable[0]}
@@ -83,11 +83,11 @@ def cores():
 
 
 def pin(processors):
-    """Binds this process to `processors`; where it may, it also goes before most of what the machine does meanwhile."""
+    """Binds this process to `processors`, and raises its priority where that is permitted."""
     os.sched_setaffinity(0, processors)
     try:
         os.setpriority(os.PRIO_PROCESS, 0, -10)
-        # Where the kernel groups processes by session, only the priority of the group counts.
+        # Where the kernel groups processes by session (autogroup), only the priority of the group counts.
         with open("/proc/self/autogroup", "w") as file:
             file.write("-10")
     except OSError:
@@ -95,7 +95,7 @@ def pin(processors):
 
 
 def raise_descriptor_limit():
-    """For this process and all that it starts; returns how many descriptors each may open."""
+    """Raises the limit for this process and its children to the highest permitted; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY:
         hard = 1 << 20

@@ -1,4 +1,4 @@
-"""From rounds to figures: medians, shares of the floor in the same round, and the tables."""
+"""Turns rounds into figures: medians, ratios to the floor of the same round, and tables."""
 
 from statistics import median
 
@@ -7,7 +7,7 @@ WIDTHS = [18, 8, 8, 8, 8, 6, 16, 8, 8, 7]
 
 
 def summed_up(rounds):
-    """rounds: for each round, server to figures; the medians of each server."""
+    """Returns the medians of each server; `rounds` has a mapping from server to figures for each round."""
     names = list(dict.fromkeys(name for each in rounds for name in each))
     return {name: figures([each for each in rounds if name in each], name) for name in names}
 
@@ -26,7 +26,7 @@ def figures(rounds, name):
 
 
 def rounded(value):
-    """Four figures are more than can be measured."""
+    """Rounds to four significant digits, which is more than can be measured."""
     return [rounded(each) for each in value] if isinstance(value, list) else float(f"{value:.4g}")
 
 
@@ -41,7 +41,7 @@ def row(name, one):
         f"{one['busy_percent']:.0f} %" if "busy_percent" in one else "-",
         f"{counted[0]:.0f}+{counted[1]:.0f}" if counted else "-",
         f"{one['p50_ms']:.2f}" if one["p50_ms"] else "-",
-        # wrk does not know it for pipelined requests.
+        # wrk does not measure this for pipelined requests.
         f"{one['p99_ms']:.2f}" if one["p99_ms"] else "-",
         str(int(one["faults"]) or ""),
     ]
@@ -70,7 +70,7 @@ def show_all(found):
     if found["memory"]:
         rows = [[name, f"{one['start_ms']:.1f}", f"{one['rest'] / 1024:.0f}", f"{one['per_connection']:.0f}"]
                 for name, one in found["memory"].items()]
-        show(f"start to first answer, and memory (Pss) with {found['idle']} idle connections", rows,
+        show(f"time from start to first reply, and memory (Pss) with {found['idle']} idle connections", rows,
              ["server", "start ms", "KiB at rest", "bytes each"], [18, 12, 12, 12])
     for fault in found["left_out"]:
         print(f"left out: {fault}")

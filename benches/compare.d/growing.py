@@ -1,7 +1,7 @@
-"""A log that grows by 1,000 lines a second, beside the files that are asked for. A process of its own writes it, so that what
-this costs is not counted as the server's.
+"""A log that grows by 1,000 lines a second in the served directory. A separate process writes it, so that writing does not count
+as the server's processor time.
 
-Usage: growing.py FILE     until it is killed
+Usage: growing.py FILE     writes until it is killed
 """
 
 import contextlib
@@ -18,13 +18,13 @@ LINE = b'127.0.0.1 - - [21/Nov/2026 00:00:00] "GET /1k.html HTTP/1.1" 200 1024\n
 
 @contextlib.contextmanager
 def log(path, cores):
-    """Lets the new file `path` grow while the context lasts; ValueError if that went much too slowly."""
+    """Lets the new file `path` grow during the context; raises ValueError if its rate was off by more than 20 %."""
     writer = subprocess.Popen([sys.executable, __file__, path], stdin=subprocess.DEVNULL, start_new_session=True,
                               preexec_fn=lambda: meters.pin(cores))
     try:
         while not lines(path):
             if writer.poll() is not None:
-                raise ValueError("the log beside it cannot be written")
+                raise ValueError("the growing log cannot be written")
             time.sleep(0.01)
         began, before = time.monotonic(), lines(path)
         yield
@@ -35,7 +35,7 @@ def log(path, cores):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
     if not 0.8 < rate / LINES_PER_SECOND < 1.2:
-        raise ValueError(f"the log beside it grew by {rate:.0f} lines a second")
+        raise ValueError(f"the growing log grew by {rate:.0f} lines a second")
 
 
 def lines(path):
@@ -51,7 +51,7 @@ def grow(path):
         while True:
             file.write(LINE)
             due += 1 / LINES_PER_SECOND
-            # Lines that are overdue, because the processor was busy, follow at once: even sleep(0) would give it away.
+            # Overdue lines follow at once, without sleep(0), which would give the processor away.
             if (left := due - time.monotonic()) > 0:
                 time.sleep(left)
 

@@ -1,4 +1,4 @@
-"""What both scripts are asked: names from a list, and the program."""
+"""What the command lines of compare and count share: lists of names, and the program to measure."""
 
 import argparse
 import json
@@ -19,7 +19,7 @@ def names_of(known):
 
 
 def built():
-    """The release binary of this project."""
+    """Builds the release binary of this project; returns its path."""
     build = ["cargo", "build", "--release", "--locked", "--message-format=json-render-diagnostics"]
     run = subprocess.run(build, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     paths = [json.loads(line).get("executable") for line in run.stdout.splitlines()]

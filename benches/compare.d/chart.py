@@ -1,4 +1,4 @@
-"""The chart: a panel for each work and for memory, a bar for each server. It follows the reader's choice of light or dark."""
+"""The chart: a panel for each work and for memory, with a bar for each server; light or dark as the reader's system is."""
 
 import json
 from html import escape
@@ -9,7 +9,7 @@ NAME, VALUE, LINE = 103, 88, 16
 PANEL = (WIDTH - 2 * MARGIN - (COLUMNS - 1) * GAP) / COLUMNS
 BAR = PANEL - NAME - VALUE
 HEAD, FOOT = 66, 58
-# A bar longer than this many of the shortest is cut: the figure beside it tells.
+# A bar is cut at this many times the length of the shortest; the figure beside it shows its value.
 CUT = 12
 
 STYLE = """
@@ -58,7 +58,7 @@ def draw(found):
 
 
 def work_panel(work):
-    """A title, whether less is better, and the bars: server, length, figure."""
+    """Returns a title, whether less is better, and the bars: server, length, figure."""
     bars = []
     for name, one in work["servers"].items():
         rate = 1e6 / one["cpu_us"]

@@ -1,5 +1,5 @@
-"""The part of scripts/count that runs in the emulated machine: asks servers as scripts/compare does, and writes what it cost to
-/dev/ttyS1."""
+"""The part of benches/count that runs in the emulated machine: measures servers as benches/compare does, and writes the figures
+to /dev/ttyS1 as JSON."""
 
 import json
 import os
@@ -20,16 +20,17 @@ ROOT = f"{HERE}/root"
 
 
 def main():
-    # The one processor is shared with the client. Were who wakes up to run at once, the server would have one request a
-    # turn, and the client one reply: a batch runs until it sleeps, so that each finds the work of all connections, as
-    # it does under load on processors of their own.
+    # Server and client share the one processor. If a process ran as soon as it is woken, the server would find one request in
+    # each turn, and the client one reply. With SCHED_BATCH each runs until it sleeps, so it finds the work of all
+    # connections, as it does under load on separate processors.
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
     meters.raise_descriptor_limit()
     with open(f"{HERE}/asked.json") as file:
         asked = json.load(file)
     for name, binary in asked["binaries"].items():
         servers.SERVERS[name] = (servers.build_of(f"{HERE}/{binary}"), None, None)
-    # While all wait for the disk, the clock leaps to the next timer.
+    # Reading all files first puts them in the page cache: while all processes wait for the disk, the clock jumps to the next
+    # timer.
     for directory, _, files in os.walk(ROOT):
         for name in files:
             with open(f"{directory}/{name}", "rb") as file:
@@ -38,7 +39,7 @@ def main():
     warming, counting = (clients.Clients(HERE, ROOT, [0], seconds) for seconds in (1, asked["seconds"]))
 
     def ask(server, work, headers):
-        # Between two clients a server that is in use has others.
+        # A server in use has other connections while one client leaves and the next arrives; this one stands for them.
         with socket.create_connection(("127.0.0.1", server.port)):
             warm_up(warming, server, work, headers)
             return counting.wrk(server, work, headers)
@@ -52,7 +53,7 @@ def main():
 
 
 def warm_up(warming, server, work, headers):
-    """What is kept is kept before anything is counted: where there are many files, each is asked for three times."""
+    """Fills the server's caches before anything is counted; where there are many files, asks for each three times."""
     if not work.files:
         warming.wrk(server, work, headers)
         return

@@ -1,4 +1,4 @@
-"""What is asked for."""
+"""The works: the kinds of requests that are measured."""
 
 import http.client
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from content import LISTED, MANY, MANY_DIRECTORIES, UNCACHED, Files
 
-# wrk says in figures what it has counted; this costs nothing while it runs.
+# wrk runs this after the measurement; it prints the counts as JSON.
 DONE = """
 done = function(summary, latency)
     local e = summary.errors
@@ -37,7 +37,7 @@ end
 
 
 def in_order(files, first):
-    """Leaves no file out; begins with number `first`."""
+    """Asks for all files in turn, beginning with number `first`."""
     return f"""
 local next = {first}
 request = function()
@@ -50,7 +50,7 @@ end
 
 @dataclass(frozen=True)
 class Work:
-    """One kind of request, by many connections at once."""
+    """One kind of request, sent over many connections at the same time."""
 
     name: str
     title: str
@@ -59,20 +59,20 @@ class Work:
     status: int = 200
     headers: tuple = ()
     script: str = ""
-    # Those that are asked for by `script`, where there are many.
+    # The files that `script` asks for, where there are many.
     files: Files = None
-    # The file that the floor sends over and over; it has no listings.
+    # The file that the floor sends for every request; empty for listings, which the floor does not have.
     floor: str = "1k.html"
-    # Whether the server writes a log to a file meanwhile.
+    # Whether the server writes a log to a file.
     logs: bool = False
-    # Whether another process appends to a file in the served directory meanwhile.
+    # Whether another process appends to a file in the served directory.
     beside_log: bool = False
 
     def closes(self):
         return ("Connection", "close") in self.headers
 
     def check(self, port):
-        """Asks once; returns the header fields to send, or raises ValueError."""
+        """Sends one request; returns the header fields to measure with, or raises ValueError if the reply is wrong."""
         headers = dict(self.headers)
         if self.status == 304:
             _, reply, _ = ask(port, self.path, {})
@@ -80,9 +80,9 @@ class Work:
             headers |= {"If-None-Match": etag} if etag else {"If-Modified-Since": date or ""}
         status, reply, body = ask(port, self.path, headers)
         if status != self.status:
-            raise ValueError(f"answered {status} instead of {self.status}")
+            raise ValueError(f"replied {status} instead of {self.status}")
         if self.path == "/listed/" and len(set(re.findall(rb"file-\d\d\d", body))) != LISTED:
-            raise ValueError("has no listing")
+            raise ValueError("does not list the directory")
         return headers
 
 
@@ -97,7 +97,7 @@ def ask(port, path, headers):
 
 
 def of_files(title, files):
-    """Any of `files`, each as likely as the others."""
+    """Returns a work that asks for `files` at random, each with the same probability."""
     return Work(files.name, title, files.path(0), script=at_random(files), files=files, floor="1.5k.html")
 
 

@@ -1,5 +1,5 @@
-"""What a server costs before anybody asks: the time to its first answer, and memory: at rest, and for each connection that is
-open and says nothing."""
+"""The costs of a server without load: the time until its first reply, its memory at rest, and its memory for each idle
+connection."""
 
 import socket
 import statistics
@@ -10,8 +10,8 @@ import meters
 REQUEST = b"GET /1k.html HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: idle\r\nAccept: */*\r\n\r\n"
 
 
-def milliseconds_to_answer(start, times=9):
-    """From the start of the program to its first answer, the file included; the median of so many starts."""
+def milliseconds_to_reply(start, times=9):
+    """Returns the time from the start of the program to the end of its first reply, as the median of `times` starts."""
     taken = []
     for _ in range(times):
         server = start()
@@ -24,7 +24,7 @@ def milliseconds_to_answer(start, times=9):
 
 
 def memory_of(server, count):
-    """Asks once on each of `count` connections and leaves them open."""
+    """Returns the Pss of the server at rest, after 20 requests, and its growth for each of `count` idle connections, in bytes."""
     for _ in range(20):
         opened(server.port).close()
     time.sleep(0.2)
@@ -33,7 +33,7 @@ def memory_of(server, count):
     try:
         for number in range(count):
             connections.append(opened(server.port, f"127.0.0.{2 + number % 8}"))
-        # Some servers give memory back a little later.
+        # Some servers free memory a little later.
         time.sleep(0.5)
         full = meters.pss_bytes(server.pids())
         still_open = sum(is_open(connection) for connection in connections)
@@ -41,14 +41,14 @@ def memory_of(server, count):
         for connection in connections:
             connection.close()
     if still_open < count:
-        raise ValueError(f"keeps {still_open} of {count} connections")
+        raise ValueError(f"keeps only {still_open} of {count} connections")
     return {"rest": rest, "per_connection": (full - rest) / count}
 
 
 def opened(port, source="127.0.0.1"):
     connection = socket.socket()
     connection.settimeout(5)
-    # Ends with a reset, so that thousands of closed connections do not linger.
+    # Closing resets the connection, so that thousands of them do not stay in TIME_WAIT.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     connection.bind((source, 0))
     connection.connect(("127.0.0.1", port))
