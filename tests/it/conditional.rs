@@ -1,12 +1,8 @@
 //! If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, in the order of RFC 9110 §13.2.2.
 
 use std::thread;
-use std::time::Duration;
 
-use crate::support::{Server, Site, request};
-
-/// Longer than a reply is not kept after a change.
-const SETTLED: Duration = Duration::from_millis(120);
+use crate::support::{SETTLED, Server, Site, request};
 
 const CHANGED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const EARLIER: &str = "Tue, 31 Dec 2019 23:59:59 GMT";

@@ -1,6 +1,7 @@
 //! What every test stands on.
 
 mod client;
+mod files;
 mod json;
 mod mount;
 mod reply;
@@ -8,6 +9,7 @@ mod server;
 mod site;
 
 pub(crate) use client::{Client, get, request};
+pub(crate) use files::{by_descriptor, exchange, give_name, unnamed_file};
 pub(crate) use json::Json;
 pub(crate) use mount::Mount;
 pub(crate) use reply::{Reply, resolve};
@@ -21,6 +23,9 @@ use std::time::{Duration, Instant};
 
 /// Nothing a test waits for takes this long; it only keeps a broken server from hanging the suite.
 pub(crate) const GUARD: Duration = Duration::from_secs(20);
+
+/// The server keeps no reply about a file that changed more recently than a moment ago; this is longer than that moment.
+pub(crate) const SETTLED: Duration = Duration::from_millis(120);
 
 /// Waits until `condition` holds.
 #[track_caller]

@@ -1,0 +1,240 @@
+//! No reply is older than its request: each kind of change shows in each kind of reply that a server may keep.
+
+mod changes;
+mod in_flight;
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::thread::sleep;
+
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
+
+use crate::support::{Client, Reply, SETTLED, Server, Site, command, unprivileged};
+use changes::{FILE_CHANGES, Later, SITE_CHANGES, open};
+
+/// The date of all files before they change.
+const OLD: i64 = 1_577_836_800;
+const SMALL: usize = 10;
+const LARGE: usize = 200_000;
+
+/// The files that change, their sizes, and what each is asked for by.
+const FILES: [(&str, usize, &[&str]); 4] = [
+    ("up/dir/small", SMALL, &["/up/dir/small"]),
+    ("up/dir/large", LARGE, &["/up/dir/large"]),
+    ("up/dir/index/index.html", SMALL, &["/up/dir/index/"]),
+    (
+        "up/dir/list/entry",
+        SMALL,
+        &["/up/dir/list/", "/up/dir/list/?format=json"],
+    ),
+];
+
+/// What a reply says about the file.
+struct Said {
+    status: u16,
+    date: Option<String>,
+    tag: Option<String>,
+    body: Vec<u8>,
+}
+
+fn ask(client: &mut Client, target: &str) -> Said {
+    let Reply { head, body } = client.get(target);
+    Said {
+        status: head.status,
+        date: head.field("Last-Modified").map(str::to_owned),
+        tag: head.field("ETag").map(str::to_owned),
+        body,
+    }
+}
+
+impl Said {
+    /// Whether both replies say the same. A tag may be weak at one moment and strong at another; all else stays.
+    fn is_as(&self, other: &Self) -> bool {
+        (self.status, &self.date, &self.body) == (other.status, &other.date, &other.body)
+    }
+
+    /// Whether one strong tag stands for two contents. That of a large file is made of its date and size.
+    fn shares_tag(&self, other: &Self) -> bool {
+        let is_strong = |tag: &String| !tag.starts_with("W/");
+        let is_small = self.body.len() < LARGE;
+        let is_same = self.tag == other.tag && self.tag.as_ref().is_some_and(is_strong);
+        is_small && is_same && self.body != other.body
+    }
+}
+
+/// A server without the rights of root, which chmod does not bind, where that can be had.
+fn serve(site: &Site) -> (Server, bool) {
+    let root = site.root();
+    let options = ["0", "-q", "-b", "127.0.0.1", "-d", root.to_str().unwrap()];
+    match unprivileged(&options) {
+        Some(command) => (Server::spawn(command), true),
+        None => (Server::spawn(command(&options)), false),
+    }
+}
+
+/// Makes all of [`FILES`], old ones; the changes that `prepare` returns come later.
+fn prepare(site: &Site, prepare: impl FnOnce() -> Vec<Later>) -> Vec<Later> {
+    for (name, size, _) in FILES {
+        site.file(name, vec![b'a'; size]);
+    }
+    let changes = prepare();
+    for (name, _, _) in FILES {
+        if site.at(name).is_file() {
+            make_old(&site.at(name));
+        }
+    }
+    sleep(SETTLED);
+    changes
+}
+
+fn make_old(path: &Path) {
+    let date = Timespec {
+        tv_sec: OLD,
+        tv_nsec: 0,
+    };
+    let dates = Timestamps {
+        last_access: date,
+        last_modification: date,
+    };
+    rustix::fs::utimensat(CWD, path, &dates, AtFlags::empty()).unwrap();
+}
+
+/// All targets that show the files, with the number of the file.
+fn targets() -> impl Iterator<Item = (usize, &'static str)> {
+    let number = |(number, file): (usize, &(_, _, &'static [&'static str]))| {
+        file.2.iter().map(move |target| (number, *target))
+    };
+    FILES.iter().enumerate().flat_map(number)
+}
+
+/// Asks for everything until it is kept, makes the changes, and compares each reply at once with that of a new server; returns what is
+/// wrong. Each change is made right before the file with its number is asked for.
+fn compare(what: &str, site: &Site, new_first: bool, changes: Vec<Later>) -> Vec<String> {
+    let (server, is_bound) = serve(site);
+    if !is_bound && what.starts_with("chmod") {
+        return Vec::new();
+    }
+    let mut old = server.connect();
+    let mut before = Vec::new();
+    for _ in 0..3 {
+        before = targets().map(|(_, target)| ask(&mut old, target)).collect();
+        assert_ne!(old.get("/up/dir/none").status(), 200);
+    }
+    let mut changes = changes.into_iter().enumerate().peekable();
+    let mut after = Vec::new();
+    for (number, target) in targets() {
+        if let Some((_, change)) = changes.next_if(|(index, _)| *index == number) {
+            change();
+        }
+        let mut new = server.connect();
+        after.push(if new_first {
+            [ask(&mut new, target), ask(&mut old, target)]
+        } else {
+            [ask(&mut old, target), ask(&mut new, target)]
+        });
+    }
+    let (server, _) = serve(site);
+    let mut fresh = server.connect();
+    let mut wrong = Vec::new();
+    for (((_, target), before), after) in targets().zip(before).zip(after) {
+        let fresh = ask(&mut fresh, target);
+        let is_listing = target.contains("/list/");
+        assert!(is_listing || !fresh.is_as(&before), "{what}: no change");
+        for (said, which) in after.iter().zip(["first", "second"]) {
+            if !said.is_as(&fresh) {
+                let is_old = if said.is_as(&before) { "old" } else { "wrong" };
+                let status = said.status;
+                wrong.push(format!(
+                    "{what}: {target}, {which} reply: {is_old} ({status})"
+                ));
+            }
+        }
+        if fresh.shares_tag(&before) || after.iter().any(|said| said.shares_tag(&before)) {
+            wrong.push(format!("{what}: {target}: {:?} once more", before.tag));
+        }
+    }
+    wrong
+}
+
+fn file_changes_show_at_once(make: fn() -> Site) {
+    let mut wrong = Vec::new();
+    for (index, (what, change)) in FILE_CHANGES.into_iter().enumerate() {
+        let site = make();
+        let changes = prepare(&site, || {
+            let change = |(name, _, _)| change(site.at(name));
+            FILES.map(change).into_iter().collect()
+        });
+        wrong.extend(compare(what, &site, index % 2 == 0, changes));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn whatever_happens_to_a_file_shows_at_once() {
+    file_changes_show_at_once(Site::empty);
+}
+
+#[test]
+fn whatever_happens_to_a_file_in_memory_shows_at_once() {
+    file_changes_show_at_once(Site::in_memory);
+}
+
+#[test]
+fn whatever_happens_to_a_directory_shows_at_once() {
+    let mut wrong = Vec::new();
+    for (index, (what, change)) in SITE_CHANGES.into_iter().enumerate() {
+        let site = Site::empty();
+        let changes = prepare(&site, || vec![change(site.clone())]);
+        wrong.extend(compare(what, &site, index % 2 == 0, changes));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn the_date_of_a_subdirectory_shows_at_once() {
+    for target in ["/", "/?format=json"] {
+        let site = Site::empty();
+        site.directory("sub");
+        make_old(&site.at("sub"));
+        sleep(SETTLED);
+        let server = Server::start(&site);
+        let mut client = server.connect();
+        for _ in 0..3 {
+            let text = client.get(target).text().to_owned();
+            assert!(text.contains("2020") || text.contains("1577836800"));
+        }
+        site.file("sub/file", "makes the directory new");
+        let text = client.get(target).text().to_owned();
+        assert!(
+            !text.contains("2020") && !text.contains("1577836800"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_hard_link_made_after_a_file_was_kept_is_no_way_around() {
+    let site = Site::empty();
+    site.file("file", "aaaaaaaaaa")
+        .file("large", vec![b'a'; LARGE]);
+    sleep(SETTLED);
+    let server = Server::start(&site);
+    let mut client = server.connect();
+    let mut ask_for = |name: &str| {
+        let target = format!("/{name}");
+        (0..3).for_each(|_| drop(client.get(&target)));
+        client.get(&target).body
+    };
+    for name in ["file", "large"] {
+        ask_for(name);
+        fs::hard_link(site.at(name), site.beside(name)).unwrap();
+        // Kept again, now that it has two names.
+        assert!(ask_for(name).starts_with(b"aaa"));
+        for byte in b"bcd" {
+            let file = open(&site.beside(name));
+            file.write_all_at(&[*byte; 10], 0).unwrap();
+            assert!(ask_for(name).starts_with(&[*byte; 10]));
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! Names are resolved at each request: whatever the path of the served directory leads to now is served, kept replies or not.
+
+mod mounts;
+mod single_file;
+mod warm_server;
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{Server, Site, command, wait_until};
+use warm_server::{WarmServer, fill, relink, replace};
+
+#[test]
+fn a_served_directory_that_is_made_anew_is_served() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    let mut warm = WarmServer::directory(&site.root(), "1");
+    for mark in ["2", "3", "4"] {
+        replace(&site.root(), mark);
+        warm.warm_up(mark);
+    }
+}
+
+#[test]
+fn a_served_directory_that_is_made_anew_is_served_by_all_loops() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    let mut warm = WarmServer::directory_by_three_loops(&site.root(), "1");
+    for mark in ["2", "3"] {
+        replace(&site.root(), mark);
+        warm.warm_up(mark);
+    }
+}
+
+#[test]
+fn a_served_directory_that_is_renamed_makes_way_for_another() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    fill(&site.beside("new"), "2");
+    let mut warm = WarmServer::directory(&site.root(), "1");
+    fs::rename(site.root(), site.beside("old")).unwrap();
+    warm.assert_missing();
+    fs::rename(site.beside("new"), site.root()).unwrap();
+    warm.warm_up("2");
+    fs::remove_dir_all(site.root()).unwrap();
+    fs::rename(site.beside("old"), site.root()).unwrap();
+    warm.assert_served("1");
+}
+
+#[test]
+fn a_link_that_is_served_is_followed_to_where_it_leads_now() {
+    let site = Site::empty();
+    let (first, second) = (site.beside("r1"), site.beside("r2"));
+    fill(&first, "1");
+    fill(&second, "2");
+    let current = site.beside("cur");
+    symlink("r1", &current).unwrap();
+    let mut warm = WarmServer::directory(&current, "1");
+    for (target, mark) in [("r2", "2"), ("r1", "1"), ("r2", "2")] {
+        relink(target, &current);
+        warm.warm_up(mark);
+    }
+    fs::remove_file(&current).unwrap();
+    warm.assert_missing();
+    symlink(&first, &current).unwrap();
+    warm.assert_served("1");
+}
+
+#[test]
+fn a_link_that_is_served_is_followed_by_all_loops() {
+    let site = Site::empty();
+    fill(&site.beside("r1"), "1");
+    fill(&site.beside("r2"), "2");
+    let current = site.beside("cur");
+    symlink("r1", &current).unwrap();
+    let mut warm = WarmServer::directory_by_three_loops(&current, "1");
+    for (target, mark) in [("r2", "2"), ("r1", "1")] {
+        relink(target, &current);
+        warm.warm_up(mark);
+    }
+}
+
+#[test]
+fn what_a_link_that_is_served_leads_to_can_be_made_anew() {
+    let site = Site::empty();
+    fill(&site.beside("r1"), "1");
+    symlink("r1", site.beside("cur")).unwrap();
+    let mut warm = WarmServer::directory(&site.beside("cur"), "1");
+    replace(&site.beside("r1"), "2");
+    warm.assert_served("2");
+}
+
+#[test]
+fn a_link_in_the_middle_of_the_path_is_followed_to_where_it_leads_now() {
+    let site = Site::empty();
+    fill(&site.beside("r1/public/html"), "1");
+    fill(&site.beside("r2/public/html"), "2");
+    let current = site.beside("cur");
+    symlink("r1", &current).unwrap();
+    let mut warm = WarmServer::directory(&current.join("public/html"), "1");
+    for (target, mark) in [("r2", "2"), ("r1", "1")] {
+        relink(target, &current);
+        warm.warm_up(mark);
+    }
+}
+
+#[test]
+fn a_directory_above_the_served_one_can_be_exchanged() {
+    let site = Site::empty();
+    for depth in ["a", "a/b"] {
+        fill(&site.at("a/b/p"), "1");
+        let mut warm = WarmServer::directory(&site.at("a/b/p"), "1");
+        fs::rename(site.at(depth), site.at("old")).unwrap();
+        warm.assert_missing();
+        fill(&site.at("new/b/p"), "2");
+        fill(&site.at("new/p"), "2");
+        fs::rename(site.at("new"), site.at(depth)).unwrap();
+        warm.assert_served_or_out_of_reach("2");
+        fs::remove_dir_all(site.root()).unwrap();
+        warm.assert_missing();
+    }
+}
+
+#[test]
+fn a_relative_name_is_followed() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    let mut command = command(&["-d", "site"]);
+    command.current_dir(site.beside(""));
+    let mut warm = WarmServer::start(command, "1");
+    replace(&site.root(), "2");
+    warm.warm_up("2");
+    fs::rename(site.root(), site.beside("r3")).unwrap();
+    warm.assert_missing();
+    symlink("r3", site.root()).unwrap();
+    warm.assert_served("2");
+}
+
+/// A server that was given no directory, started in `directory` by a shell that knows it as `pwd`.
+fn in_working_directory(directory: &Path, pwd: &Path) -> Command {
+    let mut command = command(&[]);
+    command.current_dir(directory).env("PWD", pwd);
+    command
+}
+
+#[test]
+fn the_working_directory_has_the_name_that_the_shell_knows() {
+    let site = Site::empty();
+    fill(&site.beside("r1"), "1");
+    fill(&site.beside("r2"), "2");
+    let current = site.beside("cur");
+    symlink("r1", &current).unwrap();
+    let mut warm = WarmServer::start(in_working_directory(&current, &current), "1");
+    relink("r2", &current);
+    warm.assert_served("2");
+}
+
+#[test]
+fn the_working_directory_has_its_true_name_where_the_shell_is_wrong() {
+    for lie in ["other", "missing", "."] {
+        let site = Site::empty();
+        fill(&site.root(), "1");
+        fill(&site.beside("other"), "other");
+        let pwd = match lie {
+            "." => PathBuf::from("."),
+            name => site.beside(name),
+        };
+        let mut warm = WarmServer::start(in_working_directory(&site.root(), &pwd), "1");
+        replace(&site.root(), "2");
+        warm.assert_served("2");
+    }
+}
+
+#[test]
+fn a_served_directory_that_is_gone_is_logged_once_and_served_again() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    let mut warm = WarmServer::directory(&site.root(), "1");
+    assert!(warm.notices(&site.root()).is_empty());
+    for round in 0..2 {
+        fs::remove_dir_all(site.root()).unwrap();
+        for _ in 0..3 {
+            warm.assert_missing();
+        }
+        wait_until("its absence is logged", || {
+            warm.notices(&site.root()).len() > 2 * round
+        });
+        fs::create_dir(site.root()).unwrap();
+        assert_eq!(warm.server.get("/").status(), 200);
+        assert_eq!(warm.server.get("/i").status(), 404);
+        fill(&site.root(), "2");
+        warm.warm_up("2");
+        wait_until("its return is logged", || {
+            warm.notices(&site.root()).len() > 2 * round + 1
+        });
+    }
+    let notices = warm.notices(&site.root());
+    assert_eq!(notices.len(), 4, "{notices:#?}");
+}
+
+/// The kernel reports the end of such a directory to its own watch only when it is closed.
+#[test]
+fn a_directory_that_is_deleted_while_a_program_has_it_open_is_gone() {
+    let site = Site::empty();
+    fs::create_dir_all(site.at("sub/deep")).unwrap();
+    let server = Server::start(&site);
+    let mut client = server.connect();
+    let open: Vec<_> = ["", "sub", "sub/deep"]
+        .map(|path| fs::File::open(site.at(path)).unwrap())
+        .into();
+    for _ in 0..3 {
+        assert_eq!(client.get("/sub/deep/f").status(), 404);
+    }
+    fs::remove_dir(site.at("sub/deep")).unwrap();
+    site.file("sub/deep/f", "1");
+    assert_eq!(client.get("/sub/deep/f").text(), "1");
+    for _ in 0..3 {
+        assert_eq!(client.get("/sub/deep/g").status(), 404);
+    }
+    fs::remove_dir_all(site.root()).unwrap();
+    site.file("sub/deep/g", "2");
+    assert_eq!(client.get("/sub/deep/g").text(), "2");
+    drop(open);
+}
+
+#[test]
+fn a_directory_that_moved_out_is_not_served_through_a_link_to_it() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    fs::create_dir(site.beside("out")).unwrap();
+    let mut warm = WarmServer::directory(&site.root(), "1");
+    fs::rename(site.at("sub"), site.beside("out/sub")).unwrap();
+    symlink("../out/sub", site.at("sub")).unwrap();
+    for client in [&mut warm.server.connect(), &mut warm.clients[0]] {
+        for target in ["/sub/f", "/sub/"] {
+            assert_eq!(client.get(target).status(), 404, "{target}");
+        }
+    }
+}
+
+#[test]
+fn a_link_to_nowhere_is_followed_once_it_leads_somewhere() {
+    let site = Site::empty();
+    fill(&site.beside("r1"), "1");
+    let current = site.beside("cur");
+    symlink("r1", &current).unwrap();
+    let mut warm = WarmServer::directory(&current, "1");
+    relink("r2", &current);
+    warm.assert_missing();
+    fill(&site.beside("r2"), "2");
+    warm.assert_served("2");
+}
+
+#[test]
+fn a_directory_that_is_gone_is_noted_once_by_all_loops_together() {
+    let site = Site::empty();
+    fill(&site.root(), "1");
+    let mut warm = WarmServer::directory_by_three_loops(&site.root(), "1");
+    fs::remove_dir_all(site.root()).unwrap();
+    for _ in 0..3 {
+        warm.assert_missing();
+    }
+    fill(&site.root(), "2");
+    warm.warm_up("2");
+    wait_until("its return is logged", || {
+        warm.notices(&site.root()).len() > 1
+    });
+    let notices = warm.notices(&site.root());
+    assert_eq!(notices.len(), 2, "{notices:#?}");
+}
