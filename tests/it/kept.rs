@@ -2,12 +2,9 @@
 
 use std::fs;
 use std::thread;
-use std::time::Duration;
 
-use crate::support::{Client, Server, Site};
+use crate::support::{Client, SETTLED, Server, Site};
 
-/// Longer than a reply is not kept after a change.
-const SETTLED: Duration = Duration::from_millis(120);
 const LARGE: usize = 200_000;
 
 /// A server, and a client that has read `name` often enough for the server to keep it.
@@ -35,48 +32,6 @@ fn a_rewrite_of_the_same_size_shows_at_once() {
             }
         }
     }
-}
-
-#[test]
-fn a_rewrite_that_hides_behind_its_old_date_shows_at_once() {
-    let site = Site::empty();
-    let date = 1_577_836_800_000_000_000;
-    for size in [10, LARGE] {
-        site.file("file.txt", vec![b'a'; size])
-            .changed_at("file.txt", date);
-        let (_server, mut client) = kept(&site, "/file.txt");
-        site.file("file.txt", vec![b'b'; size])
-            .changed_at("file.txt", date);
-        assert!(client.get("/file.txt").body == vec![b'b'; size], "{size}");
-    }
-}
-
-#[test]
-fn another_file_in_its_place_shows_at_once() {
-    let site = Site::empty();
-    for size in [10, LARGE] {
-        site.file("file.txt", vec![b'a'; size])
-            .file("other.txt", vec![b'b'; size]);
-        let (_server, mut client) = kept(&site, "/file.txt");
-        fs::rename(site.at("other.txt"), site.at("file.txt")).unwrap();
-        assert!(client.get("/file.txt").body == vec![b'b'; size], "{size}");
-        fs::remove_file(site.at("file.txt")).unwrap();
-        assert_eq!(client.get("/file.txt").status(), 404);
-        site.file("file.txt", "again");
-        assert_eq!(client.get("/file.txt").text(), "again");
-    }
-}
-
-#[test]
-fn a_directory_that_moves_away_takes_its_files_along() {
-    let site = Site::empty();
-    site.file("dir/file.txt", "here");
-    let (_server, mut client) = kept(&site, "/dir/file.txt");
-    fs::rename(site.at("dir"), site.at("elsewhere")).unwrap();
-    assert_eq!(client.get("/dir/file.txt").status(), 404);
-    assert_eq!(client.get("/elsewhere/file.txt").text(), "here");
-    site.link("dir", "/etc");
-    assert_eq!(client.get("/dir/file.txt").status(), 404);
 }
 
 #[test]

@@ -217,6 +217,7 @@ fn host_must_be_there_once() {
     for (fields, status) in [
         ("Host: example.com\r\n", 200),
         ("hOST:example.com:8000\r\n", 200),
+        ("Host: [::1]\r\n", 200),
         ("Host: [::1]:8000\r\n", 200),
         ("Host: example.com:\r\n", 200),
         ("", 400),
@@ -226,6 +227,10 @@ fn host_must_be_there_once() {
         ("Host: :\r\n", 400),
         ("Host: []\r\n", 400),
         ("Host: []:80\r\n", 400),
+        ("Host: [::1\r\n", 400),
+        ("Host: [::1]:80x\r\n", 400),
+        ("Host: x:80:80\r\n", 400),
+        ("Host: x:abc\r\n", 400),
         ("Host: a\r\nHost: b\r\n", 400),
         ("Host: a\r\nHost: a\r\n", 400),
         ("Host: a b\r\n", 400),

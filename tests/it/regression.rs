@@ -90,19 +90,6 @@ fn a_flag_in_a_configuration_file_takes_no_value() {
 }
 
 #[test]
-fn a_host_is_a_host_and_a_port() {
-    let server = Server::start(&Site::new());
-    for host in ["", ":80", "[::1", "x:80:80", "x:abc", "[::1]:80x", "a@b"] {
-        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        assert_eq!(server.ask(request).status(), 400, "{host}");
-    }
-    for host in ["x", "x:", "x:80", "[::1]", "[::1]:80"] {
-        let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
-        assert_eq!(server.ask(request).status(), 200, "{host}");
-    }
-}
-
-#[test]
 fn the_last_log_lines_are_not_lost_to_a_reader_that_is_slow() {
     let site = Site::new();
     let root = site.root();

@@ -60,16 +60,6 @@ fn all_loops_end() {
 }
 
 #[test]
-fn idle_connections_are_closed() {
-    let mut server = Server::start(&Site::new());
-    let mut used = server.connect();
-    assert_eq!(used.get("/hello.txt").status(), 200);
-    server.signal(Signal::TERM);
-    used.assert_closed();
-    assert_eq!(server.wait().code(), Some(0));
-}
-
-#[test]
 fn a_reply_in_flight_is_finished() {
     let site = Site::new();
     site.sparse("big", BIG);
