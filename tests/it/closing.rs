@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::process::Command;
 use std::thread;
 
-use crate::support::{Server, Site, get, request, wait_until};
+use crate::support::{Server, Site, get, request, skip, wait_until};
 
 const BIG: u64 = 16 << 20;
 
@@ -113,8 +113,7 @@ for attempt in range(20):
     connection.close()
 ";
     if Command::new("python3").arg("-V").output().is_err() {
-        eprintln!("skipped: there is no python3");
-        return;
+        return skip("there is no python3");
     }
     let (_site, server) = server();
     let address = server.connect().stream().peer_addr().unwrap();

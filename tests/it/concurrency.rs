@@ -1,8 +1,8 @@
 //! Many clients at once: nobody waits for anybody else.
 
-use std::fs;
 use std::io::Write;
 
+use crate::common::memory;
 use crate::support::{Client, Server, Site, get, short_of_descriptors};
 
 fn connect_many(server: &Server, count: usize) -> Vec<Client> {
@@ -43,22 +43,12 @@ fn hundreds_of_clients_are_served_in_turn() {
     }
 }
 
-/// The memory that a process has now, in KiB.
-fn resident(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
 fn a_client_that_asks_and_never_reads_costs_little() {
     let site = Site::new();
     site.file("page.bin", [0; 30_000]);
     let server = Server::start(&site);
-    let before = resident(server.id());
+    let before = memory(server.id(), "VmRSS");
     let (greedy, mut bystander) = (server.connect(), server.connect());
     greedy.stream().set_nonblocking(true).unwrap();
     let requests = get("/page.bin").repeat(1000);
@@ -70,20 +60,8 @@ fn a_client_that_asks_and_never_reads_costs_little() {
         }
         bystander.assert_open();
     }
-    let more = resident(server.id()).saturating_sub(before);
+    let more = memory(server.id(), "VmRSS").saturating_sub(before);
     assert!(more < 16 * 1024, "{more} KiB");
-}
-
-#[test]
-fn all_loops_serve() {
-    let server = Server::with(&Site::new(), &["-n", "4"]);
-    let mut clients = connect_many(&server, 100);
-    for client in &mut clients {
-        client.send(get("/hello.txt"));
-    }
-    for client in &mut clients {
-        assert_eq!(client.read_reply().body, b"Hello, world!\n");
-    }
 }
 
 #[test]

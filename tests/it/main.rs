@@ -8,6 +8,8 @@
     reason = "a test says what must hold by panicking where it does not, in what it calls as well"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod support;
 
 mod against_python;
@@ -38,3 +40,5 @@ mod regression;
 mod resume;
 mod signals;
 mod static_files;
+mod traversal;
+mod users;

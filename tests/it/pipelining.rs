@@ -81,46 +81,32 @@ fn nothing_is_answered_after_a_refusal() {
     client.assert_closed();
 }
 
-#[test]
-fn a_request_may_be_split_anywhere() {
+/// Sends `whole` in two pieces, split at each place in turn, and asserts that replies with these bodies come.
+fn assert_split_anywhere(whole: &str, bodies: &[&str]) {
     let server = Server::start(&Site::new());
     let (mut client, mut bystander) = (server.connect(), server.connect());
-    let whole = "\r\n".to_owned() + &request("GET", "/hello.txt", &["Content-Length: 3"]) + "abc";
     for split in 1..whole.len() {
         let (front, rest) = whole.split_at(split);
         client.send(front);
-        // The one loop has answered this after it has read the front.
+        // The server has one loop, so it has read the front before it answers this.
         bystander.assert_open();
         client.send(rest);
-        assert_eq!(
-            client.read_reply().body,
-            b"Hello, world!\n",
-            "split at {split}"
-        );
+        for body in bodies {
+            assert_eq!(client.read_reply().text(), *body, "split at {split}");
+        }
     }
 }
 
 #[test]
+fn a_request_may_be_split_anywhere() {
+    let request = request("GET", "/hello.txt", &["Content-Length: 3"]);
+    assert_split_anywhere(&format!("\r\n{request}abc"), &["Hello, world!\n"]);
+}
+
+#[test]
 fn two_requests_may_be_split_anywhere() {
-    let server = Server::start(&Site::new());
-    let (mut client, mut bystander) = (server.connect(), server.connect());
-    let whole = get("/docs/") + &get("/hello.txt");
-    for split in 1..whole.len() {
-        let (front, rest) = whole.split_at(split);
-        client.send(front);
-        bystander.assert_open();
-        client.send(rest);
-        assert_eq!(
-            client.read_reply().body,
-            b"<p>index</p>\n",
-            "split at {split}"
-        );
-        assert_eq!(
-            client.read_reply().body,
-            b"Hello, world!\n",
-            "split at {split}"
-        );
-    }
+    let both = get("/docs/") + &get("/hello.txt");
+    assert_split_anywhere(&both, &["<p>index</p>\n", "Hello, world!\n"]);
 }
 
 #[test]

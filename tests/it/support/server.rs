@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::{Client, GUARD, Reply, Site, skip, wait_until};
+use crate::common;
 
 /// What the program says at its start to root, and where the kernel cannot confine it.
 const WARNINGS: [&str; 2] = ["httpoll: serving as root; ", "httpoll: not confined by "];
@@ -131,9 +132,7 @@ impl Server {
 
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id()))
-            .unwrap()
-            .count()
+        common::descriptors(self.id())
     }
 
     pub(crate) fn id(&self) -> u32 {
