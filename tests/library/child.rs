@@ -2,7 +2,6 @@
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -17,6 +16,7 @@ use httpoll::{
 };
 
 use crate::client::{Client, PATIENCE};
+use crate::common;
 use crate::confinement;
 use crate::failing_loops::Bombs;
 use crate::handlers::send_text;
@@ -109,15 +109,11 @@ impl Child {
 
     /// What the kernel says of the process's memory in KiB, such as `VmHWM`: the most it ever held.
     pub(crate) fn memory(&self, key: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        common::memory(self.process.id(), key)
     }
 
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.id()))
-            .unwrap()
-            .count()
+        common::descriptors(self.process.id())
     }
 
     /// Waits until standard error has so many lines that contain `text`, and returns all of it.

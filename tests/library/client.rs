@@ -198,15 +198,21 @@ pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
-/// A request with a body of announced length.
+/// A POST with a body of announced length.
 pub(crate) fn post(path: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body = body.as_ref();
+    with_body("POST", path, body.as_ref())
+}
+
+/// A PUT with a body of announced length.
+pub(crate) fn put(path: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    with_body("PUT", path, body.as_ref())
+}
+
+fn with_body(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
     let length = body.len();
-    let mut request =
-        format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n")
-            .into_bytes();
-    request.extend_from_slice(body);
-    request
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
 }
 
 /// Undoes the chunked coding; `None` where its end is missing.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::child::Child;
-use crate::client::{Client, get, post};
+use crate::client::{Client, get, post, put};
 use crate::running::eventually;
 
 const ONE_SCREEN: usize = 60;
@@ -71,12 +71,6 @@ fn echo_sends_back_what_came() {
     assert_eq!(client.send(large).reply().status, 413);
 }
 
-fn put(path: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
-    [head.as_bytes(), body].concat()
-}
-
 #[test]
 fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -100,13 +94,13 @@ fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
         "/%00",
         &long,
     ] {
-        assert_eq!(client.send(put(bad, b"bad")).reply().status, 403, "{bad}");
+        assert_eq!(client.send(put(bad, "bad")).reply().status, 403, "{bad}");
     }
     // Half an upload leaves nothing.
     let mut leaving = server.client();
     leaving.send(&put("/half", &body)[..body.len() / 2]);
     drop(leaving);
-    client.send(put("/small", b"")).reply();
+    client.send(put("/small", "")).reply();
     let mut names: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

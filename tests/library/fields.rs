@@ -369,7 +369,7 @@ fn what_is_in_every_reply_is_refused_at_the_start() {
             ..usual.clone()
         };
         assert_refused(&paged, &ServerConfig::default());
-        for (name, value) in [("X-Mine", &*text), (&*text, "1")] {
+        for (name, value) in [("X-Mine", &*text), (&*text, "1"), ("A b", "1"), ("", "1")] {
             let config = ServerConfig {
                 extra_response_headers: vec![
                     ("X-Good".to_owned(), "1".to_owned()),

@@ -6,11 +6,14 @@
 mod bodies;
 mod child;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod composition;
 mod confinement;
 mod cpython;
 mod deferred;
 mod deferred_accept;
+mod error_pages;
 mod errors;
 mod examples;
 mod failing_loops;
@@ -27,5 +30,7 @@ mod names;
 mod regression;
 mod running;
 mod server;
+mod stored_bodies;
 mod streams;
+mod subscriptions;
 mod unwanted;
