@@ -47,7 +47,7 @@ fn tag(
 }
 
 #[test]
-fn a_file_that_was_served_before_costs_no_allocation() {
+fn a_cached_file_costs_no_allocation() {
     let name = format!("httpoll-allocations-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).unwrap();

@@ -95,7 +95,7 @@ fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer 
 }
 
 #[test]
-fn ordinary_paths_mean_the_same() {
+fn paths_are_answered_like_http_server() {
     let site = Site::new();
     site.file("style.css", "a{}")
         .file("data.json", "{}")
@@ -155,7 +155,7 @@ fn ordinary_paths_mean_the_same() {
 }
 
 #[test]
-fn conditions_mean_the_same() {
+fn if_modified_since_is_answered_like_http_server() {
     let site = Site::new();
     site.changed_at("hello.txt", 1_577_836_800_000_000_000);
     let Some(python) = Python::start(&site) else {

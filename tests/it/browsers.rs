@@ -26,7 +26,7 @@ fn started(site: &Site, options: &[String]) -> Server {
 }
 
 #[test]
-fn the_fields_of_an_isolated_page_are_in_every_reply() {
+fn isolation_fields_are_in_every_reply() {
     let site = Site::new();
     site.sparse("large", 100_000);
     let options = readme_options("Cross-Origin-Opener-Policy");
@@ -66,7 +66,7 @@ fn the_fields_of_an_isolated_page_are_in_every_reply() {
 }
 
 #[test]
-fn a_server_on_loopback_is_guarded_by_the_options_of_the_readme() {
+fn the_readme_options_refuse_other_hosts() {
     let site = Site::new();
     let server = started(&site, &readme_options("--host"));
     let hello = |host| {
@@ -82,7 +82,7 @@ fn a_server_on_loopback_is_guarded_by_the_options_of_the_readme() {
 }
 
 #[test]
-fn a_field_of_the_page_that_the_user_gives_is_there_once() {
+fn a_page_field_given_by_the_user_is_sent_once() {
     let server = Server::with(&Site::new(), &["-H", "X-Content-Type-Options: nosniff"]);
     for target in ["/hello.txt", "/", "/missing", "/dir"] {
         let reply = server.get(target);

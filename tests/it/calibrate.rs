@@ -12,7 +12,7 @@ fn figure(line: &str, unit: &str) -> f64 {
 }
 
 #[test]
-fn every_kind_of_reply_is_measured_and_the_commands_to_compare_are_ready() {
+fn calibrate_measures_each_reply_and_prints_commands_to_compare() {
     let site = Site::empty();
     site.file("z.txt", "small").file("large", "larger");
     site.file("empty", "")

@@ -16,7 +16,7 @@ fn server() -> (Site, Server) {
 }
 
 #[test]
-fn a_half_closed_client_gets_its_whole_answer() {
+fn a_half_closed_client_gets_its_whole_reply() {
     let (_site, server) = server();
     let mut client = server.connect();
     client.send(get("/big")).half_close();
@@ -25,7 +25,7 @@ fn a_half_closed_client_gets_its_whole_answer() {
 }
 
 #[test]
-fn a_half_closed_client_gets_all_its_answers() {
+fn a_half_closed_client_gets_all_replies() {
     let (_site, server) = server();
     let mut client = server.connect();
     client
@@ -38,7 +38,7 @@ fn a_half_closed_client_gets_all_its_answers() {
 }
 
 #[test]
-fn a_client_that_closes_within_a_request_gets_nothing() {
+fn a_client_that_closes_within_a_request_gets_no_reply() {
     let (_site, server) = server();
     for unfinished in ["", "GET / HTTP/1.1\r\nHost: x"] {
         server
@@ -54,7 +54,7 @@ fn a_client_that_closes_within_a_request_gets_nothing() {
 }
 
 #[test]
-fn a_client_that_closes_within_an_unwanted_body_has_its_answer() {
+fn a_client_that_closes_within_an_unwanted_body_gets_its_reply() {
     let (_site, server) = server();
     let head = request("POST", "/", &["Content-Length: 5"]);
     let mut client = server.connect();
@@ -125,7 +125,7 @@ for attempt in range(20):
 }
 
 #[test]
-fn after_the_last_reply_the_server_closes_first() {
+fn the_server_closes_after_the_last_reply() {
     let (_site, server) = server();
     let mut client = server.connect();
     client.send(request("GET", "/hello.txt", &["Connection: close"]));
@@ -135,7 +135,7 @@ fn after_the_last_reply_the_server_closes_first() {
 }
 
 #[test]
-fn a_client_that_breaks_off_harms_nobody() {
+fn a_reset_leaves_other_connections_alone() {
     let (_site, server) = server();
     for _ in 0..5 {
         let mut gone = server.connect();
@@ -149,7 +149,7 @@ fn a_client_that_breaks_off_harms_nobody() {
 }
 
 #[test]
-fn closed_connections_leave_nothing_behind() {
+fn closed_connections_free_their_descriptors() {
     let (_site, server) = server();
     server.get("/hello.txt");
     // One more may be kept of the large file.

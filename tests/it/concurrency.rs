@@ -10,7 +10,7 @@ fn connect_many(server: &Server, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn idle_and_slow_clients_block_nobody() {
+fn idle_and_slow_clients_do_not_block_others() {
     let site = Site::new();
     site.sparse("big", 64 << 20);
     let server = Server::start(&site);
@@ -30,7 +30,7 @@ fn idle_and_slow_clients_block_nobody() {
 }
 
 #[test]
-fn hundreds_of_clients_are_served_in_turn() {
+fn hundreds_of_clients_are_served() {
     let server = Server::start(&Site::new());
     let mut clients = connect_many(&server, 500);
     for _ in 0..3 {
@@ -44,7 +44,7 @@ fn hundreds_of_clients_are_served_in_turn() {
 }
 
 #[test]
-fn a_client_that_asks_and_never_reads_costs_little() {
+fn a_client_that_never_reads_costs_little_memory() {
     let site = Site::new();
     site.file("page.bin", [0; 30_000]);
     let server = Server::start(&site);
@@ -65,7 +65,7 @@ fn a_client_that_asks_and_never_reads_costs_little() {
 }
 
 #[test]
-fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
+fn the_longest_idle_connection_closes_at_the_descriptor_limit() {
     let site = Site::new();
     let server = short_of_descriptors(&site);
     let mut first = server.connect();
@@ -82,7 +82,7 @@ fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
 }
 
 #[test]
-fn where_nobody_is_idle_new_clients_wait_in_the_queue() {
+fn new_clients_wait_while_all_connections_are_busy() {
     let site = Site::in_memory();
     site.sparse("big", 64 << 20);
     let server = short_of_descriptors(&site);

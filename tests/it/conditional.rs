@@ -95,7 +95,7 @@ fn if_unmodified_since_counts_seconds() {
 }
 
 #[test]
-fn the_stronger_condition_decides() {
+fn conditions_apply_in_the_order_of_the_rfc() {
     let modified = format!("If-Modified-Since: {CHANGED}");
     let changed = format!("If-Modified-Since: {EARLIER}");
     let unmodified = format!("If-Unmodified-Since: {EARLIER}");
@@ -138,7 +138,7 @@ fn not_modified_carries_the_validators() {
 }
 
 #[test]
-fn a_kept_304_says_what_one_that_was_found_with_care_does() {
+fn a_cached_304_equals_an_evaluated_304() {
     let site = site();
     let server = Server::with(&site, &["-H", "X-Mine: 1"]);
     thread::sleep(SETTLED);
@@ -160,7 +160,7 @@ fn a_kept_304_says_what_one_that_was_found_with_care_does() {
 }
 
 #[test]
-fn conditions_hold_for_index_pages() {
+fn conditions_apply_to_index_pages() {
     let server = Server::start(&Site::new());
     let reply = server.ask(request("GET", "/docs/", &["If-None-Match: *"]));
     assert_eq!(reply.status(), 304);
@@ -183,7 +183,7 @@ fn conditions_do_not_hide_errors() {
 
 /// A reply of HTTP/0.9 has no status that could say that there is nothing to come, or only a part.
 #[test]
-fn http_0_9_knows_no_conditions() {
+fn http_0_9_ignores_conditions() {
     let site = site();
     let server = Server::start(&site);
     for _ in 0..2 {

@@ -69,7 +69,7 @@ fn defaults() -> ServerConfig {
 }
 
 #[test]
-fn the_defaults_are_sane() {
+fn default_timeouts_and_limits() {
     let config = ServerConfig::default();
     assert_eq!(config.head_timeout, Duration::from_secs(10));
     assert_eq!(config.keep_alive_timeout, Duration::from_secs(60));
@@ -81,7 +81,7 @@ fn the_defaults_are_sane() {
 }
 
 #[test]
-fn a_head_that_drips_in_is_not_waited_for() {
+fn a_slow_head_is_408() {
     let config = ServerConfig {
         head_timeout: SHORT,
         ..defaults()
@@ -99,7 +99,7 @@ fn a_head_that_drips_in_is_not_waited_for() {
 }
 
 #[test]
-fn a_client_has_only_so_many_connections_and_gets_them_back() {
+fn max_connections_per_ip_refuses_further_connections() {
     let config = ServerConfig {
         max_connections_per_ip: Some(2),
         ..defaults()
@@ -123,7 +123,7 @@ fn a_client_has_only_so_many_connections_and_gets_them_back() {
 }
 
 #[test]
-fn an_unwanted_body_that_stops_ends_the_connection() {
+fn an_unwanted_body_that_stalls_ends_the_connection() {
     let config = ServerConfig {
         linger_time: Duration::MAX,
         ..defaults()
@@ -172,7 +172,7 @@ fn refused(server: &Library) -> (Client, TcpStream) {
 }
 
 #[test]
-fn a_refused_client_that_sends_nothing_more_is_closed() {
+fn a_refused_connection_closes_when_the_client_is_silent() {
     let config = ServerConfig {
         linger_time: Duration::MAX,
         ..defaults()
@@ -185,7 +185,7 @@ fn a_refused_client_that_sends_nothing_more_is_closed() {
 }
 
 #[test]
-fn a_refused_client_that_sends_on_and_on_is_closed() {
+fn a_refused_connection_closes_while_the_client_keeps_sending() {
     let config = ServerConfig {
         linger_timeout: Duration::MAX,
         ..defaults()
@@ -201,7 +201,7 @@ fn a_refused_client_that_sends_on_and_on_is_closed() {
 }
 
 #[test]
-fn a_refused_client_may_send_on_for_longer_than_the_timeout() {
+fn a_refused_client_that_keeps_sending_outlives_linger_timeout() {
     let config = ServerConfig {
         linger_timeout: SHORT * 10,
         linger_time: Duration::MAX,
@@ -217,7 +217,7 @@ fn a_refused_client_may_send_on_for_longer_than_the_timeout() {
 }
 
 #[test]
-fn a_refused_client_that_sends_on_and_on_does_not_hold_up_the_end() {
+fn a_refused_client_that_keeps_sending_does_not_delay_shutdown() {
     let config = ServerConfig {
         drain_timeout: SHORT,
         linger_timeout: Duration::MAX,
@@ -278,7 +278,7 @@ fn a_client_that_stops_reading_is_given_up() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_waited_for() {
+fn a_slow_reader_gets_the_whole_reply() {
     let site = Site::new();
     site.sparse("big", BIG);
     let config = ServerConfig {

@@ -34,7 +34,7 @@ pub(crate) fn status(server: &Server, key: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_report_says_what_is_in_force() {
+fn the_report_names_the_confinement_in_force() {
     if !has_landlock() {
         return;
     }
@@ -72,7 +72,7 @@ fn serving_file(file: &Path) -> Server {
 }
 
 #[test]
-fn a_single_file_that_is_alone_may_be_replaced() {
+fn a_single_file_alone_in_its_directory_may_be_replaced() {
     let site = Site::new();
     site.file("alone/file.txt", "first");
     let file = site.at("alone/file.txt");
@@ -89,7 +89,7 @@ fn a_single_file_that_is_alone_may_be_replaced() {
 }
 
 #[test]
-fn a_single_file_beside_others_may_be_rewritten_and_its_replacement_is_out_of_reach() {
+fn a_single_file_beside_others_may_be_rewritten_but_not_replaced() {
     if !has_landlock() {
         return;
     }
@@ -137,7 +137,7 @@ fn a_directory_is_served_by_any_path_to_it() {
 }
 
 #[test]
-fn a_directory_that_takes_the_name_is_served_confined_or_not() {
+fn a_new_directory_of_the_same_name_is_served() {
     let site = Site::new();
     let server = Server::start(&site);
     fs::rename(site.root(), site.root().with_file_name("moved")).unwrap();
@@ -189,7 +189,7 @@ mod older {
     }
 
     #[test]
-    fn an_old_kernel_costs_a_warning_and_nothing_else() {
+    fn an_old_kernel_causes_only_a_warning() {
         let calls = [__NR_landlock_create_ruleset];
         let mut server = without(&calls, ENOSYS, || {
             Server::with(&Site::new(), &["--report", "-q"])
@@ -207,7 +207,7 @@ mod older {
     }
 
     #[test]
-    fn a_container_that_forbids_confinement_costs_a_warning_and_nothing_else() {
+    fn a_container_that_forbids_confinement_causes_only_a_warning() {
         let calls = [__NR_landlock_restrict_self, __NR_seccomp];
         let server = without(&calls, EPERM, || Server::with(&Site::new(), &["-q"]));
         let forbidden = "Operation not permitted (os error 1)";
@@ -218,7 +218,7 @@ mod older {
     }
 
     #[test]
-    fn without_openat2_a_swapped_directory_leads_nowhere_either() {
+    fn a_swapped_directory_leads_nowhere_without_openat2() {
         let (site, outside) = with_a_twin();
         let calls = [__NR_openat2, __NR_landlock_create_ruleset];
         let server = without(&calls, ENOSYS, || Server::with(&site, &["-q"]));
@@ -227,7 +227,7 @@ mod older {
     }
 
     #[test]
-    fn without_openat2_no_spelling_of_a_path_leads_out() {
+    fn no_spelling_of_a_path_leads_out_without_openat2() {
         let site = with_ways_out();
         let server = without(&[__NR_openat2], ENOSYS, || Server::with(&site, &["-q"]));
         assert_nothing_is_had(&server, traversals(&[(1, "secret.txt")]).step_by(3));
@@ -235,7 +235,7 @@ mod older {
 }
 
 #[test]
-fn a_confined_server_still_logs_into_a_pipe() {
+fn a_confined_server_logs_into_a_pipe() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let site = Site::new();
     let root = site.root();

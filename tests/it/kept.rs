@@ -51,7 +51,7 @@ fn index_pages_come_and_go() {
 }
 
 #[test]
-fn a_kept_reply_is_the_one_that_a_fresh_one_would_be() {
+fn a_cached_reply_equals_a_fresh_reply() {
     let site = Site::empty();
     site.file("file.txt", "content")
         .changed_at("file.txt", 1_577_836_800_000_000_123);
@@ -84,7 +84,7 @@ fn a_kept_reply_is_the_one_that_a_fresh_one_would_be() {
 }
 
 #[test]
-fn an_index_page_appears_behind_a_link_that_led_nowhere() {
+fn an_index_page_appears_behind_a_broken_link() {
     let site = Site::empty();
     site.file("docs/index.htm", "second")
         .link("docs/index.html", "../shared.html");

@@ -45,7 +45,7 @@ fn the_common_format_is_the_default() {
 }
 
 #[test]
-fn an_ipv4_client_is_logged_as_such_by_a_server_for_both_families() {
+fn an_ipv4_client_of_a_socket_for_both_families_is_logged_as_ipv4() {
     let site = Site::new();
     let server = Server::spawn(command(&["0", "-d", site.root().to_str().unwrap()]));
     let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
@@ -68,7 +68,7 @@ fn the_combined_format_adds_referer_and_agent() {
 }
 
 #[test]
-fn the_json_format_is_an_object_a_line() {
+fn the_json_format_is_one_object_a_line() {
     let server = Server::with(&Site::new(), &["--log-format", "json"]);
     server.ask(request(
         "GET",
@@ -94,7 +94,7 @@ fn the_json_format_is_an_object_a_line() {
 }
 
 #[test]
-fn what_a_client_controls_is_escaped() {
+fn request_bytes_are_escaped() {
     let server = Server::start(&Site::new());
     for (line, logged, status) in [
         (
@@ -129,7 +129,7 @@ fn what_a_client_controls_is_escaped() {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_body_that_was_sent() {
+fn the_byte_count_is_that_of_the_body() {
     let site = Site::new();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -157,7 +157,7 @@ fn the_bytes_are_those_of_the_body_that_was_sent() {
 }
 
 #[test]
-fn the_bytes_of_a_chunked_body_are_its_content() {
+fn the_byte_count_of_a_chunked_body_excludes_framing() {
     let site = Site::empty();
     for number in 0..2000 {
         site.file(number.to_string(), "");
@@ -169,7 +169,7 @@ fn the_bytes_of_a_chunked_body_are_its_content() {
 }
 
 #[test]
-fn old_requests_are_logged_as_they_came() {
+fn an_http_0_9_request_is_logged_as_it_came() {
     let server = Server::start(&Site::new());
     server.connect().send("GET /hello.txt\r\n").read_to_end();
     assert_eq!(
@@ -179,7 +179,7 @@ fn old_requests_are_logged_as_they_came() {
 }
 
 #[test]
-fn pipelined_requests_have_a_line_each_in_order() {
+fn pipelined_requests_are_logged_in_order() {
     let server = Server::start(&Site::new());
     let mut client = server.connect();
     client.send(
@@ -196,7 +196,7 @@ fn pipelined_requests_have_a_line_each_in_order() {
 }
 
 #[test]
-fn a_reply_that_was_broken_off_is_logged_with_what_had_left() {
+fn an_aborted_reply_is_logged_with_the_bytes_sent() {
     const SIZE: u64 = 256 << 20;
     const TAKEN: usize = 1 << 20;
     let site = Site::new();
@@ -214,7 +214,7 @@ fn a_reply_that_was_broken_off_is_logged_with_what_had_left() {
 }
 
 #[test]
-fn a_quiet_server_says_nothing() {
+fn a_quiet_server_logs_nothing() {
     for option in ["-q", "--quiet"] {
         let mut server = Server::with(&Site::new(), &[option]);
         for request in [
@@ -245,7 +245,7 @@ fn lost(line: &str) -> Option<usize> {
 }
 
 #[test]
-fn a_log_that_nobody_reads_stalls_nobody() {
+fn an_unread_log_does_not_stall_the_server() {
     const REQUESTS: usize = 1000;
     let site = Site::new();
     let (mut server, mut reader) = piped(&site);
@@ -283,7 +283,7 @@ fn a_log_that_nobody_reads_stalls_nobody() {
 }
 
 #[test]
-fn a_log_that_nobody_can_read_any_more_harms_nobody() {
+fn a_closed_log_pipe_does_not_stop_the_server() {
     let site = Site::new();
     let (mut server, reader) = piped(&site);
     assert_eq!(server.get("/hello.txt").status(), 200);
@@ -297,7 +297,7 @@ fn a_log_that_nobody_can_read_any_more_harms_nobody() {
 
 /// What acts on a terminal, a page or a head, wherever a client can put it.
 #[test]
-fn nothing_of_a_client_acts_on_log_page_or_head() {
+fn hostile_bytes_are_escaped_in_log_page_and_head() {
     const HOSTILE: [&[u8]; 6] = [
         b"\x1b[31m\x07\x08",
         b"</title><script>alert(1)</script>\"'",

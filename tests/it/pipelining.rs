@@ -61,7 +61,7 @@ fn a_thousand_requests_are_all_answered() {
 }
 
 #[test]
-fn nothing_is_answered_after_the_last_request() {
+fn requests_after_connection_close_are_not_answered() {
     let server = Server::start(&Site::new());
     let mut client = server.connect();
     let last = request("GET", "/docs/", &["Connection: close"]);
@@ -72,7 +72,7 @@ fn nothing_is_answered_after_the_last_request() {
 }
 
 #[test]
-fn nothing_is_answered_after_a_refusal() {
+fn requests_after_a_refusal_are_not_answered() {
     let server = Server::start(&Site::new());
     let mut client = server.connect();
     client.send(get("/hello.txt") + "GET / HTTP/1.1\r\n\r\n" + &get("/docs/"));
@@ -137,7 +137,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_split_gives_the_same_answers(pieces in prop::collection::vec(1..60_usize, 40)) {
+    fn any_split_gives_the_same_replies(pieces in prop::collection::vec(1..60_usize, 40)) {
         let server = Server::start(&Site::new());
         let mut client = server.connect();
         let chunked = "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;x=y\r\nhello\r\n0\r\nA: b\r\n\r\n";

@@ -16,7 +16,7 @@ fn stops_listening(server: &Server) {
 }
 
 #[test]
-fn ctrl_c_says_goodbye() {
+fn ctrl_c_prints_a_message_and_exits_0() {
     let mut server = Server::start(&Site::new());
     server.get("/hello.txt");
     server.signal(Signal::INT);
@@ -29,7 +29,7 @@ fn ctrl_c_says_goodbye() {
 }
 
 #[test]
-fn a_termination_says_nothing() {
+fn sigterm_prints_nothing_and_exits_0() {
     let mut server = Server::start(&Site::new());
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
@@ -37,7 +37,7 @@ fn a_termination_says_nothing() {
 }
 
 #[test]
-fn a_signal_right_after_the_banner_is_not_too_early() {
+fn a_signal_right_after_the_banner_ends_the_server() {
     for _ in 0..30 {
         let mut server = Server::start(&Site::new());
         server.signal(Signal::TERM);
@@ -46,7 +46,7 @@ fn a_signal_right_after_the_banner_is_not_too_early() {
 }
 
 #[test]
-fn all_loops_end() {
+fn a_signal_ends_all_loops() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut server = Server::with(&Site::new(), &["-n", "3"]);
         let mut clients = [server.connect(), server.connect(), server.connect()];
@@ -91,7 +91,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn a_report_says_what_was_served_and_what_the_limit_was() {
+fn the_report_names_what_limited_the_server() {
     let mut server = Server::with(&Site::new(), &["--report", "-q", "-n", "2"]);
     let mut client = server.connect();
     client.get("/hello.txt");

@@ -323,7 +323,7 @@ pub(crate) fn with_a_twin() -> (Site, PathBuf) {
 }
 
 #[test]
-fn a_directory_that_is_swapped_for_a_link_while_it_is_read_leads_nowhere() {
+fn a_directory_swapped_for_a_link_leads_nowhere() {
     for is_absolute in [false, true] {
         let (site, outside) = with_a_twin();
         let server = Server::with(&site, &["-q"]);
@@ -339,7 +339,7 @@ fn a_directory_that_is_swapped_for_a_link_while_it_is_read_leads_nowhere() {
 
 /// The race is one: whoever follows links loses it.
 #[test]
-fn who_follows_links_sees_what_a_swapped_directory_leads_to() {
+fn follow_symlinks_follows_a_swapped_directory() {
     let (site, _) = with_a_twin();
     let server = Server::with(&site, &["-q", "--follow-symlinks"]);
     let seen = race(&server, &site, Path::new("../outside"));

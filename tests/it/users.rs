@@ -45,7 +45,7 @@ fn root_becomes_the_user_for_good() {
 }
 
 #[test]
-fn a_directory_that_the_user_cannot_reach_is_not_served() {
+fn a_directory_the_user_cannot_reach_is_403() {
     let Some(user) = nobody() else { return };
     let site = Site::new();
     site.file("private/site/file.txt", "SECRET");
@@ -60,7 +60,7 @@ fn a_directory_that_the_user_cannot_reach_is_not_served() {
 }
 
 #[test]
-fn a_file_can_say_who_serves_and_a_pipe_takes_the_log() {
+fn a_config_file_sets_the_user() {
     let Some(user) = nobody() else { return };
     let site = Site::new();
     let (mut reader, writer) = std::io::pipe().unwrap();
@@ -95,7 +95,7 @@ fn root_is_warned_in_one_line() {
 }
 
 #[test]
-fn who_is_not_root_is_not_warned() {
+fn other_users_are_not_warned() {
     let site = Site::new();
     let root = site.root();
     let Some(command) = unprivileged(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()])
@@ -109,7 +109,7 @@ fn who_is_not_root_is_not_warned() {
 }
 
 #[test]
-fn a_user_that_cannot_be_is_said_in_words() {
+fn an_impossible_user_is_a_one_line_error() {
     let fails = |output: std::process::Output, words: &str| {
         let message = str::from_utf8(&output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{message}");

@@ -79,7 +79,7 @@ fn a_body_that_comes_in_pieces_over_a_socket_arrives_whole() {
 }
 
 #[test]
-fn a_body_that_the_handler_leaves_or_reads_in_part_is_no_request() {
+fn the_rest_of_a_partly_read_body_is_not_a_request() {
     let smuggled = get("/smuggled");
     for (length, read) in [(0, 0), (1000, 0), (1000, 10), (100 * KIB, 70 * KIB)] {
         let body = smuggled.repeat(length / smuggled.len());
@@ -99,7 +99,7 @@ fn a_body_that_the_handler_leaves_or_reads_in_part_is_no_request() {
 }
 
 #[test]
-fn rfile_goes_on_where_it_was_left_and_then_ends() {
+fn rfile_continues_where_it_was_left_and_then_ends() {
     let bytes = MemoryServer::new(answering(|exchange| {
         let (mut first, mut rest) = ([0; 3], String::new());
         exchange.rfile().read_exact(&mut first)?;
@@ -134,7 +134,7 @@ fn a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced() {
 }
 
 #[test]
-fn a_body_too_large_is_refused_when_its_chunks_exceed_the_limit() {
+fn chunks_beyond_the_limit_are_413() {
     let mut calls = 0;
     let mut server = MemoryServer::with_config(
         answering(|exchange: &mut Exchange<'_>| {
@@ -173,7 +173,7 @@ fn a_client_that_waits_for_it_is_told_to_continue() {
 }
 
 #[test]
-fn nobody_is_told_to_continue_who_does_not_wait_or_has_nothing_to_send() {
+fn a_client_that_does_not_wait_gets_no_100_continue() {
     let head = |length, version| {
         format!(
             "POST / HTTP/{version}\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
@@ -302,7 +302,7 @@ fn a_body_that_is_not_wanted_is_skipped() {
 }
 
 #[test]
-fn a_body_too_large_to_skip_is_answered_at_once_and_closes() {
+fn a_body_too_large_to_skip_gets_a_reply_and_a_close() {
     let config = || ServerConfig {
         max_discard: 10,
         ..config()
@@ -318,7 +318,7 @@ fn a_body_too_large_to_skip_is_answered_at_once_and_closes() {
 }
 
 #[test]
-fn a_body_that_breaks_off_reaches_nobody() {
+fn an_incomplete_body_never_reaches_the_handler() {
     for request in [post("/", "whole body"), chunked(b"whole body", 4)] {
         let mut calls = 0;
         let mut server = MemoryServer::new(answering(|exchange: &mut Exchange<'_>| {
@@ -335,7 +335,7 @@ fn a_body_that_breaks_off_reaches_nobody() {
 }
 
 #[test]
-fn a_chunk_that_is_none_is_400_and_closes() {
+fn a_malformed_chunk_is_400_and_closes() {
     for bad in [
         "x\r\n",
         "4\r\nbodyX\r\n0\r\n\r\n",
@@ -365,7 +365,7 @@ fn a_body_that_stalls_is_408() {
 }
 
 #[test]
-fn a_body_may_be_taken_along() {
+fn take_body_hands_over_the_body() {
     let echo = |exchange: &mut Exchange<'_>| {
         let mut body = exchange.take_body();
         assert_eq!(exchange.body_length(), 0, "it is gone from here");
@@ -381,7 +381,7 @@ fn a_body_may_be_taken_along() {
 }
 
 #[test]
-fn a_body_may_go_to_the_thread_that_answers() {
+fn a_taken_body_may_move_to_another_thread() {
     let mut server = MemoryServer::new(answering(|exchange| {
         let (body, deferred) = (exchange.take_body(), exchange.defer());
         std::thread::spawn(move || {

@@ -177,7 +177,7 @@ fn list_directory_may_be_replaced() {
 }
 
 #[test]
-fn the_usual_listing_may_be_asked_for_by_name() {
+fn list_directory_lists_any_path() {
     struct Listing(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Listing {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
@@ -203,7 +203,7 @@ fn index_pages_may_be_chosen() {
 }
 
 #[test]
-fn files_and_bodies_go_together() {
+fn a_handler_may_store_bodies_beside_static_files() {
     struct Notes(SimpleHttpRequestHandler, PathBuf);
     impl BaseHttpRequestHandler for Notes {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

@@ -251,7 +251,7 @@ fn a_confined_handler_can_do_what_serving_needs() {
 }
 
 #[test]
-fn where_only_files_are_read_their_names_are_not() {
+fn read_files_below_forbids_listing() {
     let place = Place::new();
     let Some(child) = confined("trying, confined to files", &place) else {
         return;
@@ -262,7 +262,7 @@ fn where_only_files_are_read_their_names_are_not() {
 }
 
 #[test]
-fn where_one_file_is_read_those_beside_it_are_not() {
+fn read_files_below_one_file_forbids_the_others() {
     let place = Place::new();
     let Some(child) = confined("trying, confined to one file", &place) else {
         return;
@@ -278,7 +278,7 @@ fn where_one_file_is_read_those_beside_it_are_not() {
 }
 
 #[test]
-fn what_may_be_written_is_said_before() {
+fn write_below_allows_writing_only_there() {
     let place = Place::new();
     let Some(child) = confined("trying, writing", &place) else {
         return;
@@ -311,7 +311,7 @@ fn what_may_be_written_is_said_before() {
 }
 
 #[test]
-fn where_serving_alone_is_allowed_everything_else_is_refused() {
+fn only_serving_refuses_everything_else() {
     let place = Place::new();
     let Some(child) = confined("trying, only serving", &place) else {
         return;
@@ -344,7 +344,7 @@ fn where_serving_alone_is_allowed_everything_else_is_refused() {
 }
 
 #[test]
-fn where_serving_alone_is_allowed_files_are_stored_if_they_may_be() {
+fn only_serving_with_write_below_stores_files() {
     let place = Place::new();
     let Some(child) = confined("trying, only serving and storing", &place) else {
         return;
@@ -369,7 +369,7 @@ fn where_serving_alone_is_allowed_files_are_stored_if_they_may_be() {
 }
 
 #[test]
-fn what_the_kernel_has_no_room_for_is_not_said_to_be_in_force() {
+fn a_failed_confinement_is_not_reported_as_in_force() {
     let place = Place::new();
     let Some(child) = confined("trying, confined again", &place) else {
         return;

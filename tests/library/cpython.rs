@@ -122,7 +122,7 @@ fn a_request_without_a_version_is_answered_with_the_body_alone() {
 }
 
 #[test]
-fn an_empty_line_is_no_request() {
+fn an_empty_line_is_skipped() {
     assert_eq!(responded("\r\n"), b"");
     assert_eq!(responded(""), b"");
     // Differs: RFC 9112 §2.2 has a server skip it, Python closes.
@@ -163,12 +163,12 @@ fn keep_alive_depends_on_the_version_and_on_what_the_client_says() {
 }
 
 #[test]
-fn a_handler_that_breaks_is_a_500_and_not_the_end() {
+fn a_failing_handler_is_a_500() {
     assert_eq!(replied("BREAK / HTTP/1.1\r\nHost: a\r\n\r\n").status, 500);
 }
 
 #[test]
-fn a_status_nobody_registered_is_sent_with_what_there_is() {
+fn an_unregistered_status_has_a_placeholder_phrase() {
     let custom = replied("CUSTOM / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(
         custom.head.starts_with("HTTP/1.1 999 ???\r\n"),
@@ -216,7 +216,7 @@ fn an_error_has_a_length_unless_it_has_no_body() {
 }
 
 #[test]
-fn head_of_an_error_says_the_length_and_has_no_body() {
+fn head_of_an_error_has_the_length_and_no_body() {
     let reply = replied("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(reply.status, 404);
     assert!(
@@ -232,7 +232,7 @@ fn head_of_an_error_says_the_length_and_has_no_body() {
 }
 
 #[test]
-fn no_content_means_none() {
+fn a_204_has_no_content() {
     let two = "NOCONTENT / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
     let replies = Reply::all(&responded(two), &["NOCONTENT", "GET"]);
     assert_eq!(replies[0].status, 204);
@@ -240,7 +240,7 @@ fn no_content_means_none() {
 }
 
 #[test]
-fn what_a_client_sent_is_escaped_in_the_error_page() {
+fn request_text_is_escaped_in_the_error_page() {
     let reply = replied("GET /<script>alert(1)</script> SPAM\r\n\r\n");
     assert_eq!(reply.status, 400);
     assert!(!reply.text().contains("<script>alert"));
@@ -258,7 +258,7 @@ fn what_a_client_sent_is_escaped_in_the_error_page() {
 }
 
 #[test]
-fn too_long_and_too_many_have_codes_of_their_own() {
+fn long_lines_are_414_and_many_fields_are_431() {
     let long_line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(65537));
     assert_eq!(replied(&long_line).status, 414);
     let long_field = format!(
@@ -299,7 +299,7 @@ fn leading_slashes_are_one() {
 }
 
 #[test]
-fn expectations_are_for_http_1_1() {
+fn expectations_need_http_1_1() {
     let refusing = |version: &str| {
         struct Refusing;
         impl BaseHttpRequestHandler for Refusing {

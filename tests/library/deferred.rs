@@ -56,7 +56,7 @@ fn a_reply_may_come_from_another_thread_while_others_are_served() {
 }
 
 #[test]
-fn requests_behind_a_promise_wait_and_are_answered_in_order() {
+fn requests_behind_a_deferred_reply_are_answered_in_order() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send([get("/"), get("/1"), get("/"), get("/2"), get("/")].concat());
@@ -79,7 +79,7 @@ fn requests_behind_a_promise_wait_and_are_answered_in_order() {
 }
 
 #[test]
-fn promises_of_several_connections_may_be_kept_in_any_order() {
+fn connections_may_be_answered_in_any_order() {
     let (server, promises) = deferring();
     let mut clients: Vec<_> = (0..20)
         .map(|number| {
@@ -103,7 +103,7 @@ fn promises_of_several_connections_may_be_kept_in_any_order() {
 }
 
 #[test]
-fn a_promise_that_is_dropped_is_a_500() {
+fn a_dropped_deferred_is_a_500() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send([get("/later"), get("/")].concat());
@@ -113,7 +113,7 @@ fn a_promise_that_is_dropped_is_a_500() {
 }
 
 #[test]
-fn an_answer_that_fails_panics_or_says_nothing_is_a_500() {
+fn an_answer_that_fails_panics_or_sends_nothing_is_a_500() {
     let (server, promises) = deferring();
     let mut client = server.client();
     let answers: [fn(&mut Exchange<'_>) -> io::Result<()>; 3] = [
@@ -130,7 +130,7 @@ fn an_answer_that_fails_panics_or_says_nothing_is_a_500() {
 }
 
 #[test]
-fn the_promise_knows_that_its_client_has_left() {
+fn client_left_is_true_after_the_client_closed() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
@@ -144,7 +144,7 @@ fn the_promise_knows_that_its_client_has_left() {
 }
 
 #[test]
-fn a_client_that_left_with_its_request_is_known_too() {
+fn client_left_is_true_after_a_half_close() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send(get("/later")).half_close();
@@ -157,7 +157,7 @@ fn a_client_that_left_with_its_request_is_known_too() {
 }
 
 #[test]
-fn a_client_that_left_is_known_to_the_promises_of_all_its_requests() {
+fn client_left_is_true_for_every_request_of_the_client() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send([get("/1"), get("/2")].concat()).half_close();
@@ -177,7 +177,7 @@ fn reset(client: Client) {
 }
 
 #[test]
-fn an_answer_never_reaches_another_connection_in_the_same_place() {
+fn an_answer_never_reaches_a_later_connection_in_the_same_slot() {
     let (server, promises) = deferring();
     let mut leaving = server.client();
     leaving.send(get("/leaving"));
@@ -196,7 +196,7 @@ fn an_answer_never_reaches_another_connection_in_the_same_place() {
 }
 
 #[test]
-fn a_reply_beside_a_promise_is_a_500_and_the_promise_void() {
+fn a_reply_beside_a_deferred_is_a_500() {
     let (promise, promises) = mpsc::channel();
     let mut server = MemoryServer::new(answering(move |exchange: &mut Exchange<'_>| {
         if exchange.path() == "/both" {
@@ -214,7 +214,7 @@ fn a_reply_beside_a_promise_is_a_500_and_the_promise_void() {
 }
 
 #[test]
-fn a_handler_that_fails_after_its_promise_answers_500_once() {
+fn a_handler_that_fails_after_defer_is_a_500_once() {
     let (promise, promises) = mpsc::channel();
     let server = Running::new(move || {
         answering(move |exchange: &mut Exchange<'_>| {
@@ -232,7 +232,7 @@ fn a_handler_that_fails_after_its_promise_answers_500_once() {
 }
 
 #[test]
-fn the_body_is_there_when_the_answer_is_made() {
+fn an_answer_may_read_the_body() {
     let (server, promises) = deferring();
     for length in [5, 200_000] {
         let mut client = server.client();
@@ -267,7 +267,7 @@ fn an_answer_may_come_before_the_handler_returns() {
 }
 
 #[test]
-fn an_answer_may_promise_again() {
+fn an_answer_may_defer_again() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
@@ -324,7 +324,7 @@ fn an_answer_may_reset_the_connection() {
 }
 
 #[test]
-fn the_second_of_two_promises_counts() {
+fn the_second_of_two_deferreds_counts() {
     let kept = Arc::new(Mutex::new(Vec::new()));
     let promises = Arc::clone(&kept);
     let server = Running::new(move || {
@@ -345,7 +345,7 @@ fn the_second_of_two_promises_counts() {
 }
 
 #[test]
-fn a_shutdown_waits_for_what_was_promised() {
+fn a_shutdown_waits_for_deferred_replies() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
@@ -362,7 +362,7 @@ fn a_shutdown_waits_for_what_was_promised() {
 }
 
 #[test]
-fn a_promise_may_outlive_its_server() {
+fn a_deferred_may_outlive_its_server() {
     let (server, promises) = deferring();
     let mut client = server.client();
     client.send([get("/1")].concat());

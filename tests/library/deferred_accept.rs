@@ -76,7 +76,7 @@ fn one_event_is_enough_for_a_whole_connection() {
 }
 
 #[test]
-fn what_lives_on_is_served_as_ever() {
+fn a_kept_connection_is_served() {
     let mut server = deferring();
     let mut client = TcpStream::connect(address(&server)).unwrap();
     let pieces = [
@@ -98,7 +98,7 @@ fn what_lives_on_is_served_as_ever() {
 
 /// Where the server was not asked to, but whoever made its listener did: socket activation has an option for it.
 #[test]
-fn a_listener_that_comes_from_elsewhere_is_taken_as_it_is() {
+fn a_given_listener_keeps_its_own_setting() {
     for (seconds, events) in [(5, 1), (0, 2)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         setsockopt(&listener, DeferAccept, &seconds).unwrap();

@@ -137,7 +137,7 @@ const NOSNIFF: &str = "x-content-type-options";
 const POLICY: &str = "content-security-policy";
 
 #[test]
-fn an_error_page_is_taken_for_nothing_else_and_runs_nothing() {
+fn an_error_page_has_nosniff_and_a_strict_policy() {
     for (accept, has_policy) in [("text/html", true), ("text/plain", false)] {
         let request = format!("GET / HTTP/1.1\r\nHost: test\r\nAccept: {accept}\r\n\r\n");
         let reply = reply(&request, |exchange| {
@@ -154,7 +154,7 @@ fn an_error_page_is_taken_for_nothing_else_and_runs_nothing() {
 }
 
 #[test]
-fn a_reply_after_an_error_page_that_was_replaced_has_none_of_its_fields() {
+fn a_replaced_error_page_leaves_no_fields() {
     let reply = reply(&request("GET"), |exchange| {
         exchange.send_error(HttpStatus::NOT_FOUND, None, None);
         exchange.send_error(HttpStatus::NOT_MODIFIED, None, None);
@@ -164,7 +164,7 @@ fn a_reply_after_an_error_page_that_was_replaced_has_none_of_its_fields() {
 }
 
 #[test]
-fn the_policy_of_a_handler_or_of_the_configuration_goes_before_that_of_the_page() {
+fn a_policy_of_the_handler_or_the_configuration_replaces_that_of_the_page() {
     let own = "default-src 'self'";
     let reply = reply(&request("GET"), |exchange| {
         exchange.send_error(HttpStatus::NOT_FOUND, None, None);

@@ -35,7 +35,7 @@ pub(crate) fn begin(exchange: &mut Exchange<'_>) {
 }
 
 #[test]
-fn an_error_of_the_handler_is_a_500_at_whatever_point_it_comes() {
+fn an_error_of_the_handler_is_a_500_at_any_point() {
     let wrongs: [Answer; 3] = [
         |_| Err(io::Error::other("the disk is on fire")),
         |exchange| {
@@ -99,7 +99,7 @@ fn a_head_that_ends_twice_or_never_began_is_a_500() {
 }
 
 #[test]
-fn a_head_that_was_left_open_is_closed() {
+fn an_unfinished_head_is_finished() {
     let reply = reply(&request("GET"), |exchange| {
         begin(exchange);
         Ok(())
@@ -125,7 +125,7 @@ fn a_field_before_or_after_the_head_is_a_500() {
 }
 
 #[test]
-fn the_servers_own_fields_are_no_exception_to_where_fields_stand() {
+fn a_framing_field_after_the_head_is_a_500() {
     failure(|exchange| {
         begin(exchange);
         exchange.end_headers();
@@ -141,7 +141,7 @@ fn the_servers_own_fields_are_no_exception_to_where_fields_stand() {
 }
 
 #[test]
-fn framing_of_the_handlers_own_is_a_500() {
+fn malformed_framing_fields_are_a_500() {
     let wrongs: [Answer; 4] = [
         |exchange| with_field(exchange, "Transfer-Encoding", b"chunked"),
         |exchange| with_field(exchange, "Content-Length", b"a few"),
@@ -228,7 +228,7 @@ fn two_bodies_are_a_500() {
 }
 
 #[test]
-fn an_interim_status_is_no_final_reply() {
+fn an_interim_status_alone_is_a_500() {
     failure(|exchange| {
         exchange.send_response_only(HttpStatus::CONTINUE);
         exchange.end_headers();
@@ -272,7 +272,7 @@ fn a_source_that_panics_at_once_is_a_500() {
 }
 
 #[test]
-fn a_source_that_panics_later_ends_its_connection_alone() {
+fn a_source_that_panics_later_ends_only_its_connection() {
     #[derive(Debug)]
     struct Breaking(bool);
     impl Source for Breaking {
@@ -345,7 +345,7 @@ fn a_failure_is_one_line_in_the_log_with_its_request() {
 }
 
 #[test]
-fn a_method_nobody_serves_is_501_and_says_which() {
+fn an_unserved_method_is_501_and_is_named() {
     struct Nothing;
     impl BaseHttpRequestHandler for Nothing {}
     for method in [

@@ -14,7 +14,7 @@ use crate::running::eventually;
 const ONE_SCREEN: usize = 60;
 
 #[test]
-fn every_example_is_here_and_fits_on_a_screen() {
+fn every_example_has_a_test_and_fits_on_a_screen() {
     let tested = fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/library/examples.rs"
@@ -187,7 +187,7 @@ fn files_and_api_serves_both() {
 }
 
 #[test]
-fn limits_are_those_of_the_command_line() {
+fn limits_come_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.txt"), "a file").unwrap();
     let arguments = [directory.path().as_os_str(), OsStr::new("max_head=100")];
@@ -197,7 +197,7 @@ fn limits_are_those_of_the_command_line() {
 }
 
 #[test]
-fn events_reach_all_subscribers_alike() {
+fn events_reach_all_subscribers() {
     let server = Child::example("events", &[]);
     let mut subscribers = [server.client(), server.client()];
     for subscriber in &mut subscribers {
@@ -232,7 +232,7 @@ fn events_reach_all_subscribers_alike() {
 }
 
 #[test]
-fn offload_answers_others_while_it_works_and_gives_up_for_who_has_left() {
+fn offload_answers_others_while_it_works_and_stops_when_the_client_leaves() {
     let server = Child::example("offload", &[]);
     let mut client = server.client();
     assert_eq!(client.get("/primes/1000").text(), "168\n");

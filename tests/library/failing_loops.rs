@@ -51,7 +51,7 @@ impl Drop for Bomb {
 }
 
 #[test]
-fn a_loop_that_panics_ends_alone_and_is_told_of_at_the_end() {
+fn a_loop_that_panics_ends_alone_and_is_reported() {
     let loops = NonZeroUsize::new(3).unwrap();
     let server = ThreadingHttpServer::bind_with("127.0.0.1:0", Bombs, config(), loops).unwrap();
     let (address, handle) = (server.server_addresses()[0], server.handle());
@@ -74,7 +74,7 @@ fn a_loop_that_panics_ends_alone_and_is_told_of_at_the_end() {
 }
 
 #[test]
-fn signals_are_heeded_without_the_loop_that_took_them() {
+fn signals_work_after_the_first_loop_has_died() {
     let mut server = Child::handler("bombs");
     // The first loop runs in the thread that has a name.
     let mut client = server.client();
@@ -93,7 +93,7 @@ fn signals_are_heeded_without_the_loop_that_took_them() {
 }
 
 #[test]
-fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
+fn a_dead_listening_socket_leaves_the_others_working() {
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = vec![listen(), listen()];
     let other_hands: Vec<_> = listeners
@@ -137,7 +137,7 @@ fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
 }
 
 #[test]
-fn a_turn_tells_once_of_a_listening_socket_that_died() {
+fn turn_reports_a_dead_listening_socket_once() {
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = vec![listen(), listen()];
     let other_hands = [0, 1].map(|index: usize| listeners[index].try_clone().unwrap());

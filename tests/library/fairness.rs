@@ -78,7 +78,7 @@ impl Stepwise {
 }
 
 #[test]
-fn the_bytes_of_a_turn_are_those_of_all_connections() {
+fn turn_bytes_limits_all_connections_together() {
     let turn_bytes = 256 * 1024;
     let config = ServerConfig {
         turn_bytes,
@@ -100,7 +100,7 @@ fn the_bytes_of_a_turn_are_those_of_all_connections() {
 }
 
 #[test]
-fn whoever_has_least_left_goes_first() {
+fn the_connection_with_least_left_goes_first() {
     let config = ServerConfig {
         turn_bytes: 64 * 1024,
         ..config()
@@ -129,7 +129,7 @@ fn whoever_has_least_left_goes_first() {
 }
 
 #[test]
-fn many_pipelined_requests_are_shared_out_over_the_turns() {
+fn pipelined_requests_are_spread_over_turns() {
     let clients = 100;
     let mut stepwise = Stepwise::new(config(), clients);
     (0..clients).for_each(|client| stepwise.send(client, &get("/10").repeat(100)));

@@ -119,7 +119,7 @@ const WAYS: [SetMediaType; 3] = [
 ];
 
 #[test]
-fn a_media_type_that_would_add_a_line_is_a_500_whatever_is_asked_for() {
+fn a_media_type_that_adds_a_line_is_a_500_for_every_request() {
     for set in WAYS {
         for forbidden in FORBIDDEN {
             let (directory, mut files) = site();
@@ -158,7 +158,7 @@ fn an_empty_media_type_is_a_500() {
 }
 
 #[test]
-fn a_media_type_of_any_other_bytes_is_sent_as_it_is() {
+fn any_other_media_type_is_sent_unchanged() {
     for set in WAYS {
         for media_type in ["x/y", "x/ö", "x/\u{85}", "x/y; a=\"b\\\"\"", "x"] {
             let (_directory, mut files) = site();
@@ -186,7 +186,7 @@ fn a_media_type_of_any_other_bytes_is_sent_as_it_is() {
 }
 
 #[test]
-fn a_media_type_is_judged_anew_for_each_file() {
+fn the_media_type_of_each_file_is_checked() {
     let (_directory, mut files) = site();
     let wrong = format!("text/x{INJECTED}");
     files.extensions_map.insert(".nobody".to_owned(), wrong);
@@ -205,7 +205,7 @@ fn a_media_type_is_judged_anew_for_each_file() {
 }
 
 #[test]
-fn a_single_file_has_no_other_media_type_than_it_may() {
+fn the_media_type_of_a_single_file_is_checked() {
     let (directory, _) = site();
     let mut files = SimpleHttpRequestHandler::new(directory.path().join("small.nobody")).unwrap();
     files.set_guess_type(|_| Some(format!("text/x{INJECTED}")));
@@ -280,7 +280,7 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
 }
 
 #[test]
-fn a_promised_reply_and_a_refused_body_are_no_exceptions() {
+fn fields_of_a_deferred_reply_and_of_a_refusal_are_checked() {
     struct Later;
     impl BaseHttpRequestHandler for Later {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
@@ -352,7 +352,7 @@ fn assert_refused(handler: &Named, config: &ServerConfig) {
 }
 
 #[test]
-fn what_is_in_every_reply_is_refused_at_the_start() {
+fn malformed_fields_of_every_reply_are_refused_at_the_start() {
     let usual = Named {
         version: "Named/1.0".to_owned(),
         content_type: "text/html".to_owned(),
@@ -426,7 +426,7 @@ fn names_and_targets_are_encoded_in_a_head() {
 }
 
 #[test]
-fn a_path_of_the_handlers_own_is_in_no_head() {
+fn a_translated_path_is_in_no_head() {
     let (_directory, mut files) = site();
     files.set_translate_path(|_| Some(PathBuf::from(format!("sub/..{INJECTED}"))));
     let mut server = serving(files);

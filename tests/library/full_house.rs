@@ -81,7 +81,7 @@ fn is_closed(client: &Client) -> bool {
 }
 
 #[test]
-fn each_kind_makes_room_in_its_turn() {
+fn connections_are_closed_in_the_order_of_their_kinds() {
     let kinds = [UNREAD, WANTED, UNWANTED, HALF_A_HEAD, IDLE];
     let server = full(kinds.len());
     let mut clients = kinds.map(|kind| {
@@ -109,7 +109,7 @@ fn each_kind_makes_room_in_its_turn() {
 }
 
 #[test]
-fn a_deferred_reply_never_makes_room() {
+fn a_connection_with_a_deferred_reply_is_never_closed() {
     let server = full(2);
     let mut first = server.client();
     let mut second = server.client();
@@ -123,7 +123,7 @@ fn a_deferred_reply_never_makes_room() {
 }
 
 #[test]
-fn every_client_of_a_crowd_is_answered() {
+fn all_clients_beyond_the_limit_are_answered() {
     let server = full(4);
     let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
     for client in &mut clients {
@@ -135,7 +135,7 @@ fn every_client_of_a_crowd_is_answered() {
 }
 
 #[test]
-fn a_reply_that_is_read_slowly_is_not_broken_off() {
+fn a_slow_reader_is_not_closed_for_a_new_client() {
     let server = full(1);
     let mut reader = server.client();
     reader.send(UNREAD);
@@ -147,7 +147,7 @@ fn a_reply_that_is_read_slowly_is_not_broken_off() {
 }
 
 #[test]
-fn half_heads_beyond_their_memory_end_the_oldest_of_them() {
+fn max_request_memory_closes_the_oldest_unfinished_requests() {
     let config = ServerConfig {
         max_head: 10_000,
         max_request_memory: 20_000,
@@ -174,7 +174,7 @@ fn half_heads_beyond_their_memory_end_the_oldest_of_them() {
 }
 
 #[test]
-fn replies_that_no_client_reads_end_where_they_take_too_much_memory() {
+fn max_reply_memory_closes_the_oldest_unread_reply() {
     let config = ServerConfig {
         max_head: 1000,
         max_reply_memory: 300_000,

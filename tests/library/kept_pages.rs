@@ -97,7 +97,7 @@ fn configs() -> [ServerConfig; 3] {
 }
 
 #[test]
-fn a_kept_404_is_the_one_that_a_fresh_one_would_be() {
+fn a_cached_404_equals_a_fresh_404() {
     for own_page in [false, true] {
         let (_directory, files) = files(own_page);
         for config in configs() {
@@ -120,7 +120,7 @@ fn a_kept_404_is_the_one_that_a_fresh_one_would_be() {
 }
 
 #[test]
-fn a_clone_has_pages_of_its_own() {
+fn a_clone_has_its_own_cached_pages() {
     let (_directory, files) = files(false);
     let mut first = MemoryServer::new(files);
     let request = b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -155,7 +155,7 @@ impl BaseHttpRequestHandler for Hasty {
 }
 
 #[test]
-fn a_404_replaces_what_was_begun() {
+fn a_404_replaces_a_reply_that_was_begun() {
     for has_status in [true, false] {
         let (_directory, Files { files, .. }) = files(false);
         let mut server = MemoryServer::new(Hasty { files, has_status });
@@ -183,7 +183,7 @@ fn listings() -> Vec<String> {
 }
 
 #[test]
-fn a_listing_is_the_same_whoever_asked_before_in_its_turn() {
+fn a_listing_does_not_depend_on_earlier_requests_of_its_turn() {
     for config in configs() {
         let (directory, Files { files, .. }) = files(false);
         fs::create_dir(directory.path().join("sub")).unwrap();
@@ -220,7 +220,7 @@ fn a_listing_is_the_same_whoever_asked_before_in_its_turn() {
 }
 
 #[test]
-fn what_a_handler_says_before_a_listing_is_in_nobody_elses() {
+fn fields_sent_before_a_listing_are_in_no_other_reply() {
     let (directory, Files { files, .. }) = files(false);
     fs::write(directory.path().join("a"), "").unwrap();
     for has_status in [true, false] {

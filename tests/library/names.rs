@@ -105,7 +105,7 @@ impl BaseHttpRequestHandler for Makes {
 }
 
 #[test]
-fn a_handler_that_writes_before_it_asks_the_files_is_answered_with_that() {
+fn a_file_written_by_the_handler_is_served_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
     let mut server = MemoryServer::new(Makes { files, count: 0 });
@@ -135,7 +135,7 @@ fn fill(directory: &Path, content: &str) {
 }
 
 #[test]
-fn directories_above_the_served_one_may_be_exchanged() {
+fn parents_of_the_served_directory_may_be_exchanged() {
     for depth in ["a", "a/b", "a/b/p"] {
         let directory = tempfile::tempdir().unwrap();
         let at = |path: &str| directory.path().join(path);
@@ -193,7 +193,7 @@ fn a_relative_path_is_made_absolute() {
 }
 
 #[test]
-fn a_cache_without_room_keeps_nothing_and_everything_is_served() {
+fn files_are_served_without_room_in_the_cache() {
     for cache_bytes in [0, 1000, 20_000] {
         let directory = tempfile::tempdir().unwrap();
         let handler = SimpleHttpRequestHandler::new(&directory).unwrap();

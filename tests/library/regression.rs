@@ -32,7 +32,7 @@ impl BaseHttpRequestHandler for Deferring {
 }
 
 #[test]
-fn a_body_that_is_not_read_is_no_request_behind_a_promised_reply() {
+fn an_unread_body_behind_a_deferred_reply_is_not_a_request() {
     let limits = ServerConfig {
         max_discard: 10,
         ..config()
@@ -48,7 +48,7 @@ fn a_body_that_is_not_read_is_no_request_behind_a_promised_reply() {
 }
 
 #[test]
-fn a_promised_reply_keeps_the_wish_to_close() {
+fn a_deferred_reply_keeps_close_connection() {
     let mut server = MemoryServer::new(answering(|exchange| {
         exchange.set_close_connection(true);
         exchange
@@ -81,7 +81,7 @@ impl Source for Ticking {
 }
 
 #[test]
-fn a_stream_that_ticks_for_ever_does_not_hold_up_the_end() {
+fn an_endless_stream_does_not_delay_shutdown() {
     let patient = ServerConfig {
         drain_timeout: 10 * PATIENCE,
         ..config()
@@ -108,7 +108,7 @@ fn a_stream_that_ticks_for_ever_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn an_exchange_that_is_aborted_after_its_head_was_begun_sends_nothing_of_it() {
+fn an_abort_after_send_response_sends_nothing() {
     let server = Running::new(|| {
         answering(|exchange| {
             exchange.send_response(HttpStatus::OK);
@@ -132,7 +132,7 @@ impl BaseHttpRequestHandler for Shared {
 }
 
 #[test]
-fn a_handler_that_two_servers_share_is_never_stale_and_speaks_for_each() {
+fn a_handler_shared_by_two_servers_is_fresh_and_uses_each_version() {
     let directory = std::env::temp_dir().join(format!("httpoll-shared-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("file"), "old").unwrap();
@@ -159,7 +159,7 @@ fn a_handler_that_two_servers_share_is_never_stale_and_speaks_for_each() {
 }
 
 #[test]
-fn a_redirect_leads_where_the_client_asked_not_where_it_was_translated_to() {
+fn a_redirect_is_relative_to_the_requested_path() {
     let directory = std::env::temp_dir().join(format!("httpoll-redirect-{}", std::process::id()));
     fs::create_dir_all(directory.join("docs")).unwrap();
     let mut files = SimpleHttpRequestHandler::new(&directory).unwrap();
@@ -174,7 +174,7 @@ fn a_redirect_leads_where_the_client_asked_not_where_it_was_translated_to() {
 }
 
 #[test]
-fn a_large_upload_leaves_the_loop_to_others() {
+fn a_large_upload_does_not_block_others() {
     let server = Running::new(|| answering(|exchange| send_text(exchange, "done")));
     let mut upload = std::net::TcpStream::connect(server.address).unwrap();
     let length = 400 << 20;
@@ -203,7 +203,7 @@ fn a_large_upload_leaves_the_loop_to_others() {
 }
 
 #[test]
-fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
+fn the_head_of_a_waiting_stream_is_sent_at_once() {
     let server = Running::new(|| {
         answering(|exchange| {
             exchange.send_response(HttpStatus::OK);
@@ -217,7 +217,7 @@ fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_puts_no_kept_file_in_the_future() {
+fn last_modified_is_not_in_the_future_after_the_clock_is_set_back() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.txt"), "a file").unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
@@ -255,7 +255,7 @@ fn status(request: &[u8], method: &str) -> u16 {
 }
 
 #[test]
-fn a_refusal_is_the_same_wherever_its_request_was_cut() {
+fn a_refusal_does_not_depend_on_how_its_request_is_split() {
     let long = format!(" GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100));
     assert_eq!(status(long.as_bytes(), "GET"), 400);
     // What is too much comes before what is wrong.
@@ -293,7 +293,7 @@ fn changes_within_a_tick_of_the_clock_do_not_share_a_tag() {
 }
 
 #[test]
-fn two_digits_of_a_year_are_at_most_fifty_years_ahead() {
+fn a_two_digit_year_is_at_most_fifty_years_ahead() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.txt");
     fs::write(&path, "a file").unwrap();

@@ -12,7 +12,7 @@ use crate::handlers::{answering, send_text};
 use crate::running::{Running, config, eventually};
 
 #[test]
-fn without_a_place_for_temporary_files_a_large_body_is_507_and_nothing_leaks() {
+fn a_large_body_without_a_temporary_directory_is_507() {
     let server = Child::example_in("echo", &[], &[("TMPDIR", "/nonexistent/httpoll")]);
     let mut client = server.client();
     let small = pattern(64 * KIB);
@@ -36,7 +36,7 @@ fn without_a_place_for_temporary_files_a_large_body_is_507_and_nothing_leaks() {
 }
 
 #[test]
-fn a_large_body_waits_in_a_file_without_a_name_that_goes_with_its_client() {
+fn a_large_body_is_in_an_unnamed_file_until_its_client_leaves() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_str().unwrap();
     let server = Child::example_in("echo", &[], &[("TMPDIR", path)]);
@@ -91,7 +91,7 @@ fn an_upload_of_a_gibibyte_costs_no_memory() {
 }
 
 #[test]
-fn an_upload_stored_by_the_example_costs_no_memory_either() {
+fn an_upload_to_the_example_costs_no_memory() {
     let directory = tempfile::tempdir().unwrap();
     let server = Child::example("upload", &[OsStr::new(directory.path())]);
     let growth = growth(&server, "PUT", 32);
@@ -114,7 +114,7 @@ fn begun(server: &Running, count: usize, length: usize) -> Vec<Client> {
 }
 
 #[test]
-fn bodies_that_arrive_have_limits_in_common_and_what_goes_makes_room() {
+fn arriving_bodies_share_limits() {
     let limits: [(ServerConfig, usize, usize); 3] = [
         (
             ServerConfig {
@@ -157,7 +157,7 @@ fn bodies_that_arrive_have_limits_in_common_and_what_goes_makes_room() {
 }
 
 #[test]
-fn a_body_that_a_handler_keeps_counts_until_it_is_dropped() {
+fn a_taken_body_counts_until_it_is_dropped() {
     let config = ServerConfig {
         max_spooled_memory: 10,
         ..config()

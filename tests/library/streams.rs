@@ -84,7 +84,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
 }
 
 #[test]
-fn readers_that_do_not_read_cost_little_memory() {
+fn clients_that_do_not_read_cost_little_memory() {
     let server = Child::handler("endless");
     let mut reading = server.client();
     reading.send(get("/")).read_until("xxxx");
@@ -106,7 +106,7 @@ fn readers_that_do_not_read_cost_little_memory() {
 }
 
 #[test]
-fn a_call_of_the_waker_before_the_source_was_asked_is_not_lost() {
+fn an_early_wake_is_not_lost() {
     let answer = |exchange: &mut Exchange<'_>| {
         let mut letters = ["a", "b", "c"].into_iter();
         let waker = exchange.waker();
@@ -126,7 +126,7 @@ fn a_call_of_the_waker_before_the_source_was_asked_is_not_lost() {
 }
 
 #[test]
-fn a_source_that_fails_ends_its_connection_without_the_mark_of_the_end() {
+fn a_failing_source_closes_without_the_last_chunk() {
     let answer = |exchange: &mut Exchange<'_>| {
         let mut pieces = 0;
         stream(exchange, move |out| {
@@ -147,7 +147,7 @@ fn a_source_that_fails_ends_its_connection_without_the_mark_of_the_end() {
 }
 
 #[test]
-fn a_source_that_is_still_working_lets_others_have_their_turn() {
+fn a_source_that_adds_nothing_yet_does_not_block_others() {
     let server = Running::new(|| {
         // One loop: source and handler may share what is not Send.
         let released = Rc::new(Cell::new(false));
@@ -177,7 +177,7 @@ fn a_source_that_is_still_working_lets_others_have_their_turn() {
 }
 
 #[test]
-fn an_endless_stream_lets_others_have_their_turn() {
+fn an_endless_stream_does_not_block_others() {
     let server = Child::handler("endless");
     let mut greedy = server.client();
     greedy.send(get("/"));
@@ -189,7 +189,7 @@ fn an_endless_stream_lets_others_have_their_turn() {
 }
 
 #[test]
-fn head_of_a_stream_has_no_body_and_lets_go_of_the_source() {
+fn head_of_a_stream_has_no_body_and_drops_the_source() {
     let (server, hub, _) = subscribed(0);
     let mut client = server.client();
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -211,7 +211,7 @@ fn head_of_a_stream_has_no_body_and_lets_go_of_the_source() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_source_along() {
+fn a_source_is_dropped_when_its_client_leaves() {
     struct Flag(Arc<AtomicBool>);
     impl Drop for Flag {
         fn drop(&mut self) {
@@ -279,7 +279,7 @@ fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Res
 }
 
 #[test]
-fn a_stream_whose_length_is_known_has_it_and_the_connection_stays() {
+fn a_stream_of_announced_length_keeps_the_connection() {
     let server = Running::new(|| answering(|exchange| announced(exchange, 15, 3)));
     let mut client = server.client();
     for _ in 0..2 {
@@ -297,7 +297,7 @@ fn a_stream_whose_length_is_known_has_it_and_the_connection_stays() {
 }
 
 #[test]
-fn a_stream_never_sends_more_or_looks_whole_with_less_than_it_announced() {
+fn a_stream_of_another_length_than_announced_is_broken_off() {
     for (length, pieces) in [(12, 3), (20, 3)] {
         let server =
             Running::new(move || answering(move |exchange| announced(exchange, length, pieces)));
@@ -317,7 +317,7 @@ fn a_stream_never_sends_more_or_looks_whole_with_less_than_it_announced() {
 }
 
 #[test]
-fn a_stream_that_stays_silent_does_not_hold_up_the_end() {
+fn a_silent_stream_does_not_delay_shutdown() {
     let config = httpoll::ServerConfig {
         drain_timeout: 10 * PATIENCE,
         ..crate::running::config()

@@ -148,7 +148,7 @@ fn five_thousand_subscribers_get_every_event() {
 }
 
 #[test]
-fn a_waker_outlives_its_stream_without_harm() {
+fn a_waker_may_outlive_its_stream() {
     let (server, hub, mut clients) = subscribed(2);
     let wakers: Vec<Waker> = hub
         .0

@@ -80,7 +80,7 @@ fn requests(method: &str, path: &str) -> Vec<(String, String, usize)> {
 }
 
 #[test]
-fn every_reply_comes_before_the_body_and_the_next_request_is_in_step() {
+fn the_reply_comes_before_the_body_and_the_next_request_after_it() {
     let server = Running::new(|| Answers);
     for (path, body) in [
         ("/", "/"),
@@ -144,7 +144,7 @@ fn a_client_that_sends_everything_before_it_reads_gets_the_whole_reply() {
 }
 
 #[test]
-fn a_server_that_ends_waits_for_no_unwanted_body_beyond_its_time() {
+fn a_shutdown_does_not_wait_for_an_unwanted_body() {
     let server = Running::with(config(), || Answers);
     let mut client = server.client();
     let (head, _, _) = requests("POST", "/").remove(0);
@@ -154,7 +154,7 @@ fn a_server_that_ends_waits_for_no_unwanted_body_beyond_its_time() {
 }
 
 #[test]
-fn the_examples_store_no_body_that_they_do_not_read() {
+fn the_examples_store_no_unread_body() {
     for example in ["hello", "counter", "events", "offload", "threads"] {
         let server = Child::example(example, &[]);
         let mut client = server.client();

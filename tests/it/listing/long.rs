@@ -15,7 +15,7 @@ fn crowded() -> Site {
 }
 
 #[test]
-fn ten_thousand_entries_come_in_chunks() {
+fn ten_thousand_entries_are_chunked() {
     let site = crowded();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -37,7 +37,7 @@ fn ten_thousand_entries_come_in_chunks() {
 }
 
 #[test]
-fn old_clients_get_a_long_listing_without_chunks() {
+fn http_1_0_gets_a_long_listing_unchunked() {
     let site = crowded();
     let server = Server::start(&site);
     for keep_alive in ["", "Connection: keep-alive\r\n"] {
@@ -51,7 +51,7 @@ fn old_clients_get_a_long_listing_without_chunks() {
 }
 
 #[test]
-fn long_listings_stall_nobody() {
+fn long_listings_do_not_stall_others() {
     let site = crowded();
     site.file("docs/index.html", "index");
     let server = Server::start(&site);
@@ -66,7 +66,7 @@ fn long_listings_stall_nobody() {
 }
 
 #[test]
-fn unread_listings_are_whole_when_they_are_read_and_those_who_leave_harm_nobody() {
+fn unread_listings_stay_whole_while_other_clients_leave() {
     let site = crowded();
     site.file("docs/index.html", "index");
     let server = Server::start(&site);
@@ -91,7 +91,7 @@ fn unread_listings_are_whole_when_they_are_read_and_those_who_leave_harm_nobody(
 }
 
 #[test]
-fn a_change_is_in_every_long_listing_that_is_asked_for_after_it() {
+fn a_long_listing_has_every_earlier_change() {
     let site = Site::in_memory();
     for number in 0..2000 {
         File::create(site.at(format!("{number:05}"))).unwrap();

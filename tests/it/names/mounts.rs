@@ -60,7 +60,7 @@ fn a_served_file_system_can_be_unmounted() {
 }
 
 #[test]
-fn a_fuse_file_system_is_served_again_after_its_end() {
+fn a_fuse_file_system_is_served_again_after_a_crash() {
     let site = Site::empty();
     fill(&site.beside("source"), "1");
     let Some(mut mount) = Mount::bindfs(&site.beside("source"), &site.root()) else {
@@ -76,7 +76,7 @@ fn a_fuse_file_system_is_served_again_after_its_end() {
 }
 
 #[test]
-fn the_room_of_a_deleted_file_is_given_back() {
+fn the_space_of_a_deleted_file_is_freed() {
     let site = Site::empty();
     fill(&site.root(), "1");
     fs::write(site.at("huge"), vec![b'x'; 8 << 20]).unwrap();
@@ -92,7 +92,7 @@ fn the_room_of_a_deleted_file_is_given_back() {
 }
 
 #[test]
-fn the_room_of_a_deleted_directory_is_given_back() {
+fn the_space_of_a_deleted_directory_is_freed() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut warm = WarmServer::directory(&site.root(), "1");

@@ -21,7 +21,7 @@ fn one_file_is(server: &Server, client: &mut Client, content: Option<&str>) {
 }
 
 #[test]
-fn a_single_file_is_what_its_name_leads_to() {
+fn a_single_file_is_looked_up_at_each_request() {
     let site = Site::empty();
     site.file("a/f", "1").file("b/f", "of b");
     let file = site.at("a/f");
@@ -53,7 +53,7 @@ fn a_single_file_is_what_its_name_leads_to() {
 }
 
 #[test]
-fn a_link_to_a_single_file_is_followed_to_where_it_leads_now() {
+fn a_link_to_a_single_file_is_followed_to_its_current_target() {
     let site = Site::empty();
     site.file("r1", "1").file("r2", "2").link("f", "r1");
     let link = site.at("f");

@@ -13,7 +13,7 @@ use crate::handlers::{answering, send_text};
 use crate::running::{Running, config, eventually};
 
 #[test]
-fn a_server_that_is_closed_serves_on_whom_it_has() {
+fn a_closed_server_keeps_its_connections() {
     let (mut server, address) = bound(Hello);
     let (go_on, told) = mpsc::channel();
     let (tell, closed) = mpsc::channel();
@@ -81,7 +81,7 @@ fn a_handler_may_end_its_server() {
 }
 
 #[test]
-fn a_drain_that_takes_too_long_is_cut() {
+fn drain_timeout_cuts_a_long_drain() {
     let config = ServerConfig {
         drain_timeout: Duration::from_millis(50),
         ..config()
@@ -107,7 +107,7 @@ fn a_shutdown_before_the_start_is_not_forgotten() {
 }
 
 #[test]
-fn a_request_that_is_there_when_the_shutdown_comes_is_answered() {
+fn a_request_that_arrived_before_the_shutdown_is_answered() {
     let (mut server, address) = bound(Hello);
     let mut client = Client::connect(address);
     server.turn(Some(PATIENCE)).unwrap();

@@ -57,7 +57,7 @@ fn deadlines_that_pass_together_are_spread_over_turns() {
 }
 
 #[test]
-fn what_came_before_events_were_asked_for_again_is_not_too_late() {
+fn a_head_that_is_complete_before_the_next_turn_is_in_time() {
     let config = ServerConfig {
         head_timeout: Duration::from_millis(100),
         ..config()
@@ -83,7 +83,7 @@ fn what_came_before_events_were_asked_for_again_is_not_too_late() {
 }
 
 #[test]
-fn a_turn_waits_no_longer_than_it_is_told() {
+fn turn_waits_no_longer_than_its_timeout() {
     let (mut server, _) = bound(Hello);
     server.turn(Some(Duration::ZERO)).unwrap();
     server.turn(SOON).unwrap();
@@ -128,7 +128,7 @@ fn a_foreign_loop_learns_of_work_by_the_descriptor() {
 }
 
 #[test]
-fn a_foreign_loop_carries_a_reply_that_takes_many_turns() {
+fn a_foreign_loop_sends_a_reply_of_many_turns() {
     let (mut server, address) = bound(Hello);
     let client = thread::spawn(move || Client::connect(address).get("/large").body.len());
     nest(&mut server, || client.is_finished());
@@ -157,7 +157,7 @@ fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
 }
 
 #[test]
-fn without_connections_the_loop_waits_for_nobody() {
+fn idle_time_is_zero_without_connections() {
     let (mut server, address) = bound(Hello);
     server.turn(SOON).unwrap();
     assert_eq!(server.info().counters().idle, Duration::ZERO);

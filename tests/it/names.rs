@@ -13,7 +13,7 @@ use crate::support::{Server, Site, command, wait_until};
 use warm_server::{WarmServer, fill, relink, replace};
 
 #[test]
-fn a_served_directory_that_is_made_anew_is_served() {
+fn a_recreated_directory_is_served() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut warm = WarmServer::directory(&site.root(), "1");
@@ -24,7 +24,7 @@ fn a_served_directory_that_is_made_anew_is_served() {
 }
 
 #[test]
-fn a_served_directory_that_is_made_anew_is_served_by_all_loops() {
+fn a_recreated_directory_is_served_by_all_loops() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut warm = WarmServer::directory_by_three_loops(&site.root(), "1");
@@ -35,7 +35,7 @@ fn a_served_directory_that_is_made_anew_is_served_by_all_loops() {
 }
 
 #[test]
-fn a_served_directory_that_is_renamed_makes_way_for_another() {
+fn another_directory_may_take_the_name_of_a_renamed_one() {
     let site = Site::empty();
     fill(&site.root(), "1");
     fill(&site.beside("new"), "2");
@@ -50,7 +50,7 @@ fn a_served_directory_that_is_renamed_makes_way_for_another() {
 }
 
 #[test]
-fn a_link_that_is_served_is_followed_to_where_it_leads_now() {
+fn a_served_link_is_followed_to_its_current_target() {
     let site = Site::empty();
     let (first, second) = (site.beside("r1"), site.beside("r2"));
     fill(&first, "1");
@@ -69,7 +69,7 @@ fn a_link_that_is_served_is_followed_to_where_it_leads_now() {
 }
 
 #[test]
-fn a_link_that_is_served_is_followed_by_all_loops() {
+fn a_served_link_is_followed_by_all_loops() {
     let site = Site::empty();
     fill(&site.beside("r1"), "1");
     fill(&site.beside("r2"), "2");
@@ -83,7 +83,7 @@ fn a_link_that_is_served_is_followed_by_all_loops() {
 }
 
 #[test]
-fn what_a_link_that_is_served_leads_to_can_be_made_anew() {
+fn the_target_of_a_served_link_may_be_recreated() {
     let site = Site::empty();
     fill(&site.beside("r1"), "1");
     symlink("r1", site.beside("cur")).unwrap();
@@ -93,7 +93,7 @@ fn what_a_link_that_is_served_leads_to_can_be_made_anew() {
 }
 
 #[test]
-fn a_link_in_the_middle_of_the_path_is_followed_to_where_it_leads_now() {
+fn a_link_within_the_served_path_is_followed_to_its_current_target() {
     let site = Site::empty();
     fill(&site.beside("r1/public/html"), "1");
     fill(&site.beside("r2/public/html"), "2");
@@ -107,7 +107,7 @@ fn a_link_in_the_middle_of_the_path_is_followed_to_where_it_leads_now() {
 }
 
 #[test]
-fn a_directory_above_the_served_one_can_be_exchanged() {
+fn a_parent_of_the_served_directory_may_be_exchanged() {
     let site = Site::empty();
     for depth in ["a", "a/b"] {
         fill(&site.at("a/b/p"), "1");
@@ -124,7 +124,7 @@ fn a_directory_above_the_served_one_can_be_exchanged() {
 }
 
 #[test]
-fn a_relative_name_is_followed() {
+fn a_relative_path_is_followed() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut command = command(&["-d", "site"]);
@@ -146,7 +146,7 @@ fn in_working_directory(directory: &Path, pwd: &Path) -> Command {
 }
 
 #[test]
-fn the_working_directory_has_the_name_that_the_shell_knows() {
+fn the_working_directory_is_served_by_its_pwd() {
     let site = Site::empty();
     fill(&site.beside("r1"), "1");
     fill(&site.beside("r2"), "2");
@@ -158,7 +158,7 @@ fn the_working_directory_has_the_name_that_the_shell_knows() {
 }
 
 #[test]
-fn the_working_directory_has_its_true_name_where_the_shell_is_wrong() {
+fn a_wrong_pwd_is_ignored() {
     for lie in ["other", "missing", "."] {
         let site = Site::empty();
         fill(&site.root(), "1");
@@ -174,7 +174,7 @@ fn the_working_directory_has_its_true_name_where_the_shell_is_wrong() {
 }
 
 #[test]
-fn a_served_directory_that_is_gone_is_logged_once_and_served_again() {
+fn a_missing_directory_is_logged_once_and_served_again() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut warm = WarmServer::directory(&site.root(), "1");
@@ -202,7 +202,7 @@ fn a_served_directory_that_is_gone_is_logged_once_and_served_again() {
 
 /// The kernel reports the end of such a directory to its own watch only when it is closed.
 #[test]
-fn a_directory_that_is_deleted_while_a_program_has_it_open_is_gone() {
+fn a_deleted_directory_that_is_still_open_is_not_served() {
     let site = Site::empty();
     fs::create_dir_all(site.at("sub/deep")).unwrap();
     let server = Server::start(&site);
@@ -226,7 +226,7 @@ fn a_directory_that_is_deleted_while_a_program_has_it_open_is_gone() {
 }
 
 #[test]
-fn a_directory_that_moved_out_is_not_served_through_a_link_to_it() {
+fn a_directory_moved_out_is_not_served_through_a_link() {
     let site = Site::empty();
     fill(&site.root(), "1");
     fs::create_dir(site.beside("out")).unwrap();
@@ -241,7 +241,7 @@ fn a_directory_that_moved_out_is_not_served_through_a_link_to_it() {
 }
 
 #[test]
-fn a_link_to_nowhere_is_followed_once_it_leads_somewhere() {
+fn a_broken_link_is_followed_once_its_target_exists() {
     let site = Site::empty();
     fill(&site.beside("r1"), "1");
     let current = site.beside("cur");
@@ -254,7 +254,7 @@ fn a_link_to_nowhere_is_followed_once_it_leads_somewhere() {
 }
 
 #[test]
-fn a_directory_that_is_gone_is_noted_once_by_all_loops_together() {
+fn a_missing_directory_is_logged_once_by_all_loops() {
     let site = Site::empty();
     fill(&site.root(), "1");
     let mut warm = WarmServer::directory_by_three_loops(&site.root(), "1");

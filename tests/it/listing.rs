@@ -67,7 +67,7 @@ fn every_link_leads_to_its_file() {
 }
 
 #[test]
-fn names_are_text_and_no_markup() {
+fn names_are_escaped() {
     let site = Site::hostile();
     site.directory("<u>&\"/<s>");
     let server = Server::start(&site);
@@ -90,7 +90,7 @@ fn names_are_text_and_no_markup() {
 }
 
 #[test]
-fn the_page_stands_alone() {
+fn the_page_loads_nothing_else() {
     let reply = Server::start(&Site::new()).get("/dir/");
     assert_eq!(
         reply.field("Content-Type"),
@@ -114,7 +114,7 @@ fn the_page_stands_alone() {
 }
 
 #[test]
-fn the_page_leads_up() {
+fn the_page_links_to_parent_directories() {
     let site = Site::empty();
     site.file("a/b c/file.txt", "");
     let page = Server::start(&site).get("/a/b%20c/");
@@ -172,7 +172,7 @@ fn entries_are_sorted_as_the_query_says() {
 }
 
 #[test]
-fn the_page_has_links_that_sort_both_ways() {
+fn column_links_sort_both_ways() {
     let server = Server::start(&sortable());
     let page = server.get("/");
     let sorts: Vec<_> = links(page.text())
@@ -208,7 +208,7 @@ fn sizes_and_dates_are_shown() {
 }
 
 #[test]
-fn json_tells_name_type_size_and_time() {
+fn json_has_name_type_size_and_time() {
     let site = Site::empty();
     site.file("file", "12345")
         .changed_at("file", 1_577_836_800_000_000_000);
@@ -260,7 +260,7 @@ fn acts_on_text(c: char) -> bool {
 }
 
 #[test]
-fn no_name_acts_on_the_text_around_it() {
+fn control_and_direction_characters_are_escaped() {
     let site = Site::empty();
     let mut expected = vec!["gnp.\u{202e}exe".to_owned(), "\u{9b}31m".to_owned()];
     for c in ('\u{1}'..='\u{2100}').filter(|c| acts_on_text(*c)) {
@@ -281,7 +281,7 @@ fn no_name_acts_on_the_text_around_it() {
 }
 
 #[test]
-fn programs_get_json_and_people_a_page() {
+fn accept_chooses_between_json_and_html() {
     let server = Server::start(&Site::new());
     for (target, accept, content_type) in [
         ("/", "application/json", "application/json"),
@@ -305,7 +305,7 @@ fn programs_get_json_and_people_a_page() {
 }
 
 #[test]
-fn links_bear_a_sign() {
+fn symbolic_links_are_marked() {
     let site = Site::new();
     site.link("inner", "hello.txt")
         .link("inner-dir", "dir")
@@ -334,7 +334,7 @@ fn links_bear_a_sign() {
 }
 
 #[test]
-fn an_empty_directory_is_a_page() {
+fn an_empty_directory_is_listed() {
     let site = Site::empty();
     let server = Server::start(&site);
     assert_eq!(server.get("/").status(), 200);
@@ -342,7 +342,7 @@ fn an_empty_directory_is_a_page() {
 }
 
 #[test]
-fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
+fn a_listing_has_nosniff_and_a_strict_policy() {
     let site = Site::hostile();
     for number in 0..3000 {
         site.file(format!("many/{number}"), "");
@@ -367,7 +367,7 @@ fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
 }
 
 #[test]
-fn the_policy_of_the_command_line_goes_before_that_of_the_page() {
+fn a_policy_of_the_command_line_replaces_that_of_the_page() {
     let server = Server::with(
         &Site::new(),
         &[

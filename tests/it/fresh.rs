@@ -171,17 +171,17 @@ fn file_changes_show_at_once(make: fn() -> Site) {
 }
 
 #[test]
-fn whatever_happens_to_a_file_shows_at_once() {
+fn every_change_of_a_file_shows_at_once() {
     file_changes_show_at_once(Site::empty);
 }
 
 #[test]
-fn whatever_happens_to_a_file_in_memory_shows_at_once() {
+fn every_change_of_a_file_in_memory_shows_at_once() {
     file_changes_show_at_once(Site::in_memory);
 }
 
 #[test]
-fn whatever_happens_to_a_directory_shows_at_once() {
+fn every_change_of_a_directory_shows_at_once() {
     let mut wrong = Vec::new();
     for (index, (what, change)) in SITE_CHANGES.into_iter().enumerate() {
         let site = Site::empty();
@@ -214,7 +214,7 @@ fn the_date_of_a_subdirectory_shows_at_once() {
 }
 
 #[test]
-fn a_hard_link_made_after_a_file_was_kept_is_no_way_around() {
+fn a_write_through_a_later_hard_link_shows_at_once() {
     let site = Site::empty();
     site.file("file", "aaaaaaaaaa")
         .file("large", vec![b'a'; LARGE]);

@@ -62,7 +62,7 @@ fn port_0_takes_a_free_port_and_says_which() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_in_words() {
+fn a_taken_port_is_an_error_that_names_it() {
     let (_server, address) = bound(Hello);
     let error = HttpServer::bind(address, Hello).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
@@ -222,7 +222,7 @@ fn a_connection_that_is_not_verified_is_closed_without_a_word() {
 }
 
 #[test]
-fn service_actions_has_its_place_in_every_turn() {
+fn service_actions_is_called_in_every_turn() {
     let (mut server, _) = bound(Hooks::default());
     for turns in 1..=3 {
         server.turn(Some(Duration::ZERO)).unwrap();
@@ -269,7 +269,7 @@ fn handle_request_ends_with_a_shutdown() {
 }
 
 #[test]
-fn handle_request_returns_when_the_reply_has_left() {
+fn handle_request_returns_when_the_reply_has_been_sent() {
     let (mut server, address) = bound(Hello);
     let client = thread::spawn(move || {
         Client::connect(address)
