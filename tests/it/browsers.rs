@@ -1,15 +1,15 @@
-//! The commands that the README gives against pages of other sites, and for pages that must be isolated from them.
+//! The commands in the README that protect a server from pages of other sites, and that isolate its own pages.
 
 use crate::support::{Server, Site, get, request};
 
-/// The options of the command in the README that has this option.
+/// The options of that command in the README which has `option`.
 fn readme_options(option: &str) -> Vec<String> {
     let readme = include_str!("../../README.md").replace("\\\n", " ");
     let command = readme
         .lines()
         .find(|line| line.starts_with("$ httpoll ") && line.contains(option));
     let mut options = Vec::new();
-    // A quoted word is every second piece.
+    // Every second piece was quoted.
     for (number, piece) in command.unwrap().split('\'').enumerate() {
         if number % 2 == 1 {
             options.push(piece.to_owned());
@@ -54,7 +54,7 @@ fn isolation_fields_are_in_every_reply() {
         ("nonsense\r\n\r\n".to_owned(), 400),
         (get("/%00"), 400),
     ];
-    // Twice, for some replies are kept.
+    // Twice, because the server keeps some replies.
     for (request, status) in [&requests[..], &requests].concat() {
         let reply = server.ask(&request);
         assert_eq!(reply.status(), status, "{request}");
@@ -91,6 +91,6 @@ fn a_page_field_given_by_the_user_is_sent_once() {
     let server = Server::start(&Site::new());
     let reply = server.get("/hello.txt");
     for name in ["X-Content-Type-Options", "Cross-Origin-Resource-Policy"] {
-        assert_eq!(reply.field(name), None, "it is left to the user");
+        assert_eq!(reply.field(name), None, "only the user sets this field");
     }
 }

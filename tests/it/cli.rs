@@ -1,4 +1,4 @@
-//! The command line: every option, on its own and from a file.
+//! The command line: each option by itself, and options from a file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -95,7 +95,7 @@ fn without_an_address_one_port_serves_both_families() {
 
 #[test]
 fn the_banner_lists_addresses_for_other_devices() {
-    // No packet leaves: connecting a UDP socket only chooses the own address.
+    // Connecting a UDP socket sends no packet; it only chooses the local address.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     if socket.connect("192.0.2.1:9").is_err() {
         return skip("no other device can reach this machine");
@@ -262,9 +262,9 @@ fn headers_are_added_to_every_reply() {
 #[test]
 fn content_type_sets_the_type_of_unknown_suffixes() {
     let site = Site::new();
-    site.file("README", "").file("x.nobody-knows", "");
+    site.file("README", "").file("x.unknown-suffix", "");
     let server = Server::with(&site, &["--content-type", "text/x-unknown"]);
-    for target in ["/README", "/x.nobody-knows"] {
+    for target in ["/README", "/x.unknown-suffix"] {
         let content_type = server.get(target).field("Content-Type").unwrap().to_owned();
         assert!(content_type.starts_with("text/x-unknown"), "{content_type}");
     }
@@ -285,7 +285,7 @@ fn no_listing_refuses_listings() {
     assert_eq!(server.get("/dir").status(), 301);
 }
 
-/// How many sockets of this machine listen on a port of 127.0.0.1.
+/// How many sockets listen on this port of 127.0.0.1.
 fn listening(port: u16) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let local = format!(" 0100007F:{port:04X} 00000000:0000 0A ");
@@ -327,7 +327,7 @@ fn max_per_ip_works_as_flag_and_in_a_file() {
         for client in &mut staying {
             assert_eq!(client.get("/hello.txt").status(), 200);
         }
-        // What is refused may be reset before its request is written.
+        // The server may reset a refused connection before the request is written.
         assert_eq!(server.connect().send("GET").count_to_end(), 0);
         for client in &mut staying {
             client.assert_open();

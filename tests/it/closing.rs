@@ -1,4 +1,4 @@
-//! The end of a connection: whoever ends it, every reply arrives whole.
+//! The end of a connection: every reply arrives whole, whichever side closes.
 
 use std::io::{Read, Write};
 use std::process::Command;
@@ -152,7 +152,7 @@ fn a_reset_leaves_other_connections_alone() {
 fn closed_connections_free_their_descriptors() {
     let (_site, server) = server();
     server.get("/hello.txt");
-    // One more may be kept of the large file.
+    // The server may keep the large file open.
     let before = server.descriptors() + 1;
     for round in 0..60 {
         let mut client = server.connect();

@@ -1,4 +1,4 @@
-//! Many clients at once: nobody waits for anybody else.
+//! Many clients at once: no client waits for another one.
 
 use std::io::Write;
 
@@ -71,7 +71,7 @@ fn the_longest_idle_connection_closes_at_the_descriptor_limit() {
     let mut first = server.connect();
     assert_eq!(first.get("/hello.txt").status(), 200);
     let mut crowd = connect_many(&server, 40);
-    // Whoever has been idle for longest made room, and files can still be opened.
+    // The server closed the connection that had been idle for longest, and can still open files.
     first.assert_closed();
     let newest = crowd.last_mut().unwrap();
     for name in ["/hello.txt", "/dir/file.txt", "/"] {
@@ -86,7 +86,7 @@ fn new_clients_wait_while_all_connections_are_busy() {
     let site = Site::in_memory();
     site.sparse("big", 64 << 20);
     let server = short_of_descriptors(&site);
-    // They do not read on, so none of them is ever idle.
+    // These clients do not read, so their connections are never idle.
     let mut busy: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for client in &mut busy {
         client.send(get("/big"));

@@ -15,8 +15,8 @@ fn site() -> Site {
     site
 }
 
-/// Asserts the status of requests with fields in which `TAG` stands for the tag of the file: when that has just changed, so
-/// that it is read for each of them, and when its replies are kept.
+/// Asserts the status of requests with these fields; `TAG` stands for the tag of the file. It asks twice: while the file
+/// has just changed, so that the server reads it for each request, and when the server keeps the replies.
 fn assert_statuses(cases: &[(&[&str], u16)]) {
     let site = site();
     let server = Server::start(&site);
@@ -181,7 +181,7 @@ fn conditions_do_not_hide_errors() {
     }
 }
 
-/// A reply of HTTP/0.9 has no status that could say that there is nothing to come, or only a part.
+/// An HTTP/0.9 reply has no status, so it cannot say that it has no body or only a part of one.
 #[test]
 fn http_0_9_ignores_conditions() {
     let site = site();

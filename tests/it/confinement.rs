@@ -1,4 +1,4 @@
-//! What the program gives up before it serves, and that nothing outside of the directory is ever served.
+//! The confinement of the program: what it gives up before it serves, and what it can still serve.
 
 use std::fs;
 use std::io::Read;
@@ -19,7 +19,7 @@ fn has_landlock() -> bool {
     is_available
 }
 
-/// What the kernel says of every thread of the server under `key`.
+/// The value that the kernel reports under `key` for each thread of the server.
 pub(crate) fn status(server: &Server, key: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
     let of = |task: PathBuf| {
@@ -110,7 +110,7 @@ fn a_single_file_beside_others_may_be_rewritten_but_not_replaced() {
         wait_until("the log says so", || {
             server.log().contains(": restart the server\n")
         });
-        // A file whose permissions are missing is another matter.
+        // A file without read permission is 403, not 503.
         if !geteuid().is_root() {
             fs::set_permissions(&file, fs::Permissions::from_mode(0o0)).unwrap();
             assert_eq!(server.get("/").status(), 403);
@@ -150,7 +150,7 @@ fn a_new_directory_of_the_same_name_is_served() {
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod older {
-    //! Kernels and containers that have less: a filter of system calls plays them.
+    //! Kernels and containers without some system calls, imitated by a seccomp filter.
 
     use linux_raw_sys::general::*;
     use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, apply_filter};
@@ -162,7 +162,7 @@ mod older {
     const EPERM: u32 = 1;
     const ENOSYS: u32 = 38;
 
-    /// Runs `start` in a thread, and in processes, that are refused `calls` with `errno`.
+    /// Runs `start` in a thread in which `calls` fail with `errno`; the processes that it starts inherit that.
     fn without<T: Send>(calls: &[u32], errno: u32, start: impl FnOnce() -> T + Send) -> T {
         let rules = calls.iter().map(|call| (i64::from(*call), Vec::new()));
         let filter = SeccompFilter::new(
@@ -181,7 +181,7 @@ mod older {
         })
     }
 
-    /// The lines on standard error that are not for root.
+    /// The lines on standard error, without the warning to root.
     fn warnings(server: &Server) -> Vec<String> {
         let log = server.log_with_warnings();
         let lines = log.lines().filter(|line| !line.contains("serving as root"));
@@ -250,7 +250,7 @@ fn a_confined_server_logs_into_a_pipe() {
     ]);
     command.stderr(writer);
     let mut server = Server::spawn_with_stderr(command, PathBuf::new());
-    // More than the pipe takes: only a descriptor of the server's own lets it not wait.
+    // The pipe cannot take all of this. The server does not wait for it, because it opens the pipe anew as non-blocking.
     let long = format!("/{}", "x".repeat(4000));
     let mut client = Client::connect(server.address());
     for _ in 0..200 {

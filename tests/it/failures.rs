@@ -1,4 +1,4 @@
-//! Bad usage, and what cannot be done: one line that says so in words, and the exit code.
+//! Bad usage and failures at the start: one line on standard error, and the exit code.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;

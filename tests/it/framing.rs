@@ -1,10 +1,10 @@
-//! Where a request ends: what is not certain is refused, and no second request is ever smuggled in behind it.
+//! Where a request ends: ambiguous framing is refused, and no request can be smuggled behind another one (RFC 9112 §6, §11.2).
 
 use proptest::prelude::*;
 
 use crate::support::{Server, Site, get};
 
-/// What an attacker hides behind a body.
+/// The request that an attacker hides behind a body.
 const SMUGGLED: &str = "GET /hello.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n";
 
 /// Asserts that a head is refused, that the connection closes, and that nothing behind it is answered.

@@ -1,4 +1,4 @@
-//! No reply is older than its request: each kind of change shows in each kind of reply that a server may keep.
+//! No reply is older than its request: each kind of change shows in each kind of reply that the server may keep.
 
 mod changes;
 mod in_flight;
@@ -13,12 +13,12 @@ use rustix::fs::{AtFlags, CWD, Timespec, Timestamps};
 use crate::support::{Client, Reply, SETTLED, Server, Site, command, unprivileged};
 use changes::{FILE_CHANGES, Later, SITE_CHANGES, open};
 
-/// The date of all files before they change.
+/// The modification time of all files before they change, in seconds since 1970.
 const OLD: i64 = 1_577_836_800;
 const SMALL: usize = 10;
 const LARGE: usize = 200_000;
 
-/// The files that change, their sizes, and what each is asked for by.
+/// The files that change, their sizes, and the targets that show each.
 const FILES: [(&str, usize, &[&str]); 4] = [
     ("up/dir/small", SMALL, &["/up/dir/small"]),
     ("up/dir/large", LARGE, &["/up/dir/large"]),
@@ -30,17 +30,17 @@ const FILES: [(&str, usize, &[&str]); 4] = [
     ),
 ];
 
-/// What a reply says about the file.
-struct Said {
+/// The parts of a reply that depend on the file.
+struct Observed {
     status: u16,
     date: Option<String>,
     tag: Option<String>,
     body: Vec<u8>,
 }
 
-fn ask(client: &mut Client, target: &str) -> Said {
+fn ask(client: &mut Client, target: &str) -> Observed {
     let Reply { head, body } = client.get(target);
-    Said {
+    Observed {
         status: head.status,
         date: head.field("Last-Modified").map(str::to_owned),
         tag: head.field("ETag").map(str::to_owned),
@@ -48,13 +48,13 @@ fn ask(client: &mut Client, target: &str) -> Said {
     }
 }
 
-impl Said {
-    /// Whether both replies say the same. A tag may be weak at one moment and strong at another; all else stays.
-    fn is_as(&self, other: &Self) -> bool {
+impl Observed {
+    /// Whether both replies are the same but for the tag, which may be weak at one moment and strong at another.
+    fn equals(&self, other: &Self) -> bool {
         (self.status, &self.date, &self.body) == (other.status, &other.date, &other.body)
     }
 
-    /// Whether one strong tag stands for two contents. That of a large file is made of its date and size.
+    /// Whether one strong tag stands for two contents. The tag of a large file is not checked: it is made of date and size.
     fn shares_tag(&self, other: &Self) -> bool {
         let is_strong = |tag: &String| !tag.starts_with("W/");
         let is_small = self.body.len() < LARGE;
@@ -63,7 +63,7 @@ impl Said {
     }
 }
 
-/// A server without the rights of root, which chmod does not bind, where that can be had.
+/// Starts a server, without the rights of root where possible; says whether permissions bind the server.
 fn serve(site: &Site) -> (Server, bool) {
     let root = site.root();
     let options = ["0", "-q", "-b", "127.0.0.1", "-d", root.to_str().unwrap()];
@@ -73,7 +73,7 @@ fn serve(site: &Site) -> (Server, bool) {
     }
 }
 
-/// Makes all of [`FILES`], old ones; the changes that `prepare` returns come later.
+/// Makes all of [`FILES`] with an old date, and returns the second steps of the changes that `prepare` began.
 fn prepare(site: &Site, prepare: impl FnOnce() -> Vec<Later>) -> Vec<Later> {
     for (name, size, _) in FILES {
         site.file(name, vec![b'a'; size]);
@@ -100,7 +100,7 @@ fn make_old(path: &Path) {
     rustix::fs::utimensat(CWD, path, &dates, AtFlags::empty()).unwrap();
 }
 
-/// All targets that show the files, with the number of the file.
+/// All targets that show a file, each with the number of its file.
 fn targets() -> impl Iterator<Item = (usize, &'static str)> {
     let number = |(number, file): (usize, &(_, _, &'static [&'static str]))| {
         file.2.iter().map(move |target| (number, *target))
@@ -108,8 +108,8 @@ fn targets() -> impl Iterator<Item = (usize, &'static str)> {
     FILES.iter().enumerate().flat_map(number)
 }
 
-/// Asks for everything until it is kept, makes the changes, and compares each reply at once with that of a new server; returns what is
-/// wrong. Each change is made right before the file with its number is asked for.
+/// Asks for each target until the server keeps the reply, makes the changes, and compares each reply with that of a new server;
+/// returns the differences. A change is made immediately before the request for the file with its number.
 fn compare(what: &str, site: &Site, new_first: bool, changes: Vec<Later>) -> Vec<String> {
     let (server, is_bound) = serve(site);
     if !is_bound && what.starts_with("chmod") {
@@ -140,10 +140,10 @@ fn compare(what: &str, site: &Site, new_first: bool, changes: Vec<Later>) -> Vec
     for (((_, target), before), after) in targets().zip(before).zip(after) {
         let fresh = ask(&mut fresh, target);
         let is_listing = target.contains("/list/");
-        assert!(is_listing || !fresh.is_as(&before), "{what}: no change");
+        assert!(is_listing || !fresh.equals(&before), "{what}: no change");
         for (said, which) in after.iter().zip(["first", "second"]) {
-            if !said.is_as(&fresh) {
-                let is_old = if said.is_as(&before) { "old" } else { "wrong" };
+            if !said.equals(&fresh) {
+                let is_old = if said.equals(&before) { "old" } else { "wrong" };
                 let status = said.status;
                 wrong.push(format!(
                     "{what}: {target}, {which} reply: {is_old} ({status})"
@@ -229,7 +229,7 @@ fn a_write_through_a_later_hard_link_shows_at_once() {
     for name in ["file", "large"] {
         ask_for(name);
         fs::hard_link(site.at(name), site.beside(name)).unwrap();
-        // Kept again, now that it has two names.
+        // The server keeps it again, now that the file has two names.
         assert!(ask_for(name).starts_with(b"aaa"));
         for byte in b"bcd" {
             let file = open(&site.beside(name));

@@ -1,8 +1,8 @@
-//! Files that change all the time, in every way at random: no reply is older than what was certain when its request was sent, newer
-//! than what had begun when it came, torn, or tagged as another content was.
+//! Files that change at random all the time, in every way. No reply is older than the version that was certain when its request was
+//! sent, newer than the version that had begun when it came, a mixture of versions, or tagged as another content was.
 //!
-//! Each name has versions that count up, and its content repeats the number of its version. Absence is a version, too. Each name is
-//! changed by one thread alone, which notes a version as begun before the system call that makes it and as certain after.
+//! Each name has numbered versions, and its content repeats the number. Absence is a version, too. One thread alone changes a name; it
+//! notes a version as begun before the system call that makes it, and as certain after that.
 
 mod place;
 mod reader;
@@ -23,16 +23,16 @@ use crate::support::{Server, command};
 
 const WRITERS: usize = 3;
 const READERS: usize = 4;
-/// For each writer.
+/// The number of directories that each writer changes.
 const DIRECTORIES: usize = 2;
-/// After so many failures the rest says nothing new.
+/// The test stops after so many failures, because more of them say nothing new.
 const ENOUGH_FAILURES: usize = 5;
 
-/// Numbers that look random (xorshift).
+/// A generator of pseudo-random numbers (xorshift).
 struct Random(u64);
 
 impl Random {
-    /// One of several sequences that a seed gives.
+    /// The generator with this number; a seed gives a sequence to each.
     fn new(seed: u64, number: usize) -> Self {
         let mut hasher = DefaultHasher::new();
         (seed, number).hash(&mut hasher);
@@ -47,7 +47,7 @@ impl Random {
     }
 }
 
-/// The same seed makes the same changes, not at the same moments.
+/// The seed of all generators. The same seed makes the same changes, but not at the same moments.
 fn seed() -> u64 {
     if let Ok(seed) = std::env::var("HTTPOLL_FRESH_SEED") {
         return seed.parse().expect("HTTPOLL_FRESH_SEED is no number");
@@ -63,7 +63,7 @@ fn slots() -> Vec<Slot> {
         .collect()
 }
 
-/// Changes files and asks for them until `enough` says so of the number of replies and the time that has passed.
+/// Changes files and asks for them until `enough` is true of the number of replies and the time that has passed.
 fn change_and_ask(
     make: impl FnOnce(&[Slot]) -> Option<Place>,
     loops: &str,
@@ -155,7 +155,7 @@ fn no_reply_is_old_while_everything_changes_on_fuse() {
     change_and_ask(Place::on_fuse, "2", for_a_second);
 }
 
-/// `HTTPOLL_FRESH_REPLIES` says how many replies there are to be, on all file systems together.
+/// `HTTPOLL_FRESH_REPLIES` sets the number of replies on all file systems together.
 #[test]
 #[ignore = "takes minutes"]
 fn no_reply_of_a_million_is_old() {

@@ -1,4 +1,4 @@
-//! `--host`: what a browser on a page of another site is answered.
+//! `--host`: requests for other hosts get 421, which protects against DNS rebinding.
 
 use crate::support::{Server, Site, command, get, request, run};
 
@@ -19,7 +19,10 @@ fn a_rebound_name_is_421() {
         let reply = client.ask(hello(&format!("{host}:{port}")));
         assert_eq!(reply.status(), 421, "{host}");
         assert!(!reply.text().contains("Hello"));
-        assert!(!reply.head.closes(), "the framing is not in doubt");
+        assert!(
+            !reply.head.closes(),
+            "the framing is certain, so the connection stays"
+        );
     }
     let log = server.log_lines(7);
     assert!(
@@ -33,7 +36,7 @@ fn every_version_and_kind_of_request_is_checked() {
     let server = Server::with(&Site::new(), &["--host", "good"]);
     for target in ["/hello.txt", "/", "/dir", "/missing", "/dir/?format=json"] {
         for fields in [&[][..], &["Range: bytes=0-0"], &["If-None-Match: *"]] {
-            // Its Host is `test`.
+            // `request` sends the Host `test`.
             for method in ["GET", "HEAD", "POST", "OPTIONS"] {
                 let reply = server.ask(request(method, target, fields));
                 assert_eq!(reply.status(), 421, "{method} {target}");

@@ -1,4 +1,4 @@
-//! Replies that are kept in memory: whatever happens to a file, none is older than the request.
+//! Replies that the server keeps in memory: none is older than its request.
 
 use std::fs;
 use std::thread;

@@ -1,4 +1,4 @@
-//! The page of a directory, and its JSON.
+//! The listing of a directory as HTML and as JSON.
 
 mod long;
 
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request};
 
-/// The targets of all links of a page, as a browser reads them.
+/// The targets of all links of a page, with character references decoded.
 fn links(page: &str) -> Vec<String> {
     let hrefs = page.split("<a ").skip(1).map(|tag| {
         let tag = tag.split_once('>').unwrap().0;
@@ -127,13 +127,10 @@ fn the_page_links_to_parent_directories() {
         "{up:?}"
     );
     let root = Server::start(&site).get("/");
-    assert!(
-        !root.text().contains("../"),
-        "there is nothing above the root"
-    );
+    assert!(!root.text().contains("../"), "the root has no parent");
 }
 
-/// A directory whose entries stand in another order by name, by size and by date.
+/// A directory whose entries have different orders by name, by size and by date.
 fn sortable() -> Site {
     let site = Site::empty();
     for (name, size, changed) in [("b", 1, 3), ("C", 3, 1), ("a", 2, 2)] {
@@ -251,7 +248,7 @@ fn json_has_every_name() {
     assert_eq!(found, expected);
 }
 
-/// Control characters, ends of lines, and what turns the direction of the text that follows.
+/// Whether a character is a control character, ends a line, or changes the direction of text.
 fn acts_on_text(c: char) -> bool {
     c.is_control()
         || "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}"
@@ -329,7 +326,7 @@ fn symbolic_links_are_marked() {
     assert!(!row("hello.txt").contains('@') && row("dir/").contains("dir</bdi>/"));
     assert!(
         !row("outer").contains("root:") && !row("outer").contains(" B<"),
-        "nothing of what is outside"
+        "nothing about the target outside"
     );
 }
 

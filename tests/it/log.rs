@@ -1,4 +1,4 @@
-//! The access log: its three formats, what is escaped in them, what is counted, and that it never stalls the server.
+//! The access log: its three formats, escaping, byte counts, and that it never stalls the server.
 
 use std::io::{PipeReader, Read, pipe};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use crate::support::{Client, Json, Server, Site, command, get, request, without_warnings};
 
-/// Takes a line of the common format apart: request line, status, bytes, and what follows.
+/// Parses a line of the common format into request line, status, bytes, and the rest.
 #[track_caller]
 fn common(line: &str) -> (&str, u16, u64, &str) {
     let (client, rest) = line.split_once(" - - [").expect(line);
@@ -225,7 +225,7 @@ fn a_quiet_server_logs_nothing() {
             server.ask(request);
         }
         server.signal(Signal::TERM);
-        assert_eq!(server.last_words(), "");
+        assert_eq!(server.remaining_output(), "");
     }
 }
 
@@ -238,7 +238,7 @@ fn piped(site: &Site) -> (Server, PipeReader) {
     (Server::spawn_with_stderr(command, PathBuf::new()), reader)
 }
 
-/// How many lines a line confesses to be lost.
+/// The number of lost lines that a line of the log reports.
 fn lost(line: &str) -> Option<usize> {
     let before = line.split_once(" lost").map(|(before, _)| before)?;
     before.split(' ').find_map(|word| word.parse().ok())
@@ -259,7 +259,7 @@ fn an_unread_log_does_not_stall_the_server() {
         reader.read_to_string(&mut log).unwrap();
         log
     });
-    // A request now and then, until one of the new lines has found its way.
+    // More requests follow, so that the server writes again once the pipe has been read.
     let mut later = 0;
     for _ in 0..20 {
         assert_eq!(client.get("/later").status(), 404);
@@ -274,7 +274,10 @@ fn an_unread_log_does_not_stall_the_server() {
         .lines()
         .filter(|line| line.starts_with("127.0.0.1 - - ["))
         .count();
-    assert!(lost > 0, "{REQUESTS} lines of 4 KB cannot wait anywhere");
+    assert!(
+        lost > 0,
+        "{REQUESTS} lines of 4 KB do not fit into pipe and buffer"
+    );
     assert_eq!(logged + lost, REQUESTS + later);
     assert!(
         log.lines()
@@ -295,7 +298,7 @@ fn a_closed_log_pipe_does_not_stop_the_server() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// What acts on a terminal, a page or a head, wherever a client can put it.
+/// Bytes that act on a terminal, a page or a head, in each place of a request.
 #[test]
 fn hostile_bytes_are_escaped_in_log_page_and_head() {
     const HOSTILE: [&[u8]; 6] = [
@@ -335,7 +338,7 @@ fn hostile_bytes_are_escaped_in_log_page_and_head() {
             ];
             for place in places {
                 let request = place.concat();
-                // The head is read without any leniency: no control, one Date, only fields.
+                // The client checks the head strictly: no control characters, one Date, only fields.
                 let reply = server.ask(&request);
                 assert_eq!(reply.field("Set-Cookie"), None);
                 let page = reply.text();

@@ -1,4 +1,4 @@
-//! Names are resolved at each request: whatever the path of the served directory leads to now is served, kept replies or not.
+//! Names are resolved at each request: the server serves the current target of its path, also where it keeps replies.
 
 mod mounts;
 mod single_file;
@@ -138,7 +138,7 @@ fn a_relative_path_is_followed() {
     warm.assert_served("2");
 }
 
-/// A server that was given no directory, started in `directory` by a shell that knows it as `pwd`.
+/// A command without `-d`, started in `directory` with `pwd` as the variable PWD.
 fn in_working_directory(directory: &Path, pwd: &Path) -> Command {
     let mut command = command(&[]);
     command.current_dir(directory).env("PWD", pwd);
@@ -200,7 +200,7 @@ fn a_missing_directory_is_logged_once_and_served_again() {
     assert_eq!(notices.len(), 4, "{notices:#?}");
 }
 
-/// The kernel reports the end of such a directory to its own watch only when it is closed.
+/// inotify reports the deletion of an open directory only when it is closed.
 #[test]
 fn a_deleted_directory_that_is_still_open_is_not_served() {
     let site = Site::empty();

@@ -1,4 +1,4 @@
-//! From the target to a file: what is meant, and what can never be reached.
+//! The mapping from targets to files: which file a target names, and what no target reaches.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -121,7 +121,7 @@ fn a_malformed_encoding_stands_for_itself() {
     ] {
         assert_eq!(server.get(target).text(), body, "{target}");
     }
-    assert_eq!(server.get("/%41").status(), 404, "that is A");
+    assert_eq!(server.get("/%41").status(), 404, "%41 is A");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn the_dotfiles_option_shows_dotfiles() {
     assert_eq!(server.get("/../secret.txt").status(), 404);
 }
 
-/// Links of all kinds, those that stay inside and those that do not.
+/// A site with links of all kinds: inside of the directory, out of it, and broken.
 fn linked() -> Site {
     let site = Site::new();
     site.link("inner", "hello.txt")

@@ -1,4 +1,4 @@
-//! Requests that do not wait for their turn, and requests that come in pieces.
+//! Pipelined requests, and requests that arrive in pieces.
 
 use proptest::prelude::*;
 

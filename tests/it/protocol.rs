@@ -1,4 +1,4 @@
-//! Request line, versions, limits, Host, methods, and how long a connection lives.
+//! Request line, versions, limits, Host, methods, and how long a connection stays (RFC 9112 §2, §3, §9).
 
 use crate::support::{Reply, Server, Site, get, request};
 
@@ -6,7 +6,7 @@ fn server() -> Server {
     Server::start(&Site::new())
 }
 
-/// Sends a request, and reads the reply that must be the last one.
+/// Sends a request, reads the reply, and asserts that the connection then closes.
 #[track_caller]
 fn last_reply(server: &Server, request: impl AsRef<[u8]>) -> Reply {
     let mut client = server.connect();
@@ -183,7 +183,7 @@ fn a_long_request_line_is_414() {
     assert_eq!(
         last_reply(&server, endless).status(),
         414,
-        "without its end"
+        "without an end of line"
     );
 }
 
@@ -198,7 +198,7 @@ fn a_large_head_is_431() {
     assert_eq!(
         last_reply(&server, endless).status(),
         431,
-        "without its end"
+        "without an end of line"
     );
 }
 
@@ -206,7 +206,7 @@ fn a_large_head_is_431() {
 fn more_than_a_hundred_fields_are_431() {
     let server = server();
     let ask = |count| request("GET", "/hello.txt", &vec!["X: y"; count]);
-    assert_eq!(server.ask(ask(99)).status(), 200, "and Host");
+    assert_eq!(server.ask(ask(99)).status(), 200, "99 fields and Host");
     assert_eq!(last_reply(&server, ask(100)).status(), 431);
     assert_eq!(last_reply(&server, ask(5000)).status(), 431);
 }
@@ -243,7 +243,7 @@ fn exactly_one_valid_host_is_required() {
         assert_eq!(reply.status(), status, "{fields:?}");
         assert_eq!(reply.head.closes(), status == 400, "{fields:?}");
     }
-    // HTTP/1.0 knows no Host; one that names no host is as none, and the server has but one site (RFC 9112 §3.3).
+    // HTTP/1.0 needs no Host. An empty Host counts as none, because the server has only one site (RFC 9112 §3.3).
     for fields in ["", "Host:\r\n", "Host: :80\r\n", "Host: a\r\n"] {
         let request = format!("GET /hello.txt HTTP/1.0\r\n{fields}\r\n");
         assert_eq!(server.ask(request).status(), 200, "{fields:?}");

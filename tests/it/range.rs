@@ -2,7 +2,7 @@
 
 use crate::support::{Reply, Server, Site, request};
 
-/// A hundred bytes, no two neighbours alike.
+/// A hundred bytes, all different.
 fn content() -> Vec<u8> {
     (0..100).collect()
 }
@@ -104,7 +104,7 @@ fn a_range_beyond_the_end_is_416_with_the_length() {
     }
 }
 
-/// nginx's slice module asks for the first megabyte of a file whose size it does not know yet.
+/// nginx's slice module does this: it asks for the first megabyte of a file before it knows the size.
 #[test]
 fn a_range_from_the_start_of_an_empty_file_is_200() {
     let (_site, server) = server();
@@ -157,7 +157,7 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// Takes a `multipart/byteranges` body apart (RFC 2046 §5.1.1).
+/// Parses a `multipart/byteranges` body (RFC 2046 §5.1.1).
 fn parts(reply: &Reply) -> Vec<Part> {
     let content_type = reply.field("Content-Type").unwrap();
     let boundary = content_type
@@ -215,7 +215,7 @@ fn several_ranges_are_multipart() {
     }
 }
 
-/// Every other block is asked for, as zsync (20 ranges a request), zchunk and `curl -r` (255) do it.
+/// The requests ask for every other block, as zsync (20 ranges a request), zchunk and `curl -r` (255) do.
 #[test]
 fn up_to_256_disjoint_ranges_are_multipart() {
     const BLOCK: usize = 2048;

@@ -1,4 +1,4 @@
-//! Bugs that were found by reading or in use, each with the test that keeps it away.
+//! Bugs that were found by reading or in use, each with its test.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};

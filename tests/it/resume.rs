@@ -1,4 +1,4 @@
-//! Downloads with curl, among them one that is resumed.
+//! Downloads with curl.
 
 use std::fs;
 use std::process::{Command, Output};

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: what is in flight is finished, the rest is closed.
+//! Ctrl-C and SIGTERM: replies in flight are finished, idle connections are closed.
 
 use std::net::TcpStream;
 
@@ -8,7 +8,7 @@ use crate::support::{Server, Site, get, wait_until};
 
 const BIG: u64 = 64 << 20;
 
-/// Waits until the server takes no connections any more: then it has seen the signal.
+/// Waits until the server accepts no more connections, which shows that it has seen the signal.
 fn stops_listening(server: &Server) {
     wait_until("the server stops listening", || {
         TcpStream::connect(server.address()).is_err()
@@ -21,10 +21,10 @@ fn ctrl_c_prints_a_message_and_exits_0() {
     server.get("/hello.txt");
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(0));
-    let words = server.last_words();
+    let output = server.remaining_output();
     assert!(
-        words.contains("Keyboard interrupt received, exiting."),
-        "{words}"
+        output.contains("Keyboard interrupt received, exiting."),
+        "{output}"
     );
 }
 
@@ -33,7 +33,7 @@ fn sigterm_prints_nothing_and_exits_0() {
     let mut server = Server::start(&Site::new());
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(server.last_words(), "");
+    assert_eq!(server.remaining_output(), "");
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_report_names_what_limited_the_server() {
     client.get("/hello.txt");
     let limit = "the client or the network is the limit (idle ";
     wait_until(
-        "both loops report, one of them a client that hesitates",
+        "both loops report, and one names the client as the limit",
         || {
             server.signal(Signal::USR1);
             let report = server.log();
@@ -105,7 +105,11 @@ fn the_report_names_what_limited_the_server() {
             report.contains(&of(1)) && report.contains(&of(2)) && report.contains(limit)
         },
     );
-    assert_eq!(client.get("/hello.txt").status(), 200, "it goes on");
+    assert_eq!(
+        client.get("/hello.txt").status(),
+        200,
+        "the server continues"
+    );
     let before = server.log().matches("requests  ").count();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));

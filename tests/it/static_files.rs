@@ -1,4 +1,4 @@
-//! Files and directories: what they are answered with.
+//! Replies about files and directories: status, fields, tags and error pages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -56,7 +56,7 @@ fn the_suffix_decides_the_type() {
         ("a.mp4", "video/mp4"),
         ("a.tar.gz", "application/gzip"),
         ("a.woff2", "font/woff2"),
-        ("a.nobody-knows", "application/octet-stream"),
+        ("a.unknown-suffix", "application/octet-stream"),
         ("README", "application/octet-stream"),
     ];
     for (name, _) in cases {
@@ -103,7 +103,7 @@ fn files_around_buffer_sizes_arrive_whole() {
     }
 }
 
-/// All fields but the time of the reply.
+/// All fields but Date.
 fn fields(reply: &Reply) -> Vec<(String, String)> {
     let fields = reply.head.fields.iter().cloned();
     fields.filter(|(name, _)| name != "Date").collect()
@@ -292,7 +292,7 @@ fn the_tag_of_a_small_file_depends_only_on_its_content() {
             assert_ne!(tag("/one"), before, "{size}");
         }
     }
-    // The same wherever and whenever it is computed.
+    // The tag is the same on each machine and in each version.
     site.file("one", "Hello, world!\n");
     assert_eq!(tag("/one"), "\"c3082335d9e644a032c1b16a5ed98ffb\"");
 }

@@ -1,4 +1,4 @@
-//! No request leads out of the served directory, in whichever way its target is spelled and whatever changes meanwhile.
+//! No request leads out of the served directory: in no spelling of the target, and not while directories become links.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -52,7 +52,7 @@ const SLASHES: [&str; 16] = [
     "/x/../",
 ];
 
-/// What may stand before.
+/// Beginnings of a target.
 const STARTS: [&str; 11] = [
     "/",
     "//",
@@ -67,7 +67,7 @@ const STARTS: [&str; 11] = [
     "file:///",
 ];
 
-/// Asserts that nothing of what lies outside is in a reply, and that there is nothing to be had.
+/// Asserts that a reply has nothing from outside of the directory, and no success either.
 #[track_caller]
 fn assert_nothing(reply: &Reply, target: &str) {
     let text = format!("{:?} {}", reply.head, reply.body.escape_ascii());
@@ -81,7 +81,7 @@ fn assert_nothing(reply: &Reply, target: &str) {
     );
 }
 
-/// Asks for everything, many at a time, on as few connections as the server allows.
+/// Asserts [`assert_nothing`] for each target, on as few connections as the server allows; returns the number of targets.
 pub(crate) fn assert_nothing_is_had(
     server: &Server,
     targets: impl Iterator<Item = String>,
@@ -107,7 +107,7 @@ pub(crate) fn assert_nothing_is_had(
     targets.len()
 }
 
-/// Every start, with so many steps upwards in every spelling, to each goal.
+/// Targets that lead from each beginning by the given number of steps upwards, in each spelling, to each goal.
 pub(crate) fn traversals(goals: &'static [(usize, &'static str)]) -> impl Iterator<Item = String> {
     let steps = UPWARDS
         .iter()
@@ -120,7 +120,7 @@ pub(crate) fn traversals(goals: &'static [(usize, &'static str)]) -> impl Iterat
     })
 }
 
-/// A site with links to what lies outside.
+/// A site with links that lead out of it.
 pub(crate) fn with_ways_out() -> Site {
     let site = Site::new();
     let outside = site.root().parent().unwrap().to_str().unwrap().to_owned();
@@ -188,7 +188,7 @@ fn no_other_form_of_a_target_leads_out() {
         "/dev/fd/3".to_owned(),
     ];
     assert_nothing_is_had(&server, of_name.chain(others));
-    // Bytes that are no text, and those that end a string in C.
+    // Bytes that are not UTF-8, and bytes that end a string in C.
     for target in [
         &b"/\xc0\xae\xc0\xae/secret.txt"[..],
         b"/..\xc0\xafsecret.txt",
@@ -233,7 +233,7 @@ fn nothing_beside_a_single_file_is_served() {
     assert_nothing_is_had(&server, straight.chain(traversals(goals).step_by(5)));
 }
 
-/// What was read through a directory that changes places with a link to the outside, again and again.
+/// How often each state was read through a directory that is exchanged with a link to the outside, again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Seen {
     inside: usize,
@@ -248,7 +248,7 @@ impl Seen {
     }
 }
 
-/// Has several clients read through `swap` while it changes places with a link to `target`.
+/// Lets several clients read through `swap` while it is exchanged with a link to `target`.
 pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
     const MOST: usize = 100_000;
     site.file("swap/deep/file.txt", "inside");
@@ -263,11 +263,11 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
             match (reply.status(), reply.text()) {
                 (200, "inside") => seen.inside += 1,
                 (200, text) if text.contains("SECRET") => seen.secret += 1,
-                // The listing of either directory: its names tell which.
+                // A listing shows by its names which directory it is of.
                 (200, text) if text.contains("href=\"outside.txt\"") => seen.secret += 1,
                 (200, text) if text.contains("href=\"file.txt\"") => seen.inside += 1,
                 (404, _) => seen.missing += 1,
-                // So many renames in a row that the kernel gives up: nothing was opened.
+                // The kernel gives up after several renames in a row; nothing was opened.
                 (503, _) => seen.missing += 1,
                 (status, text) => panic!("{status}: {text}"),
             }
@@ -297,13 +297,13 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
         for thread in reading {
             all.push(thread.join());
         }
-        // Before anything may fail, or the swapping would never end.
+        // The swapping ends only by this, so no assertion comes before it.
         is_over.store(true, Ordering::Relaxed);
         swapping.join().unwrap();
         let mut sum = Seen::default();
         for seen in all {
             let seen = seen.unwrap();
-            assert!(seen.is_enough(), "both states are to be seen: {seen:?}");
+            assert!(seen.is_enough(), "one state was seen too seldom: {seen:?}");
             sum.inside += seen.inside;
             sum.missing += seen.missing;
             sum.secret += seen.secret;
@@ -312,7 +312,7 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
     })
 }
 
-/// A site, and a directory outside of it with the same names and a secret.
+/// A site, and a directory outside of it that has the same names and a secret.
 pub(crate) fn with_a_twin() -> (Site, PathBuf) {
     let site = Site::new();
     let outside = site.root().with_file_name("outside");
@@ -337,7 +337,7 @@ fn a_directory_swapped_for_a_link_leads_nowhere() {
     }
 }
 
-/// The race is one: whoever follows links loses it.
+/// This shows that the race happens: a server that follows links loses it.
 #[test]
 fn follow_symlinks_follows_a_swapped_directory() {
     let (site, _) = with_a_twin();

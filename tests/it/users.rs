@@ -10,8 +10,8 @@ use rustix::process::{Signal, geteuid};
 use crate::confinement::status;
 use crate::support::{Server, Site, command, run, run_command, skip, unprivileged, wait_until};
 
-/// The user that tests become; `None` where they cannot.
-fn nobody() -> Option<&'static str> {
+/// The user that the server becomes; `None` where the test cannot run.
+fn test_user() -> Option<&'static str> {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     if !geteuid().is_root() || !users.contains("nobody:x:65534:65534:") {
         skip("not run by root, or there is no user 'nobody'");
@@ -22,7 +22,7 @@ fn nobody() -> Option<&'static str> {
 
 #[test]
 fn root_becomes_the_user_for_good() {
-    let Some(user) = nobody() else { return };
+    let Some(user) = test_user() else { return };
     let site = Site::new();
     site.file("private.txt", "SECRET");
     fs::set_permissions(site.at("private.txt"), fs::Permissions::from_mode(0o600)).unwrap();
@@ -34,7 +34,7 @@ fn root_becomes_the_user_for_good() {
     for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
         assert_eq!(status(&server, capabilities), ["0000000000000000"; 2]);
     }
-    // A process that may not be looked into by others of its user belongs to root there.
+    // /proc files of a process belong to root where other processes of its user may not read its memory.
     let maps = fs::metadata(format!("/proc/{}/maps", server.id())).unwrap();
     assert_eq!(maps.uid(), 0);
     assert_eq!(server.get("/hello.txt").status(), 200);
@@ -46,7 +46,7 @@ fn root_becomes_the_user_for_good() {
 
 #[test]
 fn a_directory_the_user_cannot_reach_is_403() {
-    let Some(user) = nobody() else { return };
+    let Some(user) = test_user() else { return };
     let site = Site::new();
     site.file("private/site/file.txt", "SECRET");
     fs::set_permissions(site.at("private"), fs::Permissions::from_mode(0o700)).unwrap();
@@ -61,7 +61,7 @@ fn a_directory_the_user_cannot_reach_is_403() {
 
 #[test]
 fn a_config_file_sets_the_user() {
-    let Some(user) = nobody() else { return };
+    let Some(user) = test_user() else { return };
     let site = Site::new();
     let (mut reader, writer) = std::io::pipe().unwrap();
     site.file(

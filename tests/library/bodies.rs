@@ -1,4 +1,4 @@
-//! Request bodies: what reaches `rfile`, what is refused before it is read, and what the server keeps in step.
+//! Request bodies: what reaches `rfile`, what is refused before it is read, and where the next request begins.
 
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::running::{Running, config};
 pub(crate) const KIB: usize = 1024;
 pub(crate) const MIB: usize = 1024 * KIB;
 
-/// Bytes that show by themselves where they stood.
+/// Bytes that differ by their position, so that a body out of order shows.
 pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length)
         .map(|index| (index / 251 + index % 251) as u8)
@@ -187,14 +187,14 @@ fn a_client_that_does_not_wait_gets_no_100_continue() {
     }
 }
 
-/// Decides about bodies by the path.
+/// Decides by the path whether it accepts a body.
 #[derive(Default)]
-struct Doorman {
+struct DecidesByPath {
     asked: usize,
     answered: usize,
 }
 
-impl BaseHttpRequestHandler for Doorman {
+impl BaseHttpRequestHandler for DecidesByPath {
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.answered += 1;
         echo(exchange)
@@ -224,7 +224,7 @@ impl BaseHttpRequestHandler for Doorman {
 
 #[test]
 fn a_handler_may_refuse_a_body_before_it_is_sent() {
-    let server = Running::new(Doorman::default);
+    let server = Running::new(DecidesByPath::default);
     for (path, status) in [
         ("/refused", 417),
         ("/refused-in-words", 401),
@@ -233,10 +233,7 @@ fn a_handler_may_refuse_a_body_before_it_is_sent() {
     ] {
         let reply = server.client().send(expecting(path)).reply();
         assert_eq!(reply.status, status, "{path}");
-        assert!(
-            reply.closes(),
-            "{path}: the body may be on its way all the same"
-        );
+        assert!(reply.closes(), "{path}: the client may still send the body");
         let challenge = (status == 401).then_some("Basic realm=\"door\"");
         assert_eq!(reply.field("www-authenticate"), challenge);
     }
@@ -259,21 +256,21 @@ fn expecting(path: &str) -> String {
 
 #[test]
 fn a_refused_body_never_reaches_the_handler() {
-    let mut server = MemoryServer::new(Doorman::default());
+    let mut server = MemoryServer::new(DecidesByPath::default());
     let bytes = server.respond(expecting("/refused").as_bytes());
     assert_eq!(Reply::all(&bytes, &["POST"])[0].status, 417);
     assert_eq!(server.handler().answered, 0);
     assert_eq!(server.handler().asked, 1);
-    // A body that has begun to arrive is not asked about.
+    // The server does not ask about a body that has begun to arrive.
     let bytes = server.respond(format!("{}body", expecting("/refused")).as_bytes());
     assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "body");
     assert_eq!(server.handler().asked, 1);
 }
 
-/// Wants no bodies, except at `/wanted`.
-struct Uninterested;
+/// Reads no bodies except at `/wanted`.
+struct ReadsOnlyWanted;
 
-impl BaseHttpRequestHandler for Uninterested {
+impl BaseHttpRequestHandler for ReadsOnlyWanted {
     fn reads_body(&self, command: &str, path: &str) -> bool {
         (command, path) == ("POST", "/wanted")
     }
@@ -292,7 +289,7 @@ fn a_body_that_is_not_wanted_is_skipped() {
     for length in [1, 100 * KIB] {
         for unwanted in [post("/", pattern(length)), chunked(&pattern(length), 999)] {
             let all = [unwanted, post("/wanted", "this"), get("/").into_bytes()].concat();
-            let bytes = MemoryServer::new(Uninterested).respond(&all);
+            let bytes = MemoryServer::new(ReadsOnlyWanted).respond(&all);
             let replies = Reply::all(&bytes, &["POST", "POST", "GET"]);
             assert_eq!(replies[0].text(), "");
             assert_eq!(replies[1].text(), "this");
@@ -307,13 +304,13 @@ fn a_body_too_large_to_skip_gets_a_reply_and_a_close() {
         max_discard: 10,
         ..config()
     };
-    let server = Running::with(config(), || Uninterested);
+    let server = Running::with(config(), || ReadsOnlyWanted);
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
     let reply = server.client().send(head).reply();
     assert_eq!(reply.status, 200);
     assert!(reply.closes());
     let bytes =
-        MemoryServer::with_config(Uninterested, config()).respond(&chunked(&pattern(11), 5));
+        MemoryServer::with_config(ReadsOnlyWanted, config()).respond(&chunked(&pattern(11), 5));
     assert!(Reply::all(&bytes, &["POST"])[0].closes());
 }
 
@@ -368,7 +365,11 @@ fn a_body_that_stalls_is_408() {
 fn take_body_hands_over_the_body() {
     let echo = |exchange: &mut Exchange<'_>| {
         let mut body = exchange.take_body();
-        assert_eq!(exchange.body_length(), 0, "it is gone from here");
+        assert_eq!(
+            exchange.body_length(),
+            0,
+            "the exchange has no body any more"
+        );
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
         io::copy(&mut body, &mut exchange.wfile()).map(drop)

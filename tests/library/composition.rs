@@ -1,4 +1,4 @@
-//! A static handler inside of another one: what Python does by inheritance.
+//! A static handler inside another handler, which replaces the inheritance of Python.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -29,7 +29,7 @@ fn got(handler: impl BaseHttpRequestHandler, path: &str) -> Reply {
     Reply::all(&bytes, &["GET"]).pop().unwrap()
 }
 
-/// Answers one route itself, takes uploads nowhere, and leaves the rest to the files.
+/// Answers one path itself, and passes GET and HEAD of all others to the static handler.
 struct Site {
     files: SimpleHttpRequestHandler,
 }
@@ -69,10 +69,7 @@ fn a_handler_answers_what_differs_and_leaves_the_rest_to_the_files() {
     assert!(replies[1].field("etag").is_some());
     assert_eq!((replies[2].status, replies[2].text()), (404, "our own 404"));
     assert_eq!(replies[3].status, 404);
-    assert_eq!(
-        replies[4].status, 501,
-        "what is not passed on is not served"
-    );
+    assert_eq!(replies[4].status, 501, "POST is not passed on");
 }
 
 #[test]
@@ -159,7 +156,7 @@ fn media_types_may_be_added() {
         Some("application/x-text")
     );
     assert_eq!(
-        files.guess_type(Path::new("x.nobody-knows")),
+        files.guess_type(Path::new("x.unknown-suffix")),
         "application/x-unknown"
     );
 }
@@ -185,7 +182,7 @@ fn list_directory_lists_any_path() {
         }
     }
     let (_directory, files) = site();
-    let reply = got(Listing(files), "/whatever");
+    let reply = got(Listing(files), "/any");
     assert!(reply.text().contains("start.htm"));
     assert!(!reply.text().contains("a.txt"));
 }

@@ -1,5 +1,4 @@
-//! What a handler can still do in a process that is confined: one handler that tries everything, with confinement and
-//! without.
+//! What a handler can still do in a confined process: one handler tries each operation, with confinement and without.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -23,7 +22,7 @@ use crate::client::{Client, post};
 use crate::common::has_landlock;
 use crate::handlers::send_text;
 
-/// Serves a handler that tries what it is asked to, confined as `name` says.
+/// Serves the handler [`Trying`], confined as `name` says.
 pub(crate) fn serve(name: &str, directory: &Path) {
     let mut server = HttpServer::bind("127.0.0.1:0", Trying).unwrap();
     println!("\nhttp://{}/", server.info().addresses()[0]);
@@ -50,7 +49,7 @@ pub(crate) fn serve(name: &str, directory: &Path) {
         eprintln!("in force: {}", confinement.enforce());
     }
     if name == "trying, confined again" {
-        // More often than the kernel has room for.
+        // The kernel allows fewer Landlock rulesets than this.
         for _ in 0..17 {
             eprintln!("again: {}", read_only().enforce());
         }
@@ -58,7 +57,7 @@ pub(crate) fn serve(name: &str, directory: &Path) {
     server.serve_forever().unwrap();
 }
 
-/// Tries what the first segment of the path says with the path that follows; says `done`, or the kind of the error.
+/// Tries the operation that the first segment of the target names, on the path that follows; answers `done` or the kind of the error.
 struct Trying;
 
 impl BaseHttpRequestHandler for Trying {
@@ -93,7 +92,7 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
         "chmod" => fs::set_permissions(path, Permissions::from_mode(0o777)),
         "touch" => File::open(path)?.set_modified(std::time::UNIX_EPOCH),
         "spawn" => Command::new(path).status().map(drop),
-        // It returns only where it fails.
+        // `exec` returns only where it fails.
         "execute" => Err(Command::new(path).exec()),
         "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
         "connect" => TcpStream::connect("127.0.0.1:9").map(drop),
@@ -164,7 +163,7 @@ fn assert_done(client: &mut Client, attempts: &[(&str, &str)]) {
     }
 }
 
-/// Starts the handler confined, or says why that shows nothing here.
+/// Starts the handler confined; `None` where the kernel has no Landlock.
 fn confined(name: &str, place: &Place) -> Option<Child> {
     if !has_landlock() {
         eprintln!("skipped: this kernel has no Landlock, or a container forbids it");
@@ -185,7 +184,7 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
     };
     let unconfined = Child::handler_for("trying", &place.directory);
     let (mut free, mut client) = (unconfined.client(), child.client());
-    // Whoever is free shows that each attempt is one. What destroys comes last.
+    // The handler without confinement shows that each operation works. Those that delete come last.
     let file = place.at("file");
     let secret = place.secret.display().to_string();
     let attempts = [
@@ -218,7 +217,7 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
         assert_eq!(refused, "PermissionDenied", "{what} {path}");
         assert_eq!(tried(&mut free, what, path), "done", "{what} {path}");
     }
-    // Free, these fail for another reason, or never return.
+    // Without confinement these fail for another reason, or never return.
     assert_refused(
         &mut client,
         &[
@@ -284,7 +283,7 @@ fn write_below_allows_writing_only_there() {
         return;
     };
     let mut client = child.client();
-    // Large bodies go to the temporary directory.
+    // The server stores large bodies in the temporary directory.
     let large = "x".repeat(100_000);
     assert_eq!(client.send(post("/", &large)).reply().text(), "100000");
     let new = place.secret.with_file_name("new");
@@ -307,7 +306,7 @@ fn write_below_allows_writing_only_there() {
         return;
     };
     let reply = child.client().send(post("/", &large)).reply();
-    assert_eq!(reply.status, 507, "there is no room for it");
+    assert_eq!(reply.status, 507, "the server cannot store the body");
 }
 
 #[test]
@@ -340,7 +339,7 @@ fn only_serving_refuses_everything_else() {
         ],
     );
     let reply = client.send(post("/", "x".repeat(100_000))).reply();
-    assert_eq!(reply.status, 507, "a file cannot be made");
+    assert_eq!(reply.status, 507, "no file can be created");
 }
 
 #[test]
@@ -387,6 +386,6 @@ fn a_failed_confinement_is_not_reported_as_in_force() {
     let refused = tried(&mut child.client(), "read", "/etc/passwd");
     assert_eq!(
         refused, "PermissionDenied",
-        "what came before stays in force"
+        "the first confinement stays in force"
     );
 }

@@ -1,5 +1,5 @@
-//! What CPython pins down about http.server in its own tests (Lib/test/test_httpservers.py), asked of httpoll; where the
-//! answer differs on purpose the test says so.
+//! CPython's own tests of http.server (Lib/test/test_httpservers.py) for httpoll. Where the answer differs on purpose, a
+//! comment says so.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -9,7 +9,7 @@ use crate::client::{Framing, Reply};
 use crate::handlers::{answering, send_text};
 use crate::running::Running;
 
-/// CPython's request handler of these tests, less what only Python can do.
+/// The request handler of these tests in CPython, without what only Python can do.
 struct Handler;
 
 impl BaseHttpRequestHandler for Handler {
@@ -92,7 +92,7 @@ fn request_lines_are_understood_or_refused_with_the_right_code() {
         ("GET / HTTP/.1\r\n\r\n", 400),
         ("GET / http/1.1\r\n\r\n", 400),
         ("GET / FTP/1.1\r\n\r\n", 400),
-        // Differs: RFC 9112 §2.3 has one digit on each side of the dot, Python takes ten.
+        // Differs: RFC 9112 §2.3 allows one digit on each side of the dot, Python ten.
         ("GET / HTTP/99.9\r\n\r\n", 400),
         ("GET / HTTP/9.9\r\n\r\n", 505),
         ("GET / HTTP/2.0\r\n\r\n", 505),
@@ -103,7 +103,7 @@ fn request_lines_are_understood_or_refused_with_the_right_code() {
     ] {
         let reply = replied(request);
         assert_eq!(reply.status, status, "{request:?}");
-        // Differs: Python leaves out the status line until it has seen a version.
+        // Differs: Python sends no status line before it has parsed a version.
         assert_eq!(reply.closes(), matches!(status, 400 | 505), "{request:?}");
     }
 }
@@ -125,7 +125,7 @@ fn a_request_without_a_version_is_answered_with_the_body_alone() {
 fn an_empty_line_is_skipped() {
     assert_eq!(responded("\r\n"), b"");
     assert_eq!(responded(""), b"");
-    // Differs: RFC 9112 §2.2 has a server skip it, Python closes.
+    // Differs: a server should skip an empty line (RFC 9112 §2.2), Python closes.
     assert_eq!(replied("\r\nGET / HTTP/1.0\r\n\r\n").status, 200);
 }
 
@@ -179,7 +179,7 @@ fn an_unregistered_status_has_a_placeholder_phrase() {
     assert_eq!(unknown.status, 999);
     assert!(unknown.text().contains("???"));
     let explained = replied("EXPLAINERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
-    // Differs: free text never gets into the status line.
+    // Differs: the message is never in the status line.
     assert!(
         explained.head.starts_with("HTTP/1.1 999 ???\r\n"),
         "{}",

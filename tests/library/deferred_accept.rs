@@ -1,4 +1,4 @@
-//! Connections that the kernel keeps back until they have something to say.
+//! `defer_accept`: the kernel hands over a connection only when its first bytes have arrived (TCP_DEFER_ACCEPT).
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -45,7 +45,7 @@ fn address(server: &HttpServer<Path>) -> SocketAddr {
     server.server_addresses()[0]
 }
 
-/// Turns until `count` requests were answered.
+/// Takes turns until `count` requests have been answered.
 fn turn_until(server: &mut HttpServer<Path>, count: u64) {
     let end = Instant::now() + Duration::from_secs(10);
     while server.info().counters().requests < count {
@@ -62,7 +62,7 @@ fn one_event_is_enough_for_a_whole_connection() {
     assert_eq!(
         server.info().counters().accepted,
         0,
-        "it has said nothing yet"
+        "the client has sent nothing yet"
     );
     client
         .write_all(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -96,7 +96,7 @@ fn a_kept_connection_is_served() {
     assert_eq!(bodies.len(), 3, "{replies}");
 }
 
-/// Where the server was not asked to, but whoever made its listener did: socket activation has an option for it.
+/// A listener may come with the option already set; socket activation can do that.
 #[test]
 fn a_given_listener_keeps_its_own_setting() {
     for (seconds, events) in [(5, 1), (0, 2)] {

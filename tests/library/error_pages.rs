@@ -1,4 +1,4 @@
-//! The pages of errors: what they say, in which form, and what a handler may change.
+//! Error pages: their text, their form, and what a handler may change.
 
 use std::io::{self, Write as _};
 
@@ -39,7 +39,7 @@ fn an_error_page_names_code_message_and_explanation() {
     }
     assert!(
         !reply.closes(),
-        "framing is not lost by an error of the application"
+        "an error of the application does not break the framing"
     );
 }
 
@@ -122,14 +122,17 @@ fn a_handler_brings_its_own_error_page_and_name() {
     );
     assert!(
         replies[1].text().starts_with("400|"),
-        "refusals have it too"
+        "refusals use it, too"
     );
     for reply in replies {
         assert_eq!(reply.field("content-type"), Some("text/x-own"));
         assert_eq!(reply.field("server"), Some("Own/1.0"));
         assert_eq!(reply.field(NOSNIFF), Some("nosniff"));
         let policy = reply.field(POLICY);
-        assert_eq!(policy, None, "what its page needs is not ours to know");
+        assert_eq!(
+            policy, None,
+            "the server does not know what this page needs"
+        );
     }
 }
 
@@ -169,7 +172,7 @@ fn a_policy_of_the_handler_or_the_configuration_replaces_that_of_the_page() {
     let reply = reply(&request("GET"), |exchange| {
         exchange.send_error(HttpStatus::NOT_FOUND, None, None);
         exchange.send_header("content-security-POLICY", own);
-        // The name of another field, and not at the start of a line.
+        // Neither this name nor this value is the field X-Content-Type-Options.
         exchange.send_header("X-Content-Type", "X-Content-Type-Options: off");
         Ok(())
     });

@@ -11,7 +11,7 @@ use crate::running::Running;
 
 type Answer = fn(&mut Exchange<'_>) -> io::Result<()>;
 
-/// What `wrong` comes to: a clean 500 on a connection that goes on, one call of `handle_error`; returns what was told.
+/// Asserts that `wrong` leads to a clean 500, an open connection and one call of `handle_error`; returns the argument of that call.
 fn failure(wrong: Answer) -> String {
     let mut server = MemoryServer::new(answering(|exchange| match exchange.path() {
         "/wrong" => wrong(exchange),
@@ -303,8 +303,8 @@ fn a_source_that_panics_later_ends_only_its_connection() {
 
 #[test]
 fn hooks_that_panic_leave_the_loop_alive() {
-    struct Fragile;
-    impl BaseHttpRequestHandler for Fragile {
+    struct PanickingHook;
+    impl BaseHttpRequestHandler for PanickingHook {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
             match exchange.path() {
                 "/" => send_text(exchange, "alive"),
@@ -315,7 +315,7 @@ fn hooks_that_panic_leave_the_loop_alive() {
             panic!("expected in this test")
         }
     }
-    let server = Running::new(|| Fragile);
+    let server = Running::new(|| PanickingHook);
     let reply = server.client().get("/fail");
     assert_eq!(reply.status, 500);
     assert_eq!(server.client().get("/").text(), "alive");

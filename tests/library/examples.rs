@@ -1,4 +1,4 @@
-//! Every example is started as its users start it, and shows over real sockets what it is about.
+//! Each example runs as its own process, and shows over real sockets what it is about.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -96,7 +96,7 @@ fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
     ] {
         assert_eq!(client.send(put(bad, "bad")).reply().status, 403, "{bad}");
     }
-    // Half an upload leaves nothing.
+    // An incomplete upload leaves no file.
     let mut leaving = server.client();
     leaving.send(&put("/half", &body)[..body.len() / 2]);
     drop(leaving);
@@ -161,7 +161,7 @@ fn counter_counts_all_visitors_of_all_connections() {
         .into_iter()
         .flat_map(|thread| thread.join().unwrap())
         .collect();
-    assert_eq!(seen.len(), 200, "everybody has a number of their own");
+    assert_eq!(seen.len(), 200, "each visitor has its own number");
     assert!(seen.contains("You are visitor 1.\n") && seen.contains("You are visitor 200.\n"));
 }
 
@@ -219,7 +219,7 @@ fn events_reach_all_subscribers() {
     };
     let [first, second] = &mut subscribers;
     let (mut one, mut two) = (tick(first), tick(second));
-    // Whoever came earlier has seen more; from then on both see the same.
+    // The first subscriber may be ahead; then both see the same events.
     while one != two {
         if one < two {
             one = tick(first);
@@ -236,14 +236,14 @@ fn offload_answers_others_while_it_works_and_stops_when_the_client_leaves() {
     let server = Child::example("offload", &[]);
     let mut client = server.client();
     assert_eq!(client.get("/primes/1000").text(), "168\n");
-    // More work than any test has patience for.
+    // This takes longer than any test waits.
     let mut endless = server.client();
     endless.send(get("/primes/1000000000000"));
     for _ in 0..10 {
         assert_eq!(client.get("/").text(), "ask for /primes/1000\n");
     }
     assert!(endless.has_nothing());
-    // The one worker is busy, until its client leaves.
+    // The only worker is busy until its client leaves.
     client.send([get("/primes/100"), get("/")].concat());
     drop(endless);
     assert_eq!(client.reply().text(), "25\n");
@@ -281,7 +281,7 @@ fn threads_answers_from_several_loops() {
         let (thread, count) = first.trim_end().split_once(": answer ").unwrap();
         let next: u64 = count.parse::<u64>().unwrap() + 1;
         loops.insert(thread.to_owned());
-        // A connection stays with its loop, and every loop counts for itself.
+        // A connection stays with its loop, and each loop has its own count.
         assert_eq!(client.get("/").text(), format!("{thread}: answer {next}\n"));
     }
     assert!((2..=3).contains(&loops.len()), "{loops:?}");

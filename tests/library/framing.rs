@@ -1,4 +1,4 @@
-//! What the server adds to a reply so that its end is known, and what no handler can break.
+//! The framing of replies: what the server adds so that the end of a reply is known, whatever the handler does.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use crate::client::{Framing, Reply, get};
 use crate::handlers::{answering, reply, request, send_text};
 use crate::running::Running;
 
-/// Two pieces, so that the length is not known when the head leaves.
+/// A source of two pieces, so that the length is not known when the head is sent.
 #[derive(Debug, Default)]
 struct TwoPieces(usize);
 
@@ -212,7 +212,7 @@ fn a_file_shorter_than_its_range_never_gives_a_complete_reply() {
         Ok(())
     });
     assert_eq!(small.status, 500);
-    // What goes by sendfile has its head on the way: all that can be done is to break off.
+    // A large file goes by sendfile: its head has been sent, so the server can only close the connection.
     let bytes = MemoryServer::new(answering(|exchange| {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();

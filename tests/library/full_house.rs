@@ -1,5 +1,5 @@
-//! A server with as many connections, or as much memory in them, as it may have: which of them make room for another one, and
-//! which do not.
+//! A server at the limit of its connections or of their memory: which connections it closes for a new one, and which it
+//! does not.
 
 use std::io::{self, Write as _};
 use std::thread;
@@ -11,7 +11,7 @@ use crate::client::{Client, get};
 use crate::handlers::send_text;
 use crate::running::{Running, config, eventually};
 
-/// It reads no bodies but those of PUT.
+/// Reads only the bodies of PUT.
 #[derive(Default)]
 struct Answers {
     held: Vec<Deferred>,
@@ -70,7 +70,7 @@ fn full(connections: usize) -> Running {
     Running::with(config, Answers::default)
 }
 
-/// Whether the server has closed a connection whose replies have been read, or has reset it.
+/// Whether the server has closed or reset a connection whose replies have been read.
 fn is_closed(client: &Client) -> bool {
     client.stream.set_nonblocking(true).unwrap();
     match client.stream.peek(&mut [0]) {
@@ -92,11 +92,11 @@ fn connections_are_closed_in_the_order_of_their_kinds() {
         }
         client
     });
-    // What has just begun does not make room, whatever its kind.
+    // The server closes no connection that has just begun, whatever its kind.
     thread::sleep(Duration::from_millis(300));
     let mut newcomers = Vec::new();
     for leaving in (0..kinds.len()).rev() {
-        // Its reply is promised, so it does not make room itself.
+        // Its reply is deferred, so the server does not close it.
         let mut newcomer = server.client();
         newcomer.send(get("/held"));
         newcomers.push(newcomer);
@@ -164,10 +164,10 @@ fn max_request_memory_closes_the_oldest_unfinished_requests() {
             let mut client = server.client();
             client.send(&kind);
             clients.push(client);
-            // So that they are read in this order.
+            // This reply shows that the server has read the request before.
             assert_eq!(server.client().get("/").text(), "/");
         }
-        // Three are below the limit, and the fourth is not.
+        // Three requests are below the limit, four are not.
         eventually(|| clients[..5].iter().all(is_closed));
         assert!(!clients[5..].iter().any(is_closed));
     }
@@ -181,7 +181,7 @@ fn max_reply_memory_closes_the_oldest_unread_reply() {
         ..config()
     };
     let server = Running::with(config, Answers::default);
-    // Each counts as 128 KiB, so two are below the limit.
+    // Each reply counts as 128 KiB, so two are below the limit.
     let mut first = server.client();
     first.send(UNREAD);
     let mut second = server.client();

@@ -1,4 +1,4 @@
-//! Requests for a host that the server does not answer for: 421, and nothing of them reaches the handler.
+//! Requests for other hosts than those of the server: they get 421 and do not reach the handler.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, MemoryServer, Server
 use crate::client::{Reply, find};
 use crate::handlers::send_text;
 
-/// Notes each time that it is asked about a request.
+/// Records each call for a request.
 #[derive(Debug, Default)]
 struct Asked(Vec<String>);
 

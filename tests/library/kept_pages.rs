@@ -1,5 +1,5 @@
-//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes. A listing is the one that
-//! its directory gives.
+//! The static handler makes its 404 once and keeps it; it equals the page of `send_error`. A listing depends only on its
+//! directory.
 
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
@@ -10,7 +10,7 @@ use httpoll::{
 };
 use tempfile::TempDir;
 
-/// Files, of which nothing is ever found.
+/// A static handler of an empty directory.
 #[derive(Clone)]
 struct Files {
     files: SimpleHttpRequestHandler,
@@ -27,7 +27,7 @@ impl BaseHttpRequestHandler for Files {
     }
 }
 
-/// Says the same, anew each time.
+/// Makes the same page for each request.
 struct Errors {
     own_page: bool,
 }
@@ -53,7 +53,7 @@ fn files(own_page: bool) -> (TempDir, Files) {
     (directory, Files { files, own_page })
 }
 
-/// All that a 404 may depend on, beside the server.
+/// Requests that differ in all that a 404 may depend on.
 fn requests() -> Vec<String> {
     let mut requests = vec!["GET /nothing\r\n".to_owned()];
     for method in ["GET", "HEAD"] {
@@ -138,13 +138,13 @@ fn a_clone_has_its_own_cached_pages() {
     }
 }
 
-/// Answers with the files after it has begun to say something else, or has tried to.
-struct Hasty {
+/// Begins a reply, with or without a status, and then passes the request to the static handler.
+struct BeginsReply {
     files: SimpleHttpRequestHandler,
     has_status: bool,
 }
 
-impl BaseHttpRequestHandler for Hasty {
+impl BaseHttpRequestHandler for BeginsReply {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         if self.has_status {
             exchange.send_response(HttpStatus::OK);
@@ -158,7 +158,7 @@ impl BaseHttpRequestHandler for Hasty {
 fn a_404_replaces_a_reply_that_was_begun() {
     for has_status in [true, false] {
         let (_directory, Files { files, .. }) = files(false);
-        let mut server = MemoryServer::new(Hasty { files, has_status });
+        let mut server = MemoryServer::new(BeginsReply { files, has_status });
         for _ in 0..2 {
             let reply = server.respond(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
             let reply = String::from_utf8(reply).unwrap();
@@ -225,7 +225,7 @@ fn fields_sent_before_a_listing_are_in_no_other_reply() {
     fs::write(directory.path().join("a"), "").unwrap();
     for has_status in [true, false] {
         let files = files.clone();
-        let mut server = MemoryServer::new(Hasty { files, has_status });
+        let mut server = MemoryServer::new(BeginsReply { files, has_status });
         let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
         let replies = server.respond(request.repeat(2).as_bytes());
         let replies = String::from_utf8(replies).unwrap();

@@ -1,4 +1,4 @@
-//! Listings of many entries: what they share, how much memory there is for them, and what each turn of the loop does for them.
+//! Listings of many entries: what they share, how much memory they may take, and how they are spread over turns of the loop.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -17,12 +17,12 @@ use crate::running::{Running, config, eventually};
 
 const KIB: usize = 1024;
 
-/// A directory of so many files, in `many`, beside a small directory and a file.
+/// Makes a directory with `count` files in `many`, one file in `few`, and a file.
 fn site(count: usize) -> TempDir {
     site_of_names(count, 5)
 }
 
-/// The same with names of so many bytes.
+/// The same with names of `length` bytes.
 fn site_of_names(count: usize, length: usize) -> TempDir {
     let site = tempfile::tempdir().unwrap();
     for name in ["many", "few"] {
@@ -47,7 +47,7 @@ fn with_memory(max_listing_bytes: usize) -> ServerConfig {
     }
 }
 
-/// The replies of a server with so much memory for listings to GET or HEAD of these targets, sent in one go.
+/// The replies of a server with so much memory for listings to these methods and targets, sent at once.
 fn replies(site: &TempDir, memory: usize, requests: &[(&str, &str)]) -> Vec<Reply> {
     let bytes = requests.iter().map(|(method, target)| {
         format!("{method} {target} HTTP/1.1\r\nHost: test\r\nAccept: application/json\r\n\r\n")
@@ -117,7 +117,7 @@ fn up_to_512_entries_have_a_content_length() {
     assert_eq!(replies(&site(512), 0, &[("GET", "/many/")])[0].status, 200);
 }
 
-/// A server whose turns are taken one by one.
+/// A server whose turns the test takes one by one.
 struct Stepwise {
     server: HttpServer<SimpleHttpRequestHandler>,
 }
@@ -128,7 +128,7 @@ impl Stepwise {
         Self { server }
     }
 
-    /// A client whose request has come when the next turn begins.
+    /// A client whose request has arrived when the next turn begins.
     fn ask(&self, target: &str) -> Client {
         let mut client = Client::connect(self.server.server_address().unwrap());
         client.send(get(target));
@@ -216,7 +216,7 @@ fn a_file_created_between_two_requests_is_in_the_second_listing() {
 #[test]
 fn clients_that_do_not_read_share_one_set_of_entries() {
     let site = site(5000);
-    // A set of its own for each would need ten times as much.
+    // A separate set for each client would need ten times as much memory.
     let running = serve(&site, with_memory(1024 * KIB));
     let mut clients: Vec<_> = (0..50).map(|_| running.client()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -230,7 +230,7 @@ fn clients_that_do_not_read_share_one_set_of_entries() {
     for client in &mut clients {
         assert_eq!(entries(&client.reply()), 5000);
     }
-    // Those who ask when others have been sent a part share it, too.
+    // Clients that ask when others have received a part share the same set.
     for _ in 0..50 {
         let mut client = running.client();
         client.send(get("/many/")).read_until("<tbody>");
@@ -260,7 +260,7 @@ fn a_client_that_leaves_frees_the_memory_of_its_listing() {
 
 #[test]
 fn listings_beyond_the_memory_are_503_until_memory_is_free() {
-    // More than the kernel takes from a server for a client that does not read.
+    // The listing is larger than what the kernel buffers for a client that does not read.
     let site = site_of_names(20_000, 200);
     let running = serve(&site, with_memory(6000 * KIB));
     let mut first = running.client();

@@ -1,4 +1,4 @@
-//! httpoll as a library, seen by its users: handlers over memory, servers over sockets, and the examples as programs.
+//! The library as its users see it: handlers in memory, servers on sockets, and the examples as processes.
 
 // A test says what must hold by panicking where it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -1,4 +1,4 @@
-//! Handlers without sockets, as users test their own.
+//! `MemoryServer`: handlers without sockets, as users test their own.
 
 use std::io;
 use std::net::SocketAddr;

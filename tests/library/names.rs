@@ -1,4 +1,4 @@
-//! What a static handler serves follows names, whatever its owner and other programs do to them, without confinement.
+//! A static handler resolves names at each request, also where its own server changes them; without confinement.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,10 +14,10 @@ use httpoll::{
 
 use crate::client::{Reply, get, put};
 
-/// The server keeps no reply about a file that changed more recently than a moment ago; this is longer than that moment.
+/// The time after which the server keeps replies about a file that has changed, and a little more.
 const SETTLED: Duration = Duration::from_millis(120);
 
-/// Stores what is PUT, by rename or in place, and leaves GET to the files.
+/// Stores the body of a PUT, by rename or in place, and passes GET to the static handler.
 struct Stores {
     files: SimpleHttpRequestHandler,
     in_place: bool,
@@ -87,7 +87,7 @@ fn a_pipelined_request_sees_what_the_one_before_it_has_stored() {
     }
 }
 
-/// Writes a file anew for each request, and leaves the reply to the files.
+/// Writes a file anew for each request, and then passes the request to the static handler.
 struct Makes {
     files: SimpleHttpRequestHandler,
     count: u32,
@@ -120,7 +120,7 @@ fn a_file_written_by_the_handler_is_served_at_once() {
     }
 }
 
-/// A server that has been asked often enough to keep what there is.
+/// A server that has been asked often enough to keep its replies.
 fn asked(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
     let mut server = MemoryServer::new(handler);
     for path in ["/i", "/none", "/"].repeat(3) {

@@ -17,7 +17,7 @@ use httpoll::{
     ThreadingHttpServer,
 };
 
-use crate::client::{Client, PATIENCE, Reply, get};
+use crate::client::{Client, Reply, TIMEOUT, get};
 use crate::handlers::{answering, send_text};
 use crate::running::{Running, config, eventually};
 
@@ -91,7 +91,7 @@ fn sockets_that_listen_already_are_taken_over() {
         .iter()
         .map(|listener| listener.local_addr().unwrap())
         .collect();
-    // This one came before there was a server.
+    // This client connects before the server exists.
     let mut early = Client::connect(addresses[2]);
     early.send(get("/early"));
     let mut server = HttpServer::from_listeners(listeners, Hello, config()).unwrap();
@@ -102,7 +102,7 @@ fn sockets_that_listen_already_are_taken_over() {
     assert_eq!(early.reply().text(), "hello /early");
 }
 
-/// What a new client is answered while this thread gives the server its turns.
+/// The reply to a GET of a new client, while this thread takes the turns of the server.
 fn answered<H: BaseHttpRequestHandler>(server: &mut HttpServer<H>, address: SocketAddr) -> Reply {
     let client = thread::spawn(move || Client::connect(address).get("/"));
     eventually(|| {
@@ -120,7 +120,7 @@ fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4() {
             send_text(exchange, &address)
         })
     };
-    // Without IPv6 in the kernel this is a socket for IPv4 alone, and must say the same.
+    // In a kernel without IPv6 this is a socket for IPv4 alone, with the same result.
     let mut server = HttpServer::bind_with("[::]:0", handler(), config()).unwrap();
     let address = ([127, 0, 0, 1], server.info().server_port()).into();
     assert_eq!(answered(&mut server, address).text(), "127.0.0.1");
@@ -210,7 +210,7 @@ fn a_connection_that_is_not_verified_is_closed_without_a_word() {
     });
     let client = thread::spawn(move || {
         let mut stream = TcpStream::connect(address).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
         stream.read(&mut [0]).unwrap()
     });
     eventually(|| {
@@ -235,7 +235,7 @@ fn handle_request_answers_one() {
     let (mut server, address) = bound(Hooks::default());
     let mut client = Client::connect(address);
     client.send(get("/1"));
-    assert!(server.handle_request(Some(PATIENCE)).unwrap());
+    assert!(server.handle_request(Some(TIMEOUT)).unwrap());
     assert_eq!(client.reply().status, 200);
     client.send(get("/2"));
     assert!(server.handle_request(None).unwrap());
@@ -254,7 +254,7 @@ fn handle_request_says_when_none_came_in_time() {
     assert!(!server.handle_request(Some(Duration::ZERO)).unwrap());
     assert!(!server.handle_request(SOON).unwrap());
     assert_eq!(server.handler().calls, ["handle_timeout"; 2]);
-    // A connection without a request is not one either.
+    // A connection without a request does not count.
     let _silent = Client::connect(address);
     assert!(!server.handle_request(SOON).unwrap());
     assert_eq!(server.handler().calls.last().unwrap(), "handle_timeout");
@@ -278,7 +278,7 @@ fn handle_request_returns_when_the_reply_has_been_sent() {
             .body
             .len()
     });
-    assert!(server.handle_request(Some(PATIENCE)).unwrap());
+    assert!(server.handle_request(Some(TIMEOUT)).unwrap());
     drop(server);
     assert_eq!(client.join().unwrap(), LARGE);
 }
@@ -312,11 +312,11 @@ fn a_handler_may_write_the_log_itself() {
         .send("HEAD /b HTTP/1.1\r\nHost: test\r\n\r\n")
         .reply_to("HEAD");
     for expected in ["GET /a HTTP/1.1 200 12", "HEAD /b HTTP/1.1 501 0"] {
-        assert_eq!(logged.recv_timeout(PATIENCE).unwrap(), expected);
+        assert_eq!(logged.recv_timeout(TIMEOUT).unwrap(), expected);
     }
 }
 
-/// Counts its clones, and says which thread answers.
+/// Counts its clones, and answers with the thread.
 struct Loop(Arc<AtomicUsize>);
 
 impl Clone for Loop {
@@ -352,7 +352,7 @@ fn several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all() {
     });
     server.serve_forever().unwrap();
     let threads = clients.join().unwrap();
-    // That the kernel gives all 64 to one of four loops is as likely as 126 heads in a row.
+    // The kernel gives all 64 to one of four loops with a probability of 4^-63.
     assert!((2..=4).contains(&threads.len()), "{threads:?}");
     let clones = clones.load(Ordering::Relaxed);
     assert_eq!(clones, 3, "the last loop has the original");
@@ -377,7 +377,7 @@ fn a_server_counts_what_it_does() {
         (client.get("/").body.len(), client.get("/").head.len())
     });
     for _ in 0..2 {
-        assert!(server.handle_request(Some(PATIENCE)).unwrap());
+        assert!(server.handle_request(Some(TIMEOUT)).unwrap());
     }
     client.join().unwrap();
     let counters = server.info().counters();

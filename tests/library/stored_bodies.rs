@@ -44,17 +44,17 @@ fn a_large_body_is_in_an_unnamed_file_until_its_client_leaves() {
     let request = post("/", pattern(200 * KIB));
     let mut client = server.client();
     client.send(&request[..150 * KIB]);
-    // Its own connection and its file.
+    // The client's connection and the file with its body.
     eventually(|| server.descriptors() == rest + 2);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     drop(client);
     eventually(|| server.descriptors() == rest);
 }
 
-/// Uploads so many MiB and returns by how many KiB the most that the process ever held has grown.
+/// Uploads some MiB; returns by how many KiB the peak memory of the process has grown.
 fn growth(server: &Child, method: &str, mebibytes: usize) -> u64 {
     let mut client = server.client();
-    // What every first request costs is no matter of the size.
+    // The first request has costs that do not depend on its size.
     let warm_up = String::from_utf8(post("/warm.up", "x".repeat(128 * KIB))).unwrap();
     let warm_up = client.send(warm_up.replacen("POST", method, 1)).reply();
     assert!(warm_up.status < 300, "{}", warm_up.head);
@@ -101,7 +101,7 @@ fn an_upload_to_the_example_costs_no_memory() {
     assert_eq!(stored.len(), 32 * MIB);
 }
 
-/// Uploads that have sent so many bytes each and are not complete.
+/// Uploads that are not complete and have sent `length` bytes each.
 fn begun(server: &Running, count: usize, length: usize) -> Vec<Client> {
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10000000\r\n\r\n";
     (0..count)
@@ -146,7 +146,7 @@ fn arriving_bodies_share_limits() {
         let held = begun(&server, count, length);
         let body = pattern(length);
         let ask = || server.client().send(post("/", &body)).reply();
-        // When all that was sent before is there.
+        // The server has then received all that `held` have sent.
         eventually(|| ask().status == 503);
         let reply = ask();
         assert!(reply.closes());

@@ -1,4 +1,4 @@
-//! Bodies that are made while they are sent: when a source is asked, when it is left in peace, and how it ends.
+//! Bodies that a source makes while they are sent: when the server asks the source, and how the body ends.
 
 use std::cell::Cell;
 use std::io;
@@ -9,12 +9,12 @@ use std::sync::{Arc, mpsc};
 use httpoll::{Exchange, Fill, HttpStatus, MemoryServer, Source};
 
 use crate::child::Child;
-use crate::client::{Framing, PATIENCE, Reply, get};
+use crate::client::{Framing, Reply, TIMEOUT, get};
 use crate::handlers::{answering, reply, request, send_text};
 use crate::running::{Running, eventually};
 use crate::subscriptions::subscribed;
 
-/// A source that is one closure.
+/// A source that consists of one closure.
 struct From<F>(F);
 
 impl<F> std::fmt::Debug for From<F> {
@@ -59,7 +59,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
         })
     });
     let mut ping = server.client();
-    // It rests when the socket is full: many turns later it has still not been asked again.
+    // A full socket stops the source: many turns later the server has not asked it again.
     let mut rests_at = |at_least: usize| {
         let mut before = 0;
         eventually(|| {
@@ -75,7 +75,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
     slow.send(get("/"));
     let first = rests_at(0);
     assert!(first * PIECE < 16 * 1024 * 1024, "{first} pieces");
-    // As much as all buffers of the kernel held: there must be room for more now.
+    // The client reads as much as the buffers of the kernel held, so they have room again.
     let mut read = 0;
     while read < first * PIECE {
         read += slow.receive().unwrap();
@@ -96,7 +96,7 @@ fn clients_that_do_not_read_cost_little_memory() {
             client
         })
         .collect();
-    // Everybody has had many turns once this one has had so much.
+    // When this client has received so much, all others have had many turns.
     for _ in 0..400 {
         reading.receive().unwrap();
     }
@@ -149,7 +149,7 @@ fn a_failing_source_closes_without_the_last_chunk() {
 #[test]
 fn a_source_that_adds_nothing_yet_does_not_block_others() {
     let server = Running::new(|| {
-        // One loop: source and handler may share what is not Send.
+        // Source and handler run in one loop, so they may share a value that is not `Send`.
         let released = Rc::new(Cell::new(false));
         answering(move |exchange| {
             let released = Rc::clone(&released);
@@ -235,7 +235,7 @@ fn a_source_is_dropped_when_its_client_leaves() {
     });
     let mut client = server.client();
     client.send(get("/")).read_until("tick");
-    let (waker, gone) = test_side.recv_timeout(PATIENCE).unwrap();
+    let (waker, gone) = test_side.recv_timeout(TIMEOUT).unwrap();
     assert!(!gone.load(Ordering::Acquire));
     drop(client);
     eventually(|| {
@@ -264,7 +264,7 @@ fn a_pipelined_request_behind_a_stream_waits_for_its_end() {
     assert_eq!(replies[2].body.len(), 1_000_000);
 }
 
-/// Streams `pieces` pieces of five bytes after having announced `length` bytes.
+/// Announces `length` bytes, and streams `pieces` pieces of five bytes.
 fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Result<()> {
     exchange.send_response(HttpStatus::OK);
     exchange.send_header("Content-Length", length.to_string());
@@ -312,14 +312,14 @@ fn a_stream_of_another_length_than_announced_is_broken_off() {
     let reply = reply(&request("GET"), |exchange| announced(exchange, 4, 3));
     assert_eq!(
         reply.status, 500,
-        "nothing has left yet when the first piece is too long"
+        "nothing has been sent yet when the first piece is too long"
     );
 }
 
 #[test]
 fn a_silent_stream_does_not_delay_shutdown() {
     let config = httpoll::ServerConfig {
-        drain_timeout: 10 * PATIENCE,
+        drain_timeout: 10 * TIMEOUT,
         ..crate::running::config()
     };
     let server = Running::with(config, || {

@@ -11,7 +11,7 @@ use crate::client::{Client, get};
 use crate::handlers::send_text;
 use crate::running::Running;
 
-/// A hub whose events are what a test says; each subscriber is a connection.
+/// A handler that sends the events of a test to all its connections.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hub(Arc<Mutex<Vec<Subscription>>>);
 
@@ -68,7 +68,7 @@ impl BaseHttpRequestHandler for Hub {
     }
 }
 
-/// A server with a hub, and so many clients that have read their heads.
+/// A server with a hub, and `count` clients that have read the heads of their replies.
 pub(crate) fn subscribed(count: usize) -> (Running, Hub, Vec<Client>) {
     let hub = Hub::default();
     let server = Running::new({
@@ -103,7 +103,7 @@ fn a_stream_that_has_nothing_now_is_woken_from_another_thread() {
     }
     hub.end();
     assert_eq!(clients[0].read_until("\r\n\r\n"), "0\r\n\r\n");
-    // The end of the stream is not the end of the connection.
+    // The connection continues after the end of the stream.
     clients[0].send(get("/")).read_until("\r\n\r\n");
     drop(server);
 }

@@ -1,4 +1,4 @@
-//! Bodies that no handler wants: answered before they come, in every way in which a reply can be given.
+//! Bodies that the handler does not read: the server answers before they arrive, with each kind of reply.
 
 use std::io;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::client::get;
 use crate::handlers::send_text;
 use crate::running::{Running, config};
 
-/// Wants no body, and answers each request in the way that its path names.
+/// Reads no body; the path names the kind of the reply.
 struct Answers;
 
 impl BaseHttpRequestHandler for Answers {
@@ -128,7 +128,7 @@ fn requests_before_and_behind_an_unwanted_body_are_answered_in_order() {
     }
 }
 
-/// It sends all of a megabyte before it reads anything of 20 MiB.
+/// The client sends a megabyte before it reads anything of a reply of 20 MiB.
 #[test]
 fn a_client_that_sends_everything_before_it_reads_gets_the_whole_reply() {
     let server = Running::new(|| Answers);

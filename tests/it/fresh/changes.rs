@@ -11,7 +11,7 @@ use rustix::fs::FallocateFlags;
 use super::{FILES, LARGE, SMALL};
 use crate::support::{Site, by_descriptor, exchange, give_name, unnamed_file};
 
-/// What a change does later; it may have prepared the file for that when it was made.
+/// The second step of a change; the first step prepared the file for it.
 pub(super) type Later = Box<dyn FnOnce()>;
 pub(super) type FileChange = (&'static str, fn(PathBuf) -> Later);
 pub(super) type SiteChange = (&'static str, fn(Site) -> Later);
@@ -36,14 +36,14 @@ pub(super) fn open(file: &Path) -> File {
     options.read(true).write(true).open(file).unwrap()
 }
 
-/// Fills an open file with other bytes, size and place unchanged.
+/// Overwrites the bytes of an open file; its size stays.
 fn overwrite(file: &File) {
     let length = file.metadata().unwrap().len();
     let content = vec![b'b'; usize::try_from(length).unwrap()];
     file.write_all_at(&content, 0).unwrap();
 }
 
-/// Another file for the place of `file`.
+/// Makes another file that can take the place of `file`.
 fn another(file: &Path) -> PathBuf {
     let other = elsewhere(file);
     fs::write(&other, vec![b'b'; size_of(file)]).unwrap();
@@ -65,8 +65,8 @@ fn sibling(file: &Path) -> PathBuf {
     file.with_extension("other")
 }
 
-/// Puts a link in place of `file`; returns where it leads.
-fn behind_link(file: &Path) -> PathBuf {
+/// Moves `file` aside and puts a link to it in its place; returns the new path.
+fn put_behind_link(file: &Path) -> PathBuf {
     let real = file.with_extension("real");
     fs::rename(file, &real).unwrap();
     symlink(real.file_name().unwrap(), file).unwrap();
@@ -181,12 +181,12 @@ pub(super) const FILE_CHANGES: [FileChange; 34] = [
         later(move || relink(&other, &file))
     }),
     ("written where a link leads", |file| {
-        let real = behind_link(&file);
+        let real = put_behind_link(&file);
         later(move || overwrite(&open(&real)))
     }),
     ("a link that leads elsewhere", |file| {
         fs::rename(another(&file), sibling(&file)).unwrap();
-        behind_link(&file);
+        put_behind_link(&file);
         later(move || relink(Path::new(sibling(&file).file_name().unwrap()), &file))
     }),
     ("chmod", |file| later(move || chmod(&file, 0))),
@@ -254,7 +254,7 @@ pub(super) const FILE_CHANGES: [FileChange; 34] = [
     }),
 ];
 
-/// A directory that holds the same names as `up` at first, with other contents.
+/// Makes a directory that has the names of `up` with other contents.
 fn another_tree(site: &Site) -> PathBuf {
     for (name, _, _) in FILES {
         site.file(name.replacen("up", "tree", 1), "of another tree");

@@ -1,4 +1,4 @@
-//! A file changes between the first and the last byte of a request, or while requests wait to be read.
+//! Files that change between the first and the last byte of a request, or while requests wait to be read.
 
 use std::fs;
 use std::thread::{self, sleep};
@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::support::{Reply, SETTLED, Server, Site, get, wait_until};
 
-/// Stops the server until [`resume`]: all that is sent meanwhile comes to it at once.
+/// Stops the server until [`resume`], so that it then finds all requests at once.
 fn stop(server: &Server) {
     server.signal(Signal::STOP);
     let stat = format!("/proc/{}/stat", server.id());
@@ -20,8 +20,8 @@ fn resume(server: &Server) {
     server.signal(Signal::CONT);
 }
 
-/// What `/n` says: its content, or nothing for 404.
-fn said(reply: &Reply) -> Option<&str> {
+/// The content of `/n`; `None` for 404.
+fn content(reply: &Reply) -> Option<&str> {
     match reply.status() {
         200 => Some(reply.text()),
         404 => None,
@@ -29,7 +29,7 @@ fn said(reply: &Reply) -> Option<&str> {
     }
 }
 
-/// Puts another file in place of `/n`, or removes it.
+/// Replaces `/n` by another file, or removes it.
 fn change(site: &Site, new: Option<&str>) {
     match new {
         Some(content) => {
@@ -40,7 +40,7 @@ fn change(site: &Site, new: Option<&str>) {
     }
 }
 
-/// What `/n` is before and after a change.
+/// The content of `/n` before and after a change; `None` where there is no file.
 const TRANSITIONS: [(Option<&str>, Option<&str>); 3] = [
     (Some("old"), Some("new")),
     (Some("old"), None),
@@ -49,7 +49,7 @@ const TRANSITIONS: [(Option<&str>, Option<&str>); 3] = [
 const ROUNDS: usize = 30;
 const OTHERS: usize = 100;
 
-/// Goes through all transitions at the same time, each with a server of its own.
+/// Runs all transitions at the same time, each with its own server.
 fn for_each_transition(test: fn(&Site, Option<&str>, Option<&str>)) {
     thread::scope(|scope| {
         for (old, new) in TRANSITIONS {
@@ -62,7 +62,7 @@ fn for_each_transition(test: fn(&Site, Option<&str>, Option<&str>)) {
     });
 }
 
-/// Makes `/n` what it is before a change, so long ago that it is kept once it was asked for.
+/// Gives `/n` the content before a change, and waits until the server would keep a reply.
 fn begin(site: &Site, old: Option<&str>) {
     let _ = fs::remove_file(site.at("n"));
     if old.is_some() {
@@ -81,7 +81,7 @@ fn a_request_that_ends_after_a_change_gets_the_new_content() {
         for round in 0..ROUNDS {
             begin(site, old);
             for _ in 0..2 {
-                assert_eq!(said(&last.get("/n")), old);
+                assert_eq!(content(&last.get("/n")), old);
             }
             stop(&server);
             first.send(get("/n"));
@@ -90,15 +90,15 @@ fn a_request_that_ends_after_a_change_gets_the_new_content() {
             }
             last.send(start);
             resume(&server);
-            assert_eq!(said(&first.read_reply()), old);
+            assert_eq!(content(&first.read_reply()), old);
             change(site, new);
             last.send(end);
-            assert_eq!(said(&last.read_reply()), new, "round {round}");
+            assert_eq!(content(&last.read_reply()), new, "round {round}");
             for other in &mut others {
                 other.read_reply();
             }
-            // And as often as it is asked for from then on.
-            assert_eq!(said(&others[round].get("/n")), new);
+            // A later request gets the new content, too.
+            assert_eq!(content(&others[round].get("/n")), new);
         }
     });
 }
@@ -111,7 +111,7 @@ fn requests_that_wait_while_a_file_changes_get_the_new_content() {
         for round in 0..ROUNDS {
             begin(site, old);
             for _ in 0..2 {
-                assert_eq!(said(&clients[0].get("/n")), old);
+                assert_eq!(content(&clients[0].get("/n")), old);
             }
             stop(&server);
             change(site, new);
@@ -120,7 +120,7 @@ fn requests_that_wait_while_a_file_changes_get_the_new_content() {
             }
             resume(&server);
             for client in &mut clients {
-                assert_eq!(said(&client.read_reply()), new, "round {round}");
+                assert_eq!(content(&client.read_reply()), new, "round {round}");
             }
         }
     });
@@ -136,12 +136,12 @@ fn a_pipelined_request_that_ends_after_a_change_gets_the_new_content() {
             begin(site, old);
             client.send(get("/n").repeat(9) + start);
             for _ in 0..9 {
-                assert_eq!(said(&client.read_reply()), old);
+                assert_eq!(content(&client.read_reply()), old);
             }
             change(site, new);
             client.send(end.to_owned() + &get("/n"));
             for _ in 0..2 {
-                assert_eq!(said(&client.read_reply()), new, "round {round}");
+                assert_eq!(content(&client.read_reply()), new, "round {round}");
             }
         }
     });

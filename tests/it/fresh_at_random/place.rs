@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use super::slot::{Kind, NAMES, Slot};
 use crate::support::{Mount, Site};
 
-/// Where files change and are served from.
+/// A file system with a directory that is served and changed.
 pub(super) struct Place {
     pub(super) served: PathBuf,
-    /// Holds `served`, as the changing threads name it, and `scratch`.
+    /// The directory in which the writers change `served` and `scratch`.
     pub(super) written: PathBuf,
-    /// Changes are made behind the back of the kernel, which looks twice and may see two versions: while one takes the place of another,
-    /// opening the file may fail.
+    /// Whether the kernel does not see the changes when they are made. It resolves a name in two steps, which may then meet two
+    /// versions, and opening the file may fail.
     pub(super) is_remote: bool,
     _mount: Option<Mount>,
     _site: Site,
@@ -38,7 +38,7 @@ impl Place {
         Some(Self::in_site(Site::in_memory(), slots))
     }
 
-    /// All files are in the lower layer at first.
+    /// An overlay; at first all files are in the lower layer.
     pub(super) fn on_overlay(slots: &[Slot]) -> Option<Self> {
         let site = Site::empty();
         lay_out_all(&site.beside("lower"), slots);
@@ -52,7 +52,7 @@ impl Place {
         })
     }
 
-    /// Changes are made beside the mount, as on another machine.
+    /// A FUSE file system; the writers change its source, as another machine would.
     pub(super) fn on_fuse(slots: &[Slot]) -> Option<Self> {
         let site = Site::empty();
         let source = site.beside("source");
@@ -68,7 +68,7 @@ impl Place {
     }
 }
 
-/// Lays out files where they can be had.
+/// Makes a place; `None` where this machine has no such file system.
 pub(super) type Make = fn(&[Slot]) -> Option<Place>;
 
 fn lay_out_all(base: &Path, slots: &[Slot]) {
@@ -80,7 +80,7 @@ fn lay_out_all(base: &Path, slots: &[Slot]) {
     }
 }
 
-/// Makes a directory with a version of each of `slots`.
+/// Makes a directory that has one version of each of `slots`.
 pub(super) fn lay_out(directory: &Path, slots: &[Slot], version: impl Fn(&Slot) -> u64) {
     for inner in ["page", "list"] {
         fs::create_dir_all(directory.join(inner)).unwrap();
@@ -95,7 +95,7 @@ pub(super) fn lay_out(directory: &Path, slots: &[Slot], version: impl Fn(&Slot) 
     }
 }
 
-/// The one name in a listing of this version.
+/// The name that stands alone in a listing of this version.
 pub(super) fn entry(version: u64) -> String {
     format!("v{version:07x}")
 }

@@ -11,7 +11,7 @@ use memchr::memmem;
 
 use super::slot::{Kind, LARGE, Slot, State, Window, describe};
 use super::{ENOUGH_FAILURES, Random};
-use crate::support::GUARD;
+use crate::support::TIMEOUT;
 
 /// A reply in the buffer of its connection.
 pub(super) struct Reply<'a> {
@@ -32,7 +32,7 @@ impl Connection {
     pub(super) fn new(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(GUARD))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         Ok(Self {
             stream,
             room: vec![0; 2 * LARGE],
@@ -88,14 +88,14 @@ impl Connection {
     }
 }
 
-/// The value of a field of a head.
+/// The value of the field `name` of a head.
 fn field<'a>(head: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let start = memmem::find(head, format!("\r\n{name}: ").as_bytes())? + name.len() + 4;
     let length = memmem::find(&head[start..], b"\r\n")?;
     Some(&head[start..start + length])
 }
 
-/// What all threads know.
+/// What all threads share, and the checks of the readers.
 pub(super) struct Checker<'a> {
     pub(super) slots: &'a [Slot],
     pub(super) address: SocketAddr,
@@ -105,7 +105,7 @@ pub(super) struct Checker<'a> {
     pub(super) failures: Mutex<Vec<String>>,
 }
 
-/// The name and version that a tag stood for, by the hash of name and tag.
+/// The slot and version that each tag stood for, by the hash of slot and tag.
 pub(super) type Tags = HashMap<u64, (usize, u64)>;
 
 impl<'a> Checker<'a> {
@@ -120,7 +120,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Asks until the test is over; returns the tags that came.
+    /// Sends requests until the test is over; returns the tags of the replies.
     pub(super) fn read(&self, mut random: Random) -> Tags {
         let mut tags = Tags::new();
         let mut batch = Vec::new();
@@ -139,7 +139,7 @@ impl<'a> Checker<'a> {
         tags
     }
 
-    /// A slot; large ones less often.
+    /// Chooses a slot; large files are chosen less often.
     fn choose(&self, random: &mut Random) -> usize {
         loop {
             let number = random.below(self.slots.len());
@@ -149,7 +149,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Asks for some slots in one go; false if the connection has ended.
+    /// Sends requests for some slots at once and checks the replies; false if the connection has ended.
     pub(super) fn ask(
         &self,
         connection: &mut Connection,
@@ -171,7 +171,7 @@ impl<'a> Checker<'a> {
             let slot = &self.slots[*number];
             let reply = match connection.read_reply() {
                 Ok(reply) => reply,
-                // A file that shrinks while it is sent cannot be sent to its end.
+                // The server closes where a file shrinks while it is sent.
                 Err(_) if slot.window(certain).has_new(State::Empty) => return false,
                 Err(error) => {
                     self.fail(slot, &slot.window(certain), &error.to_string());

@@ -13,12 +13,12 @@ const TOKEN: usize = 8;
 const SMALL: usize = 40 * TOKEN;
 pub(super) const LARGE: usize = 25_000 * TOKEN;
 
-/// What a version is.
+/// The kind of a version.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum State {
-    /// A file that came into its place with all its content.
+    /// A file that took its place with its whole content.
     Whole,
-    /// A file that was written in its place: until that is certain, its content may be mixed with the one before.
+    /// A file that was written in place: until the write is certain, old and new bytes may be mixed.
     Written,
     Empty,
     Absent,
@@ -26,12 +26,12 @@ pub(super) enum State {
 
 const STATES: [State; 4] = [State::Whole, State::Written, State::Empty, State::Absent];
 
-/// Versions that a reply may be of.
+/// The versions that a reply may have.
 pub(super) struct Window {
     pub(super) first: u64,
     pub(super) last: u64,
     pub(super) states: [bool; 4],
-    /// The same without the first, which was certain before the request.
+    /// The states without that of the first version, which was certain before the request.
     new_states: [bool; 4],
 }
 
@@ -68,15 +68,15 @@ pub(super) const NAMES: [(&str, Kind); 6] = [
     ("list", Kind::Listing),
 ];
 
-/// A name, and its versions.
+/// A name, its versions, and the requests that show it.
 pub(super) struct Slot {
-    /// In the served directory.
+    /// The path in the served directory.
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) requests: Vec<String>,
     begun: AtomicU64,
     pub(super) certain: AtomicU64,
-    /// The states of the last 32 versions, two bits each.
+    /// The states of the last 32 versions, two bits for each.
     states: AtomicU64,
     pub(super) last_change: Mutex<&'static str>,
 }
@@ -101,7 +101,7 @@ impl Slot {
         }
     }
 
-    /// The version that comes next; only the one thread that changes this name may ask.
+    /// The next version. Only the thread that changes this name may call this.
     pub(super) fn next(&self) -> u64 {
         self.begun.load(SeqCst) + 1
     }
@@ -119,11 +119,11 @@ impl Slot {
         self.certain.store(self.begun.load(SeqCst), SeqCst);
     }
 
-    /// What a reply may be that has come now, if `certain` was noted before its request.
+    /// The versions that a reply may have which has just come, if `certain` was read before its request was sent.
     pub(super) fn window(&self, certain: u64) -> Window {
         let last = self.begun.load(SeqCst);
         let bits = self.states.load(SeqCst);
-        // More than what is known has begun meanwhile: anything may have been.
+        // With more than 32 versions since then the states are not known, so each of them is allowed.
         let is_known = self.begun.load(SeqCst) - certain < 32;
         let has = |first: u64, state: State| {
             let is = |version: u64| bits >> (version % 32 * 2) & 3 == state as u64;
@@ -151,7 +151,7 @@ impl Slot {
             .into_bytes()
     }
 
-    /// Whether a reply is one of `window`; returns its version where it tells one for certain.
+    /// Checks that a reply is within `window`; returns its version where that is certain.
     pub(super) fn check(&self, reply: &Reply<'_>, window: &Window) -> Result<Option<u64>, String> {
         let is_listing = reply.body.starts_with(b"<!DOCTYPE");
         match (self.kind, reply.status) {
@@ -165,7 +165,7 @@ impl Slot {
     }
 
     fn check_content(&self, body: &[u8], window: &Window) -> Result<Option<u64>, String> {
-        // A large file that is being written has grown page by page.
+        // A large file grows page by page while it is written.
         let is_growing = body.len() < self.size() && window.has_new(State::Written);
         if body.len() != self.size() && !is_growing || !body.len().is_multiple_of(TOKEN) {
             return Err(format!("{} bytes", body.len()));
@@ -198,7 +198,7 @@ fn parse(digits: &[u8]) -> Option<u64> {
     u64::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The names in a listing are versions. While one takes the place of another, there may be both or none.
+/// Checks the names in a listing, which are versions. While one replaces another, there may be both or none.
 fn check_listing(body: &[u8], window: &Window) -> Result<Option<u64>, String> {
     let mut count = 0;
     for position in memmem::find_iter(body, b"\"v0") {

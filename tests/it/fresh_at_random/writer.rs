@@ -15,18 +15,18 @@ use super::slot::{Kind, NAMES, Slot, State};
 use super::{DIRECTORIES, Random};
 use crate::support::{exchange, give_name, unnamed_file};
 
-/// What else leads to a file than its name.
+/// Other ways to the file that has a name.
 #[derive(Default)]
 struct Aliases {
     /// An open descriptor.
     open: Option<File>,
     /// A hard link in another directory.
     hard_link: Option<PathBuf>,
-    /// The file that the name is a symbolic link to.
+    /// The target, where the name is a symbolic link.
     stored: Option<PathBuf>,
 }
 
-/// Changes the names in some directories, in all ways.
+/// Changes the names in its directories.
 pub(super) struct Writer<'a> {
     base: &'a Path,
     is_remote: bool,
@@ -35,7 +35,7 @@ pub(super) struct Writer<'a> {
     made: usize,
     random: Random,
     aliases: HashMap<&'a str, Aliases>,
-    /// What was replaced stays for a while: the server may be on its way there.
+    /// Files and directories that were replaced. They stay for a while, because the server may be opening them.
     replaced: VecDeque<PathBuf>,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Makes changes until it is told to stop; returns their number.
+    /// Makes changes until the test is over; returns their number.
     pub(super) fn run(mut self, is_over: &AtomicBool) -> usize {
         let mut changes = 0;
         while !is_over.load(SeqCst) {
@@ -68,7 +68,7 @@ impl<'a> Writer<'a> {
                 self.change(&slots[number]);
             }
             changes += 1;
-            // Now and then long enough for everything to be kept.
+            // The longest pause is long enough for the server to keep every reply.
             match self.random.below(20) {
                 0 => thread::sleep(Duration::from_millis(100)),
                 1..8 => thread::sleep(Duration::from_micros(self.random.below(4000) as u64)),
@@ -78,7 +78,7 @@ impl<'a> Writer<'a> {
         changes
     }
 
-    /// A new path outside of the served directory.
+    /// A path that is not in use, outside of the served directory.
     fn scratch(&mut self) -> PathBuf {
         self.made += 1;
         let name = format!("scratch/{}-{}", self.number, self.made);
@@ -89,14 +89,14 @@ impl<'a> Writer<'a> {
         self.base.join("served").join(&slot.name)
     }
 
-    /// A new file outside of the served directory, with the next version of a slot.
+    /// Makes a file with the next version of a slot outside of the served directory.
     fn prepared(&mut self, slot: &Slot) -> PathBuf {
         let path = self.scratch();
         fs::write(&path, slot.content(slot.next())).unwrap();
         path
     }
 
-    /// Has another file take the place of a name: no way to the old one counts any more.
+    /// Gives a name to another file by `replace`, and forgets the other ways to the old file.
     fn put(
         &mut self,
         slot: &'a Slot,
@@ -202,7 +202,7 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// As in trees whose dates say nothing.
+    /// The file is dated 1970, as in directories whose dates have no meaning.
     fn replace_by_an_old_one(&mut self, slot: &'a Slot) {
         let other = self.prepared(slot);
         if slot.kind != Kind::Large {
@@ -271,7 +271,7 @@ impl<'a> Writer<'a> {
         self.forget(slot);
     }
 
-    /// Only a small file grows from nothing to all at one stroke.
+    /// Only a small file is written by a single system call, so a large one is replaced.
     fn write_anew(&mut self, slot: &'a Slot) {
         if slot.kind == Kind::Large {
             return self.replace(slot);
@@ -296,7 +296,7 @@ impl<'a> Writer<'a> {
         fs::remove_file(other).unwrap();
     }
 
-    /// The first time makes the link, after the file may have been kept.
+    /// The first call only makes the link, when the server may already keep the file.
     fn write_through_a_hard_link(&mut self, slot: &'a Slot) {
         let (path, new) = (self.path(slot), self.scratch());
         let link = &mut self.aliases.entry(&slot.name).or_default().hard_link;
@@ -336,12 +336,12 @@ impl<'a> Writer<'a> {
         slot.finish();
     }
 
-    /// Puts another directory in the place of one, with new versions of all names.
+    /// Replaces a directory by another one with new versions of all names.
     fn change_directory(&mut self, slots: &'a [Slot]) {
         let (name, _) = slots[0].name.split_once('/').unwrap();
         let path = self.base.join("served").join(name);
         let (new, old) = (self.scratch(), self.scratch());
-        // What answers for a remote file system follows a link that leads out itself.
+        // The FUSE daemon follows links itself, so a link that leads out is not seen by the server.
         let kinds = if self.is_remote { 3 } else { 4 };
         match self.random.below(kinds) {
             0 => {
@@ -397,7 +397,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Writes the next version over what is in a file, at one stroke.
+/// Overwrites a file with the next version by a single system call.
 fn write(slot: &Slot, change: &'static str, file: &File) {
     let content = slot.content(slot.next());
     slot.begin(State::Written, change);

@@ -81,7 +81,7 @@ fn unread_listings_stay_whole_while_other_clients_leave() {
     for (number, mut reader) in readers.drain(..).enumerate() {
         assert_eq!(server.get("/docs/").body, b"index");
         match number % 4 {
-            // It leaves before its reply, or in the middle of it.
+            // These clients close before their reply, or within it.
             0 => drop(reader),
             1 => drop(reader.take(20_000)),
             _ if number % 3 == 1 => assert_eq!(names(&reader.read_reply()).len(), 10_001),
@@ -101,7 +101,7 @@ fn a_long_listing_has_every_earlier_change() {
     let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
     for number in 0..100 {
         let target = ["/?format=json", "/?format=json&sort=size"][number % 2];
-        // Some are asked for and not read yet when the directory changes.
+        // These listings have been requested and not read when the directory changes.
         for client in &mut clients[1..] {
             client.send(get(target));
         }

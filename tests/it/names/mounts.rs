@@ -40,7 +40,7 @@ fn a_file_system_mounted_over_the_served_directory_is_served() {
 
 #[test]
 fn a_served_file_system_can_be_unmounted() {
-    // Served itself, from within, and from above.
+    // The served directory is the mount point, a directory in it, or its parent.
     for served in ["site", "site/sub", ""] {
         let site = Site::empty();
         let Some(mount) = Mount::tmpfs(&site.root()) else {
@@ -54,7 +54,7 @@ fn a_served_file_system_can_be_unmounted() {
                 client.get(target);
             }
         }
-        // The client is still there, and asks for nothing.
+        // The client is still connected, and sends nothing.
         wait_until("the file system is free", || mount.unmount());
     }
 }

@@ -8,7 +8,7 @@ use crate::support::{Client, SETTLED, Server, Site, command};
 
 /// Asserts that a server of one file gives `content` at `/` and at its name, or 404 for both.
 #[track_caller]
-fn one_file_is(server: &Server, client: &mut Client, content: Option<&str>) {
+fn assert_content(server: &Server, client: &mut Client, content: Option<&str>) {
     for client in [client, &mut server.connect()] {
         for target in ["/", "/f"] {
             let reply = client.get(target);
@@ -30,7 +30,7 @@ fn a_single_file_is_looked_up_at_each_request() {
     let mut is = |content: Option<&str>| {
         sleep(SETTLED);
         for _ in 0..3 {
-            one_file_is(&server, &mut client, content);
+            assert_content(&server, &mut client, content);
         }
     };
     is(Some("1"));
@@ -43,7 +43,7 @@ fn a_single_file_is_looked_up_at_each_request() {
     is(Some("3"));
     fs::rename(site.at("a"), site.at("old")).unwrap();
     is(None);
-    // The confinement is for files below the directory that had the name.
+    // The confinement allows only files below the directory that had this name at the start.
     fs::rename(site.at("b"), site.at("a")).unwrap();
     assert!(matches!(server.get("/").status(), 200 | 503));
     fs::remove_dir_all(site.at("a")).unwrap();
@@ -57,7 +57,7 @@ fn a_link_to_a_single_file_is_followed_to_its_current_target() {
     let site = Site::empty();
     site.file("r1", "1").file("r2", "2").link("f", "r1");
     let link = site.at("f");
-    // What else is in the directory can be read only where links are followed everywhere.
+    // The confinement allows the other files of the directory only with --follow-symlinks.
     let options = ["0", "-b", "127.0.0.1", "--follow-symlinks", "-d"];
     let mut command = command(&options);
     command.arg(&link);
@@ -65,12 +65,12 @@ fn a_link_to_a_single_file_is_followed_to_its_current_target() {
     let mut client = server.connect();
     for (target, content) in [("r1", "1"), ("r2", "2"), ("r1", "1")] {
         relink(target, &link);
-        one_file_is(&server, &mut client, Some(content));
+        assert_content(&server, &mut client, Some(content));
         sleep(SETTLED);
         for _ in 0..3 {
-            one_file_is(&server, &mut client, Some(content));
+            assert_content(&server, &mut client, Some(content));
         }
     }
     fs::remove_file(&link).unwrap();
-    one_file_is(&server, &mut client, None);
+    assert_content(&server, &mut client, None);
 }

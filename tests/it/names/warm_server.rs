@@ -8,10 +8,10 @@ use std::thread::sleep;
 
 use crate::support::{Client, SETTLED, Server, command, wait_until};
 
-/// So many connections that each of three loops has some.
+/// With so many connections each of three loops has some.
 const MANY: usize = 24;
 
-/// Makes a directory with each kind of reply that a server may keep; all of them say `mark`.
+/// Makes a directory with a file for each kind of reply that the server may keep; all contents are `mark`.
 pub(super) fn fill(directory: &Path, mark: &str) {
     fs::create_dir_all(directory.join("sub")).unwrap();
     fs::create_dir_all(directory.join("docs")).unwrap();
@@ -31,7 +31,7 @@ pub(super) fn replace(directory: &Path, mark: &str) {
     fill(directory, mark);
 }
 
-/// Makes the symbolic link `at` lead to `target`, in one step.
+/// Points the symbolic link `at` to `target`, in one step.
 pub(super) fn relink(target: &str, at: &Path) {
     let new = at.with_file_name("new-link");
     symlink(target, &new).unwrap();
@@ -43,14 +43,14 @@ pub(super) fn serve(path: &Path) -> Server {
     Server::spawn(command(&["0", "-b", "127.0.0.1", "-d", path]))
 }
 
-/// A server, and clients that have asked it for everything.
+/// A server, and clients that have asked for each target until the server keeps the reply.
 pub(super) struct WarmServer {
     pub(super) server: Server,
     pub(super) clients: Vec<Client>,
 }
 
 impl WarmServer {
-    /// Starts a server for what [`fill`] made with `mark`, and asks for all of it until the server keeps it.
+    /// Starts a server for a directory that [`fill`] made with `mark`, and asks until the server keeps each reply.
     #[track_caller]
     pub(super) fn start(mut command: Command, mark: &str) -> Self {
         command.args(["0", "-b", "127.0.0.1"]);
@@ -68,7 +68,7 @@ impl WarmServer {
         Self::start(command(&["-d", directory.to_str().unwrap()]), mark)
     }
 
-    /// Three loops, and clients on all of them.
+    /// A server with three loops, and clients on each of them.
     #[track_caller]
     pub(super) fn directory_by_three_loops(directory: &Path, mark: &str) -> Self {
         let options = ["-n", "3", "-d", directory.to_str().unwrap()];
@@ -91,7 +91,7 @@ impl WarmServer {
         }
     }
 
-    /// Asserts that all replies are those of what was made with `mark`, on old connections and on new ones.
+    /// Asserts that all replies have the content `mark`, on old connections and on new ones.
     #[track_caller]
     pub(super) fn assert_served(&mut self, mark: &str) {
         let count = self.clients.len();
@@ -118,7 +118,7 @@ impl WarmServer {
         self.clients.truncate(count);
     }
 
-    /// Asserts that there is nothing, not even a directory.
+    /// Asserts that each target is 404, the directory included.
     #[track_caller]
     pub(super) fn assert_missing(&mut self) {
         let count = self.clients.len();
@@ -132,8 +132,8 @@ impl WarmServer {
         self.clients.truncate(count);
     }
 
-    /// Asserts that the replies are those of what was made with `mark`; or, where the confinement of the server was made for
-    /// another directory above, that it says so and that it has to be restarted.
+    /// Asserts that the replies have the content `mark`, or, where the confinement does not allow the new directory, that the reply
+    /// and the log say that the server has to be restarted.
     #[track_caller]
     pub(super) fn assert_served_or_out_of_reach(&mut self, mark: &str) {
         let reply = self.server.get("/i");

@@ -1,4 +1,4 @@
-//! What every test stands on.
+//! Servers, clients and sites for all tests.
 
 mod client;
 mod files;
@@ -21,10 +21,10 @@ pub(crate) use site::{HOSTILE, Site, encode};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Nothing a test waits for takes this long; it only keeps a broken server from hanging the suite.
-pub(crate) const GUARD: Duration = Duration::from_secs(20);
+/// The longest time that a test waits. It only keeps a broken server from hanging the suite.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The server keeps no reply about a file that changed more recently than a moment ago; this is longer than that moment.
+/// The time after which the server keeps replies about a file that has changed, and a little more.
 pub(crate) const SETTLED: Duration = Duration::from_millis(120);
 
 /// Waits until `condition` holds.
@@ -32,12 +32,15 @@ pub(crate) const SETTLED: Duration = Duration::from_millis(120);
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < GUARD, "waited in vain until {what}");
+        assert!(
+            started.elapsed() < TIMEOUT,
+            "timed out waiting until {what}"
+        );
         sleep(Duration::from_millis(2));
     }
 }
 
-/// Says why a test, or a part of it, shows nothing on this machine.
+/// Prints why a test, or a part of it, cannot run on this machine.
 pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }

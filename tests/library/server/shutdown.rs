@@ -1,4 +1,4 @@
-//! How a server ends: what is in flight is finished, what is idle is closed.
+//! The end of a server: replies in flight are finished, idle connections are closed.
 
 use std::net::TcpStream;
 use std::sync::mpsc;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use httpoll::{HttpServer, ServerConfig};
 
 use super::{Hello, LARGE, SOON, bound};
-use crate::client::{Client, PATIENCE, get};
+use crate::client::{Client, TIMEOUT, get};
 use crate::handlers::{answering, send_text};
 use crate::running::{Running, config, eventually};
 
@@ -21,7 +21,7 @@ fn a_closed_server_keeps_its_connections() {
         let mut client = Client::connect(address);
         client.get("/before");
         tell.send(()).unwrap();
-        told.recv_timeout(PATIENCE).unwrap();
+        told.recv_timeout(TIMEOUT).unwrap();
         assert!(TcpStream::connect(address).is_err());
         client.get("/after").text().to_owned()
     });
@@ -36,7 +36,7 @@ fn a_closed_server_keeps_its_connections() {
         client.is_finished()
     });
     assert_eq!(client.join().unwrap(), "hello /after");
-    // The address is free again.
+    // The address can be bound again.
     HttpServer::bind(address, Hello).unwrap();
 }
 
@@ -44,7 +44,7 @@ fn a_closed_server_keeps_its_connections() {
 fn a_shutdown_from_another_thread_drains() {
     let server = Running::with(
         ServerConfig {
-            drain_timeout: PATIENCE,
+            drain_timeout: TIMEOUT,
             ..config()
         },
         || Hello,
@@ -59,7 +59,7 @@ fn a_shutdown_from_another_thread_drains() {
     server.handle.shutdown();
     assert!(idle.rest().is_empty());
     eventually(|| TcpStream::connect(server.address).is_err());
-    assert_eq!(busy.rest().len(), LARGE, "what is in flight arrives whole");
+    assert_eq!(busy.rest().len(), LARGE, "a reply in flight arrives whole");
     server.join();
 }
 
@@ -110,7 +110,7 @@ fn a_shutdown_before_the_start_is_not_forgotten() {
 fn a_request_that_arrived_before_the_shutdown_is_answered() {
     let (mut server, address) = bound(Hello);
     let mut client = Client::connect(address);
-    server.turn(Some(PATIENCE)).unwrap();
+    server.turn(Some(TIMEOUT)).unwrap();
     client.send(get("/"));
     server.handle().shutdown();
     server.serve_forever().unwrap();

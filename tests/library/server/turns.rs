@@ -10,7 +10,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
 use super::{Hello, LARGE, SOON, bound};
-use crate::client::{Client, PATIENCE, get};
+use crate::client::{Client, TIMEOUT, get};
 use crate::running::config;
 
 #[test]
@@ -23,10 +23,10 @@ fn the_next_deadline_is_that_of_the_connection_that_waits() {
     assert_eq!(server.next_deadline(), None);
     let mut client = Client::connect(server.info().addresses()[0]);
     let before = Instant::now();
-    server.turn(Some(PATIENCE)).unwrap();
+    server.turn(Some(TIMEOUT)).unwrap();
     let deadline = server.next_deadline().unwrap();
     assert!(deadline >= before + Duration::from_millis(50));
-    // A turn may be asked to wait longer, but it does not oversleep the deadline.
+    // A turn without a timeout still ends at the deadline.
     while server.next_deadline().is_some() {
         server.turn(None).unwrap();
     }
@@ -48,7 +48,7 @@ fn deadlines_that_pass_together_are_spread_over_turns() {
     }
     thread::sleep(Duration::from_millis(250));
     server.turn(Some(Duration::ZERO)).unwrap();
-    // Whoever has something to say is heard between two of them.
+    // Some deadlines are left, so requests can be read between two turns.
     assert!(server.next_deadline().unwrap() < Instant::now());
     while server.next_deadline().is_some() {
         server.turn(None).unwrap();
@@ -65,20 +65,20 @@ fn a_head_that_is_complete_before_the_next_turn_is_in_time() {
     let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
     let mut client = Client::connect(server.info().addresses()[0]);
     client.send("GET /");
-    // From the deadline of an idle connection to that of a head.
+    // The deadline of the idle connection becomes that of the head.
     let soon = || Instant::now() + Duration::from_secs(1);
     while server
         .next_deadline()
         .is_none_or(|deadline| deadline > soon())
     {
-        server.turn(Some(PATIENCE)).unwrap();
+        server.turn(Some(TIMEOUT)).unwrap();
     }
     let deadline = server.next_deadline().unwrap();
     while Instant::now() < deadline {
         server.turn(None).unwrap();
     }
     client.send(" HTTP/1.1\r\nHost: a\r\n\r\n");
-    server.turn(Some(PATIENCE)).unwrap();
+    server.turn(Some(TIMEOUT)).unwrap();
     assert_eq!(client.reply().status, 200);
 }
 
@@ -90,16 +90,19 @@ fn turn_waits_no_longer_than_its_timeout() {
     assert!(!server.is_finished());
 }
 
-/// Polls a server from outside until `done`; it has turns only when its descriptor or its deadline says so.
+/// Polls a server from another loop until `done`; it takes a turn only when the descriptor is readable or the deadline has passed.
 fn nest(server: &mut HttpServer<impl BaseHttpRequestHandler>, mut done: impl FnMut() -> bool) {
     let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
     let mut descriptor = SourceFd(&server.as_raw_fd());
     poll.registry()
         .register(&mut descriptor, Token(0), Interest::READABLE)
         .unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !done() {
-        assert!(Instant::now() < deadline, "the outer loop was never told");
+        assert!(
+            Instant::now() < deadline,
+            "the descriptor never became readable"
+        );
         let due = server
             .next_deadline()
             .map(|due| due.saturating_duration_since(Instant::now()));
@@ -144,7 +147,7 @@ fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
         server.turn(Some(Duration::ZERO)).unwrap();
         accepted += 1;
     }
-    // All of them at once, before the next turn.
+    // All requests arrive before the next turn.
     for client in &mut clients {
         client.send(get("/"));
         client.stream.set_nonblocking(true).unwrap();
