@@ -20,7 +20,7 @@ fn readme_options(option: &str) -> Vec<String> {
     options.split_off(2)
 }
 
-fn started(site: &Site, options: &[String]) -> Server {
+fn start(site: &Site, options: &[String]) -> Server {
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     Server::with(site, &options)
 }
@@ -31,7 +31,7 @@ fn isolation_fields_are_in_every_reply() {
     site.sparse("large", 100_000);
     let options = readme_options("Cross-Origin-Opener-Policy");
     assert_eq!(options.len(), 6, "{options:?}");
-    let server = started(&site, &options);
+    let server = start(&site, &options);
     let with = |target, field| request("GET", target, &[field]);
     let requests = [
         (get("/hello.txt"), 200),
@@ -68,7 +68,7 @@ fn isolation_fields_are_in_every_reply() {
 #[test]
 fn the_readme_options_refuse_other_hosts() {
     let site = Site::new();
-    let server = started(&site, &readme_options("--host"));
+    let server = start(&site, &readme_options("--host"));
     let hello = |host| {
         format!(
             "GET /hello.txt HTTP/1.1\r\nHost: {host}:{}\r\n\r\n",

@@ -8,7 +8,7 @@ use crate::support::{Client, SETTLED, Server, Site};
 const LARGE: usize = 200_000;
 
 /// A server, and a client that has read `name` often enough for the server to keep it.
-fn kept(site: &Site, name: &str) -> (Server, Client) {
+fn start_and_keep(site: &Site, name: &str) -> (Server, Client) {
     thread::sleep(SETTLED);
     let server = Server::start(site);
     let mut client = server.connect();
@@ -23,7 +23,7 @@ fn a_rewrite_of_the_same_size_shows_at_once() {
     let site = Site::empty();
     for size in [10, LARGE] {
         site.file("file.txt", vec![b'a'; size]);
-        let (_server, mut client) = kept(&site, "/file.txt");
+        let (_server, mut client) = start_and_keep(&site, "/file.txt");
         for byte in b"bcdefgh" {
             let content = vec![*byte; size];
             site.file("file.txt", &content);
@@ -38,7 +38,7 @@ fn a_rewrite_of_the_same_size_shows_at_once() {
 fn index_pages_come_and_go() {
     let site = Site::empty();
     site.file("index.htm", "second");
-    let (_server, mut client) = kept(&site, "/");
+    let (_server, mut client) = start_and_keep(&site, "/");
     site.file("index.html", "first");
     thread::sleep(SETTLED);
     for _ in 0..3 {
@@ -55,7 +55,7 @@ fn a_cached_reply_equals_a_fresh_reply() {
     let site = Site::empty();
     site.file("file.txt", "content")
         .changed_at("file.txt", 1_577_836_800_000_000_123);
-    let (server, mut client) = kept(&site, "/file.txt");
+    let (server, mut client) = start_and_keep(&site, "/file.txt");
     let kept = client.get("/file.txt");
     let fresh = Server::start(&site).get("/file.txt");
     for field in [

@@ -131,7 +131,7 @@ fn the_page_links_to_parent_directories() {
 }
 
 /// A directory whose entries have different orders by name, by size and by date.
-fn sortable() -> Site {
+fn sortable_site() -> Site {
     let site = Site::empty();
     for (name, size, changed) in [("b", 1, 3), ("C", 3, 1), ("a", 2, 2)] {
         site.file(name, vec![b'x'; size])
@@ -143,7 +143,7 @@ fn sortable() -> Site {
 
 #[test]
 fn entries_are_sorted_as_the_query_says() {
-    let server = Server::start(&sortable());
+    let server = Server::start(&sortable_site());
     for (query, order) in [
         ("", ["z", "a", "b", "C"]),
         ("sort=name&order=asc", ["z", "a", "b", "C"]),
@@ -170,7 +170,7 @@ fn entries_are_sorted_as_the_query_says() {
 
 #[test]
 fn column_links_sort_both_ways() {
-    let server = Server::start(&sortable());
+    let server = Server::start(&sortable_site());
     let page = server.get("/");
     let sorts: Vec<_> = links(page.text())
         .into_iter()

@@ -11,7 +11,7 @@ use crate::support::{Client, Json, Server, Site, command, get, request, without_
 
 /// Parses a line of the common format into request line, status, bytes, and the rest.
 #[track_caller]
-fn common(line: &str) -> (&str, u16, u64, &str) {
+fn parse_common(line: &str) -> (&str, u16, u64, &str) {
     let (client, rest) = line.split_once(" - - [").expect(line);
     assert_eq!(client, "127.0.0.1");
     let (date, rest) = rest.split_once("] \"").expect(line);
@@ -38,7 +38,7 @@ fn the_common_format_is_the_default() {
         server.get("/hello.txt?query");
         let lines = server.log_lines(1);
         assert_eq!(
-            common(&lines[0]),
+            parse_common(&lines[0]),
             ("GET /hello.txt?query HTTP/1.1", 200, 14, "")
         );
     }
@@ -50,7 +50,7 @@ fn an_ipv4_client_of_a_socket_for_both_families_is_logged_as_ipv4() {
     let server = Server::spawn(command(&["0", "-d", site.root().to_str().unwrap()]));
     let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
     Client::connect(address).get("/hello.txt");
-    assert_eq!(common(&server.log_lines(1)[0]).1, 200);
+    assert_eq!(parse_common(&server.log_lines(1)[0]).1, 200);
 }
 
 #[test]
@@ -63,8 +63,8 @@ fn the_combined_format_adds_referer_and_agent() {
     ));
     server.ask(request("GET", "/", &["User-Agent: a \"b\\ \u{e9}\t\x7e"]));
     let lines = server.log_lines(2);
-    assert_eq!(common(&lines[0]).3, "\"http://x/?a b\" \"curl/8\"");
-    assert_eq!(common(&lines[1]).3, r#""-" "a \"b\\ \xc3\xa9\x09~""#);
+    assert_eq!(parse_common(&lines[0]).3, "\"http://x/?a b\" \"curl/8\"");
+    assert_eq!(parse_common(&lines[1]).3, r#""-" "a \"b\\ \xc3\xa9\x09~""#);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn the_byte_count_is_that_of_the_body() {
         let before = server.log().lines().count();
         let sent = client.ask(&request).body.len() as u64;
         let lines = server.log_lines(before + 1);
-        let (_, logged_status, bytes, _) = common(lines.last().unwrap());
+        let (_, logged_status, bytes, _) = parse_common(lines.last().unwrap());
         assert_eq!((logged_status, bytes), (status, sent), "{request}");
     }
 }
@@ -165,7 +165,10 @@ fn the_byte_count_of_a_chunked_body_excludes_framing() {
     let server = Server::start(&site);
     let reply = server.get("/");
     assert!(reply.head.is_chunked());
-    assert_eq!(common(&server.log_lines(1)[0]).2, reply.body.len() as u64);
+    assert_eq!(
+        parse_common(&server.log_lines(1)[0]).2,
+        reply.body.len() as u64
+    );
 }
 
 #[test]
@@ -173,7 +176,7 @@ fn an_http_0_9_request_is_logged_as_it_came() {
     let server = Server::start(&Site::new());
     server.connect().send("GET /hello.txt\r\n").read_to_end();
     assert_eq!(
-        common(&server.log_lines(1)[0]),
+        parse_common(&server.log_lines(1)[0]),
         ("GET /hello.txt", 200, 14, "")
     );
 }
@@ -191,7 +194,7 @@ fn pipelined_requests_are_logged_in_order() {
         client.read_reply();
     }
     for (number, line) in server.log_lines(200).iter().enumerate() {
-        assert_eq!(common(line).0, format!("GET /{number} HTTP/1.1"));
+        assert_eq!(parse_common(line).0, format!("GET /{number} HTTP/1.1"));
     }
 }
 
@@ -208,7 +211,7 @@ fn an_aborted_reply_is_logged_with_the_bytes_sent() {
     assert_eq!(server.log(), "", "nothing is logged before the end");
     client.reset();
     let lines = server.log_lines(1);
-    let (request, status, bytes, _) = common(&lines[0]);
+    let (request, status, bytes, _) = parse_common(&lines[0]);
     assert_eq!((request, status), ("GET /big HTTP/1.1", 200));
     assert!((TAKEN as u64..SIZE).contains(&bytes), "{bytes}");
 }
@@ -230,7 +233,7 @@ fn a_quiet_server_logs_nothing() {
 }
 
 /// A server whose standard error is a pipe.
-fn piped(site: &Site) -> (Server, PipeReader) {
+fn server_with_piped_log(site: &Site) -> (Server, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let root = site.root();
     let mut command = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
@@ -239,7 +242,7 @@ fn piped(site: &Site) -> (Server, PipeReader) {
 }
 
 /// The number of lost lines that a line of the log reports.
-fn lost(line: &str) -> Option<usize> {
+fn lost_lines(line: &str) -> Option<usize> {
     let before = line.split_once(" lost").map(|(before, _)| before)?;
     before.split(' ').find_map(|word| word.parse().ok())
 }
@@ -248,7 +251,7 @@ fn lost(line: &str) -> Option<usize> {
 fn an_unread_log_does_not_stall_the_server() {
     const REQUESTS: usize = 1000;
     let site = Site::new();
-    let (mut server, mut reader) = piped(&site);
+    let (mut server, mut reader) = server_with_piped_log(&site);
     let mut client = server.connect();
     let long = get(&format!("/hello.txt?{}", "x".repeat(4000)));
     for _ in 0..REQUESTS {
@@ -269,7 +272,7 @@ fn an_unread_log_does_not_stall_the_server() {
     server.signal(Signal::TERM);
     server.wait();
     let log = without_warnings(&reading.join().unwrap());
-    let lost: usize = log.lines().filter_map(lost).sum();
+    let lost: usize = log.lines().filter_map(lost_lines).sum();
     let logged = log
         .lines()
         .filter(|line| line.starts_with("127.0.0.1 - - ["))
@@ -281,14 +284,14 @@ fn an_unread_log_does_not_stall_the_server() {
     assert_eq!(logged + lost, REQUESTS + later);
     assert!(
         log.lines()
-            .all(|line| line.starts_with("127.0.0.1 - - [") || self::lost(line).is_some())
+            .all(|line| line.starts_with("127.0.0.1 - - [") || lost_lines(line).is_some())
     );
 }
 
 #[test]
 fn a_closed_log_pipe_does_not_stop_the_server() {
     let site = Site::new();
-    let (mut server, reader) = piped(&site);
+    let (mut server, reader) = server_with_piped_log(&site);
     assert_eq!(server.get("/hello.txt").status(), 200);
     drop(reader);
     for _ in 0..10 {

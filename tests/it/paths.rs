@@ -280,7 +280,7 @@ fn the_dotfiles_option_shows_dotfiles() {
 }
 
 /// A site with links of all kinds: inside of the directory, out of it, and broken.
-fn linked() -> Site {
+fn site_with_links() -> Site {
     let site = Site::new();
     site.link("inner", "hello.txt")
         .link("inner-dir", "dir")
@@ -297,7 +297,7 @@ fn linked() -> Site {
 
 #[test]
 fn links_that_stay_inside_are_followed() {
-    let server = Server::start(&linked());
+    let server = Server::start(&site_with_links());
     for target in ["/inner", "/dir/up", "/inner-dir/up"] {
         assert_eq!(server.get(target).body, b"Hello, world!\n", "{target}");
     }
@@ -310,7 +310,7 @@ fn links_that_stay_inside_are_followed() {
 
 #[test]
 fn links_that_lead_out_are_404() {
-    let server = Server::start(&linked());
+    let server = Server::start(&site_with_links());
     for target in [
         "/outer",
         "/outer-dir",
@@ -332,7 +332,7 @@ fn links_that_lead_out_are_404() {
 
 #[test]
 fn follow_symlinks_follows_links_that_lead_out() {
-    let server = Server::with(&linked(), &["--follow-symlinks"]);
+    let server = Server::with(&site_with_links(), &["--follow-symlinks"]);
     for target in ["/outer", "/outer-dir/secret.txt"] {
         assert_eq!(server.get(target).body, b"SECRET\n", "{target}");
     }

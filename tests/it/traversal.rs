@@ -69,7 +69,7 @@ const STARTS: [&str; 11] = [
 
 /// Asserts that a reply has nothing from outside of the directory, and no success either.
 #[track_caller]
-fn assert_nothing(reply: &Reply, target: &str) {
+fn assert_refused(reply: &Reply, target: &str) {
     let text = format!("{:?} {}", reply.head, reply.body.escape_ascii());
     assert!(
         !text.contains("SECRET") && !text.contains("root:"),
@@ -81,11 +81,8 @@ fn assert_nothing(reply: &Reply, target: &str) {
     );
 }
 
-/// Asserts [`assert_nothing`] for each target, on as few connections as the server allows; returns the number of targets.
-pub(crate) fn assert_nothing_is_had(
-    server: &Server,
-    targets: impl Iterator<Item = String>,
-) -> usize {
+/// Asserts [`assert_refused`] for each target, on as few connections as the server allows; returns the number of targets.
+pub(crate) fn assert_all_refused(server: &Server, targets: impl Iterator<Item = String>) -> usize {
     let targets: Vec<_> = targets.collect();
     let mut client = server.connect();
     for batch in targets.chunks(64) {
@@ -95,7 +92,7 @@ pub(crate) fn assert_nothing_is_had(
             client.send(requests.collect::<String>());
             while let Some((target, others)) = rest.split_first() {
                 let reply = client.read_reply();
-                assert_nothing(&reply, target);
+                assert_refused(&reply, target);
                 rest = others;
                 if reply.head.closes() {
                     client = server.connect();
@@ -121,7 +118,7 @@ pub(crate) fn traversals(goals: &'static [(usize, &'static str)]) -> impl Iterat
 }
 
 /// A site with links that lead out of it.
-pub(crate) fn with_ways_out() -> Site {
+pub(crate) fn site_with_links_out() -> Site {
     let site = Site::new();
     let outside = site.root().parent().unwrap().to_str().unwrap().to_owned();
     site.link("out", "..")
@@ -136,15 +133,15 @@ pub(crate) fn with_ways_out() -> Site {
 
 #[test]
 fn no_spelling_of_a_path_leads_out() {
-    let server = Server::with(&with_ways_out(), &["-q", "--dotfiles"]);
+    let server = Server::with(&site_with_links_out(), &["-q", "--dotfiles"]);
     let goals = &[(1, "secret.txt"), (2, "secret.txt"), (9, "etc/passwd")];
-    let count = assert_nothing_is_had(&server, traversals(goals));
+    let count = assert_all_refused(&server, traversals(goals));
     assert_eq!(count, 20 * 16 * 3 * 11);
 }
 
 #[test]
 fn no_other_form_of_a_target_leads_out() {
-    let site = with_ways_out();
+    let site = site_with_links_out();
     let outside = site.root().parent().unwrap().display().to_string();
     let server = Server::with(&site, &["-q"]);
     let deep = |step: &str| format!("/{}secret.txt", step.repeat(1200));
@@ -187,7 +184,7 @@ fn no_other_form_of_a_target_leads_out() {
         "/proc/self/cwd/secret.txt".to_owned(),
         "/dev/fd/3".to_owned(),
     ];
-    assert_nothing_is_had(&server, of_name.chain(others));
+    assert_all_refused(&server, of_name.chain(others));
     // Bytes that are not UTF-8, and bytes that end a string in C.
     for target in [
         &b"/\xc0\xae\xc0\xae/secret.txt"[..],
@@ -199,13 +196,13 @@ fn no_other_form_of_a_target_leads_out() {
         b"/../secret.txt\x0b",
     ] {
         let request = [b"GET ", target, b" HTTP/1.1\r\nHost: test\r\n\r\n"].concat();
-        assert_nothing(&server.ask(request), &target.escape_ascii().to_string());
+        assert_refused(&server.ask(request), &target.escape_ascii().to_string());
     }
 }
 
 #[test]
 fn nothing_beside_a_single_file_is_served() {
-    let site = with_ways_out();
+    let site = site_with_links_out();
     site.file("beside.txt", "SECRET");
     let file = site.at("hello.txt");
     let server = Server::spawn(command(&[
@@ -230,18 +227,18 @@ fn nothing_beside_a_single_file_is_served() {
         "/hello.txt/../beside.txt",
     ];
     let straight = straight.map(str::to_owned).into_iter();
-    assert_nothing_is_had(&server, straight.chain(traversals(goals).step_by(5)));
+    assert_all_refused(&server, straight.chain(traversals(goals).step_by(5)));
 }
 
 /// How often each state was read through a directory that is exchanged with a link to the outside, again and again.
 #[derive(Debug, Default)]
-pub(crate) struct Seen {
+pub(crate) struct Counts {
     inside: usize,
     missing: usize,
     pub(crate) secret: usize,
 }
 
-impl Seen {
+impl Counts {
     /// Whether both states were seen often enough.
     fn is_enough(&self) -> bool {
         self.inside >= 200 && self.missing + self.secret >= 200
@@ -249,7 +246,7 @@ impl Seen {
 }
 
 /// Lets several clients read through `swap` while it is exchanged with a link to `target`.
-pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
+pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Counts {
     const MOST: usize = 100_000;
     site.file("swap/deep/file.txt", "inside");
     symlink(target, site.at("link")).unwrap();
@@ -257,7 +254,7 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
     let address = server.address();
     let read = |path: &str| {
         let mut client = Client::connect(address);
-        let mut seen = Seen::default();
+        let mut seen = Counts::default();
         for _ in 0..MOST {
             let reply = client.get(path);
             match (reply.status(), reply.text()) {
@@ -300,7 +297,7 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
         // The swapping ends only by this, so no assertion comes before it.
         is_over.store(true, Ordering::Relaxed);
         swapping.join().unwrap();
-        let mut sum = Seen::default();
+        let mut sum = Counts::default();
         for seen in all {
             let seen = seen.unwrap();
             assert!(seen.is_enough(), "one state was seen too seldom: {seen:?}");
@@ -313,7 +310,7 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Seen {
 }
 
 /// A site, and a directory outside of it that has the same names and a secret.
-pub(crate) fn with_a_twin() -> (Site, PathBuf) {
+pub(crate) fn site_with_twin() -> (Site, PathBuf) {
     let site = Site::new();
     let outside = site.root().with_file_name("outside");
     fs::create_dir_all(outside.join("deep")).unwrap();
@@ -325,7 +322,7 @@ pub(crate) fn with_a_twin() -> (Site, PathBuf) {
 #[test]
 fn a_directory_swapped_for_a_link_leads_nowhere() {
     for is_absolute in [false, true] {
-        let (site, outside) = with_a_twin();
+        let (site, outside) = site_with_twin();
         let server = Server::with(&site, &["-q"]);
         let target = if is_absolute {
             &outside
@@ -340,7 +337,7 @@ fn a_directory_swapped_for_a_link_leads_nowhere() {
 /// This shows that the race happens: a server that follows links loses it.
 #[test]
 fn follow_symlinks_follows_a_swapped_directory() {
-    let (site, _) = with_a_twin();
+    let (site, _) = site_with_twin();
     let server = Server::with(&site, &["-q", "--follow-symlinks"]);
     let seen = race(&server, &site, Path::new("../outside"));
     assert!(seen.secret > 0, "{seen:?}");

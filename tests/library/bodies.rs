@@ -111,7 +111,7 @@ fn rfile_continues_where_it_was_left_and_then_ends() {
     assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "two");
 }
 
-fn at_most(max_body: u64) -> ServerConfig {
+fn with_max_body(max_body: u64) -> ServerConfig {
     ServerConfig {
         max_body,
         ..config()
@@ -120,7 +120,7 @@ fn at_most(max_body: u64) -> ServerConfig {
 
 #[test]
 fn a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced() {
-    let server = Running::with(at_most(10), || answering(echo));
+    let server = Running::with(with_max_body(10), || answering(echo));
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
     let reply = server.client().send(head).reply();
     assert_eq!(reply.status, 413);
@@ -141,7 +141,7 @@ fn chunks_beyond_the_limit_are_413() {
             calls += 1;
             echo(exchange)
         }),
-        at_most(10),
+        with_max_body(10),
     );
     let too_much = [chunked(&pattern(11), 5), get("/").into_bytes()].concat();
     let bytes = server.respond(&too_much);

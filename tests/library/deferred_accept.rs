@@ -21,9 +21,9 @@ setsockopt_impl!(
 );
 
 #[derive(Debug)]
-struct Path;
+struct PathHandler;
 
-impl BaseHttpRequestHandler for Path {
+impl BaseHttpRequestHandler for PathHandler {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
@@ -32,21 +32,21 @@ impl BaseHttpRequestHandler for Path {
     }
 }
 
-fn deferring() -> HttpServer<Path> {
+fn deferring() -> HttpServer<PathHandler> {
     let config = ServerConfig {
         defer_accept: true,
         log_format: LogFormat::None,
         ..ServerConfig::default()
     };
-    HttpServer::bind_with("127.0.0.1:0", Path, config).unwrap()
+    HttpServer::bind_with("127.0.0.1:0", PathHandler, config).unwrap()
 }
 
-fn address(server: &HttpServer<Path>) -> SocketAddr {
+fn address(server: &HttpServer<PathHandler>) -> SocketAddr {
     server.server_addresses()[0]
 }
 
 /// Takes turns until `count` requests have been answered.
-fn turn_until(server: &mut HttpServer<Path>, count: u64) {
+fn turn_until(server: &mut HttpServer<PathHandler>, count: u64) {
     let end = Instant::now() + Duration::from_secs(10);
     while server.info().counters().requests < count {
         assert!(Instant::now() < end, "{:?}", server.info().counters());
@@ -103,7 +103,7 @@ fn a_given_listener_keeps_its_own_setting() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         setsockopt(&listener, DeferAccept, &seconds).unwrap();
         let config = ServerConfig::default();
-        let mut server = HttpServer::from_listeners(vec![listener], Path, config).unwrap();
+        let mut server = HttpServer::from_listeners(vec![listener], PathHandler, config).unwrap();
         let mut client = TcpStream::connect(address(&server)).unwrap();
         client.write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
         turn_until(&mut server, 1);

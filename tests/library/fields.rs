@@ -103,7 +103,7 @@ fn assert_is_clean(head: &str) {
 /// A way to set the media type of all files.
 type SetMediaType = fn(&mut SimpleHttpRequestHandler, String);
 
-const WAYS: [SetMediaType; 3] = [
+const SET_MEDIA_TYPE: [SetMediaType; 3] = [
     |files, media_type| files.set_guess_type(move |_| Some(media_type.clone())),
     |files, media_type| {
         for suffix in [".unknown", ".html"] {
@@ -120,7 +120,7 @@ const WAYS: [SetMediaType; 3] = [
 
 #[test]
 fn a_media_type_that_adds_a_line_is_a_500_for_every_request() {
-    for set in WAYS {
+    for set in SET_MEDIA_TYPE {
         for forbidden in FORBIDDEN {
             let (directory, mut files) = site();
             fs::write(directory.path().join("sub/page"), "index").unwrap();
@@ -144,7 +144,7 @@ fn a_media_type_that_adds_a_line_is_a_500_for_every_request() {
 
 #[test]
 fn an_empty_media_type_is_a_500() {
-    for set in WAYS {
+    for set in SET_MEDIA_TYPE {
         for empty in ["", " ", "\t "] {
             let (directory, mut files) = site();
             fs::write(directory.path().join("sub/page"), "index").unwrap();
@@ -159,7 +159,7 @@ fn an_empty_media_type_is_a_500() {
 
 #[test]
 fn any_other_media_type_is_sent_unchanged() {
-    for set in WAYS {
+    for set in SET_MEDIA_TYPE {
         for media_type in ["x/y", "x/ö", "x/\u{85}", "x/y; a=\"b\\\"\"", "x"] {
             let (_directory, mut files) = site();
             set(&mut files, media_type.to_owned());
@@ -216,9 +216,9 @@ fn the_media_type_of_a_single_file_is_checked() {
 }
 
 /// A way for a handler to add a field to a reply.
-type Send = fn(&mut Exchange<'_>, &str, &[u8]);
+type SendField = fn(&mut Exchange<'_>, &str, &[u8]);
 
-const SENDS: [Send; 3] = [
+const SEND_FIELD: [SendField; 3] = [
     |exchange, name, value| {
         exchange.send_response(HttpStatus::OK);
         exchange.send_header(name, value);
@@ -235,7 +235,7 @@ const SENDS: [Send; 3] = [
 ];
 
 /// Lets a handler send this field; returns the reply and the number of calls of `handle_error`.
-fn sent(send: Send, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
+fn reply_and_failures(send: SendField, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
     let (name, value) = (name.to_owned(), value.to_owned());
     let mut server = MemoryServer::new(answering(move |exchange| {
         send(exchange, &name, &value);
@@ -247,11 +247,11 @@ fn sent(send: Send, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
 
 #[test]
 fn a_field_of_a_handler_is_one_line_or_a_500() {
-    for send in SENDS {
+    for send in SEND_FIELD {
         for byte in 0..=u8::MAX {
             let is_allowed = byte == b'\t' || !byte.is_ascii_control();
             for value in [&[byte][..], &[b'a', byte], &[b'a', byte, b'b']] {
-                let (bytes, failures) = sent(send, "X-Mine", value);
+                let (bytes, failures) = reply_and_failures(send, "X-Mine", value);
                 let line = [b"\r\nX-Mine: ", value, b"\r\n"].concat();
                 let is_sent = bytes.windows(line.len()).any(|window| window == line);
                 assert_eq!(is_sent, is_allowed, "{byte:#x}");
@@ -262,7 +262,8 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
         // The same holds for fields that the server sends itself.
         for name in ["X-Mine", "Content-Type", "Connection", "Content-Length"] {
             for forbidden in FORBIDDEN {
-                let (bytes, failures) = sent(send, name, format!("1{forbidden}").as_bytes());
+                let (bytes, failures) =
+                    reply_and_failures(send, name, format!("1{forbidden}").as_bytes());
                 let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
                 assert_is_clean(&reply.head);
                 assert_eq!((reply.status, failures), (500, 1));
@@ -271,7 +272,7 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
         for name in [
             "", " ", "X ", "X:", "X\r\nY", "X\n", "X\0", "X\x7f", "Xé", "X\t",
         ] {
-            let (bytes, failures) = sent(send, name, b"1");
+            let (bytes, failures) = reply_and_failures(send, name, b"1");
             let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
             assert_is_clean(&reply.head);
             assert_eq!((reply.status, failures), (500, 1), "{name:?}");

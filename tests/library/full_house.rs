@@ -61,7 +61,7 @@ const WANTED: &str = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r
 const UNREAD: &str = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
 const DEFERRED: &str = "GET /deferred HTTP/1.1\r\nHost: test\r\n\r\n";
 
-fn full(connections: usize) -> Running {
+fn server_limited_to(connections: usize) -> Running {
     let config = ServerConfig {
         max_connections: Some(connections),
         linger_timeout: Duration::from_secs(5),
@@ -83,7 +83,7 @@ fn is_closed(client: &Client) -> bool {
 #[test]
 fn connections_are_closed_in_the_order_of_their_kinds() {
     let kinds = [UNREAD, WANTED, UNWANTED, HALF_A_HEAD, IDLE];
-    let server = full(kinds.len());
+    let server = server_limited_to(kinds.len());
     let mut clients = kinds.map(|kind| {
         let mut client = server.client();
         client.send(kind);
@@ -110,7 +110,7 @@ fn connections_are_closed_in_the_order_of_their_kinds() {
 
 #[test]
 fn a_connection_with_a_deferred_reply_is_never_closed() {
-    let server = full(2);
+    let server = server_limited_to(2);
     let mut first = server.client();
     let mut second = server.client();
     first.send(DEFERRED);
@@ -124,7 +124,7 @@ fn a_connection_with_a_deferred_reply_is_never_closed() {
 
 #[test]
 fn all_clients_beyond_the_limit_are_answered() {
-    let server = full(4);
+    let server = server_limited_to(4);
     let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
     for client in &mut clients {
         client.send(get("/crowd"));
@@ -136,7 +136,7 @@ fn all_clients_beyond_the_limit_are_answered() {
 
 #[test]
 fn a_slow_reader_is_not_closed_for_a_new_client() {
-    let server = full(1);
+    let server = server_limited_to(1);
     let mut reader = server.client();
     reader.send(UNREAD);
     let mut waiting = server.client();

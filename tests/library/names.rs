@@ -121,7 +121,7 @@ fn a_file_written_by_the_handler_is_served_at_once() {
 }
 
 /// A server that has been asked often enough to keep its replies.
-fn asked(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
+fn warm_server(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
     let mut server = MemoryServer::new(handler);
     for path in ["/i", "/none", "/"].repeat(3) {
         server.respond(get(path).as_bytes());
@@ -140,7 +140,7 @@ fn parents_of_the_served_directory_may_be_exchanged() {
         let directory = tempfile::tempdir().unwrap();
         let at = |path: &str| directory.path().join(path);
         fill(&at("a/b/p"), "1");
-        let mut server = asked(SimpleHttpRequestHandler::new(at("a/b/p")).unwrap());
+        let mut server = warm_server(SimpleHttpRequestHandler::new(at("a/b/p")).unwrap());
         fs::rename(at(depth), at("old")).unwrap();
         for path in ["/i", "/"] {
             assert_eq!(only_reply(&mut server, path).status, 404);
@@ -167,7 +167,7 @@ fn a_pinned_directory_is_served_wherever_it_is_moved() {
     fill(&at("p"), "1");
     let handler = SimpleHttpRequestHandler::pinned(File::open(at("p")).unwrap());
     assert_eq!(handler.path(), None);
-    let mut server = asked(handler);
+    let mut server = warm_server(handler);
     fs::rename(at("p"), at("moved")).unwrap();
     fill(&at("p"), "another");
     for _ in 0..3 {

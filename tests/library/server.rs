@@ -46,7 +46,7 @@ impl BaseHttpRequestHandler for Hello {
     }
 }
 
-fn bound<H: BaseHttpRequestHandler>(handler: H) -> (HttpServer<H>, SocketAddr) {
+fn bind<H: BaseHttpRequestHandler>(handler: H) -> (HttpServer<H>, SocketAddr) {
     let server = HttpServer::bind_with("127.0.0.1:0", handler, config()).unwrap();
     let address = server.info().addresses()[0];
     (server, address)
@@ -54,7 +54,7 @@ fn bound<H: BaseHttpRequestHandler>(handler: H) -> (HttpServer<H>, SocketAddr) {
 
 #[test]
 fn port_0_takes_a_free_port_and_says_which() {
-    let (server, address) = bound(Hello);
+    let (server, address) = bind(Hello);
     assert_ne!(address.port(), 0);
     assert_eq!(server.info().server_port(), address.port());
     assert_eq!(server.info().server_name(), "127.0.0.1");
@@ -63,7 +63,7 @@ fn port_0_takes_a_free_port_and_says_which() {
 
 #[test]
 fn a_taken_port_is_an_error_that_names_it() {
-    let (_server, address) = bound(Hello);
+    let (_server, address) = bind(Hello);
     let error = HttpServer::bind(address, Hello).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     assert!(error.to_string().contains(&address.to_string()), "{error}");
@@ -78,7 +78,7 @@ fn one_server_listens_on_several_addresses_with_one_port() {
     assert_eq!(bound.len(), 2);
     assert_eq!(bound[0].port(), bound[1].port());
     for address in bound {
-        assert_eq!(answered(&mut server, address).text(), "hello /");
+        assert_eq!(reply_to_get(&mut server, address).text(), "hello /");
     }
 }
 
@@ -97,13 +97,16 @@ fn sockets_that_listen_already_are_taken_over() {
     let mut server = HttpServer::from_listeners(listeners, Hello, config()).unwrap();
     assert_eq!(server.info().addresses(), addresses);
     for address in addresses {
-        assert_eq!(answered(&mut server, address).text(), "hello /");
+        assert_eq!(reply_to_get(&mut server, address).text(), "hello /");
     }
     assert_eq!(early.reply().text(), "hello /early");
 }
 
 /// The reply to a GET of a new client, while this thread takes the turns of the server.
-fn answered<H: BaseHttpRequestHandler>(server: &mut HttpServer<H>, address: SocketAddr) -> Reply {
+fn reply_to_get<H: BaseHttpRequestHandler>(
+    server: &mut HttpServer<H>,
+    address: SocketAddr,
+) -> Reply {
     let client = thread::spawn(move || Client::connect(address).get("/"));
     eventually(|| {
         server.turn(SOON).unwrap();
@@ -123,7 +126,7 @@ fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4() {
     // In a kernel without IPv6 this is a socket for IPv4 alone, with the same result.
     let mut server = HttpServer::bind_with("[::]:0", handler(), config()).unwrap();
     let address = ([127, 0, 0, 1], server.info().server_port()).into();
-    assert_eq!(answered(&mut server, address).text(), "127.0.0.1");
+    assert_eq!(reply_to_get(&mut server, address).text(), "127.0.0.1");
 }
 
 #[test]
@@ -136,11 +139,11 @@ fn the_handler_may_be_seen_and_changed_between_two_turns() {
             reply
         }
     }
-    let (mut server, address) = bound(Says("one".to_owned()));
-    assert_eq!(answered(&mut server, address).text(), "one");
+    let (mut server, address) = bind(Says("one".to_owned()));
+    assert_eq!(reply_to_get(&mut server, address).text(), "one");
     assert_eq!(server.handler().0, "seen");
     server.handler_mut().0 = "two".to_owned();
-    assert_eq!(answered(&mut server, address).text(), "two");
+    assert_eq!(reply_to_get(&mut server, address).text(), "two");
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +180,7 @@ impl BaseHttpRequestHandler for Hooks {
 
 #[test]
 fn hooks_are_called_once_a_connection_and_in_order() {
-    let (mut server, address) = bound(Hooks::default());
+    let (mut server, address) = bind(Hooks::default());
     let client = thread::spawn(move || {
         let mut client = Client::connect(address);
         client.get("/1");
@@ -204,7 +207,7 @@ fn hooks_are_called_once_a_connection_and_in_order() {
 
 #[test]
 fn a_connection_that_is_not_verified_is_closed_without_a_word() {
-    let (mut server, address) = bound(Hooks {
+    let (mut server, address) = bind(Hooks {
         refuse: true,
         ..Hooks::default()
     });
@@ -223,7 +226,7 @@ fn a_connection_that_is_not_verified_is_closed_without_a_word() {
 
 #[test]
 fn service_actions_is_called_in_every_turn() {
-    let (mut server, _) = bound(Hooks::default());
+    let (mut server, _) = bind(Hooks::default());
     for turns in 1..=3 {
         server.turn(Some(Duration::ZERO)).unwrap();
         assert_eq!(server.handler().turns, turns);
@@ -232,7 +235,7 @@ fn service_actions_is_called_in_every_turn() {
 
 #[test]
 fn handle_request_answers_one() {
-    let (mut server, address) = bound(Hooks::default());
+    let (mut server, address) = bind(Hooks::default());
     let mut client = Client::connect(address);
     client.send(get("/1"));
     assert!(server.handle_request(Some(TIMEOUT)).unwrap());
@@ -250,7 +253,7 @@ fn handle_request_answers_one() {
 
 #[test]
 fn handle_request_says_when_none_came_in_time() {
-    let (mut server, address) = bound(Hooks::default());
+    let (mut server, address) = bind(Hooks::default());
     assert!(!server.handle_request(Some(Duration::ZERO)).unwrap());
     assert!(!server.handle_request(SOON).unwrap());
     assert_eq!(server.handler().calls, ["handle_timeout"; 2]);
@@ -262,7 +265,7 @@ fn handle_request_says_when_none_came_in_time() {
 
 #[test]
 fn handle_request_ends_with_a_shutdown() {
-    let (mut server, _) = bound(Hello);
+    let (mut server, _) = bind(Hello);
     server.handle().shutdown();
     assert!(!server.handle_request(None).unwrap());
     assert!(server.is_finished());
@@ -270,7 +273,7 @@ fn handle_request_ends_with_a_shutdown() {
 
 #[test]
 fn handle_request_returns_when_the_reply_has_been_sent() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let client = thread::spawn(move || {
         Client::connect(address)
             .send("GET /large HTTP/1.0\r\n\r\n")
@@ -370,7 +373,7 @@ fn one_loop_does_not_share_its_port_unasked() {
 
 #[test]
 fn a_server_counts_what_it_does() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     assert_eq!(server.info().counters().requests, 0);
     let client = thread::spawn(move || {
         let mut client = Client::connect(address);
@@ -402,6 +405,6 @@ fn a_server_counts_what_it_does() {
 #[test]
 fn the_descriptor_of_a_server_can_be_borrowed() {
     use std::os::fd::{AsFd, AsRawFd};
-    let (server, _) = bound(Hello);
+    let (server, _) = bind(Hello);
     assert_eq!(server.as_fd().as_raw_fd(), server.as_raw_fd());
 }

@@ -102,7 +102,7 @@ fn an_upload_to_the_example_costs_no_memory() {
 }
 
 /// Uploads that are not complete and have sent `length` bytes each.
-fn begun(server: &Running, count: usize, length: usize) -> Vec<Client> {
+fn unfinished_uploads(server: &Running, count: usize, length: usize) -> Vec<Client> {
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10000000\r\n\r\n";
     (0..count)
         .map(|_| {
@@ -143,7 +143,7 @@ fn arriving_bodies_share_limits() {
     ];
     for (config, count, length) in limits {
         let server = Running::with(config, || answering(echo));
-        let held = begun(&server, count, length);
+        let held = unfinished_uploads(&server, count, length);
         let body = pattern(length);
         let ask = || server.client().send(post("/", &body)).reply();
         // The server has then received all that `held` have sent.

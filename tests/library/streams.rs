@@ -15,15 +15,15 @@ use crate::running::{Running, eventually};
 use crate::subscriptions::subscribed;
 
 /// A source that consists of one closure.
-struct From<F>(F);
+struct FromClosure<F>(F);
 
-impl<F> std::fmt::Debug for From<F> {
+impl<F> std::fmt::Debug for FromClosure<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("From")
+        f.write_str("FromClosure")
     }
 }
 
-impl<F: FnMut(&mut Vec<u8>) -> io::Result<Fill>> Source for From<F> {
+impl<F: FnMut(&mut Vec<u8>) -> io::Result<Fill>> Source for FromClosure<F> {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         (self.0)(out)
     }
@@ -35,7 +35,7 @@ where
 {
     exchange.send_response(HttpStatus::OK);
     exchange.end_headers();
-    exchange.stream(Box::new(From(fill)));
+    exchange.stream(Box::new(FromClosure(fill)));
     Ok(())
 }
 
@@ -270,7 +270,7 @@ fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Res
     exchange.send_header("Content-Length", length.to_string());
     exchange.end_headers();
     let mut left = pieces;
-    exchange.stream(Box::new(From(move |out: &mut Vec<u8>| {
+    exchange.stream(Box::new(FromClosure(move |out: &mut Vec<u8>| {
         out.extend_from_slice(b"piece");
         left -= 1;
         Ok(if left > 0 { Fill::More } else { Fill::Done })

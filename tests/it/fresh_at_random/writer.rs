@@ -345,18 +345,18 @@ impl<'a> Writer<'a> {
         let kinds = if self.is_remote { 3 } else { 4 };
         match self.random.below(kinds) {
             0 => {
-                all(slots, State::Absent, "its directory renamed", || {
+                change_all(slots, State::Absent, "its directory renamed", || {
                     fs::rename(&path, &old).unwrap();
                 });
                 thread::sleep(Duration::from_millis(self.random.below(10) as u64));
                 lay_out(&new, slots, Slot::next);
-                all(slots, State::Whole, "a directory renamed", || {
+                change_all(slots, State::Whole, "a directory renamed", || {
                     fs::rename(&new, &path).unwrap();
                 });
             }
             1 => {
                 lay_out(&new, slots, Slot::next);
-                all(slots, State::Whole, "its directory exchanged", || {
+                change_all(slots, State::Whole, "its directory exchanged", || {
                     exchange(&new, &path);
                 });
                 fs::rename(&new, &old).unwrap();
@@ -365,7 +365,7 @@ impl<'a> Writer<'a> {
                 let real = format!("real-{}-{}", self.number, self.made);
                 lay_out(&self.base.join("served").join(&real), slots, Slot::next);
                 symlink(real, &new).unwrap();
-                all(slots, State::Whole, "a link to a directory", || {
+                change_all(slots, State::Whole, "a link to a directory", || {
                     exchange(&new, &path);
                 });
                 fs::rename(&new, &old).unwrap();
@@ -374,13 +374,13 @@ impl<'a> Writer<'a> {
                 let outside = self.scratch();
                 lay_out(&outside, slots, |_| 0);
                 symlink(&outside, &new).unwrap();
-                all(slots, State::Absent, "a link that leads out", || {
+                change_all(slots, State::Absent, "a link that leads out", || {
                     exchange(&new, &path);
                 });
                 fs::rename(&new, &old).unwrap();
                 thread::sleep(Duration::from_millis(self.random.below(10) as u64));
                 lay_out(&new, slots, Slot::next);
-                all(slots, State::Whole, "a directory for a link", || {
+                change_all(slots, State::Whole, "a directory for a link", || {
                     exchange(&new, &path);
                 });
                 fs::remove_file(new).unwrap();
@@ -405,7 +405,7 @@ fn write(slot: &Slot, change: &'static str, file: &File) {
     slot.finish();
 }
 
-fn all(slots: &[Slot], state: State, change: &'static str, make: impl FnOnce()) {
+fn change_all(slots: &[Slot], state: State, change: &'static str, make: impl FnOnce()) {
     slots.iter().for_each(|slot| slot.begin(state, change));
     make();
     slots.iter().for_each(Slot::finish);

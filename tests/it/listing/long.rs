@@ -6,7 +6,7 @@ use super::{entries, json, names};
 use crate::support::{Client, Json, Reply, Server, Site, get, request};
 
 /// A directory of ten thousand empty files.
-fn crowded() -> Site {
+fn crowded_site() -> Site {
     let site = Site::in_memory();
     for number in 0..10_000 {
         File::create(site.at(format!("{number:05}"))).unwrap();
@@ -16,7 +16,7 @@ fn crowded() -> Site {
 
 #[test]
 fn ten_thousand_entries_are_chunked() {
-    let site = crowded();
+    let site = crowded_site();
     let server = Server::start(&site);
     let mut client = server.connect();
     let expected: Vec<_> = (0..10_000).map(|number| format!("{number:05}")).collect();
@@ -38,7 +38,7 @@ fn ten_thousand_entries_are_chunked() {
 
 #[test]
 fn http_1_0_gets_a_long_listing_unchunked() {
-    let site = crowded();
+    let site = crowded_site();
     let server = Server::start(&site);
     for keep_alive in ["", "Connection: keep-alive\r\n"] {
         let reply = server.ask(format!("GET / HTTP/1.0\r\n{keep_alive}\r\n"));
@@ -52,7 +52,7 @@ fn http_1_0_gets_a_long_listing_unchunked() {
 
 #[test]
 fn long_listings_do_not_stall_others() {
-    let site = crowded();
+    let site = crowded_site();
     site.file("docs/index.html", "index");
     let server = Server::start(&site);
     let mut readers: Vec<Client> = (0..8).map(|_| server.connect()).collect();
@@ -67,7 +67,7 @@ fn long_listings_do_not_stall_others() {
 
 #[test]
 fn unread_listings_stay_whole_while_other_clients_leave() {
-    let site = crowded();
+    let site = crowded_site();
     site.file("docs/index.html", "index");
     let server = Server::start(&site);
     let targets = ["/", "/?format=json", "/?sort=date&order=desc"];

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use httpoll::{HttpServer, ServerConfig};
 
-use super::{Hello, LARGE, SOON, bound};
+use super::{Hello, LARGE, SOON, bind};
 use crate::client::{Client, TIMEOUT, get};
 use crate::handlers::{answering, send_text};
 use crate::running::{Running, config, eventually};
 
 #[test]
 fn a_closed_server_keeps_its_connections() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let (go_on, told) = mpsc::channel();
     let (tell, closed) = mpsc::channel();
     let client = thread::spawn(move || {
@@ -100,7 +100,7 @@ fn drain_timeout_cuts_a_long_drain() {
 
 #[test]
 fn a_shutdown_before_the_start_is_not_forgotten() {
-    let (mut server, _) = bound(Hello);
+    let (mut server, _) = bind(Hello);
     server.handle().shutdown();
     server.serve_forever().unwrap();
     assert!(server.is_finished());
@@ -108,7 +108,7 @@ fn a_shutdown_before_the_start_is_not_forgotten() {
 
 #[test]
 fn a_request_that_arrived_before_the_shutdown_is_answered() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let mut client = Client::connect(address);
     server.turn(Some(TIMEOUT)).unwrap();
     client.send(get("/"));

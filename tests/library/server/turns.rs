@@ -9,7 +9,7 @@ use httpoll::{BaseHttpRequestHandler, HttpServer, ServerConfig};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::{Hello, LARGE, SOON, bound};
+use super::{Hello, LARGE, SOON, bind};
 use crate::client::{Client, TIMEOUT, get};
 use crate::running::config;
 
@@ -84,14 +84,17 @@ fn a_head_that_is_complete_before_the_next_turn_is_in_time() {
 
 #[test]
 fn turn_waits_no_longer_than_its_timeout() {
-    let (mut server, _) = bound(Hello);
+    let (mut server, _) = bind(Hello);
     server.turn(Some(Duration::ZERO)).unwrap();
     server.turn(SOON).unwrap();
     assert!(!server.is_finished());
 }
 
 /// Polls a server from another loop until `done`; it takes a turn only when the descriptor is readable or the deadline has passed.
-fn nest(server: &mut HttpServer<impl BaseHttpRequestHandler>, mut done: impl FnMut() -> bool) {
+fn poll_until(
+    server: &mut HttpServer<impl BaseHttpRequestHandler>,
+    mut done: impl FnMut() -> bool,
+) {
     let (mut poll, mut events) = (Poll::new().unwrap(), Events::with_capacity(8));
     let mut descriptor = SourceFd(&server.as_raw_fd());
     poll.registry()
@@ -121,26 +124,26 @@ fn nest(server: &mut HttpServer<impl BaseHttpRequestHandler>, mut done: impl FnM
 
 #[test]
 fn a_foreign_loop_learns_of_work_by_the_descriptor() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let client = thread::spawn(move || {
         let mut client = Client::connect(address);
         (0..20).map(|_| client.get("/").body.len()).sum::<usize>()
     });
-    nest(&mut server, || client.is_finished());
+    poll_until(&mut server, || client.is_finished());
     assert_eq!(client.join().unwrap(), 20 * "hello /".len());
 }
 
 #[test]
 fn a_foreign_loop_sends_a_reply_of_many_turns() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let client = thread::spawn(move || Client::connect(address).get("/large").body.len());
-    nest(&mut server, || client.is_finished());
+    poll_until(&mut server, || client.is_finished());
     assert_eq!(client.join().unwrap(), LARGE);
 }
 
 #[test]
 fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     let mut clients: Vec<_> = (0..1500).map(|_| Client::connect(address)).collect();
     let mut accepted = 0;
     while accepted < 20 {
@@ -153,7 +156,7 @@ fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
         client.stream.set_nonblocking(true).unwrap();
     }
     let mut waiting = clients;
-    nest(&mut server, || {
+    poll_until(&mut server, || {
         waiting.retain(|client| matches!(client.stream.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock));
         waiting.is_empty()
     });
@@ -161,7 +164,7 @@ fn a_foreign_loop_serves_more_connections_than_one_turn_has_events() {
 
 #[test]
 fn idle_time_is_zero_without_connections() {
-    let (mut server, address) = bound(Hello);
+    let (mut server, address) = bind(Hello);
     server.turn(SOON).unwrap();
     assert_eq!(server.info().counters().idle, Duration::ZERO);
     let _client = Client::connect(address);
