@@ -1,6 +1,7 @@
 //! No request leads out of the served directory: in no spelling of the target, and not while directories become links.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -245,35 +246,37 @@ impl Counts {
     }
 }
 
+/// Reads `path` until both states were seen often enough, and not without end.
+fn read_often(server: SocketAddr, path: &str) -> Counts {
+    const MOST: usize = 100_000;
+    let mut client = Client::connect(server);
+    let mut seen = Counts::default();
+    for _ in 0..MOST {
+        let reply = client.get(path);
+        match (reply.status(), reply.text()) {
+            (200, "inside") => seen.inside += 1,
+            (200, text) if text.contains("SECRET") => seen.secret += 1,
+            // A listing shows by its names which directory it is of.
+            (200, text) if text.contains("href=\"outside.txt\"") => seen.secret += 1,
+            (200, text) if text.contains("href=\"file.txt\"") => seen.inside += 1,
+            (404, _) => seen.missing += 1,
+            // The kernel gives up after several renames in a row; nothing was opened.
+            (503, _) => seen.missing += 1,
+            (status, text) => panic!("{status}: {text}"),
+        }
+        if seen.is_enough() {
+            break;
+        }
+    }
+    seen
+}
+
 /// Lets several clients read through `swap` while it is exchanged with a link to `target`.
 pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Counts {
-    const MOST: usize = 100_000;
     site.file("swap/deep/file.txt", "inside");
     symlink(target, site.at("link")).unwrap();
     let is_over = AtomicBool::new(false);
     let address = server.address();
-    let read = |path: &str| {
-        let mut client = Client::connect(address);
-        let mut seen = Counts::default();
-        for _ in 0..MOST {
-            let reply = client.get(path);
-            match (reply.status(), reply.text()) {
-                (200, "inside") => seen.inside += 1,
-                (200, text) if text.contains("SECRET") => seen.secret += 1,
-                // A listing shows by its names which directory it is of.
-                (200, text) if text.contains("href=\"outside.txt\"") => seen.secret += 1,
-                (200, text) if text.contains("href=\"file.txt\"") => seen.inside += 1,
-                (404, _) => seen.missing += 1,
-                // The kernel gives up after several renames in a row; nothing was opened.
-                (503, _) => seen.missing += 1,
-                (status, text) => panic!("{status}: {text}"),
-            }
-            if seen.is_enough() {
-                break;
-            }
-        }
-        seen
-    };
     thread::scope(|scope| {
         let swapping = scope.spawn(|| {
             let (swap, link) = (site.at("swap"), site.at("link"));
@@ -288,7 +291,7 @@ pub(crate) fn race(server: &Server, site: &Site, target: &Path) -> Counts {
         ];
         let reading: Vec<_> = paths
             .into_iter()
-            .map(|path| scope.spawn(|| read(path)))
+            .map(|path| scope.spawn(move || read_often(address, path)))
             .collect();
         let mut all = Vec::new();
         for thread in reading {

@@ -178,25 +178,31 @@ impl<'a> Checker<'a> {
                     return false;
                 }
             };
-            let mut window = slot.window(certain);
-            let may_fail = self.is_remote && window.first < window.last;
-            window.states[State::Absent as usize] |= may_fail;
-            match slot.check(&reply, &window) {
-                Err(_) if may_fail && reply.status >= 400 => {}
-                Err(what) => self.fail(slot, &window, &what),
-                Ok(version) => {
-                    if let (Some(version), Some(tag)) = (version, reply.tag) {
-                        let other = tags.insert(hash(*number, tag), (*number, version));
-                        if other.is_some_and(|(_, other)| other != version) {
-                            let what = describe("one tag for two versions", tag);
-                            self.fail(slot, &window, &what);
-                        }
+            self.check(*number, certain, &reply, tags);
+        }
+        true
+    }
+
+    /// Checks a reply about one slot, and adds its tag to `tags`.
+    fn check(&self, number: usize, certain: u64, reply: &Reply<'_>, tags: &mut Tags) {
+        let slot = &self.slots[number];
+        let mut window = slot.window(certain);
+        let may_fail = self.is_remote && window.first < window.last;
+        window.states[State::Absent as usize] |= may_fail;
+        match slot.check(reply, &window) {
+            Err(_) if may_fail && reply.status >= 400 => {}
+            Err(what) => self.fail(slot, &window, &what),
+            Ok(version) => {
+                if let (Some(version), Some(tag)) = (version, reply.tag) {
+                    let other = tags.insert(hash(number, tag), (number, version));
+                    if other.is_some_and(|(_, other)| other != version) {
+                        let what = describe("one tag for two versions", tag);
+                        self.fail(slot, &window, &what);
                     }
                 }
             }
-            self.replies.fetch_add(1, SeqCst);
         }
-        true
+        self.replies.fetch_add(1, SeqCst);
     }
 
     /// Adds the tags of one reader to those of the others, and compares them.

@@ -341,7 +341,7 @@ impl<'a> Writer<'a> {
         let (name, _) = slots[0].name.split_once('/').unwrap();
         let path = self.base.join("served").join(name);
         let (new, old) = (self.scratch(), self.scratch());
-        // The FUSE daemon follows links itself, so a link that leads out is not seen by the server.
+        // The FUSE daemon follows links itself, so the server would not see that a link leads out.
         let kinds = if self.is_remote { 3 } else { 4 };
         match self.random.below(kinds) {
             0 => {
@@ -370,22 +370,7 @@ impl<'a> Writer<'a> {
                 });
                 fs::rename(&new, &old).unwrap();
             }
-            _ => {
-                let outside = self.scratch();
-                lay_out(&outside, slots, |_| 0);
-                symlink(&outside, &new).unwrap();
-                change_all(slots, State::Absent, "a link that leads out", || {
-                    exchange(&new, &path);
-                });
-                fs::rename(&new, &old).unwrap();
-                thread::sleep(Duration::from_millis(self.random.below(10) as u64));
-                lay_out(&new, slots, Slot::next);
-                change_all(slots, State::Whole, "a directory for a link", || {
-                    exchange(&new, &path);
-                });
-                fs::remove_file(new).unwrap();
-                self.remove_later(outside);
-            }
+            _ => self.put_link_out_for_a_while(slots, &path, &new, &old),
         }
         if let Ok(real) = fs::read_link(&old) {
             self.remove_later(self.base.join("served").join(real));
@@ -394,6 +379,23 @@ impl<'a> Writer<'a> {
         for slot in slots {
             self.forget(slot);
         }
+    }
+    /// Replaces the directory `path` by a link that leads out, and that by a new directory.
+    fn put_link_out_for_a_while(&mut self, slots: &[Slot], path: &Path, new: &Path, old: &Path) {
+        let outside = self.scratch();
+        lay_out(&outside, slots, |_| 0);
+        symlink(&outside, new).unwrap();
+        change_all(slots, State::Absent, "a link that leads out", || {
+            exchange(new, path);
+        });
+        fs::rename(new, old).unwrap();
+        thread::sleep(Duration::from_millis(self.random.below(10) as u64));
+        lay_out(new, slots, Slot::next);
+        change_all(slots, State::Whole, "a directory for a link", || {
+            exchange(new, path);
+        });
+        fs::remove_file(new).unwrap();
+        self.remove_later(outside);
     }
 }
 
