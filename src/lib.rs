@@ -122,23 +122,23 @@
 //! | `path` | [`Exchange::path`] | `library::cpython::leading_slashes_are_one` |
 //! | `request_version` | [`Exchange::request_version`] | `library::framing::the_request_is_seen_as_it_came` |
 //! | `headers` | [`Exchange::headers`], [`Headers`] | `library::framing::the_request_is_seen_as_it_came` |
-//! | `MessageClass` | not needed: there is only one parser, and it is strict | `it::framing::field_lines_that_are_none` |
+//! | `MessageClass` | not needed: there is only one parser, and it is strict | `it::framing::malformed_field_lines_are_refused` |
 //! | `rfile` | [`Exchange::rfile`], [`Exchange::take_body`], [`Exchange::body_length`] | `library::bodies::a_body_of_any_size_and_framing_arrives_whole_and_the_next_request_in_step` |
 //! | `wfile` | [`Exchange::wfile`] | `library::framing::a_body_that_is_complete_has_a_length` `library::errors::a_write_before_the_head_has_ended_is_an_error` |
 //!
 //! ## Attributes of a handler
 //! | Python's name | here | shown by |
 //! |---|---|---|
-//! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::errors::a_handler_brings_its_own_error_page_and_name` |
-//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::errors::a_handler_brings_its_own_error_page_and_name` |
+//! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
+//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
 //! | `protocol_version` | [`ServerConfig::protocol_version`] | `library::framing::a_server_of_http_1_0_never_chunks` |
 //! | `default_request_version` | not needed: every reply has a status line, except to an HTTP/0.9 request | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
-//! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::a_status_nobody_registered_is_sent_with_what_there_is` |
+//! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::an_unregistered_status_has_a_placeholder_phrase` |
 //! | `index_pages` | [`SimpleHttpRequestHandler::index_pages`] | `library::composition::index_pages_may_be_chosen` |
 //! | `extensions_map`, `default_content_type` | [`extensions_map`](SimpleHttpRequestHandler::extensions_map), [`default_content_type`](SimpleHttpRequestHandler::default_content_type) | `library::composition::media_types_may_be_added` |
 //! | `extra_response_headers` | [`ServerConfig::extra_response_headers`] | `library::framing::fields_of_the_configuration_are_in_every_reply` |
 //! | `directory` | [`SimpleHttpRequestHandler::new`], [`following_symlinks`](SimpleHttpRequestHandler::following_symlinks), [`pinned`](SimpleHttpRequestHandler::pinned), [`path`](SimpleHttpRequestHandler::path) | `it::cli::a_directory_may_be_given_in_any_way` `library::names::a_pinned_directory_is_served_wherever_it_is_moved` |
-//! | `timeout` | [`head_timeout`](ServerConfig::head_timeout), [`body_timeout`](ServerConfig::body_timeout), [`send_timeout`](ServerConfig::send_timeout), [`keep_alive_timeout`](ServerConfig::keep_alive_timeout) | `it::config::a_head_that_drips_in_is_not_waited_for` `library::bodies::a_body_that_stalls_is_408` `it::config::a_client_that_stops_reading_is_given_up` `it::config::idle_connections_are_closed_without_a_word` |
+//! | `timeout` | [`head_timeout`](ServerConfig::head_timeout), [`body_timeout`](ServerConfig::body_timeout), [`send_timeout`](ServerConfig::send_timeout), [`keep_alive_timeout`](ServerConfig::keep_alive_timeout) | `it::config::a_slow_head_is_408` `library::bodies::a_body_that_stalls_is_408` `it::config::a_client_that_stops_reading_is_given_up` `it::config::idle_connections_are_closed_without_a_word` |
 //!
 //! ## Methods of a handler
 //! | Python's name | here | shown by |
@@ -147,7 +147,7 @@
 //! | `handle_one_request` | [`BaseHttpRequestHandler::handle_one_request`] | `library::composition::all_methods_may_be_passed_on_at_once` |
 //! | `do_GET` … `do_SPAM` | [`do_get`](BaseHttpRequestHandler::do_get), [`do_head`](BaseHttpRequestHandler::do_head), [`do_post`](BaseHttpRequestHandler::do_post), [`do_put`](BaseHttpRequestHandler::do_put), [`do_delete`](BaseHttpRequestHandler::do_delete), [`do_patch`](BaseHttpRequestHandler::do_patch), [`do_options`](BaseHttpRequestHandler::do_options), [`do_trace`](BaseHttpRequestHandler::do_trace), and [`do_other`](BaseHttpRequestHandler::do_other) for all others | `library::errors::every_method_reaches_its_own` |
 //! | `handle_expect_100` | [`BaseHttpRequestHandler::handle_expect_100`] | `library::bodies::a_client_that_waits_for_it_is_told_to_continue` `library::bodies::a_handler_may_refuse_a_body_before_it_is_sent` |
-//! | `send_error` | [`Exchange::send_error`] | `library::errors::an_error_page_names_code_message_and_explanation` |
+//! | `send_error` | [`Exchange::send_error`] | `library::error_pages::an_error_page_names_code_message_and_explanation` |
 //! | `send_response`, `send_response_only`, `send_header` | [`send_response`](Exchange::send_response), [`send_response_only`](Exchange::send_response_only), [`send_header`](Exchange::send_header) | `library::framing::fields_keep_their_order_and_may_repeat` |
 //! | `end_headers`, `flush_headers` | [`Exchange::end_headers`] | `library::errors::a_head_that_ends_twice_or_never_began_is_a_500` |
 //! | `copyfile` | [`Exchange::copyfile`] | `library::framing::a_range_of_a_file_is_sent_from_memory_or_by_the_kernel` |
@@ -165,20 +165,20 @@
 //! | Python's name | here | shown by |
 //! |---|---|---|
 //! | `__init__`, `bind_and_activate`, `server_bind`, `server_activate` | [`bind`](HttpServer::bind), [`bind_with`](HttpServer::bind_with), [`from_listener`](HttpServer::from_listener), [`from_listeners`](HttpServer::from_listeners) | `library::server::sockets_that_listen_already_are_taken_over` |
-//! | `serve_forever` | [`HttpServer::serve_forever`], without a polling interval | `library::server::a_shutdown_before_the_start_is_not_forgotten` |
-//! | `shutdown` | [`HttpServer::handle`], [`ServerHandle::shutdown`] | `library::server::a_shutdown_from_another_thread_drains` `library::server::a_handler_may_end_its_server` |
+//! | `serve_forever` | [`HttpServer::serve_forever`], without a polling interval | `library::server::shutdown::a_shutdown_before_the_start_is_not_forgotten` |
+//! | `shutdown` | [`HttpServer::handle`], [`ServerHandle::shutdown`] | `library::server::shutdown::a_shutdown_from_another_thread_drains` `library::server::shutdown::a_handler_may_end_its_server` |
 //! | `handle_request` | [`HttpServer::handle_request`] | `library::server::handle_request_answers_one` |
 //! | `timeout`, `handle_timeout` | the argument of [`HttpServer::handle_request`], [`BaseHttpRequestHandler::handle_timeout`] | `library::server::handle_request_says_when_none_came_in_time` |
-//! | `fileno` | `AsFd` and `AsRawFd` of [`HttpServer`]; with [`HttpServer::turn`], [`HttpServer::next_deadline`] | `library::server::a_foreign_loop_learns_of_work_by_the_descriptor` `library::server::the_next_deadline_is_that_of_the_connection_that_waits` |
-//! | `server_close`, `with` | [`HttpServer::server_close`], or dropping the server | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
-//! | `get_request` | not visible: the loop accepts, and recovers when descriptors had run out | `it::concurrency::at_the_limit_of_descriptors_the_longest_idle_makes_room` |
+//! | `fileno` | `AsFd` and `AsRawFd` of [`HttpServer`]; with [`HttpServer::turn`], [`HttpServer::next_deadline`] | `library::server::turns::a_foreign_loop_learns_of_work_by_the_descriptor` `library::server::turns::the_next_deadline_is_that_of_the_connection_that_waits` |
+//! | `server_close`, `with` | [`HttpServer::server_close`], or dropping the server | `library::server::shutdown::a_closed_server_keeps_its_connections` |
+//! | `get_request` | not visible: the loop accepts, and recovers when descriptors had run out | `it::concurrency::the_longest_idle_connection_closes_at_the_descriptor_limit` |
 //! | `verify_request` | [`BaseHttpRequestHandler::verify_request`] | `library::server::a_connection_that_is_not_verified_is_closed_without_a_word` |
 //! | `process_request`, `finish_request`, `close_request` | not needed: the loop replaces them, and has no mix-ins | |
 //! | `shutdown_request` | not visible: the connection closes after the client has read the last reply | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
-//! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], for errors of the handler itself | `library::errors::an_error_of_the_handler_is_a_500_at_whatever_point_it_comes` |
-//! | `service_actions` | [`BaseHttpRequestHandler::service_actions`] | `library::server::service_actions_has_its_place_in_every_turn` |
+//! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], for errors of the handler itself | `library::errors::an_error_of_the_handler_is_a_500_at_any_point` |
+//! | `service_actions` | [`BaseHttpRequestHandler::service_actions`] | `library::server::service_actions_is_called_in_every_turn` |
 //! | `allow_reuse_port` | [`ServerConfig::allow_reuse_port`] | `library::server::one_loop_does_not_share_its_port_unasked` |
-//! | `allow_reuse_address` | not needed: always set | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
+//! | `allow_reuse_address` | not needed: always set | `library::server::shutdown::a_closed_server_keeps_its_connections` |
 //! | `request_queue_size` | [`ServerConfig::request_queue_size`] | the example of [`ServerConfig`] |
 //! | `address_family` | not needed: the addresses to bind, one or several, have their family | `library::server::one_server_listens_on_several_addresses_with_one_port` `it::cli::without_an_address_one_port_serves_both_families` |
 //! | `socket_type` | not needed: always a TCP stream | |
@@ -191,7 +191,7 @@
 //! | what | here | shown by |
 //! |---|---|---|
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
-//! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::streams::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
+//! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
 //! | a request body that the handler does not read | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |

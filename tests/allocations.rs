@@ -1,6 +1,6 @@
-//! What a request costs in heap allocations once its file was served before: nothing. A binary of its own, for its allocator
-//! counts.
-#![allow(clippy::unwrap_used)] // A test says what must hold by panicking where it does not.
+//! A request for a cached file costs no heap allocation. This is a separate binary, because it replaces the global allocator
+//! by one that counts.
+#![allow(clippy::unwrap_used)] // A test fails by a panic.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -33,7 +33,7 @@ fn exchange(
     }
 }
 
-/// Returns the field with which the client asks whether it has the small file already.
+/// The If-None-Match field with the current tag of the small file.
 fn tag(
     server: &mut HttpServer<SimpleHttpRequestHandler>,
     client: &mut TcpStream,
@@ -47,13 +47,13 @@ fn tag(
 }
 
 #[test]
-fn a_file_that_was_served_before_costs_no_allocation() {
+fn a_cached_file_costs_no_allocation() {
     let name = format!("httpoll-allocations-{}", std::process::id());
     let directory = std::env::temp_dir().join(name);
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("small.html"), vec![b'x'; 1024]).unwrap();
     fs::write(directory.join("large.bin"), vec![b'x'; LARGE]).unwrap();
-    // Files that have just changed are served, but not kept.
+    // The server does not keep files that have just changed.
     std::thread::sleep(Duration::from_millis(100));
     let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
     let config = ServerConfig {
@@ -78,7 +78,7 @@ fn a_file_that_was_served_before_costs_no_allocation() {
         let request = format!(
             "{target} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: test\r\nAccept: */*\r\n{field}\r\n"
         );
-        // The first byte of the head is as good as any to wait for where the body is none.
+        // Where there is no body, `exchange` waits for the first byte of the head.
         let mut run = || {
             exchange(
                 &mut server,

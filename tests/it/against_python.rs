@@ -1,4 +1,4 @@
-//! Where `httpoll` and `python3 -m http.server` should agree, they do.
+//! `httpoll` answers ordinary requests as `python3 -m http.server` does.
 
 use std::io::Read;
 use std::io::{BufRead, BufReader, Write};
@@ -13,7 +13,7 @@ struct Python {
 }
 
 impl Python {
-    /// Starts Python's server, or returns `None` where there is none.
+    /// Starts Python's server; `None` where there is no Python.
     fn start(site: &Site) -> Option<Self> {
         let mut command = Command::new("python3");
         command.args(["-u", "-m", "http.server", "0", "--bind", "127.0.0.1"]);
@@ -52,11 +52,11 @@ struct Answer {
     body: Option<Vec<u8>>,
 }
 
-/// Asks as a client of HTTP/1.0 does, for that is what Python's server speaks.
+/// Sends an HTTP/1.0 request, because Python's server speaks HTTP/1.0.
 fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream
-        .set_read_timeout(Some(crate::support::GUARD))
+        .set_read_timeout(Some(crate::support::TIMEOUT))
         .unwrap();
     write!(stream, "{method} {target} HTTP/1.0\r\n{fields}\r\n").unwrap();
     let mut reply = Vec::new();
@@ -76,7 +76,7 @@ fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer 
     let status = head.split(' ').nth(1).unwrap().to_owned();
     let is_file = status == "200" && field("Last-Modified").is_some();
     let main_type = field("Content-Type").map(|value| value.split(';').next().unwrap().to_owned());
-    // Python's begins with a slash, and has one where several begin the target.
+    // Python's Location begins with a slash, and with only one where the target begins with several.
     let location = field("Location").map(|location| resolve(target, &location).replace("//", "/"));
     let mut fields = vec![("Location", location), ("Content-Type", main_type)];
     if is_file {
@@ -84,7 +84,7 @@ fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer 
         fields.push(("Last-Modified", field("Last-Modified")));
     }
     if status == "301" {
-        // Python's has none where there is no body.
+        // Python sends no Content-Type without a body.
         fields.truncate(1);
     }
     Answer {
@@ -95,7 +95,7 @@ fn ask(address: SocketAddr, method: &str, target: &str, fields: &str) -> Answer 
 }
 
 #[test]
-fn ordinary_paths_mean_the_same() {
+fn paths_are_answered_like_http_server() {
     let site = Site::new();
     site.file("style.css", "a{}")
         .file("data.json", "{}")
@@ -155,7 +155,7 @@ fn ordinary_paths_mean_the_same() {
 }
 
 #[test]
-fn conditions_mean_the_same() {
+fn if_modified_since_is_answered_like_http_server() {
     let site = Site::new();
     site.changed_at("hello.txt", 1_577_836_800_000_000_000);
     let Some(python) = Python::start(&site) else {

@@ -24,7 +24,7 @@ fn site() -> Site {
 }
 
 #[test]
-fn the_length_is_told() {
+fn content_length_is_right_beyond_four_gibibytes() {
     let site = site();
     let server = Server::start(&site);
     let reply = server.ask(request("HEAD", "/huge", &[]));
@@ -76,7 +76,7 @@ fn a_long_range_crosses_four_gibibytes() {
 }
 
 #[test]
-fn the_whole_arrives() {
+fn a_file_of_five_gibibytes_arrives_whole() {
     let site = site();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -88,7 +88,7 @@ fn the_whole_arrives() {
 }
 
 #[test]
-fn a_file_that_grows_is_sent_as_it_was_announced() {
+fn a_growing_file_is_sent_at_its_announced_length() {
     let site = Site::new();
     site.sparse("growing", LARGE);
     let server = Server::start(&site);
@@ -106,7 +106,7 @@ fn a_file_that_grows_is_sent_as_it_was_announced() {
 }
 
 #[test]
-fn a_file_that_shrinks_ends_its_connection_only() {
+fn a_shrinking_file_ends_only_its_connection() {
     let site = Site::new();
     let file = site.sparse("shrinking", LARGE);
     site.sparse("steady", LARGE);
@@ -123,7 +123,7 @@ fn a_file_that_shrinks_ends_its_connection_only() {
 }
 
 #[test]
-fn a_file_that_is_replaced_is_sent_to_its_end() {
+fn a_replaced_file_is_sent_to_its_end() {
     let site = Site::new();
     site.sparse("replaced", LARGE);
     let server = Server::start(&site);

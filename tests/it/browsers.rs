@@ -1,15 +1,15 @@
-//! The commands that the README gives against pages of other sites, and for pages that must be isolated from them.
+//! The commands in the README that protect a server from pages of other sites, and that isolate its own pages.
 
 use crate::support::{Server, Site, get, request};
 
-/// The options of the command in the README that has this option.
+/// The options of that command in the README which has `option`.
 fn readme_options(option: &str) -> Vec<String> {
     let readme = include_str!("../../README.md").replace("\\\n", " ");
     let command = readme
         .lines()
         .find(|line| line.starts_with("$ httpoll ") && line.contains(option));
     let mut options = Vec::new();
-    // A quoted word is every second piece.
+    // Every second piece was quoted.
     for (number, piece) in command.unwrap().split('\'').enumerate() {
         if number % 2 == 1 {
             options.push(piece.to_owned());
@@ -20,18 +20,18 @@ fn readme_options(option: &str) -> Vec<String> {
     options.split_off(2)
 }
 
-fn started(site: &Site, options: &[String]) -> Server {
+fn start(site: &Site, options: &[String]) -> Server {
     let options: Vec<_> = options.iter().map(String::as_str).collect();
     Server::with(site, &options)
 }
 
 #[test]
-fn the_fields_of_an_isolated_page_are_in_every_reply() {
+fn isolation_fields_are_in_every_reply() {
     let site = Site::new();
     site.sparse("large", 100_000);
     let options = readme_options("Cross-Origin-Opener-Policy");
     assert_eq!(options.len(), 6, "{options:?}");
-    let server = started(&site, &options);
+    let server = start(&site, &options);
     let with = |target, field| request("GET", target, &[field]);
     let requests = [
         (get("/hello.txt"), 200),
@@ -54,7 +54,7 @@ fn the_fields_of_an_isolated_page_are_in_every_reply() {
         ("nonsense\r\n\r\n".to_owned(), 400),
         (get("/%00"), 400),
     ];
-    // Twice, for some replies are kept.
+    // Twice, because the server keeps some replies.
     for (request, status) in [&requests[..], &requests].concat() {
         let reply = server.ask(&request);
         assert_eq!(reply.status(), status, "{request}");
@@ -66,9 +66,9 @@ fn the_fields_of_an_isolated_page_are_in_every_reply() {
 }
 
 #[test]
-fn a_server_on_loopback_is_guarded_by_the_options_of_the_readme() {
+fn the_readme_options_refuse_other_hosts() {
     let site = Site::new();
-    let server = started(&site, &readme_options("--host"));
+    let server = start(&site, &readme_options("--host"));
     let hello = |host| {
         format!(
             "GET /hello.txt HTTP/1.1\r\nHost: {host}:{}\r\n\r\n",
@@ -82,7 +82,7 @@ fn a_server_on_loopback_is_guarded_by_the_options_of_the_readme() {
 }
 
 #[test]
-fn a_field_of_the_page_that_the_user_gives_is_there_once() {
+fn a_page_field_given_by_the_user_is_sent_once() {
     let server = Server::with(&Site::new(), &["-H", "X-Content-Type-Options: nosniff"]);
     for target in ["/hello.txt", "/", "/missing", "/dir"] {
         let reply = server.get(target);
@@ -91,6 +91,6 @@ fn a_field_of_the_page_that_the_user_gives_is_there_once() {
     let server = Server::start(&Site::new());
     let reply = server.get("/hello.txt");
     for name in ["X-Content-Type-Options", "Cross-Origin-Resource-Policy"] {
-        assert_eq!(reply.field(name), None, "it is left to the user");
+        assert_eq!(reply.field(name), None, "only the user sets this field");
     }
 }

@@ -1,10 +1,10 @@
-//! `--calibrate`: figures of the machine, and how to compare with them.
+//! `--calibrate`: it prints figures of the machine and commands to compare with them.
 
 use std::net::TcpListener;
 
 use crate::support::{Site, run};
 
-/// What stands before `unit` in `line`.
+/// The number before `unit` in `line`.
 fn figure(line: &str, unit: &str) -> f64 {
     let before = line.split(unit).next().unwrap_or_default();
     let figure = before.split_whitespace().next_back().unwrap_or_default();
@@ -12,14 +12,14 @@ fn figure(line: &str, unit: &str) -> f64 {
 }
 
 #[test]
-fn every_kind_of_reply_is_measured_and_the_commands_to_compare_are_ready() {
+fn calibrate_measures_each_reply_and_prints_commands_to_compare() {
     let site = Site::empty();
     site.file("z.txt", "small").file("large", "larger");
     site.file("empty", "")
         .file("b b.txt", "esc")
         .file(".dot", "hid");
     site.file("a/b", "dir");
-    // Nobody needs to be served meanwhile: a port that is taken is no obstacle.
+    // Calibration serves no client, so it works with a port that is taken.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let root = site.root();

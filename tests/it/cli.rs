@@ -1,4 +1,4 @@
-//! The command line: every option, on its own and from a file.
+//! The command line: each option by itself, and options from a file.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -59,7 +59,7 @@ fn the_readme_has_the_same_usage_text() {
 }
 
 #[test]
-fn version_is_that_of_the_package() {
+fn version_prints_the_package_version() {
     for option in ["-V", "--version"] {
         let output = run(&[option]);
         assert!(output.status.success());
@@ -94,8 +94,8 @@ fn without_an_address_one_port_serves_both_families() {
 }
 
 #[test]
-fn the_banner_goes_on_with_addresses_for_other_devices() {
-    // No packet leaves: connecting a UDP socket only chooses the own address.
+fn the_banner_lists_addresses_for_other_devices() {
+    // Connecting a UDP socket sends no packet; it only chooses the local address.
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     if socket.connect("192.0.2.1:9").is_err() {
         return skip("no other device can reach this machine");
@@ -131,7 +131,7 @@ fn the_current_directory_and_port_8000_are_the_defaults() {
 }
 
 #[test]
-fn an_address_may_be_a_name_ipv6_or_bring_its_port() {
+fn bind_takes_a_name_an_ipv6_address_or_a_port() {
     let site = Site::new();
     let root = site.root();
     for bind in ["localhost", "127.0.0.1:0", "::1", "[::1]", "[::1]:0"] {
@@ -150,7 +150,7 @@ fn an_address_may_be_a_name_ipv6_or_bring_its_port() {
 }
 
 #[test]
-fn the_port_of_an_address_goes_before_the_general_one() {
+fn the_port_of_bind_overrides_the_port_argument() {
     let site = Site::new();
     let root = site.root();
     let options = ["1", "-b", "127.0.0.1:0", "-d", root.to_str().unwrap()];
@@ -158,7 +158,7 @@ fn the_port_of_an_address_goes_before_the_general_one() {
 }
 
 #[test]
-fn several_addresses_are_all_served() {
+fn all_bind_addresses_are_served() {
     let server = Server::with(&Site::new(), &["-b", "127.0.0.2"]);
     let second = server.line();
     assert!(
@@ -260,11 +260,11 @@ fn headers_are_added_to_every_reply() {
 }
 
 #[test]
-fn the_type_of_unknown_suffixes_can_be_chosen() {
+fn content_type_sets_the_type_of_unknown_suffixes() {
     let site = Site::new();
-    site.file("README", "").file("x.nobody-knows", "");
+    site.file("README", "").file("x.unknown-suffix", "");
     let server = Server::with(&site, &["--content-type", "text/x-unknown"]);
-    for target in ["/README", "/x.nobody-knows"] {
+    for target in ["/README", "/x.unknown-suffix"] {
         let content_type = server.get(target).field("Content-Type").unwrap().to_owned();
         assert!(content_type.starts_with("text/x-unknown"), "{content_type}");
     }
@@ -276,7 +276,7 @@ fn the_type_of_unknown_suffixes_can_be_chosen() {
 }
 
 #[test]
-fn listings_can_be_refused() {
+fn no_listing_refuses_listings() {
     let server = Server::with(&Site::new(), &["--no-listing"]);
     for target in ["/", "/dir/", "/?format=json"] {
         assert_eq!(server.get(target).status(), 403, "{target}");
@@ -285,7 +285,7 @@ fn listings_can_be_refused() {
     assert_eq!(server.get("/dir").status(), 301);
 }
 
-/// How many sockets of this machine listen on a port of 127.0.0.1.
+/// How many sockets listen on this port of 127.0.0.1.
 fn listening(port: u16) -> usize {
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let local = format!(" 0100007F:{port:04X} 00000000:0000 0A ");
@@ -293,7 +293,7 @@ fn listening(port: u16) -> usize {
 }
 
 #[test]
-fn every_loop_has_a_socket_of_its_own() {
+fn each_loop_has_its_own_socket() {
     let site = Site::new();
     for (loops, sockets) in [("1", 1), ("2", 2), ("5", 5)] {
         let server = Server::with(&site, &["-n", loops]);
@@ -306,7 +306,7 @@ fn every_loop_has_a_socket_of_its_own() {
 }
 
 #[test]
-fn no_loops_means_one_per_processor() {
+fn zero_loops_means_one_per_processor() {
     let server = Server::with(&Site::new(), &["--loops", "0"]);
     let processors = std::thread::available_parallelism().unwrap().get();
     assert_eq!(listening(server.port()), processors);
@@ -314,7 +314,7 @@ fn no_loops_means_one_per_processor() {
 }
 
 #[test]
-fn connections_of_one_client_are_limited_by_flag_and_by_file() {
+fn max_per_ip_works_as_flag_and_in_a_file() {
     let site = Site::new();
     site.file("two.conf", "max-per-ip 2\n");
     let file = site.root().join("two.conf");
@@ -327,7 +327,7 @@ fn connections_of_one_client_are_limited_by_flag_and_by_file() {
         for client in &mut staying {
             assert_eq!(client.get("/hello.txt").status(), 200);
         }
-        // What is refused may be reset before its request is written.
+        // The server may reset a refused connection before the request is written.
         assert_eq!(server.connect().send("GET").count_to_end(), 0);
         for client in &mut staying {
             client.assert_open();
@@ -336,7 +336,7 @@ fn connections_of_one_client_are_limited_by_flag_and_by_file() {
 }
 
 #[test]
-fn options_come_from_a_file_and_the_command_line_wins() {
+fn the_command_line_overrides_the_config_file() {
     let site = Site::new();
     site.file(".dot", "dot").file("README", "");
     site.file("httpoll.conf", "# how this is served\n\n  # more\n--dotfiles\n--header X-One: from # file\n-H X-Two: 2\n--content-type text/x-file\n--log-format json\n");
@@ -371,7 +371,7 @@ fn options_come_from_a_file_and_the_command_line_wins() {
 }
 
 #[test]
-fn a_file_can_say_what_and_where_to_serve() {
+fn a_config_file_sets_directory_address_and_port() {
     let site = Site::new();
     let root = site.root();
     let options = format!("--directory {}\n--bind 127.0.0.1\n0\n", root.display());

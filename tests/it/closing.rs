@@ -1,10 +1,10 @@
-//! The end of a connection: whoever ends it, every reply arrives whole.
+//! The end of a connection: every reply arrives whole, whichever side closes.
 
 use std::io::{Read, Write};
 use std::process::Command;
 use std::thread;
 
-use crate::support::{Server, Site, get, request, wait_until};
+use crate::support::{Server, Site, get, request, skip, wait_until};
 
 const BIG: u64 = 16 << 20;
 
@@ -16,7 +16,7 @@ fn server() -> (Site, Server) {
 }
 
 #[test]
-fn a_half_closed_client_gets_its_whole_answer() {
+fn a_half_closed_client_gets_its_whole_reply() {
     let (_site, server) = server();
     let mut client = server.connect();
     client.send(get("/big")).half_close();
@@ -25,7 +25,7 @@ fn a_half_closed_client_gets_its_whole_answer() {
 }
 
 #[test]
-fn a_half_closed_client_gets_all_its_answers() {
+fn a_half_closed_client_gets_all_replies() {
     let (_site, server) = server();
     let mut client = server.connect();
     client
@@ -38,7 +38,7 @@ fn a_half_closed_client_gets_all_its_answers() {
 }
 
 #[test]
-fn a_client_that_closes_within_a_request_gets_nothing() {
+fn a_client_that_closes_within_a_request_gets_no_reply() {
     let (_site, server) = server();
     for unfinished in ["", "GET / HTTP/1.1\r\nHost: x"] {
         server
@@ -54,7 +54,7 @@ fn a_client_that_closes_within_a_request_gets_nothing() {
 }
 
 #[test]
-fn a_client_that_closes_within_an_unwanted_body_has_its_answer() {
+fn a_client_that_closes_within_an_unwanted_body_gets_its_reply() {
     let (_site, server) = server();
     let head = request("POST", "/", &["Content-Length: 5"]);
     let mut client = server.connect();
@@ -113,8 +113,7 @@ for attempt in range(20):
     connection.close()
 ";
     if Command::new("python3").arg("-V").output().is_err() {
-        eprintln!("skipped: there is no python3");
-        return;
+        return skip("there is no python3");
     }
     let (_site, server) = server();
     let address = server.connect().stream().peer_addr().unwrap();
@@ -126,7 +125,7 @@ for attempt in range(20):
 }
 
 #[test]
-fn after_the_last_reply_the_server_closes_first() {
+fn the_server_closes_after_the_last_reply() {
     let (_site, server) = server();
     let mut client = server.connect();
     client.send(request("GET", "/hello.txt", &["Connection: close"]));
@@ -136,7 +135,7 @@ fn after_the_last_reply_the_server_closes_first() {
 }
 
 #[test]
-fn a_client_that_breaks_off_harms_nobody() {
+fn a_reset_leaves_other_connections_alone() {
     let (_site, server) = server();
     for _ in 0..5 {
         let mut gone = server.connect();
@@ -150,10 +149,10 @@ fn a_client_that_breaks_off_harms_nobody() {
 }
 
 #[test]
-fn closed_connections_leave_nothing_behind() {
+fn closed_connections_free_their_descriptors() {
     let (_site, server) = server();
     server.get("/hello.txt");
-    // One more may be kept of the large file.
+    // The server may keep the large file open.
     let before = server.descriptors() + 1;
     for round in 0..60 {
         let mut client = server.connect();

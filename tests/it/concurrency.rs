@@ -1,8 +1,8 @@
-//! Many clients at once: nobody waits for anybody else.
+//! Many clients at once: no client waits for another one.
 
-use std::fs;
 use std::io::Write;
 
+use crate::common::memory;
 use crate::support::{Client, Server, Site, get, short_of_descriptors};
 
 fn connect_many(server: &Server, count: usize) -> Vec<Client> {
@@ -10,7 +10,7 @@ fn connect_many(server: &Server, count: usize) -> Vec<Client> {
 }
 
 #[test]
-fn idle_and_slow_clients_block_nobody() {
+fn idle_and_slow_clients_do_not_block_others() {
     let site = Site::new();
     site.sparse("big", 64 << 20);
     let server = Server::start(&site);
@@ -30,7 +30,7 @@ fn idle_and_slow_clients_block_nobody() {
 }
 
 #[test]
-fn hundreds_of_clients_are_served_in_turn() {
+fn hundreds_of_clients_are_served() {
     let server = Server::start(&Site::new());
     let mut clients = connect_many(&server, 500);
     for _ in 0..3 {
@@ -43,22 +43,12 @@ fn hundreds_of_clients_are_served_in_turn() {
     }
 }
 
-/// The memory that a process has now, in KiB.
-fn resident(id: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-    let line = status
-        .lines()
-        .find(|line| line.starts_with("VmRSS:"))
-        .unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
-fn a_client_that_asks_and_never_reads_costs_little() {
+fn a_client_that_never_reads_costs_little_memory() {
     let site = Site::new();
     site.file("page.bin", [0; 30_000]);
     let server = Server::start(&site);
-    let before = resident(server.id());
+    let before = memory(server.id(), "VmRSS");
     let (greedy, mut bystander) = (server.connect(), server.connect());
     greedy.stream().set_nonblocking(true).unwrap();
     let requests = get("/page.bin").repeat(1000);
@@ -70,30 +60,18 @@ fn a_client_that_asks_and_never_reads_costs_little() {
         }
         bystander.assert_open();
     }
-    let more = resident(server.id()).saturating_sub(before);
+    let more = memory(server.id(), "VmRSS").saturating_sub(before);
     assert!(more < 16 * 1024, "{more} KiB");
 }
 
 #[test]
-fn all_loops_serve() {
-    let server = Server::with(&Site::new(), &["-n", "4"]);
-    let mut clients = connect_many(&server, 100);
-    for client in &mut clients {
-        client.send(get("/hello.txt"));
-    }
-    for client in &mut clients {
-        assert_eq!(client.read_reply().body, b"Hello, world!\n");
-    }
-}
-
-#[test]
-fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
+fn the_longest_idle_connection_closes_at_the_descriptor_limit() {
     let site = Site::new();
     let server = short_of_descriptors(&site);
     let mut first = server.connect();
     assert_eq!(first.get("/hello.txt").status(), 200);
     let mut crowd = connect_many(&server, 40);
-    // Whoever has been idle for longest made room, and files can still be opened.
+    // The server closed the connection that had been idle for longest, and can still open files.
     first.assert_closed();
     let newest = crowd.last_mut().unwrap();
     for name in ["/hello.txt", "/dir/file.txt", "/"] {
@@ -104,11 +82,11 @@ fn at_the_limit_of_descriptors_the_longest_idle_makes_room() {
 }
 
 #[test]
-fn where_nobody_is_idle_new_clients_wait_in_the_queue() {
+fn new_clients_wait_while_all_connections_are_busy() {
     let site = Site::in_memory();
     site.sparse("big", 64 << 20);
     let server = short_of_descriptors(&site);
-    // They do not read on, so none of them is ever idle.
+    // These clients do not read, so their connections are never idle.
     let mut busy: Vec<_> = (0..30).map(|_| server.connect()).collect();
     for client in &mut busy {
         client.send(get("/big"));

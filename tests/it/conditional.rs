@@ -1,12 +1,8 @@
 //! If-Match, If-None-Match, If-Modified-Since, If-Unmodified-Since, in the order of RFC 9110 §13.2.2.
 
 use std::thread;
-use std::time::Duration;
 
-use crate::support::{Server, Site, request};
-
-/// Longer than a reply is not kept after a change.
-const SETTLED: Duration = Duration::from_millis(120);
+use crate::support::{SETTLED, Server, Site, request};
 
 const CHANGED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 const EARLIER: &str = "Tue, 31 Dec 2019 23:59:59 GMT";
@@ -19,8 +15,8 @@ fn site() -> Site {
     site
 }
 
-/// Asserts the status of requests with fields in which `TAG` stands for the tag of the file: when that has just changed, so
-/// that it is read for each of them, and when its replies are kept.
+/// Asserts the status of requests with these fields; `TAG` stands for the tag of the file. It asks twice: while the file
+/// has just changed, so that the server reads it for each request, and when the server keeps the replies.
 fn assert_statuses(cases: &[(&[&str], u16)]) {
     let site = site();
     let server = Server::start(&site);
@@ -99,7 +95,7 @@ fn if_unmodified_since_counts_seconds() {
 }
 
 #[test]
-fn the_stronger_condition_decides() {
+fn conditions_apply_in_the_order_of_the_rfc() {
     let modified = format!("If-Modified-Since: {CHANGED}");
     let changed = format!("If-Modified-Since: {EARLIER}");
     let unmodified = format!("If-Unmodified-Since: {EARLIER}");
@@ -142,7 +138,7 @@ fn not_modified_carries_the_validators() {
 }
 
 #[test]
-fn a_kept_304_says_what_one_that_was_found_with_care_does() {
+fn a_cached_304_equals_an_evaluated_304() {
     let site = site();
     let server = Server::with(&site, &["-H", "X-Mine: 1"]);
     thread::sleep(SETTLED);
@@ -164,7 +160,7 @@ fn a_kept_304_says_what_one_that_was_found_with_care_does() {
 }
 
 #[test]
-fn conditions_hold_for_index_pages() {
+fn conditions_apply_to_index_pages() {
     let server = Server::start(&Site::new());
     let reply = server.ask(request("GET", "/docs/", &["If-None-Match: *"]));
     assert_eq!(reply.status(), 304);
@@ -185,9 +181,9 @@ fn conditions_do_not_hide_errors() {
     }
 }
 
-/// A reply of HTTP/0.9 has no status that could say that there is nothing to come, or only a part.
+/// An HTTP/0.9 reply has no status, so it cannot say that it has no body or only a part of one.
 #[test]
-fn http_0_9_knows_no_conditions() {
+fn http_0_9_ignores_conditions() {
     let site = site();
     let server = Server::start(&site);
     for _ in 0..2 {

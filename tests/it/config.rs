@@ -1,4 +1,4 @@
-//! Timeouts and limits, which the command line does not set: a server of the library, in a thread of the test.
+//! Timeouts and limits that the command line does not set: a server of the library runs in a thread of the test.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -69,7 +69,7 @@ fn defaults() -> ServerConfig {
 }
 
 #[test]
-fn the_defaults_are_sane() {
+fn default_timeouts_and_limits() {
     let config = ServerConfig::default();
     assert_eq!(config.head_timeout, Duration::from_secs(10));
     assert_eq!(config.keep_alive_timeout, Duration::from_secs(60));
@@ -81,7 +81,7 @@ fn the_defaults_are_sane() {
 }
 
 #[test]
-fn a_head_that_drips_in_is_not_waited_for() {
+fn a_slow_head_is_408() {
     let config = ServerConfig {
         head_timeout: SHORT,
         ..defaults()
@@ -99,7 +99,7 @@ fn a_head_that_drips_in_is_not_waited_for() {
 }
 
 #[test]
-fn a_client_has_only_so_many_connections_and_gets_them_back() {
+fn max_connections_per_ip_refuses_further_connections() {
     let config = ServerConfig {
         max_connections_per_ip: Some(2),
         ..defaults()
@@ -115,7 +115,7 @@ fn a_client_has_only_so_many_connections_and_gets_them_back() {
     wait_until("another may come", || {
         let mut stream = TcpStream::connect(server.address).unwrap();
         let mut byte = [0];
-        // What is refused may be reset before the request is written.
+        // The server may reset a refused connection before the request is written.
         stream.write_all(get("/hello.txt").as_bytes()).is_ok()
             && stream.read(&mut byte).is_ok_and(|length| length == 1)
     });
@@ -123,7 +123,7 @@ fn a_client_has_only_so_many_connections_and_gets_them_back() {
 }
 
 #[test]
-fn an_unwanted_body_that_stops_ends_the_connection() {
+fn an_unwanted_body_that_stalls_ends_the_connection() {
     let config = ServerConfig {
         linger_time: Duration::MAX,
         ..defaults()
@@ -161,7 +161,7 @@ fn an_unwanted_body_that_trickles_ends_the_connection() {
     }
 }
 
-/// A connection that was refused, and the part of it that can still send.
+/// A connection whose request was refused, and a stream that can still send on it.
 fn refused(server: &Library) -> (Client, TcpStream) {
     let mut client = server.connect();
     let stream = client.stream().try_clone().unwrap();
@@ -172,7 +172,7 @@ fn refused(server: &Library) -> (Client, TcpStream) {
 }
 
 #[test]
-fn a_refused_client_that_sends_nothing_more_is_closed() {
+fn a_refused_connection_closes_when_the_client_is_silent() {
     let config = ServerConfig {
         linger_time: Duration::MAX,
         ..defaults()
@@ -185,7 +185,7 @@ fn a_refused_client_that_sends_nothing_more_is_closed() {
 }
 
 #[test]
-fn a_refused_client_that_sends_on_and_on_is_closed() {
+fn a_refused_connection_closes_while_the_client_keeps_sending() {
     let config = ServerConfig {
         linger_timeout: Duration::MAX,
         ..defaults()
@@ -193,7 +193,7 @@ fn a_refused_client_that_sends_on_and_on_is_closed() {
     for pause in [Duration::ZERO, SHORT / 10] {
         let server = Library::start(&Site::new(), config.clone());
         let (_client, mut stream) = refused(&server);
-        // It ends by a reset, or the test by its time.
+        // The loop ends when the server resets the connection.
         while stream.write_all(&[0; 1000]).is_ok() {
             thread::sleep(pause);
         }
@@ -201,7 +201,7 @@ fn a_refused_client_that_sends_on_and_on_is_closed() {
 }
 
 #[test]
-fn a_refused_client_may_send_on_for_longer_than_the_timeout() {
+fn a_refused_client_that_keeps_sending_outlives_linger_timeout() {
     let config = ServerConfig {
         linger_timeout: SHORT * 10,
         linger_time: Duration::MAX,
@@ -217,7 +217,7 @@ fn a_refused_client_may_send_on_for_longer_than_the_timeout() {
 }
 
 #[test]
-fn a_refused_client_that_sends_on_and_on_does_not_hold_up_the_end() {
+fn a_refused_client_that_keeps_sending_does_not_delay_shutdown() {
     let config = ServerConfig {
         drain_timeout: SHORT,
         linger_timeout: Duration::MAX,
@@ -253,7 +253,7 @@ fn is_open(server: SocketAddr, client: &Client) -> bool {
     let client = client.stream().local_addr().unwrap().port();
     let ends = format!(" 0100007F:{:04X} 0100007F:{client:04X} ", server.port());
     let connections = fs::read_to_string("/proc/net/tcp").unwrap();
-    // The kernel may remember the ends for a while, but then as a socket without an inode.
+    // The kernel may list a closed connection for a while, but without an inode.
     let has_inode = |line: &str| line.split_whitespace().nth(9) != Some("0");
     connections
         .lines()
@@ -278,7 +278,7 @@ fn a_client_that_stops_reading_is_given_up() {
 }
 
 #[test]
-fn a_client_that_reads_slowly_is_waited_for() {
+fn a_slow_reader_gets_the_whole_reply() {
     let site = Site::new();
     site.sparse("big", BIG);
     let config = ServerConfig {
@@ -291,7 +291,7 @@ fn a_client_that_reads_slowly_is_waited_for() {
     client
         .send(request("GET", "/big", &["Connection: close"]))
         .read_head();
-    // At this pace the megabytes that the kernel would take last longer than the timeout.
+    // The timeout is shorter than the time this client takes to read what the kernel buffers.
     for _ in 0..100 {
         assert_eq!(client.take(1 << 14).len(), 1 << 14);
         thread::sleep(SHORT / 2);

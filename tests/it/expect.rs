@@ -18,7 +18,7 @@ fn assert_continues(client: &mut Client) {
 }
 
 #[test]
-fn a_body_that_has_not_begun_is_asked_for() {
+fn a_body_that_has_not_begun_gets_100_continue() {
     let (_server, mut client) = client();
     client.send(request("POST", "/", &["Content-Length: 5", EXPECT]));
     assert_continues(&mut client);
@@ -27,7 +27,7 @@ fn a_body_that_has_not_begun_is_asked_for() {
 }
 
 #[test]
-fn a_chunked_body_is_asked_for() {
+fn a_chunked_body_gets_100_continue() {
     let (_server, mut client) = client();
     client.send(request(
         "GET",
@@ -43,7 +43,7 @@ fn a_chunked_body_is_asked_for() {
 }
 
 #[test]
-fn a_body_that_has_begun_is_not_asked_for() {
+fn a_body_that_has_begun_gets_no_100_continue() {
     let (_server, mut client) = client();
     let head = request("POST", "/", &["Content-Length: 5", EXPECT]);
     for (begun, rest) in [("h", "ello"), ("hello", "")] {
@@ -54,7 +54,7 @@ fn a_body_that_has_begun_is_not_asked_for() {
 }
 
 #[test]
-fn without_a_body_nothing_is_asked_for() {
+fn a_request_without_a_body_gets_no_100_continue() {
     let (_server, mut client) = client();
     for fields in [&[EXPECT][..], &["Content-Length: 0", EXPECT]] {
         assert_eq!(
@@ -66,14 +66,14 @@ fn without_a_body_nothing_is_asked_for() {
 }
 
 #[test]
-fn old_clients_are_not_asked() {
+fn http_1_0_gets_no_100_continue() {
     let (_server, mut client) = client();
     let head = "POST / HTTP/1.0\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(client.send(head).send("hello").read_reply().status(), 405);
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_not_asked_for() {
+fn a_body_beyond_the_limit_gets_no_100_continue() {
     let (_server, mut client) = client();
     let reply = client.ask(request("POST", "/", &["Content-Length: 5000000", EXPECT]));
     assert_eq!(reply.status(), 405);
@@ -82,7 +82,7 @@ fn a_body_beyond_the_limit_is_not_asked_for() {
 }
 
 #[test]
-fn other_expectations_fail() {
+fn other_expectations_are_417() {
     let (server, _) = client();
     for expectation in ["200-ok", "100-continue, x", "100-continue=x", "x"] {
         let reply = server.ask(request(

@@ -1,4 +1,4 @@
-//! Bad usage, and what cannot be done: one line that says so in words, and the exit code.
+//! Bad usage and failures at the start: one line on standard error, and the exit code.
 
 use std::fs::{self, Permissions};
 use std::net::TcpListener;
@@ -56,7 +56,7 @@ fn bad_usage_is_one_line_that_names_the_option() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_in_words() {
+fn a_taken_port_is_a_one_line_error() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     let output = run(&[&port, "-b", "127.0.0.1"]);
@@ -68,13 +68,13 @@ fn a_port_that_is_taken_is_said_in_words() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_is_said_in_words() {
+fn a_missing_directory_is_a_one_line_error() {
     let output = run(&["0", "-d", "/no/such/place"]);
     assert_fails(&output, 1, &["/no/such/place", "no such directory"]);
 }
 
 #[test]
-fn an_address_that_is_not_here_is_said_in_words() {
+fn a_foreign_address_is_a_one_line_error() {
     let output = run(&["0", "-b", "192.0.2.1"]);
     assert_fails(&output, 1, &["192.0.2.1"]);
     let output = run(&["0", "-b", "no-such-host.invalid"]);
@@ -82,7 +82,7 @@ fn an_address_that_is_not_here_is_said_in_words() {
 }
 
 #[test]
-fn what_is_no_directory_and_no_file_is_refused() {
+fn a_fifo_as_directory_is_a_one_line_error() {
     let site = Site::new();
     site.fifo("fifo");
     let fifo = site.at("fifo");
@@ -91,7 +91,7 @@ fn what_is_no_directory_and_no_file_is_refused() {
 }
 
 #[test]
-fn a_directory_without_permission_is_said_in_words() {
+fn an_unreadable_directory_is_a_one_line_error() {
     let site = Site::new();
     let root = site.root();
     let root = root.to_str().unwrap();
@@ -106,7 +106,7 @@ fn a_directory_without_permission_is_said_in_words() {
 }
 
 #[test]
-fn a_port_without_permission_is_said_in_words() {
+fn a_privileged_port_is_a_one_line_error() {
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first: u16 = first.unwrap().trim().parse().unwrap();
     if first < 8 {
@@ -118,7 +118,7 @@ fn a_port_without_permission_is_said_in_words() {
 }
 
 #[test]
-fn a_bad_file_is_said_in_one_line() {
+fn a_bad_config_file_is_a_one_line_error() {
     let site = Site::new();
     site.file("httpoll.conf", "--loops many\n");
     let file = site.at("httpoll.conf");

@@ -1,10 +1,10 @@
-//! Where a request ends: what is not certain is refused, and no second request is ever smuggled in behind it.
+//! Where a request ends: ambiguous framing is refused, and no request can be smuggled behind another one (RFC 9112 §6, §11.2).
 
 use proptest::prelude::*;
 
 use crate::support::{Server, Site, get};
 
-/// What an attacker hides behind a body.
+/// The request that an attacker hides behind a body.
 const SMUGGLED: &str = "GET /hello.txt HTTP/1.1\r\nHost: smuggled\r\n\r\n";
 
 /// Asserts that a head is refused, that the connection closes, and that nothing behind it is answered.
@@ -30,7 +30,7 @@ fn assert_fields_refused(cases: &[(&str, u16)]) {
 }
 
 #[test]
-fn content_length_beside_transfer_encoding() {
+fn content_length_beside_transfer_encoding_is_refused() {
     assert_fields_refused(&[
         ("Content-Length: 5\r\nTransfer-Encoding: chunked", 400),
         ("Transfer-Encoding: chunked\r\nContent-Length: 5", 400),
@@ -45,7 +45,7 @@ fn content_length_beside_transfer_encoding() {
 }
 
 #[test]
-fn lengths_that_are_not_certain() {
+fn ambiguous_lengths_are_refused() {
     assert_fields_refused(&[
         ("Content-Length: 5\r\nContent-Length: 6", 400),
         ("Content-Length: 0\r\nContent-Length: 5", 400),
@@ -68,7 +68,7 @@ fn lengths_that_are_not_certain() {
 }
 
 #[test]
-fn codings_that_are_not_certain() {
+fn other_transfer_codings_are_refused() {
     assert_fields_refused(&[
         ("Transfer-Encoding: gzip", 501),
         ("Transfer-Encoding: identity", 501),
@@ -92,7 +92,7 @@ fn codings_that_are_not_certain() {
 }
 
 #[test]
-fn field_lines_that_are_none() {
+fn malformed_field_lines_are_refused() {
     assert_fields_refused(&[
         ("Content-Length : 5", 400),
         ("Transfer-Encoding : chunked", 400),
@@ -116,7 +116,7 @@ fn field_lines_that_are_none() {
 }
 
 #[test]
-fn the_first_line_after_the_request_line_is_not_folded() {
+fn a_folded_line_after_the_request_line_is_refused() {
     let server = Server::start(&Site::new());
     assert_refused(&server, "GET / HTTP/1.1\r\n Host: x\r\n\r\n", 400);
     assert_refused(
@@ -127,7 +127,7 @@ fn the_first_line_after_the_request_line_is_not_folded() {
 }
 
 #[test]
-fn a_bare_cr_ends_no_line() {
+fn a_bare_cr_is_refused() {
     let server = Server::start(&Site::new());
     for request in [
         "GET / HTTP/1.1\rHost: x\r\n\r\n",
@@ -141,7 +141,7 @@ fn a_bare_cr_ends_no_line() {
 }
 
 #[test]
-fn bytes_beyond_ascii_may_stand_in_a_value() {
+fn a_field_value_may_have_bytes_beyond_ascii() {
     let server = Server::start(&Site::new());
     let mut client = server.connect();
     let reply = client.ask(b"GET /hello.txt HTTP/1.1\r\nHost: x\r\nX: \xff\xe9\t\xc3\xa9\r\n\r\n");
@@ -150,7 +150,7 @@ fn bytes_beyond_ascii_may_stand_in_a_value() {
 }
 
 #[test]
-fn a_body_keeps_the_next_request_in_step() {
+fn the_next_request_starts_after_the_body() {
     let server = Server::start(&Site::new());
     for body in [
         "Content-Length: 5\r\n\r\nhello",
@@ -198,7 +198,7 @@ fn a_body_may_arrive_late() {
 }
 
 #[test]
-fn chunks_that_are_none() {
+fn malformed_chunks_are_refused() {
     let server = Server::start(&Site::new());
     for chunks in [
         "\r\n",
@@ -236,7 +236,7 @@ fn chunks_that_are_none() {
 }
 
 #[test]
-fn a_body_beyond_the_limit_is_answered_and_closed() {
+fn a_body_beyond_the_limit_gets_a_reply_and_a_close() {
     let server = Server::start(&Site::new());
     for length in [
         "2000000",
@@ -270,7 +270,7 @@ fn chunks_beyond_the_limit_end_the_connection() {
 }
 
 #[test]
-fn whatever_comes_the_server_stays() {
+fn the_server_survives_any_input() {
     let server = Server::start(&Site::new());
     let words = "(GET|HEAD|POST| |/|\\*|hello.txt|%00|HTTP/1\\.[019]|\r\n|\n|\r|\t|Host: x|Range: bytes=|Content-Length: |Transfer-Encoding: chunked|:|,|-|[0-9a-f]{1,3}|\\PC){0,60}";
     let config = ProptestConfig {

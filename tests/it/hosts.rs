@@ -1,4 +1,4 @@
-//! `--host`: what a browser on a page of another site is answered.
+//! `--host`: requests for other hosts get 421, which protects against DNS rebinding.
 
 use crate::support::{Server, Site, command, get, request, run};
 
@@ -8,7 +8,7 @@ fn hello(host: &str) -> String {
 }
 
 #[test]
-fn a_page_whose_name_was_rebound_to_this_machine_reads_nothing() {
+fn a_rebound_name_is_421() {
     let server = Server::with(&Site::new(), &["--host", "localhost", "--host=127.0.0.1"]);
     let port = server.port();
     let mut client = server.connect();
@@ -19,7 +19,10 @@ fn a_page_whose_name_was_rebound_to_this_machine_reads_nothing() {
         let reply = client.ask(hello(&format!("{host}:{port}")));
         assert_eq!(reply.status(), 421, "{host}");
         assert!(!reply.text().contains("Hello"));
-        assert!(!reply.head.closes(), "the framing is not in doubt");
+        assert!(
+            !reply.head.closes(),
+            "the framing is certain, so the connection stays"
+        );
     }
     let log = server.log_lines(7);
     assert!(
@@ -29,11 +32,11 @@ fn a_page_whose_name_was_rebound_to_this_machine_reads_nothing() {
 }
 
 #[test]
-fn every_version_and_every_kind_of_reply_is_guarded() {
+fn every_version_and_kind_of_request_is_checked() {
     let server = Server::with(&Site::new(), &["--host", "good"]);
     for target in ["/hello.txt", "/", "/dir", "/missing", "/dir/?format=json"] {
         for fields in [&[][..], &["Range: bytes=0-0"], &["If-None-Match: *"]] {
-            // Its Host is `test`.
+            // `request` sends the Host `test`.
             for method in ["GET", "HEAD", "POST", "OPTIONS"] {
                 let reply = server.ask(request(method, target, fields));
                 assert_eq!(reply.status(), 421, "{method} {target}");
@@ -54,7 +57,7 @@ fn every_version_and_every_kind_of_reply_is_guarded() {
 }
 
 #[test]
-fn a_refused_upload_keeps_the_next_request_in_step() {
+fn the_next_request_starts_after_a_refused_upload() {
     let server = Server::with(&Site::new(), &["--host", "test"]);
     let mut client = server.connect();
     let upload = "PUT /x HTTP/1.1\r\nHost: evil\r\nContent-Length: 5\r\n\r\nhello";
@@ -63,7 +66,7 @@ fn a_refused_upload_keeps_the_next_request_in_step() {
 }
 
 #[test]
-fn hosts_come_from_a_file_and_the_command_line_replaces_them() {
+fn command_line_hosts_replace_those_of_the_config_file() {
     let site = Site::new();
     site.file("httpoll.conf", "host one\n--host two:8000\nhost = [::1]\n");
     let file = site.at("httpoll.conf");
@@ -84,7 +87,7 @@ fn hosts_come_from_a_file_and_the_command_line_replaces_them() {
 }
 
 #[test]
-fn without_the_option_every_host_is_served() {
+fn every_host_is_served_without_the_option() {
     let server = Server::start(&Site::new());
     for host in ["rebound.example", "[::1]:80", "127.0.0.1"] {
         assert_eq!(server.ask(hello(host)).status(), 200, "{host}");
@@ -93,7 +96,7 @@ fn without_the_option_every_host_is_served() {
 }
 
 #[test]
-fn a_host_that_is_none_is_bad_usage() {
+fn a_malformed_host_is_bad_usage() {
     for nonsense in [
         "",
         " ",

@@ -1,11 +1,12 @@
-//! The page of a directory, and its JSON.
+//! The listing of a directory as HTML and as JSON.
+
+mod long;
 
 use std::collections::BTreeMap;
-use std::fs::File;
 
-use crate::support::{Client, HOSTILE, Json, Reply, Server, Site, encode, get, request};
+use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request};
 
-/// The targets of all links of a page, as a browser reads them.
+/// The targets of all links of a page, with character references decoded.
 fn links(page: &str) -> Vec<String> {
     let hrefs = page.split("<a ").skip(1).map(|tag| {
         let tag = tag.split_once('>').unwrap().0;
@@ -66,7 +67,7 @@ fn every_link_leads_to_its_file() {
 }
 
 #[test]
-fn names_are_text_and_no_markup() {
+fn names_are_escaped() {
     let site = Site::hostile();
     site.directory("<u>&\"/<s>");
     let server = Server::start(&site);
@@ -89,7 +90,7 @@ fn names_are_text_and_no_markup() {
 }
 
 #[test]
-fn the_page_stands_alone() {
+fn the_page_loads_nothing_else() {
     let reply = Server::start(&Site::new()).get("/dir/");
     assert_eq!(
         reply.field("Content-Type"),
@@ -113,7 +114,7 @@ fn the_page_stands_alone() {
 }
 
 #[test]
-fn the_page_leads_up() {
+fn the_page_links_to_parent_directories() {
     let site = Site::empty();
     site.file("a/b c/file.txt", "");
     let page = Server::start(&site).get("/a/b%20c/");
@@ -126,14 +127,11 @@ fn the_page_leads_up() {
         "{up:?}"
     );
     let root = Server::start(&site).get("/");
-    assert!(
-        !root.text().contains("../"),
-        "there is nothing above the root"
-    );
+    assert!(!root.text().contains("../"), "the root has no parent");
 }
 
-/// A directory whose entries stand in another order by name, by size and by date.
-fn sortable() -> Site {
+/// A directory whose entries have different orders by name, by size and by date.
+fn sortable_site() -> Site {
     let site = Site::empty();
     for (name, size, changed) in [("b", 1, 3), ("C", 3, 1), ("a", 2, 2)] {
         site.file(name, vec![b'x'; size])
@@ -145,7 +143,7 @@ fn sortable() -> Site {
 
 #[test]
 fn entries_are_sorted_as_the_query_says() {
-    let server = Server::start(&sortable());
+    let server = Server::start(&sortable_site());
     for (query, order) in [
         ("", ["z", "a", "b", "C"]),
         ("sort=name&order=asc", ["z", "a", "b", "C"]),
@@ -171,8 +169,8 @@ fn entries_are_sorted_as_the_query_says() {
 }
 
 #[test]
-fn the_page_has_links_that_sort_both_ways() {
-    let server = Server::start(&sortable());
+fn column_links_sort_both_ways() {
+    let server = Server::start(&sortable_site());
     let page = server.get("/");
     let sorts: Vec<_> = links(page.text())
         .into_iter()
@@ -207,7 +205,7 @@ fn sizes_and_dates_are_shown() {
 }
 
 #[test]
-fn json_tells_name_type_size_and_time() {
+fn json_has_name_type_size_and_time() {
     let site = Site::empty();
     site.file("file", "12345")
         .changed_at("file", 1_577_836_800_000_000_000);
@@ -250,7 +248,7 @@ fn json_has_every_name() {
     assert_eq!(found, expected);
 }
 
-/// Control characters, ends of lines, and what turns the direction of the text that follows.
+/// Whether a character is a control character, ends a line, or changes the direction of text.
 fn acts_on_text(c: char) -> bool {
     c.is_control()
         || "\u{61c}\u{200e}\u{200f}\u{2028}\u{2029}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}"
@@ -259,7 +257,7 @@ fn acts_on_text(c: char) -> bool {
 }
 
 #[test]
-fn no_name_acts_on_the_text_around_it() {
+fn control_and_direction_characters_are_escaped() {
     let site = Site::empty();
     let mut expected = vec!["gnp.\u{202e}exe".to_owned(), "\u{9b}31m".to_owned()];
     for c in ('\u{1}'..='\u{2100}').filter(|c| acts_on_text(*c)) {
@@ -280,7 +278,7 @@ fn no_name_acts_on_the_text_around_it() {
 }
 
 #[test]
-fn programs_get_json_and_people_a_page() {
+fn accept_chooses_between_json_and_html() {
     let server = Server::start(&Site::new());
     for (target, accept, content_type) in [
         ("/", "application/json", "application/json"),
@@ -304,7 +302,7 @@ fn programs_get_json_and_people_a_page() {
 }
 
 #[test]
-fn links_bear_a_sign() {
+fn symbolic_links_are_marked() {
     let site = Site::new();
     site.link("inner", "hello.txt")
         .link("inner-dir", "dir")
@@ -328,135 +326,20 @@ fn links_bear_a_sign() {
     assert!(!row("hello.txt").contains('@') && row("dir/").contains("dir</bdi>/"));
     assert!(
         !row("outer").contains("root:") && !row("outer").contains(" B<"),
-        "nothing of what is outside"
+        "nothing about the target outside"
     );
 }
 
 #[test]
-fn an_empty_directory_is_a_page() {
+fn an_empty_directory_is_listed() {
     let site = Site::empty();
     let server = Server::start(&site);
     assert_eq!(server.get("/").status(), 200);
     assert_eq!(json(&server.get("/?format=json")), []);
 }
 
-/// A directory of ten thousand empty files.
-fn crowded() -> Site {
-    let site = Site::in_memory();
-    for number in 0..10_000 {
-        File::create(site.at(format!("{number:05}"))).unwrap();
-    }
-    site
-}
-
 #[test]
-fn ten_thousand_entries_come_in_chunks() {
-    let site = crowded();
-    let server = Server::start(&site);
-    let mut client = server.connect();
-    let expected: Vec<_> = (0..10_000).map(|number| format!("{number:05}")).collect();
-    let page = client.get("/");
-    assert!(page.head.is_chunked());
-    assert_eq!(entries(page.text()), expected);
-    let listing = client.get("/?format=json&order=desc");
-    assert!(listing.head.is_chunked());
-    assert!(names(&listing).iter().rev().eq(&expected));
-    let head = client.ask(request("HEAD", "/", &[]));
-    let but_date = |reply: &Reply| {
-        let mut fields = reply.head.fields.clone();
-        fields.retain(|(name, _)| name != "Date");
-        fields
-    };
-    assert_eq!(but_date(&head), but_date(&page));
-    client.assert_open();
-}
-
-#[test]
-fn old_clients_get_a_long_listing_without_chunks() {
-    let site = crowded();
-    let server = Server::start(&site);
-    for keep_alive in ["", "Connection: keep-alive\r\n"] {
-        let reply = server.ask(format!("GET / HTTP/1.0\r\n{keep_alive}\r\n"));
-        assert_eq!(reply.field("Transfer-Encoding"), None);
-        assert!(reply.head.closes());
-        assert_eq!(entries(reply.text()).len(), 10_000);
-    }
-    let bare = server.connect().send("GET /\r\n").read_to_end();
-    assert_eq!(entries(str::from_utf8(&bare).unwrap()).len(), 10_000);
-}
-
-#[test]
-fn long_listings_stall_nobody() {
-    let site = crowded();
-    site.file("docs/index.html", "index");
-    let server = Server::start(&site);
-    let mut readers: Vec<Client> = (0..8).map(|_| server.connect()).collect();
-    for reader in &mut readers {
-        reader.send(get("/"));
-    }
-    assert_eq!(server.get("/docs/").body, b"index");
-    for reader in &mut readers {
-        assert_eq!(entries(reader.read_reply().text()).len(), 10_001);
-    }
-}
-
-#[test]
-fn unread_listings_are_whole_when_they_are_read_and_those_who_leave_harm_nobody() {
-    let site = crowded();
-    site.file("docs/index.html", "index");
-    let server = Server::start(&site);
-    let targets = ["/", "/?format=json", "/?sort=date&order=desc"];
-    let mut readers: Vec<_> = (0..60)
-        .map(|number| {
-            let mut client = server.connect();
-            client.send(get(targets[number % 3]));
-            client
-        })
-        .collect();
-    for (number, mut reader) in readers.drain(..).enumerate() {
-        assert_eq!(server.get("/docs/").body, b"index");
-        match number % 4 {
-            // It leaves before its reply, or in the middle of it.
-            0 => drop(reader),
-            1 => drop(reader.take(20_000)),
-            _ if number % 3 == 1 => assert_eq!(names(&reader.read_reply()).len(), 10_001),
-            _ => assert_eq!(entries(reader.read_reply().text()).len(), 10_001),
-        }
-    }
-}
-
-#[test]
-fn a_change_is_in_every_long_listing_that_is_asked_for_after_it() {
-    let site = Site::in_memory();
-    for number in 0..2000 {
-        File::create(site.at(format!("{number:05}"))).unwrap();
-    }
-    site.link("link", "00000");
-    let server = Server::start(&site);
-    let mut clients: Vec<_> = (0..4).map(|_| server.connect()).collect();
-    for number in 0..100 {
-        let target = ["/?format=json", "/?format=json&sort=size"][number % 2];
-        // Some are asked for and not read yet when the directory changes.
-        for client in &mut clients[1..] {
-            client.send(get(target));
-        }
-        site.file(format!("new-{number}"), "");
-        site.file("00000", "x".repeat(number));
-        let listing = json(&clients[0].get(target));
-        assert_eq!(listing.len(), 2002 + number);
-        let of = |name: &str| {
-            let is_it = |entry: &&Json| entry.get("name").text() == name;
-            listing.iter().find(is_it).unwrap().get("size").number()
-        };
-        assert_eq!([of("00000"), of("link")], [number as i64; 2]);
-        for client in &mut clients[1..] {
-            assert!(json(&client.read_reply()).len() >= 2001 + number);
-        }
-    }
-}
-
-#[test]
-fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
+fn a_listing_has_nosniff_and_a_strict_policy() {
     let site = Site::hostile();
     for number in 0..3000 {
         site.file(format!("many/{number}"), "");
@@ -481,7 +364,7 @@ fn a_listing_is_taken_for_nothing_else_and_runs_nothing() {
 }
 
 #[test]
-fn the_policy_of_the_command_line_goes_before_that_of_the_page() {
+fn a_policy_of_the_command_line_replaces_that_of_the_page() {
     let server = Server::with(
         &Site::new(),
         &[

@@ -1,4 +1,4 @@
-//! The access log: its three formats, what is escaped in them, what is counted, and that it never stalls the server.
+//! The access log: its three formats, escaping, byte counts, and that it never stalls the server.
 
 use std::io::{PipeReader, Read, pipe};
 use std::net::SocketAddr;
@@ -9,9 +9,9 @@ use rustix::process::Signal;
 
 use crate::support::{Client, Json, Server, Site, command, get, request, without_warnings};
 
-/// Takes a line of the common format apart: request line, status, bytes, and what follows.
+/// Parses a line of the common format into request line, status, bytes, and the rest.
 #[track_caller]
-fn common(line: &str) -> (&str, u16, u64, &str) {
+fn parse_common(line: &str) -> (&str, u16, u64, &str) {
     let (client, rest) = line.split_once(" - - [").expect(line);
     assert_eq!(client, "127.0.0.1");
     let (date, rest) = rest.split_once("] \"").expect(line);
@@ -38,19 +38,19 @@ fn the_common_format_is_the_default() {
         server.get("/hello.txt?query");
         let lines = server.log_lines(1);
         assert_eq!(
-            common(&lines[0]),
+            parse_common(&lines[0]),
             ("GET /hello.txt?query HTTP/1.1", 200, 14, "")
         );
     }
 }
 
 #[test]
-fn an_ipv4_client_is_logged_as_such_by_a_server_for_both_families() {
+fn an_ipv4_client_of_a_socket_for_both_families_is_logged_as_ipv4() {
     let site = Site::new();
     let server = Server::spawn(command(&["0", "-d", site.root().to_str().unwrap()]));
     let address = SocketAddr::from(([127, 0, 0, 1], server.port()));
     Client::connect(address).get("/hello.txt");
-    assert_eq!(common(&server.log_lines(1)[0]).1, 200);
+    assert_eq!(parse_common(&server.log_lines(1)[0]).1, 200);
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn the_combined_format_adds_referer_and_agent() {
     ));
     server.ask(request("GET", "/", &["User-Agent: a \"b\\ \u{e9}\t\x7e"]));
     let lines = server.log_lines(2);
-    assert_eq!(common(&lines[0]).3, "\"http://x/?a b\" \"curl/8\"");
-    assert_eq!(common(&lines[1]).3, r#""-" "a \"b\\ \xc3\xa9\x09~""#);
+    assert_eq!(parse_common(&lines[0]).3, "\"http://x/?a b\" \"curl/8\"");
+    assert_eq!(parse_common(&lines[1]).3, r#""-" "a \"b\\ \xc3\xa9\x09~""#);
 }
 
 #[test]
-fn the_json_format_is_an_object_a_line() {
+fn the_json_format_is_one_object_a_line() {
     let server = Server::with(&Site::new(), &["--log-format", "json"]);
     server.ask(request(
         "GET",
@@ -94,7 +94,7 @@ fn the_json_format_is_an_object_a_line() {
 }
 
 #[test]
-fn what_a_client_controls_is_escaped() {
+fn request_bytes_are_escaped() {
     let server = Server::start(&Site::new());
     for (line, logged, status) in [
         (
@@ -129,7 +129,7 @@ fn what_a_client_controls_is_escaped() {
 }
 
 #[test]
-fn the_bytes_are_those_of_the_body_that_was_sent() {
+fn the_byte_count_is_that_of_the_body() {
     let site = Site::new();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -151,13 +151,13 @@ fn the_bytes_are_those_of_the_body_that_was_sent() {
         let before = server.log().lines().count();
         let sent = client.ask(&request).body.len() as u64;
         let lines = server.log_lines(before + 1);
-        let (_, logged_status, bytes, _) = common(lines.last().unwrap());
+        let (_, logged_status, bytes, _) = parse_common(lines.last().unwrap());
         assert_eq!((logged_status, bytes), (status, sent), "{request}");
     }
 }
 
 #[test]
-fn the_bytes_of_a_chunked_body_are_its_content() {
+fn the_byte_count_of_a_chunked_body_excludes_framing() {
     let site = Site::empty();
     for number in 0..2000 {
         site.file(number.to_string(), "");
@@ -165,21 +165,24 @@ fn the_bytes_of_a_chunked_body_are_its_content() {
     let server = Server::start(&site);
     let reply = server.get("/");
     assert!(reply.head.is_chunked());
-    assert_eq!(common(&server.log_lines(1)[0]).2, reply.body.len() as u64);
+    assert_eq!(
+        parse_common(&server.log_lines(1)[0]).2,
+        reply.body.len() as u64
+    );
 }
 
 #[test]
-fn old_requests_are_logged_as_they_came() {
+fn an_http_0_9_request_is_logged_as_it_came() {
     let server = Server::start(&Site::new());
     server.connect().send("GET /hello.txt\r\n").read_to_end();
     assert_eq!(
-        common(&server.log_lines(1)[0]),
+        parse_common(&server.log_lines(1)[0]),
         ("GET /hello.txt", 200, 14, "")
     );
 }
 
 #[test]
-fn pipelined_requests_have_a_line_each_in_order() {
+fn pipelined_requests_are_logged_in_order() {
     let server = Server::start(&Site::new());
     let mut client = server.connect();
     client.send(
@@ -191,12 +194,12 @@ fn pipelined_requests_have_a_line_each_in_order() {
         client.read_reply();
     }
     for (number, line) in server.log_lines(200).iter().enumerate() {
-        assert_eq!(common(line).0, format!("GET /{number} HTTP/1.1"));
+        assert_eq!(parse_common(line).0, format!("GET /{number} HTTP/1.1"));
     }
 }
 
 #[test]
-fn a_reply_that_was_broken_off_is_logged_with_what_had_left() {
+fn an_aborted_reply_is_logged_with_the_bytes_sent() {
     const SIZE: u64 = 256 << 20;
     const TAKEN: usize = 1 << 20;
     let site = Site::new();
@@ -208,13 +211,13 @@ fn a_reply_that_was_broken_off_is_logged_with_what_had_left() {
     assert_eq!(server.log(), "", "nothing is logged before the end");
     client.reset();
     let lines = server.log_lines(1);
-    let (request, status, bytes, _) = common(&lines[0]);
+    let (request, status, bytes, _) = parse_common(&lines[0]);
     assert_eq!((request, status), ("GET /big HTTP/1.1", 200));
     assert!((TAKEN as u64..SIZE).contains(&bytes), "{bytes}");
 }
 
 #[test]
-fn a_quiet_server_says_nothing() {
+fn a_quiet_server_logs_nothing() {
     for option in ["-q", "--quiet"] {
         let mut server = Server::with(&Site::new(), &[option]);
         for request in [
@@ -225,12 +228,12 @@ fn a_quiet_server_says_nothing() {
             server.ask(request);
         }
         server.signal(Signal::TERM);
-        assert_eq!(server.last_words(), "");
+        assert_eq!(server.remaining_output(), "");
     }
 }
 
 /// A server whose standard error is a pipe.
-fn piped(site: &Site) -> (Server, PipeReader) {
+fn server_with_piped_log(site: &Site) -> (Server, PipeReader) {
     let (reader, writer) = pipe().unwrap();
     let root = site.root();
     let mut command = command(&["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()]);
@@ -238,17 +241,17 @@ fn piped(site: &Site) -> (Server, PipeReader) {
     (Server::spawn_with_stderr(command, PathBuf::new()), reader)
 }
 
-/// How many lines a line confesses to be lost.
-fn lost(line: &str) -> Option<usize> {
+/// The number of lost lines that a line of the log reports.
+fn lost_lines(line: &str) -> Option<usize> {
     let before = line.split_once(" lost").map(|(before, _)| before)?;
     before.split(' ').find_map(|word| word.parse().ok())
 }
 
 #[test]
-fn a_log_that_nobody_reads_stalls_nobody() {
+fn an_unread_log_does_not_stall_the_server() {
     const REQUESTS: usize = 1000;
     let site = Site::new();
-    let (mut server, mut reader) = piped(&site);
+    let (mut server, mut reader) = server_with_piped_log(&site);
     let mut client = server.connect();
     let long = get(&format!("/hello.txt?{}", "x".repeat(4000)));
     for _ in 0..REQUESTS {
@@ -259,7 +262,7 @@ fn a_log_that_nobody_reads_stalls_nobody() {
         reader.read_to_string(&mut log).unwrap();
         log
     });
-    // A request now and then, until one of the new lines has found its way.
+    // More requests follow, so that the server writes again once the pipe has been read.
     let mut later = 0;
     for _ in 0..20 {
         assert_eq!(client.get("/later").status(), 404);
@@ -269,23 +272,26 @@ fn a_log_that_nobody_reads_stalls_nobody() {
     server.signal(Signal::TERM);
     server.wait();
     let log = without_warnings(&reading.join().unwrap());
-    let lost: usize = log.lines().filter_map(lost).sum();
+    let lost: usize = log.lines().filter_map(lost_lines).sum();
     let logged = log
         .lines()
         .filter(|line| line.starts_with("127.0.0.1 - - ["))
         .count();
-    assert!(lost > 0, "{REQUESTS} lines of 4 KB cannot wait anywhere");
+    assert!(
+        lost > 0,
+        "{REQUESTS} lines of 4 KB do not fit into pipe and buffer"
+    );
     assert_eq!(logged + lost, REQUESTS + later);
     assert!(
         log.lines()
-            .all(|line| line.starts_with("127.0.0.1 - - [") || self::lost(line).is_some())
+            .all(|line| line.starts_with("127.0.0.1 - - [") || lost_lines(line).is_some())
     );
 }
 
 #[test]
-fn a_log_that_nobody_can_read_any_more_harms_nobody() {
+fn a_closed_log_pipe_does_not_stop_the_server() {
     let site = Site::new();
-    let (mut server, reader) = piped(&site);
+    let (mut server, reader) = server_with_piped_log(&site);
     assert_eq!(server.get("/hello.txt").status(), 200);
     drop(reader);
     for _ in 0..10 {
@@ -295,9 +301,9 @@ fn a_log_that_nobody_can_read_any_more_harms_nobody() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// What acts on a terminal, a page or a head, wherever a client can put it.
+/// Bytes that act on a terminal, a page or a head, in each place of a request.
 #[test]
-fn nothing_of_a_client_acts_on_log_page_or_head() {
+fn hostile_bytes_are_escaped_in_log_page_and_head() {
     const HOSTILE: [&[u8]; 6] = [
         b"\x1b[31m\x07\x08",
         b"</title><script>alert(1)</script>\"'",
@@ -335,7 +341,7 @@ fn nothing_of_a_client_acts_on_log_page_or_head() {
             ];
             for place in places {
                 let request = place.concat();
-                // The head is read without any leniency: no control, one Date, only fields.
+                // The client checks the head strictly: no control characters, one Date, only fields.
                 let reply = server.ask(&request);
                 assert_eq!(reply.field("Set-Cookie"), None);
                 let page = reply.text();

@@ -1,13 +1,15 @@
-//! The whole program from outside: a real `httpoll` on a free port, raw bytes in, raw bytes out.
+//! The program from outside: a real `httpoll` on a free port, raw bytes in, raw bytes out.
 //!
-//! One topic a file. `support/` starts servers, speaks to them over raw sockets and lays out sites.
+//! Each file has one topic. `support/` starts servers, speaks to them over raw sockets and makes sites.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test says what must hold by panicking where it does not, in what it calls as well"
+    reason = "a test fails by a panic, also in the functions that it calls"
 )]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod support;
 
 mod against_python;
@@ -38,3 +40,5 @@ mod regression;
 mod resume;
 mod signals;
 mod static_files;
+mod traversal;
+mod users;

@@ -1,4 +1,4 @@
-//! From the target to a file: what is meant, and what can never be reached.
+//! The mapping from targets to files: which file a target names, and what no target reaches.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -47,7 +47,7 @@ fn nothing_leads_out_of_the_directory() {
 }
 
 #[test]
-fn dots_stop_at_the_root() {
+fn dot_segments_stop_at_the_root() {
     let server = Server::start(&Site::new());
     for target in [
         "/../hello.txt",
@@ -67,7 +67,7 @@ fn dots_stop_at_the_root() {
 }
 
 #[test]
-fn query_and_fragment_name_no_file() {
+fn query_and_fragment_are_ignored() {
     let server = Server::start(&Site::new());
     for target in [
         "/hello.txt?a=b",
@@ -97,7 +97,7 @@ fn an_encoded_slash_is_a_slash() {
 }
 
 #[test]
-fn every_name_has_a_target() {
+fn every_name_is_reached_by_its_encoded_target() {
     let site = Site::hostile();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -108,7 +108,7 @@ fn every_name_has_a_target() {
 }
 
 #[test]
-fn what_is_no_encoding_is_itself() {
+fn a_malformed_encoding_stands_for_itself() {
     let site = Site::hostile();
     site.file("caf\u{e9}", "raw");
     let server = Server::start(&site);
@@ -121,11 +121,11 @@ fn what_is_no_encoding_is_itself() {
     ] {
         assert_eq!(server.get(target).text(), body, "{target}");
     }
-    assert_eq!(server.get("/%41").status(), 404, "that is A");
+    assert_eq!(server.get("/%41").status(), 404, "%41 is A");
 }
 
 #[test]
-fn a_redirect_never_leads_elsewhere() {
+fn a_redirect_never_leads_to_another_host() {
     let site = Site::new();
     site.directory("evil.example")
         .directory("\\evil.example")
@@ -229,7 +229,7 @@ fn a_dot_segment_at_the_end_means_a_directory() {
 }
 
 #[test]
-fn names_with_a_dot_are_hidden() {
+fn dotfiles_are_hidden() {
     let site = Site::new();
     site.file(".env", "")
         .file(".git/config", "")
@@ -261,7 +261,7 @@ fn names_with_a_dot_are_hidden() {
 }
 
 #[test]
-fn names_with_a_dot_can_be_shown() {
+fn the_dotfiles_option_shows_dotfiles() {
     let site = Site::new();
     site.file(".env", "env")
         .file(".git/config", "config")
@@ -279,8 +279,8 @@ fn names_with_a_dot_can_be_shown() {
     assert_eq!(server.get("/../secret.txt").status(), 404);
 }
 
-/// Links of all kinds, those that stay inside and those that do not.
-fn linked() -> Site {
+/// A site with links of all kinds: inside of the directory, out of it, and broken.
+fn site_with_links() -> Site {
     let site = Site::new();
     site.link("inner", "hello.txt")
         .link("inner-dir", "dir")
@@ -297,7 +297,7 @@ fn linked() -> Site {
 
 #[test]
 fn links_that_stay_inside_are_followed() {
-    let server = Server::start(&linked());
+    let server = Server::start(&site_with_links());
     for target in ["/inner", "/dir/up", "/inner-dir/up"] {
         assert_eq!(server.get(target).body, b"Hello, world!\n", "{target}");
     }
@@ -309,8 +309,8 @@ fn links_that_stay_inside_are_followed() {
 }
 
 #[test]
-fn links_that_lead_out_are_not_there() {
-    let server = Server::start(&linked());
+fn links_that_lead_out_are_404() {
+    let server = Server::start(&site_with_links());
     for target in [
         "/outer",
         "/outer-dir",
@@ -331,8 +331,8 @@ fn links_that_lead_out_are_not_there() {
 }
 
 #[test]
-fn links_that_lead_out_are_followed_on_demand() {
-    let server = Server::with(&linked(), &["--follow-symlinks"]);
+fn follow_symlinks_follows_links_that_lead_out() {
+    let server = Server::with(&site_with_links(), &["--follow-symlinks"]);
     for target in ["/outer", "/outer-dir/secret.txt"] {
         assert_eq!(server.get(target).body, b"SECRET\n", "{target}");
     }
@@ -346,7 +346,7 @@ fn links_that_lead_out_are_followed_on_demand() {
 }
 
 #[test]
-fn a_directory_that_becomes_a_link_leads_nowhere() {
+fn a_directory_replaced_by_a_link_leads_nowhere() {
     let site = Site::new();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -358,7 +358,7 @@ fn a_directory_that_becomes_a_link_leads_nowhere() {
 }
 
 #[test]
-fn what_is_no_file_is_not_there_and_blocks_nobody() {
+fn fifos_and_sockets_are_404_and_do_not_block() {
     let site = Site::new();
     site.fifo("fifo")
         .socket("socket")
@@ -374,7 +374,7 @@ fn what_is_no_file_is_not_there_and_blocks_nobody() {
 }
 
 #[test]
-fn long_names_are_not_there() {
+fn long_names_are_404() {
     let server = Server::start(&Site::new());
     let long = "x".repeat(300);
     assert_eq!(server.get(&format!("/{long}")).status(), 404);

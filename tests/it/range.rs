@@ -2,7 +2,7 @@
 
 use crate::support::{Reply, Server, Site, request};
 
-/// A hundred bytes, no two neighbours alike.
+/// A hundred bytes, all different.
 fn content() -> Vec<u8> {
     (0..100).collect()
 }
@@ -42,7 +42,7 @@ fn assert_whole(reply: &Reply) {
 }
 
 #[test]
-fn one_range() {
+fn a_single_range_is_206() {
     let (_site, server) = server();
     for (range, first, last) in [
         ("bytes=0-0", 0, 0),
@@ -68,7 +68,7 @@ fn one_range() {
 }
 
 #[test]
-fn a_part_comes_with_the_facts_of_the_whole() {
+fn a_part_has_the_fields_of_the_whole_file() {
     let (_site, server) = server();
     let whole = server.get("/hundred.bin");
     let part = ranged(&server, "bytes=5-9");
@@ -80,7 +80,7 @@ fn a_part_comes_with_the_facts_of_the_whole() {
 }
 
 #[test]
-fn nothing_within_is_416_with_the_length() {
+fn a_range_beyond_the_end_is_416_with_the_length() {
     let (_site, server) = server();
     let mut client = server.connect();
     for range in [
@@ -104,9 +104,9 @@ fn nothing_within_is_416_with_the_length() {
     }
 }
 
-/// nginx's slice module asks for the first megabyte of a file whose size it does not know yet.
+/// nginx's slice module does this: it asks for the first megabyte of a file before it knows the size.
 #[test]
-fn an_empty_file_is_sent_whole_if_asked_for_from_its_start() {
+fn a_range_from_the_start_of_an_empty_file_is_200() {
     let (_site, server) = server();
     let mut client = server.connect();
     for range in ["0-", "0-0", "0-1048575", "-1", "5-,0-", "-0,-1"] {
@@ -119,7 +119,7 @@ fn an_empty_file_is_sent_whole_if_asked_for_from_its_start() {
 }
 
 #[test]
-fn junk_is_ignored() {
+fn a_malformed_range_is_ignored() {
     let (_site, server) = server();
     for range in [
         "",
@@ -157,7 +157,7 @@ struct Part {
     content: Vec<u8>,
 }
 
-/// Takes a `multipart/byteranges` body apart (RFC 2046 §5.1.1).
+/// Parses a `multipart/byteranges` body (RFC 2046 §5.1.1).
 fn parts(reply: &Reply) -> Vec<Part> {
     let content_type = reply.field("Content-Type").unwrap();
     let boundary = content_type
@@ -193,7 +193,7 @@ fn part(piece: &str) -> Part {
 }
 
 #[test]
-fn several_ranges_come_as_parts() {
+fn several_ranges_are_multipart() {
     let (_site, server) = server();
     for (range, expected) in [
         ("bytes=0-0,-1", &[(0, 0), (99, 99)][..]),
@@ -215,9 +215,9 @@ fn several_ranges_come_as_parts() {
     }
 }
 
-/// Every other block is asked for, as zsync (20 ranges a request), zchunk and `curl -r` (255) do it.
+/// The requests ask for every other block, as zsync (20 ranges a request), zchunk and `curl -r` (255) do.
 #[test]
-fn up_to_256_disjoint_ranges_come_as_parts() {
+fn up_to_256_disjoint_ranges_are_multipart() {
     const BLOCK: usize = 2048;
     let site = Site::new();
     let content: Vec<u8> = (0..600 * BLOCK).map(|i| (i / 7 % 251) as u8).collect();
@@ -250,7 +250,7 @@ fn up_to_256_disjoint_ranges_come_as_parts() {
 }
 
 #[test]
-fn ranges_that_overlap_count_as_one() {
+fn overlapping_ranges_count_as_one() {
     let (_site, server) = server();
     let nested: Vec<_> = (0..300)
         .map(|i| format!("{}-{}", i % 50, 99 - i % 50))
@@ -263,7 +263,7 @@ fn ranges_that_overlap_count_as_one() {
 }
 
 #[test]
-fn the_connection_goes_on_after_parts() {
+fn the_connection_stays_open_after_parts() {
     let (_site, server) = server();
     let mut client = server.connect();
     for range in ["bytes=0-0,50-60", "bytes=5-9", "bytes=200-"] {
@@ -277,7 +277,7 @@ fn the_connection_goes_on_after_parts() {
 }
 
 #[test]
-fn if_range_must_be_the_very_same() {
+fn if_range_compares_exactly() {
     let (_site, server) = server();
     let tag = server.get("/hundred.bin").field("ETag").unwrap().to_owned();
     for (if_range, holds) in [
@@ -313,7 +313,7 @@ fn if_range_must_be_the_very_same() {
 }
 
 #[test]
-fn head_has_no_ranges() {
+fn head_ignores_range() {
     let (_site, server) = server();
     for range in ["bytes=0-0", "bytes=200-", "bytes=0-0,5-5"] {
         let reply = server.ask(request(

@@ -1,4 +1,4 @@
-//! Downloads with curl, among them one that is resumed.
+//! Downloads with curl.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -17,7 +17,7 @@ fn curl(site: &Site, arguments: &[&str]) -> Option<Output> {
 }
 
 #[test]
-fn a_download_is_resumed() {
+fn curl_resumes_a_download() {
     let (site, downloads) = (Site::new(), Site::empty());
     let content: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
     site.file("large.bin", &content);
@@ -42,7 +42,7 @@ fn a_download_is_resumed() {
 }
 
 #[test]
-fn what_is_complete_stays_as_it_is() {
+fn curl_leaves_a_complete_download_alone() {
     let (site, downloads) = (Site::new(), Site::empty());
     let server = Server::start(&site);
     downloads.file("hello.txt", "Hello, world!\n");
@@ -55,7 +55,7 @@ fn what_is_complete_stays_as_it_is() {
 }
 
 #[test]
-fn several_files_come_over_one_connection() {
+fn curl_downloads_several_files_over_one_connection() {
     let (site, downloads) = (Site::new(), Site::empty());
     let server = Server::start(&site);
     let url = format!(

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: what is in flight is finished, the rest is closed.
+//! Ctrl-C and SIGTERM: replies in flight are finished, idle connections are closed.
 
 use std::net::TcpStream;
 
@@ -8,7 +8,7 @@ use crate::support::{Server, Site, get, wait_until};
 
 const BIG: u64 = 64 << 20;
 
-/// Waits until the server takes no connections any more: then it has seen the signal.
+/// Waits until the server accepts no more connections, which shows that it has seen the signal.
 fn stops_listening(server: &Server) {
     wait_until("the server stops listening", || {
         TcpStream::connect(server.address()).is_err()
@@ -16,28 +16,28 @@ fn stops_listening(server: &Server) {
 }
 
 #[test]
-fn ctrl_c_says_goodbye() {
+fn ctrl_c_prints_a_message_and_exits_0() {
     let mut server = Server::start(&Site::new());
     server.get("/hello.txt");
     server.signal(Signal::INT);
     assert_eq!(server.wait().code(), Some(0));
-    let words = server.last_words();
+    let output = server.remaining_output();
     assert!(
-        words.contains("Keyboard interrupt received, exiting."),
-        "{words}"
+        output.contains("Keyboard interrupt received, exiting."),
+        "{output}"
     );
 }
 
 #[test]
-fn a_termination_says_nothing() {
+fn sigterm_prints_nothing_and_exits_0() {
     let mut server = Server::start(&Site::new());
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));
-    assert_eq!(server.last_words(), "");
+    assert_eq!(server.remaining_output(), "");
 }
 
 #[test]
-fn a_signal_right_after_the_banner_is_not_too_early() {
+fn a_signal_right_after_the_banner_ends_the_server() {
     for _ in 0..30 {
         let mut server = Server::start(&Site::new());
         server.signal(Signal::TERM);
@@ -46,7 +46,7 @@ fn a_signal_right_after_the_banner_is_not_too_early() {
 }
 
 #[test]
-fn all_loops_end() {
+fn a_signal_ends_all_loops() {
     for signal in [Signal::INT, Signal::TERM] {
         let mut server = Server::with(&Site::new(), &["-n", "3"]);
         let mut clients = [server.connect(), server.connect(), server.connect()];
@@ -57,16 +57,6 @@ fn all_loops_end() {
         clients.iter_mut().for_each(|client| client.assert_closed());
         assert_eq!(server.wait().code(), Some(0));
     }
-}
-
-#[test]
-fn idle_connections_are_closed() {
-    let mut server = Server::start(&Site::new());
-    let mut used = server.connect();
-    assert_eq!(used.get("/hello.txt").status(), 200);
-    server.signal(Signal::TERM);
-    used.assert_closed();
-    assert_eq!(server.wait().code(), Some(0));
 }
 
 #[test]
@@ -101,13 +91,13 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn a_report_says_what_was_served_and_what_the_limit_was() {
+fn the_report_names_what_limited_the_server() {
     let mut server = Server::with(&Site::new(), &["--report", "-q", "-n", "2"]);
     let mut client = server.connect();
     client.get("/hello.txt");
     let limit = "the client or the network is the limit (idle ";
     wait_until(
-        "both loops report, one of them a client that hesitates",
+        "both loops report, and one names the client as the limit",
         || {
             server.signal(Signal::USR1);
             let report = server.log();
@@ -115,7 +105,11 @@ fn a_report_says_what_was_served_and_what_the_limit_was() {
             report.contains(&of(1)) && report.contains(&of(2)) && report.contains(limit)
         },
     );
-    assert_eq!(client.get("/hello.txt").status(), 200, "it goes on");
+    assert_eq!(
+        client.get("/hello.txt").status(),
+        200,
+        "the server continues"
+    );
     let before = server.log().matches("requests  ").count();
     server.signal(Signal::TERM);
     assert_eq!(server.wait().code(), Some(0));

@@ -1,4 +1,4 @@
-//! Files and directories: what they are answered with.
+//! Replies about files and directories: status, fields, tags and error pages.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::support::{Reply, Server, Site, get, request, unprivileged};
 
 #[test]
-fn a_file_comes_with_its_facts() {
+fn a_file_has_type_length_date_and_tag() {
     let site = Site::new();
     site.changed_at("hello.txt", 1_577_836_800_000_000_123);
     let server = Server::start(&site);
@@ -32,14 +32,14 @@ fn a_file_comes_with_its_facts() {
 }
 
 #[test]
-fn an_empty_file_is_an_empty_body() {
+fn an_empty_file_has_length_0() {
     let reply = Server::start(&Site::new()).get("/empty.txt");
     assert_eq!(reply.status(), 200);
     assert_eq!(reply.field("Content-Length"), Some("0"));
 }
 
 #[test]
-fn the_suffix_names_the_type() {
+fn the_suffix_decides_the_type() {
     let site = Site::empty();
     let cases = [
         ("a.html", "text/html; charset=utf-8"),
@@ -56,7 +56,7 @@ fn the_suffix_names_the_type() {
         ("a.mp4", "video/mp4"),
         ("a.tar.gz", "application/gzip"),
         ("a.woff2", "font/woff2"),
-        ("a.nobody-knows", "application/octet-stream"),
+        ("a.unknown-suffix", "application/octet-stream"),
         ("README", "application/octet-stream"),
     ];
     for (name, _) in cases {
@@ -70,7 +70,7 @@ fn the_suffix_names_the_type() {
 }
 
 #[test]
-fn sizes_around_every_buffer_arrive_whole() {
+fn files_around_buffer_sizes_arrive_whole() {
     let site = Site::empty();
     let sizes = [
         1,
@@ -103,7 +103,7 @@ fn sizes_around_every_buffer_arrive_whole() {
     }
 }
 
-/// All fields but the time of the reply.
+/// All fields but Date.
 fn fields(reply: &Reply) -> Vec<(String, String)> {
     let fields = reply.head.fields.iter().cloned();
     fields.filter(|(name, _)| name != "Date").collect()
@@ -144,7 +144,7 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
-fn an_index_page_stands_for_its_directory() {
+fn an_index_page_is_served_for_its_directory() {
     let site = Site::new();
     site.file("htm/index.htm", "htm")
         .file("both/index.htm", "htm")
@@ -173,7 +173,7 @@ fn an_index_page_stands_for_its_directory() {
 }
 
 #[test]
-fn a_directory_without_slash_is_sent_to_the_one_with() {
+fn a_directory_without_slash_is_redirected() {
     let site = Site::new();
     site.directory("a b/\u{e9}");
     let server = Server::start(&site);
@@ -193,7 +193,7 @@ fn a_directory_without_slash_is_sent_to_the_one_with() {
 }
 
 #[test]
-fn a_file_is_no_directory() {
+fn a_path_below_a_file_is_404() {
     let server = Server::start(&Site::new());
     for target in [
         "/hello.txt/",
@@ -208,7 +208,7 @@ fn a_file_is_no_directory() {
 }
 
 #[test]
-fn what_must_not_be_read_is_forbidden() {
+fn unreadable_files_and_directories_are_403() {
     let site = Site::new();
     site.file("closed.txt", "closed")
         .file("cellar/file.txt", "")
@@ -238,7 +238,7 @@ fn last_modified_is_never_in_the_future() {
 }
 
 #[test]
-fn a_reply_is_never_stale() {
+fn a_rewritten_file_is_never_stale() {
     let site = Site::new();
     let server = Server::start(&site);
     let mut client = server.connect();
@@ -256,7 +256,7 @@ fn a_reply_is_never_stale() {
 }
 
 #[test]
-fn the_tag_of_a_large_file_tells_apart_what_size_and_second_do_not() {
+fn the_tag_of_a_large_file_changes_with_its_size_and_nanosecond() {
     let site = Site::new();
     let server = Server::start(&site);
     site.file("large", vec![b'a'; 100_000]);
@@ -275,7 +275,7 @@ fn the_tag_of_a_large_file_tells_apart_what_size_and_second_do_not() {
 }
 
 #[test]
-fn the_tag_of_a_small_file_is_that_of_its_content_and_of_nothing_else() {
+fn the_tag_of_a_small_file_depends_only_on_its_content() {
     let site = Site::new();
     let server = Server::start(&site);
     let date = 1_577_836_800_000_000_000;
@@ -292,13 +292,13 @@ fn the_tag_of_a_small_file_is_that_of_its_content_and_of_nothing_else() {
             assert_ne!(tag("/one"), before, "{size}");
         }
     }
-    // The same wherever and whenever it is computed.
+    // The tag is the same on each machine and in each version.
     site.file("one", "Hello, world!\n");
     assert_eq!(tag("/one"), "\"c3082335d9e644a032c1b16a5ed98ffb\"");
 }
 
 #[test]
-fn the_tag_is_that_of_the_file_and_not_of_the_moment() {
+fn the_tag_is_the_same_after_a_restart() {
     let site = Site::new();
     site.changed_at("hello.txt", 1_577_836_800_000_000_000);
     let tags = [0, 1].map(|_| {
@@ -309,7 +309,7 @@ fn the_tag_is_that_of_the_file_and_not_of_the_moment() {
 }
 
 #[test]
-fn an_error_has_a_page_for_people() {
+fn an_error_has_an_html_page() {
     let server = Server::start(&Site::new());
     let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
     for with in [&[accept][..], &["Accept: */*"], &[]] {
@@ -333,7 +333,7 @@ fn an_error_has_a_page_for_people() {
 }
 
 #[test]
-fn an_error_is_plain_text_for_clients_that_take_no_html() {
+fn an_error_is_plain_text_for_clients_that_refuse_html() {
     let server = Server::start(&Site::new());
     for accept in [
         "text/plain",
@@ -356,7 +356,7 @@ fn an_error_is_plain_text_for_clients_that_take_no_html() {
 }
 
 #[test]
-fn what_a_client_sent_is_escaped_in_the_page() {
+fn request_text_is_escaped_in_error_pages() {
     let server = Server::start(&Site::new());
     let reply = server.ask("<b>&'\" / HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(reply.status(), 400);

@@ -1,28 +1,25 @@
-//! Request bodies: what reaches `rfile`, what is refused before it is read, and what the server keeps in step.
+//! Request bodies: what reaches `rfile`, what is refused before it is read, and where the next request begins.
 
-use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
 use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig};
 
-use crate::child::Child;
-use crate::client::{Reply, find, get, post};
+use crate::client::{Reply, get, post};
 use crate::handlers::{answering, send_text};
-use crate::running::{Running, config, eventually};
+use crate::running::{Running, config};
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
+pub(crate) const KIB: usize = 1024;
+pub(crate) const MIB: usize = 1024 * KIB;
 
-/// Bytes that show by themselves where they stood.
-fn pattern(length: usize) -> Vec<u8> {
+/// Bytes that differ by their position, so that a body out of order shows.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
     (0..length)
         .map(|index| (index / 251 + index % 251) as u8)
         .collect()
 }
 
-fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
+pub(crate) fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
     let head = "POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
     let mut request = head.as_bytes().to_vec();
     for piece in body.chunks(chunk) {
@@ -35,7 +32,7 @@ fn chunked(body: &[u8], chunk: usize) -> Vec<u8> {
     request
 }
 
-fn echo(exchange: &mut Exchange<'_>) -> io::Result<()> {
+pub(crate) fn echo(exchange: &mut Exchange<'_>) -> io::Result<()> {
     let mut body = Vec::new();
     exchange.rfile().read_to_end(&mut body)?;
     assert_eq!(exchange.body_length(), body.len() as u64);
@@ -82,7 +79,7 @@ fn a_body_that_comes_in_pieces_over_a_socket_arrives_whole() {
 }
 
 #[test]
-fn a_body_that_the_handler_leaves_or_reads_in_part_is_no_request() {
+fn the_rest_of_a_partly_read_body_is_not_a_request() {
     let smuggled = get("/smuggled");
     for (length, read) in [(0, 0), (1000, 0), (1000, 10), (100 * KIB, 70 * KIB)] {
         let body = smuggled.repeat(length / smuggled.len());
@@ -102,7 +99,7 @@ fn a_body_that_the_handler_leaves_or_reads_in_part_is_no_request() {
 }
 
 #[test]
-fn rfile_goes_on_where_it_was_left_and_then_ends() {
+fn rfile_continues_where_it_was_left_and_then_ends() {
     let bytes = MemoryServer::new(answering(|exchange| {
         let (mut first, mut rest) = ([0; 3], String::new());
         exchange.rfile().read_exact(&mut first)?;
@@ -114,7 +111,7 @@ fn rfile_goes_on_where_it_was_left_and_then_ends() {
     assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "two");
 }
 
-fn at_most(max_body: u64) -> ServerConfig {
+fn with_max_body(max_body: u64) -> ServerConfig {
     ServerConfig {
         max_body,
         ..config()
@@ -123,7 +120,7 @@ fn at_most(max_body: u64) -> ServerConfig {
 
 #[test]
 fn a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced() {
-    let server = Running::with(at_most(10), || answering(echo));
+    let server = Running::with(with_max_body(10), || answering(echo));
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
     let reply = server.client().send(head).reply();
     assert_eq!(reply.status, 413);
@@ -137,14 +134,14 @@ fn a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced() {
 }
 
 #[test]
-fn a_body_too_large_is_refused_when_its_chunks_exceed_the_limit() {
+fn chunks_beyond_the_limit_are_413() {
     let mut calls = 0;
     let mut server = MemoryServer::with_config(
         answering(|exchange: &mut Exchange<'_>| {
             calls += 1;
             echo(exchange)
         }),
-        at_most(10),
+        with_max_body(10),
     );
     let too_much = [chunked(&pattern(11), 5), get("/").into_bytes()].concat();
     let bytes = server.respond(&too_much);
@@ -176,7 +173,7 @@ fn a_client_that_waits_for_it_is_told_to_continue() {
 }
 
 #[test]
-fn nobody_is_told_to_continue_who_does_not_wait_or_has_nothing_to_send() {
+fn a_client_that_does_not_wait_gets_no_100_continue() {
     let head = |length, version| {
         format!(
             "POST / HTTP/{version}\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: {length}\r\n\r\n"
@@ -190,14 +187,14 @@ fn nobody_is_told_to_continue_who_does_not_wait_or_has_nothing_to_send() {
     }
 }
 
-/// Decides about bodies by the path.
+/// Decides by the path whether it accepts a body.
 #[derive(Default)]
-struct Doorman {
+struct DecidesByPath {
     asked: usize,
     answered: usize,
 }
 
-impl BaseHttpRequestHandler for Doorman {
+impl BaseHttpRequestHandler for DecidesByPath {
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.answered += 1;
         echo(exchange)
@@ -227,7 +224,7 @@ impl BaseHttpRequestHandler for Doorman {
 
 #[test]
 fn a_handler_may_refuse_a_body_before_it_is_sent() {
-    let server = Running::new(Doorman::default);
+    let server = Running::new(DecidesByPath::default);
     for (path, status) in [
         ("/refused", 417),
         ("/refused-in-words", 401),
@@ -236,10 +233,7 @@ fn a_handler_may_refuse_a_body_before_it_is_sent() {
     ] {
         let reply = server.client().send(expecting(path)).reply();
         assert_eq!(reply.status, status, "{path}");
-        assert!(
-            reply.closes(),
-            "{path}: the body may be on its way all the same"
-        );
+        assert!(reply.closes(), "{path}: the client may still send the body");
         let challenge = (status == 401).then_some("Basic realm=\"door\"");
         assert_eq!(reply.field("www-authenticate"), challenge);
     }
@@ -262,21 +256,21 @@ fn expecting(path: &str) -> String {
 
 #[test]
 fn a_refused_body_never_reaches_the_handler() {
-    let mut server = MemoryServer::new(Doorman::default());
+    let mut server = MemoryServer::new(DecidesByPath::default());
     let bytes = server.respond(expecting("/refused").as_bytes());
     assert_eq!(Reply::all(&bytes, &["POST"])[0].status, 417);
     assert_eq!(server.handler().answered, 0);
     assert_eq!(server.handler().asked, 1);
-    // A body that has begun to arrive is not asked about.
+    // The server does not ask about a body that has begun to arrive.
     let bytes = server.respond(format!("{}body", expecting("/refused")).as_bytes());
     assert_eq!(Reply::all(&bytes, &["POST"])[0].text(), "body");
     assert_eq!(server.handler().asked, 1);
 }
 
-/// Wants no bodies, except at `/wanted`.
-struct Uninterested;
+/// Reads no bodies except at `/wanted`.
+struct ReadsOnlyWanted;
 
-impl BaseHttpRequestHandler for Uninterested {
+impl BaseHttpRequestHandler for ReadsOnlyWanted {
     fn reads_body(&self, command: &str, path: &str) -> bool {
         (command, path) == ("POST", "/wanted")
     }
@@ -295,7 +289,7 @@ fn a_body_that_is_not_wanted_is_skipped() {
     for length in [1, 100 * KIB] {
         for unwanted in [post("/", pattern(length)), chunked(&pattern(length), 999)] {
             let all = [unwanted, post("/wanted", "this"), get("/").into_bytes()].concat();
-            let bytes = MemoryServer::new(Uninterested).respond(&all);
+            let bytes = MemoryServer::new(ReadsOnlyWanted).respond(&all);
             let replies = Reply::all(&bytes, &["POST", "POST", "GET"]);
             assert_eq!(replies[0].text(), "");
             assert_eq!(replies[1].text(), "this");
@@ -305,23 +299,23 @@ fn a_body_that_is_not_wanted_is_skipped() {
 }
 
 #[test]
-fn a_body_too_large_to_skip_is_answered_at_once_and_closes() {
+fn a_body_too_large_to_skip_gets_a_reply_and_a_close() {
     let config = || ServerConfig {
         max_discard: 10,
         ..config()
     };
-    let server = Running::with(config(), || Uninterested);
+    let server = Running::with(config(), || ReadsOnlyWanted);
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
     let reply = server.client().send(head).reply();
     assert_eq!(reply.status, 200);
     assert!(reply.closes());
     let bytes =
-        MemoryServer::with_config(Uninterested, config()).respond(&chunked(&pattern(11), 5));
+        MemoryServer::with_config(ReadsOnlyWanted, config()).respond(&chunked(&pattern(11), 5));
     assert!(Reply::all(&bytes, &["POST"])[0].closes());
 }
 
 #[test]
-fn a_body_that_breaks_off_reaches_nobody() {
+fn an_incomplete_body_never_reaches_the_handler() {
     for request in [post("/", "whole body"), chunked(b"whole body", 4)] {
         let mut calls = 0;
         let mut server = MemoryServer::new(answering(|exchange: &mut Exchange<'_>| {
@@ -338,7 +332,7 @@ fn a_body_that_breaks_off_reaches_nobody() {
 }
 
 #[test]
-fn a_chunk_that_is_none_is_400_and_closes() {
+fn a_malformed_chunk_is_400_and_closes() {
     for bad in [
         "x\r\n",
         "4\r\nbodyX\r\n0\r\n\r\n",
@@ -368,100 +362,14 @@ fn a_body_that_stalls_is_408() {
 }
 
 #[test]
-fn without_a_place_for_temporary_files_a_large_body_is_507_and_nothing_leaks() {
-    let server = Child::example_in("echo", &[], &[("TMPDIR", "/nonexistent/httpoll")]);
-    let mut client = server.client();
-    let small = pattern(64 * KIB);
-    assert!(client.send(post("/", &small)).reply().body == small);
-    let descriptors = server.descriptors();
-    for _ in 0..3 {
-        for request in [
-            post("/", pattern(200 * KIB)),
-            chunked(&pattern(200 * KIB), 9999),
-        ] {
-            let mut other = server.client();
-            other.send(request);
-            let reply = other.reply();
-            assert_eq!(reply.status, 507);
-            assert!(reply.closes());
-            assert!(other.rest().is_empty());
-        }
-    }
-    assert!(client.send(post("/", &small)).reply().body == small);
-    eventually(|| server.descriptors() == descriptors);
-}
-
-#[test]
-fn a_large_body_waits_in_a_file_without_a_name_that_goes_with_its_client() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().to_str().unwrap();
-    let server = Child::example_in("echo", &[], &[("TMPDIR", path)]);
-    let rest = server.descriptors();
-    let request = post("/", pattern(200 * KIB));
-    let mut client = server.client();
-    client.send(&request[..150 * KIB]);
-    // Its own connection and its file.
-    eventually(|| server.descriptors() == rest + 2);
-    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
-    drop(client);
-    eventually(|| server.descriptors() == rest);
-}
-
-/// Uploads so many MiB and returns by how many KiB the most that the process ever held has grown.
-fn growth(server: &Child, method: &str, mebibytes: usize) -> u64 {
-    let mut client = server.client();
-    // What every first request costs is no matter of the size.
-    let warm_up = String::from_utf8(post("/warm.up", "x".repeat(128 * KIB))).unwrap();
-    let warm_up = client.send(warm_up.replacen("POST", method, 1)).reply();
-    assert!(warm_up.status < 300, "{}", warm_up.head);
-    let before = server.memory("VmHWM");
-    let length = mebibytes * MIB;
-    client.send(format!(
-        "{method} /large.bin HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n"
-    ));
-    let piece = pattern(MIB);
-    for _ in 0..mebibytes {
-        client.send(&piece);
-    }
-    let reply = client.reply();
-    assert!(reply.status < 300, "{}", reply.head);
-    server.memory("VmHWM") - before
-}
-
-#[test]
-fn a_large_upload_costs_no_memory() {
-    let server = Child::handler("discarding");
-    let growth = growth(&server, "POST", 300);
-    assert!(growth < 4096, "{growth} KiB");
-}
-
-#[test]
-#[ignore = "writes two GiB to the disk"]
-fn an_upload_of_a_gibibyte_costs_no_memory() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Child::example("upload", &[directory.path().as_os_str()]);
-    let growth = growth(&server, "PUT", 1024);
-    assert!(growth < 4096, "{growth} KiB");
-    let stored = fs::metadata(directory.path().join("large.bin")).unwrap();
-    assert_eq!(stored.len(), 1024 * MIB as u64);
-}
-
-#[test]
-fn an_upload_stored_by_the_example_costs_no_memory_either() {
-    let directory = tempfile::tempdir().unwrap();
-    let server = Child::example("upload", &[OsStr::new(directory.path())]);
-    let growth = growth(&server, "PUT", 32);
-    assert!(growth < 4096, "{growth} KiB");
-    let stored = fs::read(directory.path().join("large.bin")).unwrap();
-    assert!(find(&stored[31 * MIB..], &pattern(100)).is_some());
-    assert_eq!(stored.len(), 32 * MIB);
-}
-
-#[test]
-fn a_body_may_be_taken_along() {
+fn take_body_hands_over_the_body() {
     let echo = |exchange: &mut Exchange<'_>| {
         let mut body = exchange.take_body();
-        assert_eq!(exchange.body_length(), 0, "it is gone from here");
+        assert_eq!(
+            exchange.body_length(),
+            0,
+            "the exchange has no body any more"
+        );
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
         io::copy(&mut body, &mut exchange.wfile()).map(drop)
@@ -474,7 +382,7 @@ fn a_body_may_be_taken_along() {
 }
 
 #[test]
-fn a_body_may_go_to_the_thread_that_answers() {
+fn a_taken_body_may_move_to_another_thread() {
     let mut server = MemoryServer::new(answering(|exchange| {
         let (body, deferred) = (exchange.take_body(), exchange.defer());
         std::thread::spawn(move || {
@@ -485,85 +393,4 @@ fn a_body_may_go_to_the_thread_that_answers() {
     }));
     let reply = Reply::all(&server.respond(&post("/", "quiet")), &["POST"]).pop();
     assert_eq!(reply.unwrap().text(), "QUIET");
-}
-
-/// Uploads that have sent so many bytes each and are not complete.
-fn begun(server: &Running, count: usize, length: usize) -> Vec<crate::client::Client> {
-    let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 10000000\r\n\r\n";
-    (0..count)
-        .map(|_| {
-            let mut client = server.client();
-            client.send([head.as_bytes(), &pattern(length)].concat());
-            client
-        })
-        .collect()
-}
-
-#[test]
-fn bodies_that_arrive_have_limits_in_common_and_what_goes_makes_room() {
-    let limits: [(ServerConfig, usize, usize); 3] = [
-        (
-            ServerConfig {
-                max_spooled_memory: 100_000,
-                ..config()
-            },
-            2,
-            50_000,
-        ),
-        (
-            ServerConfig {
-                max_spooled_bytes: 1_000_000,
-                ..config()
-            },
-            1,
-            900_000,
-        ),
-        (
-            ServerConfig {
-                max_spooled_files: 3,
-                ..config()
-            },
-            3,
-            100_000,
-        ),
-    ];
-    for (config, count, length) in limits {
-        let server = Running::with(config, || answering(echo));
-        let held = begun(&server, count, length);
-        let body = pattern(length);
-        let ask = || server.client().send(post("/", &body)).reply();
-        // When all that was sent before is there.
-        eventually(|| ask().status == 503);
-        let reply = ask();
-        assert!(reply.closes());
-        assert!(reply.field("retry-after").is_some());
-        drop(held);
-        eventually(|| ask().status == 200);
-    }
-}
-
-#[test]
-fn a_body_that_a_handler_keeps_counts_until_it_is_dropped() {
-    let config = ServerConfig {
-        max_spooled_memory: 10,
-        ..config()
-    };
-    let mut kept = Vec::new();
-    let mut server = MemoryServer::with_config(
-        answering(|exchange: &mut Exchange<'_>| {
-            let body = exchange.take_body();
-            match exchange.path() {
-                "/keep" => kept.push(body),
-                _ => kept.clear(),
-            }
-            send_text(exchange, "")
-        }),
-        config,
-    );
-    let mut status = |request: Vec<u8>| Reply::all(&server.respond(&request), &["POST"])[0].status;
-    assert_eq!(status(post("/keep", "12345678")), 200);
-    assert_eq!(status(post("/keep", "12345678")), 503);
-    assert_eq!(status(post("/keep", "12")), 200);
-    assert_eq!(status(post("/drop", "")), 200);
-    assert_eq!(status(post("/keep", "12345678")), 200);
 }

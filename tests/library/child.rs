@@ -1,8 +1,7 @@
-//! Servers in processes of their own: the examples, and handlers whose memory or log is looked at from outside.
+//! Servers in separate processes: the examples, and handlers whose memory or log the tests look at.
 
 use std::env;
 use std::ffi::OsStr;
-use std::fs;
 use std::io::{self, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -16,9 +15,10 @@ use httpoll::{
     BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
 };
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
+use crate::common;
 use crate::confinement;
-use crate::failing_loops::Bombs;
+use crate::failing_loops::PanickingSource;
 use crate::handlers::send_text;
 
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts an example on a free port, with these further arguments.
+    /// Starts an example on a free port with more arguments.
     pub(crate) fn example(name: &str, arguments: &[&OsStr]) -> Self {
         Self::example_in(name, arguments, &[])
     }
@@ -56,12 +56,12 @@ impl Child {
         Self::start(&mut command)
     }
 
-    /// Starts this test program again, as a server with one of the handlers below.
+    /// Starts this test program again as a server with one of the handlers below.
     pub(crate) fn handler(name: &str) -> Self {
         Self::handler_for(name, Path::new(""))
     }
 
-    /// The same for a handler that is told of a directory.
+    /// Starts this test program again as a server with a handler that is given a directory.
     pub(crate) fn handler_for(name: &str, directory: &Path) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
@@ -98,7 +98,7 @@ impl Child {
         }
     }
 
-    /// The address of the next server that the program has said it serves on.
+    /// Reads the next address from the output of the program.
     pub(crate) fn next_address(&mut self) -> SocketAddr {
         next_address(&mut self.lines)
     }
@@ -107,25 +107,21 @@ impl Child {
         Client::connect(self.address)
     }
 
-    /// What the kernel says of the process's memory in KiB, such as `VmHWM`: the most it ever held.
+    /// The memory of the process in KiB, by a key such as `VmHWM` (the most that it ever held).
     pub(crate) fn memory(&self, key: &str) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        common::memory(self.process.id(), key)
     }
 
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.process.id()))
-            .unwrap()
-            .count()
+        common::descriptors(self.process.id())
     }
 
-    /// Waits until standard error has so many lines that contain `text`, and returns all of it.
+    /// Waits until standard error has `count` lines that contain `text`, and returns all of it.
     pub(crate) fn errors_with(&self, text: &str, count: usize) -> String {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let errors = self.errors.lock().unwrap().clone();
-            // A line that is just being written is not whole.
+            // The last line may be incomplete.
             let whole = errors
                 .split_inclusive('\n')
                 .filter(|line| line.ends_with('\n'));
@@ -167,9 +163,9 @@ fn serve() {
         Ok("discarding") => run(Discarding),
         Ok("failing") => run(Failing),
         Ok("endless") => run(EndlessStream),
-        Ok("bombs") => {
+        Ok("panicking source") => {
             let (address, loops) = ("127.0.0.1:0", NonZeroUsize::new(2).unwrap());
-            let mut server = ThreadingHttpServer::bind(address, Bombs, loops).unwrap();
+            let mut server = ThreadingHttpServer::bind(address, PanickingSource, loops).unwrap();
             server.shutdown_on_signals(|_| ()).unwrap();
             println!("\nhttp://{}/", server.server_addresses()[0]);
             server.serve_forever().unwrap();
@@ -187,7 +183,7 @@ fn run(handler: impl BaseHttpRequestHandler) {
     server.serve_forever().unwrap();
 }
 
-/// Reads all of every body, and says how much that was.
+/// Reads each body to its end, and answers with its length.
 struct Discarding;
 
 impl BaseHttpRequestHandler for Discarding {

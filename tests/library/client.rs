@@ -1,11 +1,11 @@
-//! One connection as a client sees it, and replies taken apart strictly: what a client could misread is a panic.
+//! A client connection, and a strict parser of replies: it panics where a client could misread a reply.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-/// No test waits longer for anything: it would hang.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// The longest time that a test waits. It only keeps a broken server from hanging the suite.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -13,12 +13,12 @@ pub(crate) struct Client {
     received: Vec<u8>,
 }
 
-/// One reply, its body freed of the framing.
+/// One reply; a chunked body is decoded.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) version: String,
     pub(crate) status: u16,
-    /// Status line and fields as they came.
+    /// Status line and fields as they arrived.
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
     pub(crate) framing: Framing,
@@ -26,7 +26,7 @@ pub(crate) struct Reply {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
-    /// The status or the method leaves no room for a body.
+    /// The status or the method allows no body.
     Bodiless,
     Length,
     Chunked,
@@ -35,9 +35,9 @@ pub(crate) enum Framing {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self {
             stream,
@@ -50,7 +50,7 @@ impl Client {
         self
     }
 
-    /// Asks for `path` by GET, on a connection that stays.
+    /// Sends a GET and reads its reply.
     pub(crate) fn get(&mut self, path: &str) -> Reply {
         self.send(get(path)).reply()
     }
@@ -61,7 +61,7 @@ impl Client {
         self
     }
 
-    /// Reads the next reply, whatever else has come behind it.
+    /// Reads the next reply, to a method other than HEAD.
     pub(crate) fn reply(&mut self) -> Reply {
         self.reply_to("GET")
     }
@@ -78,7 +78,7 @@ impl Client {
         }
     }
 
-    /// Reads until something has come that ends with `end`.
+    /// Reads until `end` has arrived; returns the bytes up to there.
     pub(crate) fn read_until(&mut self, end: &str) -> String {
         loop {
             if let Some(position) = find(&self.received, end.as_bytes()) {
@@ -94,13 +94,13 @@ impl Client {
         }
     }
 
-    /// Reads all that comes until the server closes.
+    /// Reads until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.receive().unwrap() > 0 {}
         std::mem::take(&mut self.received)
     }
 
-    /// Says whether nothing has come that was not read.
+    /// Whether no unread bytes have arrived.
     pub(crate) fn has_nothing(&mut self) -> bool {
         self.stream.set_nonblocking(true).unwrap();
         let received = self.receive();
@@ -118,7 +118,7 @@ impl Client {
 }
 
 impl Reply {
-    /// The first reply in `bytes` and its length; `None` where more must come. After `ended` nothing will.
+    /// Parses the first reply in `bytes`; returns it with its length, or `None` where bytes are missing. `ended` says that no more come.
     pub(crate) fn parse(bytes: &[u8], method: &str, ended: bool) -> Option<(Self, usize)> {
         let head_length = find(bytes, b"\r\n\r\n")? + 4;
         let head = String::from_utf8(bytes[..head_length].to_vec()).unwrap();
@@ -160,7 +160,7 @@ impl Reply {
         ended.then_some((reply, bytes.len()))
     }
 
-    /// All replies in `bytes`, to requests of these methods and no others.
+    /// Parses `bytes` as the replies to requests of these methods, and nothing else.
     pub(crate) fn all(mut bytes: &[u8], methods: &[&str]) -> Vec<Self> {
         let mut replies = Vec::new();
         for method in methods {
@@ -173,7 +173,7 @@ impl Reply {
         replies
     }
 
-    /// The value of the only field called `name`.
+    /// The value of the field `name`, which may not occur twice.
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.head.lines().skip(1).filter_map(|line| {
             let (field, value) = line.split_once(": ")?;
@@ -193,23 +193,29 @@ impl Reply {
     }
 }
 
-/// A GET as browsers send it, on a connection that stays.
+/// An HTTP/1.1 GET.
 pub(crate) fn get(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n")
 }
 
-/// A request with a body of announced length.
+/// A POST with a body of announced length.
 pub(crate) fn post(path: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
-    let body = body.as_ref();
-    let length = body.len();
-    let mut request =
-        format!("POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n")
-            .into_bytes();
-    request.extend_from_slice(body);
-    request
+    with_body("POST", path, body.as_ref())
 }
 
-/// Undoes the chunked coding; `None` where its end is missing.
+/// A PUT with a body of announced length.
+pub(crate) fn put(path: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    with_body("PUT", path, body.as_ref())
+}
+
+fn with_body(method: &str, path: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
+    [head.as_bytes(), body].concat()
+}
+
+/// Decodes the chunked coding; `None` where its end is missing.
 fn unchunk(bytes: &[u8]) -> Option<(Vec<u8>, usize)> {
     let (mut content, mut position) = (Vec::new(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! A static handler inside of another one: what Python does by inheritance.
+//! A static handler inside another handler, which replaces the inheritance of Python.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -24,12 +24,12 @@ fn site() -> (TempDir, SimpleHttpRequestHandler) {
     (directory, files)
 }
 
-fn got(handler: impl BaseHttpRequestHandler, path: &str) -> Reply {
+fn reply_to_get(handler: impl BaseHttpRequestHandler, path: &str) -> Reply {
     let bytes = MemoryServer::new(handler).respond(get(path).as_bytes());
     Reply::all(&bytes, &["GET"]).pop().unwrap()
 }
 
-/// Answers one route itself, takes uploads nowhere, and leaves the rest to the files.
+/// Answers one path itself, and passes GET and HEAD of all others to the static handler.
 struct Site {
     files: SimpleHttpRequestHandler,
 }
@@ -69,10 +69,7 @@ fn a_handler_answers_what_differs_and_leaves_the_rest_to_the_files() {
     assert!(replies[1].field("etag").is_some());
     assert_eq!((replies[2].status, replies[2].text()), (404, "our own 404"));
     assert_eq!(replies[3].status, 404);
-    assert_eq!(
-        replies[4].status, 501,
-        "what is not passed on is not served"
-    );
+    assert_eq!(replies[4].status, 501, "POST is not passed on");
 }
 
 #[test]
@@ -105,7 +102,7 @@ fn a_reply_of_the_files_may_be_added_to() {
         }
     }
     let (_directory, files) = site();
-    let reply = got(Later(files), "/a.txt");
+    let reply = reply_to_get(Later(files), "/a.txt");
     assert_eq!(reply.text(), "a file");
     assert!(reply.closes());
 }
@@ -118,9 +115,12 @@ fn translate_path_may_be_replaced() {
         "/escape" => Some(PathBuf::from("../../../../etc/passwd")),
         _ => Some(PathBuf::from(target.trim_start_matches("/mounted/here/"))),
     });
-    assert_eq!(got(files.clone(), "/mounted/here/a.txt").text(), "a file");
-    assert_eq!(got(files.clone(), "/secret").status, 404);
-    assert_eq!(got(files.clone(), "/escape").status, 404);
+    assert_eq!(
+        reply_to_get(files.clone(), "/mounted/here/a.txt").text(),
+        "a file"
+    );
+    assert_eq!(reply_to_get(files.clone(), "/secret").status, 404);
+    assert_eq!(reply_to_get(files.clone(), "/escape").status, 404);
     assert_eq!(
         files.translate_path("/mounted/here/x"),
         Some(PathBuf::from("x"))
@@ -138,7 +138,7 @@ fn guess_type_may_be_asked_first() {
     assert_eq!(files.guess_type(Path::new("b.zig")), "text/zig");
     assert_eq!(files.guess_type(Path::new("a.txt")), "text/plain");
     let media_type = |path| {
-        got(files.clone(), path)
+        reply_to_get(files.clone(), path)
             .field("content-type")
             .unwrap()
             .to_owned()
@@ -155,11 +155,11 @@ fn media_types_may_be_added() {
         .extensions_map
         .insert(".txt".to_owned(), "application/x-text".to_owned());
     assert_eq!(
-        got(files.clone(), "/a.txt").field("content-type"),
+        reply_to_get(files.clone(), "/a.txt").field("content-type"),
         Some("application/x-text")
     );
     assert_eq!(
-        files.guess_type(Path::new("x.nobody-knows")),
+        files.guess_type(Path::new("x.unknown-suffix")),
         "application/x-unknown"
     );
 }
@@ -171,13 +171,16 @@ fn list_directory_may_be_replaced() {
         let text = format!("listing of {:?}", path.display().to_string());
         send_text(exchange, &text)
     });
-    assert_eq!(got(files.clone(), "/").text(), "listing of \"\"");
+    assert_eq!(reply_to_get(files.clone(), "/").text(), "listing of \"\"");
     files.index_pages.clear();
-    assert_eq!(got(files.clone(), "/sub/").text(), "listing of \"sub\"");
+    assert_eq!(
+        reply_to_get(files.clone(), "/sub/").text(),
+        "listing of \"sub\""
+    );
 }
 
 #[test]
-fn the_usual_listing_may_be_asked_for_by_name() {
+fn list_directory_lists_any_path() {
     struct Listing(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Listing {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
@@ -185,7 +188,7 @@ fn the_usual_listing_may_be_asked_for_by_name() {
         }
     }
     let (_directory, files) = site();
-    let reply = got(Listing(files), "/whatever");
+    let reply = reply_to_get(Listing(files), "/any");
     assert!(reply.text().contains("start.htm"));
     assert!(!reply.text().contains("a.txt"));
 }
@@ -193,17 +196,21 @@ fn the_usual_listing_may_be_asked_for_by_name() {
 #[test]
 fn index_pages_may_be_chosen() {
     let (_directory, mut files) = site();
-    assert_eq!(got(files.clone(), "/sub/").text(), "index");
+    assert_eq!(reply_to_get(files.clone(), "/sub/").text(), "index");
     files.index_pages = vec!["none.html".to_owned(), "start.htm".to_owned()];
-    assert_eq!(got(files.clone(), "/sub/").text(), "start here");
+    assert_eq!(reply_to_get(files.clone(), "/sub/").text(), "start here");
     files.index_pages.clear();
-    assert!(got(files.clone(), "/sub/").text().contains("start.htm"));
+    assert!(
+        reply_to_get(files.clone(), "/sub/")
+            .text()
+            .contains("start.htm")
+    );
     files.list_directories = false;
-    assert_eq!(got(files.clone(), "/sub/").status, 403);
+    assert_eq!(reply_to_get(files.clone(), "/sub/").status, 403);
 }
 
 #[test]
-fn files_and_bodies_go_together() {
+fn a_handler_may_store_bodies_beside_static_files() {
     struct Notes(SimpleHttpRequestHandler, PathBuf);
     impl BaseHttpRequestHandler for Notes {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

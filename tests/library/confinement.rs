@@ -1,5 +1,4 @@
-//! What a handler can still do in a process that is confined: one handler that tries everything, with confinement and
-//! without.
+//! What a handler can still do in a confined process: one handler tries each operation, with confinement and without.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind};
@@ -12,7 +11,6 @@ use std::process::Command;
 use std::{env, thread};
 
 use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HttpServer};
-use landlock::{AccessFs, LandlockStatus, Ruleset, RulesetAttr};
 use rustix::process::{
     Resource, getpid, getppid, getrlimit, getuid, prlimit, setrlimit, test_kill_process,
 };
@@ -21,9 +19,10 @@ use tempfile::TempDir;
 
 use crate::child::Child;
 use crate::client::{Client, post};
+use crate::common::has_landlock;
 use crate::handlers::send_text;
 
-/// Serves a handler that tries what it is asked to, confined as `name` says.
+/// Serves the handler [`Trying`], confined as `name` says.
 pub(crate) fn serve(name: &str, directory: &Path) {
     let mut server = HttpServer::bind("127.0.0.1:0", Trying).unwrap();
     println!("\nhttp://{}/", server.info().addresses()[0]);
@@ -50,7 +49,7 @@ pub(crate) fn serve(name: &str, directory: &Path) {
         eprintln!("in force: {}", confinement.enforce());
     }
     if name == "trying, confined again" {
-        // More often than the kernel has room for.
+        // The kernel allows fewer Landlock rulesets than this.
         for _ in 0..17 {
             eprintln!("again: {}", read_only().enforce());
         }
@@ -58,7 +57,7 @@ pub(crate) fn serve(name: &str, directory: &Path) {
     server.serve_forever().unwrap();
 }
 
-/// Tries what the first segment of the path says with the path that follows; says `done`, or the kind of the error.
+/// Tries the operation that the first segment of the target names, on the path that follows; answers `done` or the kind of the error.
 struct Trying;
 
 impl BaseHttpRequestHandler for Trying {
@@ -93,7 +92,7 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
         "chmod" => fs::set_permissions(path, Permissions::from_mode(0o777)),
         "touch" => File::open(path)?.set_modified(std::time::UNIX_EPOCH),
         "spawn" => Command::new(path).status().map(drop),
-        // It returns only where it fails.
+        // `exec` returns only where it fails.
         "execute" => Err(Command::new(path).exec()),
         "listen" => TcpListener::bind("127.0.0.1:0").map(drop),
         "connect" => TcpStream::connect("127.0.0.1:9").map(drop),
@@ -157,14 +156,16 @@ fn assert_refused(client: &mut Client, attempts: &[(&str, &str)]) {
     }
 }
 
-/// Starts the handler confined, or says why that shows nothing here.
+#[track_caller]
+fn assert_done(client: &mut Client, attempts: &[(&str, &str)]) {
+    for (what, path) in attempts {
+        assert_eq!(tried(client, what, path), "done", "{what} {path}");
+    }
+}
+
+/// Starts the handler confined; `None` where the kernel has no Landlock.
 fn confined(name: &str, place: &Place) -> Option<Child> {
-    // A thread that is restricted and gone tells what this kernel can.
-    let status = thread::spawn(|| {
-        let ruleset = Ruleset::default().handle_access(AccessFs::Execute).unwrap();
-        ruleset.create().unwrap().restrict_self().unwrap().landlock
-    });
-    if !matches!(status.join().unwrap(), LandlockStatus::Available { .. }) {
+    if !has_landlock() {
         eprintln!("skipped: this kernel has no Landlock, or a container forbids it");
         return None;
     }
@@ -183,7 +184,7 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
     };
     let unconfined = Child::handler_for("trying", &place.directory);
     let (mut free, mut client) = (unconfined.client(), child.client());
-    // Whoever is free shows that each attempt is one. What destroys comes last.
+    // The handler without confinement shows that each operation works. Those that delete come last.
     let file = place.at("file");
     let secret = place.secret.display().to_string();
     let attempts = [
@@ -216,7 +217,7 @@ fn a_confined_handler_is_refused_what_serving_does_not_need() {
         assert_eq!(refused, "PermissionDenied", "{what} {path}");
         assert_eq!(tried(&mut free, what, path), "done", "{what} {path}");
     }
-    // Free, these fail for another reason, or never return.
+    // Without confinement these fail for another reason, or never return.
     assert_refused(
         &mut client,
         &[
@@ -234,53 +235,55 @@ fn a_confined_handler_can_do_what_serving_needs() {
         return;
     };
     let mut client = child.client();
-    for (what, path) in [
-        ("read", place.at("file")),
-        ("list", place.at("")),
-        ("thread", String::new()),
-        ("signal-self", String::new()),
-        ("limit-self", String::new()),
-        ("streams", String::new()),
-    ] {
-        assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
-    }
+    assert_done(
+        &mut client,
+        &[
+            ("read", &place.at("file")),
+            ("list", &place.at("")),
+            ("thread", ""),
+            ("signal-self", ""),
+            ("limit-self", ""),
+            ("streams", ""),
+        ],
+    );
     assert_eq!(client.send(post("/", "x")).reply().text(), "1");
 }
 
 #[test]
-fn where_only_files_are_read_their_names_are_not() {
+fn read_files_below_forbids_listing() {
     let place = Place::new();
     let Some(child) = confined("trying, confined to files", &place) else {
         return;
     };
     let mut client = child.client();
-    assert_eq!(tried(&mut client, "read", &place.at("file")), "done");
-    let listed = tried(&mut client, "list", &place.at(""));
-    assert_eq!(listed, "PermissionDenied");
+    assert_done(&mut client, &[("read", &place.at("file"))]);
+    assert_refused(&mut client, &[("list", &place.at(""))]);
 }
 
 #[test]
-fn where_one_file_is_read_those_beside_it_are_not() {
+fn read_files_below_one_file_forbids_the_others() {
     let place = Place::new();
     let Some(child) = confined("trying, confined to one file", &place) else {
         return;
     };
     let mut client = child.client();
-    assert_eq!(tried(&mut client, "read", &place.at("file")), "done");
-    for (what, name) in [("read", "own-true"), ("list", ""), ("append", "file")] {
-        let refused = tried(&mut client, what, &place.at(name));
-        assert_eq!(refused, "PermissionDenied", "{what} {name}");
-    }
+    let file = place.at("file");
+    assert_done(&mut client, &[("read", &file)]);
+    let (own_true, directory) = (place.at("own-true"), place.at(""));
+    assert_refused(
+        &mut client,
+        &[("read", &own_true), ("list", &directory), ("append", &file)],
+    );
 }
 
 #[test]
-fn what_may_be_written_is_said_before() {
+fn write_below_allows_writing_only_there() {
     let place = Place::new();
     let Some(child) = confined("trying, writing", &place) else {
         return;
     };
     let mut client = child.client();
-    // Large bodies go to the temporary directory.
+    // The server stores large bodies in the temporary directory.
     let large = "x".repeat(100_000);
     assert_eq!(client.send(post("/", &large)).reply().text(), "100000");
     let new = place.secret.with_file_name("new");
@@ -303,23 +306,24 @@ fn what_may_be_written_is_said_before() {
         return;
     };
     let reply = child.client().send(post("/", &large)).reply();
-    assert_eq!(reply.status, 507, "there is no room for it");
+    assert_eq!(reply.status, 507, "the server cannot store the body");
 }
 
 #[test]
-fn where_serving_alone_is_allowed_everything_else_is_refused() {
+fn only_serving_refuses_everything_else() {
     let place = Place::new();
     let Some(child) = confined("trying, only serving", &place) else {
         return;
     };
     let mut client = child.client();
-    for (what, path) in [
-        ("read", place.at("file")),
-        ("list", place.at("")),
-        ("thread", String::new()),
-    ] {
-        assert_eq!(tried(&mut client, what, &path), "done", "{what} {path}");
-    }
+    assert_done(
+        &mut client,
+        &[
+            ("read", &place.at("file")),
+            ("list", &place.at("")),
+            ("thread", ""),
+        ],
+    );
     assert_refused(
         &mut client,
         &[
@@ -335,11 +339,11 @@ fn where_serving_alone_is_allowed_everything_else_is_refused() {
         ],
     );
     let reply = client.send(post("/", "x".repeat(100_000))).reply();
-    assert_eq!(reply.status, 507, "a file cannot be made");
+    assert_eq!(reply.status, 507, "no file can be created");
 }
 
 #[test]
-fn where_serving_alone_is_allowed_files_are_stored_if_they_may_be() {
+fn only_serving_with_write_below_stores_files() {
     let place = Place::new();
     let Some(child) = confined("trying, only serving and storing", &place) else {
         return;
@@ -350,21 +354,21 @@ fn where_serving_alone_is_allowed_files_are_stored_if_they_may_be() {
     let new = place.secret.with_file_name("new").display().to_string();
     let renamed = place.secret.with_file_name("new.renamed");
     let renamed = renamed.display().to_string();
-    for (what, path) in [
-        ("write", &new),
-        ("append", &new),
-        ("read", &new),
-        ("rename", &new),
-        ("remove", &renamed),
-    ] {
-        assert_eq!(tried(&mut client, what, path), "done", "{what} {path}");
-    }
-    let refused = tried(&mut client, "spawn", &place.at("own-true"));
-    assert_eq!(refused, "PermissionDenied");
+    assert_done(
+        &mut client,
+        &[
+            ("write", &new),
+            ("append", &new),
+            ("read", &new),
+            ("rename", &new),
+            ("remove", &renamed),
+        ],
+    );
+    assert_refused(&mut client, &[("spawn", &place.at("own-true"))]);
 }
 
 #[test]
-fn what_the_kernel_has_no_room_for_is_not_said_to_be_in_force() {
+fn a_failed_confinement_is_not_reported_as_in_force() {
     let place = Place::new();
     let Some(child) = confined("trying, confined again", &place) else {
         return;
@@ -382,6 +386,6 @@ fn what_the_kernel_has_no_room_for_is_not_said_to_be_in_force() {
     let refused = tried(&mut child.client(), "read", "/etc/passwd");
     assert_eq!(
         refused, "PermissionDenied",
-        "what came before stays in force"
+        "the first confinement stays in force"
     );
 }

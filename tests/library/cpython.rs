@@ -1,5 +1,5 @@
-//! What CPython pins down about http.server in its own tests (Lib/test/test_httpservers.py), asked of httpoll; where the
-//! answer differs on purpose the test says so.
+//! CPython's own tests of http.server (Lib/test/test_httpservers.py) for httpoll. Where the answer differs on purpose, a
+//! comment says so.
 
 use std::io::{self, Read as _, Write as _};
 
@@ -9,7 +9,7 @@ use crate::client::{Framing, Reply};
 use crate::handlers::{answering, send_text};
 use crate::running::Running;
 
-/// CPython's request handler of these tests, less what only Python can do.
+/// The request handler of these tests in CPython, without what only Python can do.
 struct Handler;
 
 impl BaseHttpRequestHandler for Handler {
@@ -66,14 +66,14 @@ impl BaseHttpRequestHandler for Handler {
     fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {}
 }
 
-fn responded(request: &str) -> Vec<u8> {
+fn respond(request: &str) -> Vec<u8> {
     MemoryServer::new(Handler).respond(request.as_bytes())
 }
 
 /// The only reply to the only request.
-fn replied(request: &str) -> Reply {
+fn only_reply(request: &str) -> Reply {
     let method = request.split(' ').next().unwrap();
-    Reply::all(&responded(request), &[method]).pop().unwrap()
+    Reply::all(&respond(request), &[method]).pop().unwrap()
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn request_lines_are_understood_or_refused_with_the_right_code() {
         ("GET / HTTP/.1\r\n\r\n", 400),
         ("GET / http/1.1\r\n\r\n", 400),
         ("GET / FTP/1.1\r\n\r\n", 400),
-        // Differs: RFC 9112 §2.3 has one digit on each side of the dot, Python takes ten.
+        // Differs: RFC 9112 §2.3 allows one digit on each side of the dot, Python ten.
         ("GET / HTTP/99.9\r\n\r\n", 400),
         ("GET / HTTP/9.9\r\n\r\n", 505),
         ("GET / HTTP/2.0\r\n\r\n", 505),
@@ -101,9 +101,9 @@ fn request_lines_are_understood_or_refused_with_the_right_code() {
         ("GET\r\n\r\n", 400),
         ("PUT /\r\n\r\n", 400),
     ] {
-        let reply = replied(request);
+        let reply = only_reply(request);
         assert_eq!(reply.status, status, "{request:?}");
-        // Differs: Python leaves out the status line until it has seen a version.
+        // Differs: Python sends no status line before it has parsed a version.
         assert_eq!(reply.closes(), matches!(status, 400 | 505), "{request:?}");
     }
 }
@@ -117,16 +117,16 @@ fn a_request_without_a_version_is_answered_with_the_body_alone() {
         "GET /\r\n\r\n",
         "GET / HTTP/0.9\r\n\r\n",
     ] {
-        assert_eq!(responded(request), body, "{request:?}");
+        assert_eq!(respond(request), body, "{request:?}");
     }
 }
 
 #[test]
-fn an_empty_line_is_no_request() {
-    assert_eq!(responded("\r\n"), b"");
-    assert_eq!(responded(""), b"");
-    // Differs: RFC 9112 §2.2 has a server skip it, Python closes.
-    assert_eq!(replied("\r\nGET / HTTP/1.0\r\n\r\n").status, 200);
+fn an_empty_line_is_skipped() {
+    assert_eq!(respond("\r\n"), b"");
+    assert_eq!(respond(""), b"");
+    // Differs: a server should skip an empty line (RFC 9112 §2.2), Python closes.
+    assert_eq!(only_reply("\r\nGET / HTTP/1.0\r\n\r\n").status, 200);
 }
 
 #[test]
@@ -151,7 +151,7 @@ fn keep_alive_depends_on_the_version_and_on_what_the_client_says() {
         } else {
             &["GET"]
         };
-        for reply in Reply::all(&responded(&request.repeat(3)), methods) {
+        for reply in Reply::all(&respond(&request.repeat(3)), methods) {
             let said = match (stays, version) {
                 (false, _) => Some("close"),
                 (true, "1.0") => Some("keep-alive"), // differs: Python does not echo it
@@ -163,23 +163,26 @@ fn keep_alive_depends_on_the_version_and_on_what_the_client_says() {
 }
 
 #[test]
-fn a_handler_that_breaks_is_a_500_and_not_the_end() {
-    assert_eq!(replied("BREAK / HTTP/1.1\r\nHost: a\r\n\r\n").status, 500);
+fn a_failing_handler_is_a_500() {
+    assert_eq!(
+        only_reply("BREAK / HTTP/1.1\r\nHost: a\r\n\r\n").status,
+        500
+    );
 }
 
 #[test]
-fn a_status_nobody_registered_is_sent_with_what_there_is() {
-    let custom = replied("CUSTOM / HTTP/1.1\r\nHost: a\r\n\r\n");
+fn an_unregistered_status_has_a_placeholder_phrase() {
+    let custom = only_reply("CUSTOM / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert!(
         custom.head.starts_with("HTTP/1.1 999 ???\r\n"),
         "{}",
         custom.head
     );
-    let unknown = replied("UNKNOWNERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let unknown = only_reply("UNKNOWNERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(unknown.status, 999);
     assert!(unknown.text().contains("???"));
-    let explained = replied("EXPLAINERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
-    // Differs: free text never gets into the status line.
+    let explained = only_reply("EXPLAINERROR / HTTP/1.1\r\nHost: a\r\n\r\n");
+    // Differs: the message is never in the status line.
     assert!(
         explained.head.starts_with("HTTP/1.1 999 ???\r\n"),
         "{}",
@@ -192,7 +195,7 @@ fn a_status_nobody_registered_is_sent_with_what_there_is() {
 
 #[test]
 fn a_field_may_have_bytes_beyond_ascii() {
-    let bytes = responded("LATIN1 / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let bytes = respond("LATIN1 / HTTP/1.1\r\nHost: a\r\n\r\n");
     let wanted = b"X-Special: D\xe4ngerous Mind\r\n";
     assert!(crate::client::find(&bytes, wanted).is_some());
 }
@@ -201,7 +204,7 @@ fn a_field_may_have_bytes_beyond_ascii() {
 fn an_error_has_a_length_unless_it_has_no_body() {
     for code in [404, 400, 505, 204, 205, 304] {
         let request = format!("SENDERROR /{code} HTTP/1.1\r\nHost: a\r\n\r\n");
-        let reply = replied(&request);
+        let reply = only_reply(&request);
         assert_eq!(reply.status, code);
         let length = reply.field("content-length");
         match code {
@@ -216,8 +219,8 @@ fn an_error_has_a_length_unless_it_has_no_body() {
 }
 
 #[test]
-fn head_of_an_error_says_the_length_and_has_no_body() {
-    let reply = replied("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+fn head_of_an_error_has_the_length_and_no_body() {
+    let reply = only_reply("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(reply.status, 404);
     assert!(
         reply
@@ -232,16 +235,16 @@ fn head_of_an_error_says_the_length_and_has_no_body() {
 }
 
 #[test]
-fn no_content_means_none() {
+fn a_204_has_no_content() {
     let two = "NOCONTENT / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    let replies = Reply::all(&responded(two), &["NOCONTENT", "GET"]);
+    let replies = Reply::all(&respond(two), &["NOCONTENT", "GET"]);
     assert_eq!(replies[0].status, 204);
     assert_eq!(replies[0].field("content-length"), None);
 }
 
 #[test]
-fn what_a_client_sent_is_escaped_in_the_error_page() {
-    let reply = replied("GET /<script>alert(1)</script> SPAM\r\n\r\n");
+fn request_text_is_escaped_in_the_error_page() {
+    let reply = only_reply("GET /<script>alert(1)</script> SPAM\r\n\r\n");
     assert_eq!(reply.status, 400);
     assert!(!reply.text().contains("<script>alert"));
     let bytes = MemoryServer::new(answering(|exchange| {
@@ -258,24 +261,24 @@ fn what_a_client_sent_is_escaped_in_the_error_page() {
 }
 
 #[test]
-fn too_long_and_too_many_have_codes_of_their_own() {
+fn long_lines_are_414_and_many_fields_are_431() {
     let long_line = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(65537));
-    assert_eq!(replied(&long_line).status, 414);
+    assert_eq!(only_reply(&long_line).status, 414);
     let long_field = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX-A: {}\r\n\r\n",
         "x".repeat(65537)
     );
-    assert_eq!(replied(&long_field).status, 431);
+    assert_eq!(only_reply(&long_field).status, 431);
     let many = format!(
         "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
         "X-A: 1\r\n".repeat(100)
     );
-    assert_eq!(replied(&many).status, 431);
+    assert_eq!(only_reply(&many).status, 431);
     let enough = format!(
         "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
         "X-A: 1\r\n".repeat(99)
     );
-    assert_eq!(replied(&enough).status, 200);
+    assert_eq!(only_reply(&enough).status, 200);
 }
 
 #[test]
@@ -299,7 +302,7 @@ fn leading_slashes_are_one() {
 }
 
 #[test]
-fn expectations_are_for_http_1_1() {
+fn expectations_need_http_1_1() {
     let refusing = |version: &str| {
         struct Refusing;
         impl BaseHttpRequestHandler for Refusing {
@@ -324,7 +327,7 @@ fn expectations_are_for_http_1_1() {
     assert_eq!(refusing("1.1"), 417);
     assert_eq!(refusing("1.0"), 200);
     let unknown = "PUT / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 1\r\n\r\nx";
-    assert_eq!(replied(unknown).status, 417);
+    assert_eq!(only_reply(unknown).status, 417);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Replies that come later, from another thread: who waits for them, who does not, and what becomes of those nobody wants.
+//! Deferred replies, which another thread gives later: what waits for them, and what happens to those that come too late.
 
 use std::io::{self, Read as _};
 use std::sync::mpsc::{self, Receiver};
@@ -9,28 +9,28 @@ use std::time::Duration;
 use httpoll::{Deferred, Exchange, Fill, MemoryServer, Source};
 use socket2::SockRef;
 
-use crate::client::{Client, PATIENCE, Reply, get, post};
+use crate::client::{Client, Reply, TIMEOUT, get, post};
 use crate::handlers::{answering, send_text};
 use crate::running::{Running, eventually};
 
-/// A server that defers every request but `/`, and where its promises arrive.
+/// A server that defers every request but `/`, and the receiver of its deferred replies.
 fn deferring() -> (Running, Receiver<(String, Deferred)>) {
-    let (promise, promises) = mpsc::channel();
+    let (sender, deferreds) = mpsc::channel();
     let server = Running::new(move || {
         answering(move |exchange| {
             if exchange.path() == "/" {
                 return send_text(exchange, "at once");
             }
             let path = exchange.path().to_owned();
-            promise.send((path, exchange.defer())).unwrap();
+            sender.send((path, exchange.defer())).unwrap();
             Ok(())
         })
     });
-    (server, promises)
+    (server, deferreds)
 }
 
-fn next(promises: &Receiver<(String, Deferred)>) -> Deferred {
-    promises.recv_timeout(PATIENCE).unwrap().1
+fn next(deferreds: &Receiver<(String, Deferred)>) -> Deferred {
+    deferreds.recv_timeout(TIMEOUT).unwrap().1
 }
 
 fn answer(deferred: Deferred, text: &'static str) {
@@ -39,10 +39,10 @@ fn answer(deferred: Deferred, text: &'static str) {
 
 #[test]
 fn a_reply_may_come_from_another_thread_while_others_are_served() {
-    let (server, promises) = deferring();
+    let (server, deferreds) = deferring();
     let mut waiting = server.client();
     waiting.send(get("/later"));
-    let deferred = next(&promises);
+    let deferred = next(&deferreds);
     let mut other = server.client();
     for _ in 0..3 {
         assert_eq!(other.get("/").text(), "at once");
@@ -56,15 +56,15 @@ fn a_reply_may_come_from_another_thread_while_others_are_served() {
 }
 
 #[test]
-fn requests_behind_a_promise_wait_and_are_answered_in_order() {
-    let (server, promises) = deferring();
+fn requests_behind_a_deferred_reply_are_answered_in_order() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send([get("/"), get("/1"), get("/"), get("/2"), get("/")].concat());
     assert_eq!(client.reply().text(), "at once");
-    let first = next(&promises);
+    let first = next(&deferreds);
     server.client().get("/");
     assert!(
-        promises.try_recv().is_err(),
+        deferreds.try_recv().is_err(),
         "the second must wait for the first"
     );
     assert!(client.has_nothing());
@@ -72,15 +72,15 @@ fn requests_behind_a_promise_wait_and_are_answered_in_order() {
     assert_eq!(client.reply().text(), "first");
     assert_eq!(client.reply().text(), "at once");
     client.send(get("/"));
-    answer(next(&promises), "second");
+    answer(next(&deferreds), "second");
     for text in ["second", "at once", "at once"] {
         assert_eq!(client.reply().text(), text);
     }
 }
 
 #[test]
-fn promises_of_several_connections_may_be_kept_in_any_order() {
-    let (server, promises) = deferring();
+fn connections_may_be_answered_in_any_order() {
+    let (server, deferreds) = deferring();
     let mut clients: Vec<_> = (0..20)
         .map(|number| {
             let mut client = server.client();
@@ -90,7 +90,7 @@ fn promises_of_several_connections_may_be_kept_in_any_order() {
         .collect();
     let mut open: Vec<_> = clients
         .iter()
-        .map(|_| promises.recv_timeout(PATIENCE).unwrap())
+        .map(|_| deferreds.recv_timeout(TIMEOUT).unwrap())
         .collect();
     while let Some((path, deferred)) = open.pop() {
         let number: usize = path[1..].parse().unwrap();
@@ -103,18 +103,18 @@ fn promises_of_several_connections_may_be_kept_in_any_order() {
 }
 
 #[test]
-fn a_promise_that_is_dropped_is_a_500() {
-    let (server, promises) = deferring();
+fn a_dropped_deferred_is_a_500() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send([get("/later"), get("/")].concat());
-    drop(next(&promises));
+    drop(next(&deferreds));
     assert_eq!(client.reply().status, 500);
     assert_eq!(client.reply().text(), "at once");
 }
 
 #[test]
-fn an_answer_that_fails_panics_or_says_nothing_is_a_500() {
-    let (server, promises) = deferring();
+fn an_answer_that_fails_panics_or_sends_nothing_is_a_500() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     let answers: [fn(&mut Exchange<'_>) -> io::Result<()>; 3] = [
         |_| Err(io::Error::other("fails")),
@@ -123,52 +123,52 @@ fn an_answer_that_fails_panics_or_says_nothing_is_a_500() {
     ];
     for answer in answers {
         client.send([get("/later"), get("/")].concat());
-        next(&promises).answer(answer);
+        next(&deferreds).answer(answer);
         assert_eq!(client.reply().status, 500);
         assert_eq!(client.reply().text(), "at once");
     }
 }
 
 #[test]
-fn the_promise_knows_that_its_client_has_left() {
-    let (server, promises) = deferring();
+fn client_left_is_true_after_the_client_closed() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
-    let deferred = next(&promises);
+    let deferred = next(&deferreds);
     server.client().get("/");
     assert!(!deferred.client_left());
     drop(client);
     eventually(|| deferred.client_left());
-    answer(deferred, "to nobody");
+    answer(deferred, "never sent");
     assert_eq!(server.client().get("/").text(), "at once");
 }
 
 #[test]
-fn a_client_that_left_with_its_request_is_known_too() {
-    let (server, promises) = deferring();
+fn client_left_is_true_after_a_half_close() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send(get("/later")).half_close();
-    let deferred = next(&promises);
+    let deferred = next(&deferreds);
     eventually(|| deferred.client_left());
-    // It has only closed its sending side: the answer still reaches it.
+    // The client has closed only its sending side, so the answer still reaches it.
     answer(deferred, "all the same");
     assert_eq!(client.reply().text(), "all the same");
     assert!(client.rest().is_empty());
 }
 
 #[test]
-fn a_client_that_left_is_known_to_the_promises_of_all_its_requests() {
-    let (server, promises) = deferring();
+fn client_left_is_true_for_every_request_of_the_client() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send([get("/1"), get("/2")].concat()).half_close();
-    let first = next(&promises);
+    let first = next(&deferreds);
     eventually(|| first.client_left());
     answer(first, "first");
-    let second = next(&promises);
+    let second = next(&deferreds);
     eventually(|| second.client_left());
 }
 
-/// Leaves by a reset, so that the server forgets the connection at once.
+/// Resets the connection, so that the server drops it at once.
 fn reset(client: Client) {
     SockRef::from(&client.stream)
         .set_linger(Some(Duration::ZERO))
@@ -177,17 +177,17 @@ fn reset(client: Client) {
 }
 
 #[test]
-fn an_answer_never_reaches_another_connection_in_the_same_place() {
-    let (server, promises) = deferring();
+fn an_answer_never_reaches_a_later_connection_in_the_same_slot() {
+    let (server, deferreds) = deferring();
     let mut leaving = server.client();
     leaving.send(get("/leaving"));
-    let stale = next(&promises);
+    let stale = next(&deferreds);
     reset(leaving);
     eventually(|| stale.client_left());
-    // The slot is free now, and the next connection takes it.
+    // The slot is free, and the next connection takes it.
     let mut staying = server.client();
     staying.send(get("/staying"));
-    let fresh = next(&promises);
+    let fresh = next(&deferreds);
     answer(stale, "for the one that left");
     server.client().get("/");
     assert!(staying.has_nothing());
@@ -196,11 +196,11 @@ fn an_answer_never_reaches_another_connection_in_the_same_place() {
 }
 
 #[test]
-fn a_reply_beside_a_promise_is_a_500_and_the_promise_void() {
-    let (promise, promises) = mpsc::channel();
+fn a_reply_beside_a_deferred_is_a_500() {
+    let (sender, deferreds) = mpsc::channel();
     let mut server = MemoryServer::new(answering(move |exchange: &mut Exchange<'_>| {
         if exchange.path() == "/both" {
-            promise.send(exchange.defer()).unwrap();
+            sender.send(exchange.defer()).unwrap();
         }
         send_text(exchange, "reply")
     }));
@@ -208,36 +208,36 @@ fn a_reply_beside_a_promise_is_a_500_and_the_promise_void() {
     let replies = Reply::all(&bytes, &["GET"; 2]);
     assert_eq!(replies[0].status, 500);
     assert_eq!(replies[1].text(), "reply");
-    answer(promises.recv().unwrap(), "void");
+    answer(deferreds.recv().unwrap(), "void");
     let bytes = server.respond(get("/").as_bytes());
     assert_eq!(Reply::all(&bytes, &["GET"])[0].text(), "reply");
 }
 
 #[test]
-fn a_handler_that_fails_after_its_promise_answers_500_once() {
-    let (promise, promises) = mpsc::channel();
+fn a_handler_that_fails_after_defer_is_a_500_once() {
+    let (sender, deferreds) = mpsc::channel();
     let server = Running::new(move || {
         answering(move |exchange: &mut Exchange<'_>| {
             if exchange.path() == "/" {
                 return send_text(exchange, "at once");
             }
-            promise.send(exchange.defer()).unwrap();
+            sender.send(exchange.defer()).unwrap();
             Err(io::Error::other("fails"))
         })
     });
     let mut client = server.client();
     assert_eq!(client.get("/fails").status, 500);
-    answer(promises.recv_timeout(PATIENCE).unwrap(), "void");
+    answer(deferreds.recv_timeout(TIMEOUT).unwrap(), "void");
     assert_eq!(client.get("/").text(), "at once");
 }
 
 #[test]
-fn the_body_is_there_when_the_answer_is_made() {
-    let (server, promises) = deferring();
+fn an_answer_may_read_the_body() {
+    let (server, deferreds) = deferring();
     for length in [5, 200_000] {
         let mut client = server.client();
         client.send([post("/later", "x".repeat(length)), get("/").into_bytes()].concat());
-        next(&promises).answer(|exchange| {
+        next(&deferreds).answer(|exchange| {
             let mut body = String::new();
             exchange.rfile().read_to_string(&mut body)?;
             assert_eq!(exchange.command(), "POST");
@@ -267,16 +267,16 @@ fn an_answer_may_come_before_the_handler_returns() {
 }
 
 #[test]
-fn an_answer_may_promise_again() {
-    let (server, promises) = deferring();
+fn an_answer_may_defer_again() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
     let (again, more) = mpsc::channel();
-    next(&promises).answer(move |exchange| {
+    next(&deferreds).answer(move |exchange| {
         again.send(exchange.defer()).unwrap();
         Ok(())
     });
-    answer(more.recv_timeout(PATIENCE).unwrap(), "at last");
+    answer(more.recv_timeout(TIMEOUT).unwrap(), "at last");
     assert_eq!(client.reply().text(), "at last");
 }
 
@@ -291,17 +291,17 @@ fn an_answer_may_be_a_stream_or_an_error() {
             Ok(if self.0 == 0 { Fill::Done } else { Fill::More })
         }
     }
-    let (server, promises) = deferring();
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send([get("/1"), get("/2")].concat());
-    next(&promises).answer(|exchange| {
+    next(&deferreds).answer(|exchange| {
         exchange.send_response(httpoll::HttpStatus::OK);
         exchange.end_headers();
         exchange.stream(Box::new(Countdown(3)));
         Ok(())
     });
     assert_eq!(client.reply().text(), "2 1 0 ");
-    next(&promises).answer(|exchange| {
+    next(&deferreds).answer(|exchange| {
         exchange.send_error(httpoll::HttpStatus::NOT_FOUND, None, None);
         Ok(())
     });
@@ -310,10 +310,10 @@ fn an_answer_may_be_a_stream_or_an_error() {
 
 #[test]
 fn an_answer_may_reset_the_connection() {
-    let (server, promises) = deferring();
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
-    next(&promises).answer(|exchange| {
+    next(&deferreds).answer(|exchange| {
         exchange.abort();
         Ok(())
     });
@@ -324,13 +324,13 @@ fn an_answer_may_reset_the_connection() {
 }
 
 #[test]
-fn the_second_of_two_promises_counts() {
+fn the_second_of_two_deferreds_counts() {
     let kept = Arc::new(Mutex::new(Vec::new()));
-    let promises = Arc::clone(&kept);
+    let deferreds = Arc::clone(&kept);
     let server = Running::new(move || {
         answering(move |exchange: &mut Exchange<'_>| {
             let both = [exchange.defer(), exchange.defer()];
-            promises.lock().unwrap().extend(both);
+            deferreds.lock().unwrap().extend(both);
             Ok(())
         })
     });
@@ -345,15 +345,15 @@ fn the_second_of_two_promises_counts() {
 }
 
 #[test]
-fn a_shutdown_waits_for_what_was_promised() {
-    let (server, promises) = deferring();
+fn a_shutdown_waits_for_deferred_replies() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send(get("/later"));
-    let deferred = next(&promises);
+    let deferred = next(&deferreds);
     let mut idle = server.client();
     idle.get("/");
     server.handle.shutdown();
-    assert!(idle.rest().is_empty(), "what is idle is closed");
+    assert!(idle.rest().is_empty(), "an idle connection is closed");
     answer(deferred, "before the end");
     let reply = client.reply();
     assert_eq!(reply.text(), "before the end");
@@ -362,17 +362,17 @@ fn a_shutdown_waits_for_what_was_promised() {
 }
 
 #[test]
-fn a_promise_may_outlive_its_server() {
-    let (server, promises) = deferring();
+fn a_deferred_may_outlive_its_server() {
+    let (server, deferreds) = deferring();
     let mut client = server.client();
     client.send([get("/1")].concat());
-    let (kept, dropped) = (next(&promises), {
+    let (kept, dropped) = (next(&deferreds), {
         let mut other = server.client();
         other.send(get("/2"));
-        next(&promises)
+        next(&deferreds)
     });
     reset(client);
     drop(server);
-    answer(kept, "to nobody");
+    answer(kept, "never sent");
     drop(dropped);
 }

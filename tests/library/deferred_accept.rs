@@ -1,4 +1,4 @@
-//! Connections that the kernel keeps back until they have something to say.
+//! `defer_accept`: the kernel hands over a connection only when its first bytes have arrived (TCP_DEFER_ACCEPT).
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -21,9 +21,9 @@ setsockopt_impl!(
 );
 
 #[derive(Debug)]
-struct Path;
+struct PathHandler;
 
-impl BaseHttpRequestHandler for Path {
+impl BaseHttpRequestHandler for PathHandler {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
@@ -32,21 +32,21 @@ impl BaseHttpRequestHandler for Path {
     }
 }
 
-fn deferring() -> HttpServer<Path> {
+fn deferring() -> HttpServer<PathHandler> {
     let config = ServerConfig {
         defer_accept: true,
         log_format: LogFormat::None,
         ..ServerConfig::default()
     };
-    HttpServer::bind_with("127.0.0.1:0", Path, config).unwrap()
+    HttpServer::bind_with("127.0.0.1:0", PathHandler, config).unwrap()
 }
 
-fn address(server: &HttpServer<Path>) -> SocketAddr {
+fn address(server: &HttpServer<PathHandler>) -> SocketAddr {
     server.server_addresses()[0]
 }
 
-/// Turns until `count` requests were answered.
-fn turn_until(server: &mut HttpServer<Path>, count: u64) {
+/// Takes turns until `count` requests have been answered.
+fn turn_until(server: &mut HttpServer<PathHandler>, count: u64) {
     let end = Instant::now() + Duration::from_secs(10);
     while server.info().counters().requests < count {
         assert!(Instant::now() < end, "{:?}", server.info().counters());
@@ -62,7 +62,7 @@ fn one_event_is_enough_for_a_whole_connection() {
     assert_eq!(
         server.info().counters().accepted,
         0,
-        "it has said nothing yet"
+        "the client has sent nothing yet"
     );
     client
         .write_all(b"GET /a HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
@@ -76,7 +76,7 @@ fn one_event_is_enough_for_a_whole_connection() {
 }
 
 #[test]
-fn what_lives_on_is_served_as_ever() {
+fn a_kept_connection_is_served() {
     let mut server = deferring();
     let mut client = TcpStream::connect(address(&server)).unwrap();
     let pieces = [
@@ -96,14 +96,14 @@ fn what_lives_on_is_served_as_ever() {
     assert_eq!(bodies.len(), 3, "{replies}");
 }
 
-/// Where the server was not asked to, but whoever made its listener did: socket activation has an option for it.
+/// A listener may come with the option already set; socket activation can do that.
 #[test]
-fn a_listener_that_comes_from_elsewhere_is_taken_as_it_is() {
+fn a_given_listener_keeps_its_own_setting() {
     for (seconds, events) in [(5, 1), (0, 2)] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         setsockopt(&listener, DeferAccept, &seconds).unwrap();
         let config = ServerConfig::default();
-        let mut server = HttpServer::from_listeners(vec![listener], Path, config).unwrap();
+        let mut server = HttpServer::from_listeners(vec![listener], PathHandler, config).unwrap();
         let mut client = TcpStream::connect(address(&server)).unwrap();
         client.write_all(b"GET /a HTTP/1.0\r\n\r\n").unwrap();
         turn_until(&mut server, 1);

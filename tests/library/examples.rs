@@ -1,4 +1,4 @@
-//! Every example is started as its users start it, and shows over real sockets what it is about.
+//! Each example runs as its own process, and shows over real sockets what it is about.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crate::child::Child;
-use crate::client::{Client, get, post};
+use crate::client::{Client, get, post, put};
 use crate::running::eventually;
 
 const ONE_SCREEN: usize = 60;
 
 #[test]
-fn every_example_is_here_and_fits_on_a_screen() {
+fn every_example_has_a_test_and_fits_on_a_screen() {
     let tested = fs::read_to_string(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/tests/library/examples.rs"
@@ -71,12 +71,6 @@ fn echo_sends_back_what_came() {
     assert_eq!(client.send(large).reply().status, 413);
 }
 
-fn put(path: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let head = format!("PUT {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n\r\n");
-    [head.as_bytes(), body].concat()
-}
-
 #[test]
 fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
     let directory = tempfile::tempdir().unwrap();
@@ -100,13 +94,13 @@ fn upload_stores_a_file_byte_by_byte_and_refuses_bad_names() {
         "/%00",
         &long,
     ] {
-        assert_eq!(client.send(put(bad, b"bad")).reply().status, 403, "{bad}");
+        assert_eq!(client.send(put(bad, "bad")).reply().status, 403, "{bad}");
     }
-    // Half an upload leaves nothing.
+    // An incomplete upload leaves no file.
     let mut leaving = server.client();
     leaving.send(&put("/half", &body)[..body.len() / 2]);
     drop(leaving);
-    client.send(put("/small", b"")).reply();
+    client.send(put("/small", "")).reply();
     let mut names: Vec<_> = fs::read_dir(directory.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -167,7 +161,7 @@ fn counter_counts_all_visitors_of_all_connections() {
         .into_iter()
         .flat_map(|thread| thread.join().unwrap())
         .collect();
-    assert_eq!(seen.len(), 200, "everybody has a number of their own");
+    assert_eq!(seen.len(), 200, "each visitor has its own number");
     assert!(seen.contains("You are visitor 1.\n") && seen.contains("You are visitor 200.\n"));
 }
 
@@ -193,7 +187,7 @@ fn files_and_api_serves_both() {
 }
 
 #[test]
-fn limits_are_those_of_the_command_line() {
+fn limits_come_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.txt"), "a file").unwrap();
     let arguments = [directory.path().as_os_str(), OsStr::new("max_head=100")];
@@ -203,7 +197,7 @@ fn limits_are_those_of_the_command_line() {
 }
 
 #[test]
-fn events_reach_all_subscribers_alike() {
+fn events_reach_all_subscribers() {
     let server = Child::example("events", &[]);
     let mut subscribers = [server.client(), server.client()];
     for subscriber in &mut subscribers {
@@ -225,7 +219,7 @@ fn events_reach_all_subscribers_alike() {
     };
     let [first, second] = &mut subscribers;
     let (mut one, mut two) = (tick(first), tick(second));
-    // Whoever came earlier has seen more; from then on both see the same.
+    // The first subscriber may be ahead; then both see the same events.
     while one != two {
         if one < two {
             one = tick(first);
@@ -238,18 +232,18 @@ fn events_reach_all_subscribers_alike() {
 }
 
 #[test]
-fn offload_answers_others_while_it_works_and_gives_up_for_who_has_left() {
+fn offload_answers_others_while_it_works_and_stops_when_the_client_leaves() {
     let server = Child::example("offload", &[]);
     let mut client = server.client();
     assert_eq!(client.get("/primes/1000").text(), "168\n");
-    // More work than any test has patience for.
+    // This takes longer than any test waits.
     let mut endless = server.client();
     endless.send(get("/primes/1000000000000"));
     for _ in 0..10 {
         assert_eq!(client.get("/").text(), "ask for /primes/1000\n");
     }
     assert!(endless.has_nothing());
-    // The one worker is busy, until its client leaves.
+    // The only worker is busy until its client leaves.
     client.send([get("/primes/100"), get("/")].concat());
     drop(endless);
     assert_eq!(client.reply().text(), "25\n");
@@ -287,7 +281,7 @@ fn threads_answers_from_several_loops() {
         let (thread, count) = first.trim_end().split_once(": answer ").unwrap();
         let next: u64 = count.parse::<u64>().unwrap() + 1;
         loops.insert(thread.to_owned());
-        // A connection stays with its loop, and every loop counts for itself.
+        // A connection stays with its loop, and each loop has its own count.
         assert_eq!(client.get("/").text(), format!("{thread}: answer {next}\n"));
     }
     assert!((2..=3).contains(&loops.len()), "{loops:?}");

@@ -1,4 +1,4 @@
-//! What ends a loop, or one of its listening sockets, does not end the others.
+//! The end of one loop, or of one listening socket, does not end the others.
 
 use std::io;
 use std::net::{Shutdown, TcpListener};
@@ -13,20 +13,20 @@ use rustix::process::{Pid, Signal, kill_process};
 use socket2::SockRef;
 
 use crate::child::Child;
-use crate::client::{Client, PATIENCE, get};
+use crate::client::{Client, TIMEOUT, get};
 use crate::handlers::{answering, send_text};
 use crate::running::config;
 
-/// Answers `/bomb` with a stream that panics where nobody expects it, and all else with the name of the thread.
+/// Answers `/panic` with a source that panics when it is dropped, and all other paths with the name of the thread.
 #[derive(Clone, Debug)]
-pub(crate) struct Bombs;
+pub(crate) struct PanickingSource;
 
-impl BaseHttpRequestHandler for Bombs {
+impl BaseHttpRequestHandler for PanickingSource {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        if exchange.path() == "/bomb" {
+        if exchange.path() == "/panic" {
             exchange.send_response(HttpStatus::OK);
             exchange.end_headers();
-            exchange.stream(Box::new(Bomb(2)));
+            exchange.stream(Box::new(PanicsOnDrop(2)));
             return Ok(());
         }
         let thread = thread::current();
@@ -34,9 +34,9 @@ impl BaseHttpRequestHandler for Bombs {
     }
 }
 
-struct Bomb(u32);
+struct PanicsOnDrop(u32);
 
-impl Source for Bomb {
+impl Source for PanicsOnDrop {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         out.extend_from_slice(b"tick");
         self.0 -= 1;
@@ -44,24 +44,25 @@ impl Source for Bomb {
     }
 }
 
-impl Drop for Bomb {
+impl Drop for PanicsOnDrop {
     fn drop(&mut self) {
         panic!("expected in this test");
     }
 }
 
 #[test]
-fn a_loop_that_panics_ends_alone_and_is_told_of_at_the_end() {
+fn a_loop_that_panics_ends_alone_and_is_reported() {
     let loops = NonZeroUsize::new(3).unwrap();
-    let server = ThreadingHttpServer::bind_with("127.0.0.1:0", Bombs, config(), loops).unwrap();
+    let server =
+        ThreadingHttpServer::bind_with("127.0.0.1:0", PanickingSource, config(), loops).unwrap();
     let (address, handle) = (server.server_addresses()[0], server.handle());
     let serving = thread::spawn(move || server.serve_forever());
     for _ in 0..2 {
         let mut client = Client::connect(address);
-        client.send(get("/bomb"));
-        // It ends with the loop.
+        client.send(get("/panic"));
+        // The connection ends with the loop.
         while client.receive().is_ok_and(|length| length > 0) {}
-        // Whoever was in the queue of the loop that died is reset; all who come later are served.
+        // Connections in the accept queue of the dead loop are reset; later ones are served by the others.
         thread::sleep(Duration::from_millis(50));
         for _ in 0..20 {
             assert_eq!(Client::connect(address).get("/").status, 200);
@@ -74,14 +75,14 @@ fn a_loop_that_panics_ends_alone_and_is_told_of_at_the_end() {
 }
 
 #[test]
-fn signals_are_heeded_without_the_loop_that_took_them() {
-    let mut server = Child::handler("bombs");
-    // The first loop runs in the thread that has a name.
+fn signals_work_after_the_first_loop_has_died() {
+    let mut server = Child::handler("panicking source");
+    // The first loop runs in the test's own thread, which has a name.
     let mut client = server.client();
     while client.get("/").text() == "unnamed" {
         client = server.client();
     }
-    client.send(get("/bomb"));
+    client.send(get("/panic"));
     let said = server.errors_with("httpoll: loop 1 of 2 has ended: a loop panicked", 1);
     assert!(said.contains("expected in this test"), "{said}");
     for _ in 0..20 {
@@ -93,10 +94,10 @@ fn signals_are_heeded_without_the_loop_that_took_them() {
 }
 
 #[test]
-fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
+fn a_dead_listening_socket_leaves_the_others_working() {
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = vec![listen(), listen()];
-    let other_hands: Vec<_> = listeners
+    let duplicates: Vec<_> = listeners
         .iter()
         .map(|listener| listener.try_clone().unwrap())
         .collect();
@@ -104,7 +105,7 @@ fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
         .iter()
         .map(|listener| listener.local_addr().unwrap())
         .collect();
-    // A server stays in its thread.
+    // A server cannot move to another thread.
     let serving = thread::spawn(move || {
         let handler = answering(|exchange| send_text(exchange, "hello"));
         HttpServer::from_listeners(listeners, handler, config())
@@ -118,15 +119,15 @@ fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
         });
     };
     all_are_served();
-    SockRef::from(&other_hands[0])
+    SockRef::from(&duplicates[0])
         .shutdown(Shutdown::Both)
         .unwrap();
-    // Whoever is connected stays so, and the other socket takes in more.
+    // The connections stay, and the other socket accepts more.
     all_are_served();
     assert_eq!(Client::connect(addresses[1]).get("/").text(), "hello");
     assert!(!serving.is_finished());
-    // Without any the server ends: nobody could reach it.
-    SockRef::from(&other_hands[1])
+    // Without a listening socket the server ends, because no client could reach it.
+    SockRef::from(&duplicates[1])
         .shutdown(Shutdown::Both)
         .unwrap();
     for client in &mut clients {
@@ -137,20 +138,20 @@ fn a_listening_socket_that_dies_is_said_and_the_others_go_on() {
 }
 
 #[test]
-fn a_turn_tells_once_of_a_listening_socket_that_died() {
+fn turn_reports_a_dead_listening_socket_once() {
     let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
     let listeners = vec![listen(), listen()];
-    let other_hands = [0, 1].map(|index: usize| listeners[index].try_clone().unwrap());
+    let duplicates = [0, 1].map(|index: usize| listeners[index].try_clone().unwrap());
     let handler = answering(|exchange| send_text(exchange, "hello"));
     let mut server = HttpServer::from_listeners(listeners, handler, config()).unwrap();
-    let die = |index: usize| SockRef::from(&other_hands[index]).shutdown(Shutdown::Both);
+    let die = |index: usize| SockRef::from(&duplicates[index]).shutdown(Shutdown::Both);
     die(0).unwrap();
-    assert!(server.turn(Some(PATIENCE)).is_err());
-    // It is not looked at again and again.
+    assert!(server.turn(Some(TIMEOUT)).is_err());
+    // The dead socket causes no more events.
     let (began, wait) = (Instant::now(), Duration::from_millis(50));
     assert!(server.turn(Some(wait)).is_ok());
     assert!(began.elapsed() >= wait && !server.is_finished());
     die(1).unwrap();
-    assert!(server.turn(Some(PATIENCE)).is_err());
+    assert!(server.turn(Some(TIMEOUT)).is_err());
     assert!(server.is_finished());
 }

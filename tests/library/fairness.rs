@@ -1,4 +1,4 @@
-//! What a turn of the loop allows, and whom it lets go first: counted in bytes and requests, never in time.
+//! The budget of a turn of the loop, and which connection goes first: counted in bytes and requests, never in time.
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
@@ -10,7 +10,7 @@ use crate::client::{Client, get};
 use crate::running::config;
 
 const MIB: usize = 1024 * 1024;
-/// More than all heads of a turn.
+/// The heads of one turn have fewer bytes.
 const HEADS: u64 = 10_000;
 
 /// Answers `/N` with a file of N bytes.
@@ -29,7 +29,7 @@ impl BaseHttpRequestHandler for Files {
     }
 }
 
-/// A server whose turns are taken one by one, with so many clients connected.
+/// A server whose turns the test takes one by one, and its clients.
 struct Stepwise {
     server: HttpServer<Files>,
     clients: Vec<TcpStream>,
@@ -47,7 +47,7 @@ impl Stepwise {
         while this.server.info().counters().accepted < clients as u64 {
             this.turn();
         }
-        // The sockets say once that they can be written to.
+        // Each socket reports once that it is writable.
         this.turn();
         for client in &this.clients {
             client.set_nonblocking(true).unwrap();
@@ -66,7 +66,7 @@ impl Stepwise {
         io::Write::write_all(&mut &self.clients[client], bytes.as_bytes()).unwrap();
     }
 
-    /// Reads all that has come for a client, and returns how much it was.
+    /// Reads what has arrived for a client; returns the number of bytes.
     fn read(&self, client: usize) -> usize {
         let mut buffer = vec![0; MIB];
         let mut length = 0;
@@ -78,13 +78,13 @@ impl Stepwise {
 }
 
 #[test]
-fn the_bytes_of_a_turn_are_those_of_all_connections() {
+fn turn_bytes_limits_all_connections_together() {
     let turn_bytes = 256 * 1024;
     let config = ServerConfig {
         turn_bytes,
         ..config()
     };
-    // Some that are large, and some that are sent at once where there is room.
+    // Large files take many turns; small ones are sent at once where the budget allows.
     for length in [64 * MIB, 100_000] {
         let mut stepwise = Stepwise::new(config.clone(), 20);
         (0..20).for_each(|client| stepwise.send(client, &get(&format!("/{length}"))));
@@ -100,7 +100,7 @@ fn the_bytes_of_a_turn_are_those_of_all_connections() {
 }
 
 #[test]
-fn whoever_has_least_left_goes_first() {
+fn the_connection_with_least_left_goes_first() {
     let config = ServerConfig {
         turn_bytes: 64 * 1024,
         ..config()
@@ -115,21 +115,21 @@ fn whoever_has_least_left_goes_first() {
         }
         read
     };
-    // The large one is there first.
+    // The large file is requested first.
     assert!(turns(0, &get(&format!("/{}", 512 * MIB)), MIB)[0] >= MIB);
     let read = turns(1, &get(&format!("/{}", 2 * MIB)), 2 * MIB);
     assert!(
         read[0] < MIB,
-        "{} bytes left before those of a smaller one",
+        "{} bytes were sent before those of a smaller file",
         read[0]
     );
-    // What is small enough does not wait at all.
+    // A small file does not wait at all.
     let read = turns(2, &get("/1000"), 1000);
     assert!(read[0] <= 64 * 1024, "{}", read[0]);
 }
 
 #[test]
-fn many_pipelined_requests_are_shared_out_over_the_turns() {
+fn pipelined_requests_are_spread_over_turns() {
     let clients = 100;
     let mut stepwise = Stepwise::new(config(), clients);
     (0..clients).for_each(|client| stepwise.send(client, &get("/10").repeat(100)));
@@ -137,7 +137,7 @@ fn many_pipelined_requests_are_shared_out_over_the_turns() {
     while answered < 100 * clients as u64 {
         stepwise.turn();
         let requests = stepwise.server.info().counters().requests;
-        // Without a common bound it would be 64 for each.
+        // Without a common budget each connection would have 64 in one turn.
         assert!(
             requests - answered < 2000,
             "{} in one turn",

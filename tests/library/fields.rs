@@ -1,5 +1,5 @@
-//! Every way by which text of a handler, a setting, a name or a request may come into the head of a reply: none of it can add
-//! a line.
+//! Text of a handler, a setting, a file name or a request that may get into the head of a reply: none can add a line to it
+//! (response splitting).
 
 use std::fs;
 use std::io;
@@ -17,12 +17,12 @@ use crate::handlers::{answering, send_text};
 
 const INJECTED: &str = "\r\nX-Injected: x";
 
-/// What no field may have.
+/// Bytes that no field may have.
 const FORBIDDEN: [&str; 9] = [
     INJECTED, "\r", "\n", "\r\n", "\n\n", "\0", "\x01", "\x1b", "\x7f",
 ];
 
-/// Fields of requests for a file, and the status of the reply.
+/// Methods and fields of requests for a file, and the status of the reply.
 const FILE_REQUESTS: [(&str, &str, u16); 8] = [
     ("GET", "", 200),
     ("HEAD", "", 200),
@@ -38,7 +38,7 @@ const FILE_REQUESTS: [(&str, &str, u16); 8] = [
     ),
 ];
 
-/// Serves files, and notes what fails.
+/// Serves files, and records the failures.
 struct Files {
     files: SimpleHttpRequestHandler,
     failures: Vec<String>,
@@ -62,8 +62,8 @@ fn site() -> (TempDir, SimpleHttpRequestHandler) {
     let directory = tempfile::tempdir().unwrap();
     fs::create_dir(directory.path().join("sub")).unwrap();
     fs::write(directory.path().join("sub/index.html"), "index").unwrap();
-    fs::write(directory.path().join("small.nobody"), "a small file").unwrap();
-    fs::write(directory.path().join("large.nobody"), vec![b'x'; 100_000]).unwrap();
+    fs::write(directory.path().join("small.unknown"), "a small file").unwrap();
+    fs::write(directory.path().join("large.unknown"), vec![b'x'; 100_000]).unwrap();
     fs::write(directory.path().join("good.txt"), "good").unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
     (directory, files)
@@ -76,7 +76,7 @@ fn serving(files: SimpleHttpRequestHandler) -> MemoryServer<Files> {
     })
 }
 
-/// The reply to a request whose head has nothing but what a head may have.
+/// The reply to a request; its head is checked.
 fn reply(
     server: &mut MemoryServer<impl BaseHttpRequestHandler>,
     method: &str,
@@ -100,13 +100,13 @@ fn assert_is_clean(head: &str) {
     }
 }
 
-/// A media type that is sent with every file, set in one of the ways that there are.
+/// A way to set the media type of all files.
 type SetMediaType = fn(&mut SimpleHttpRequestHandler, String);
 
-const WAYS: [SetMediaType; 3] = [
+const SET_MEDIA_TYPE: [SetMediaType; 3] = [
     |files, media_type| files.set_guess_type(move |_| Some(media_type.clone())),
     |files, media_type| {
-        for suffix in [".nobody", ".html"] {
+        for suffix in [".unknown", ".html"] {
             files
                 .extensions_map
                 .insert(suffix.to_owned(), media_type.clone());
@@ -119,15 +119,15 @@ const WAYS: [SetMediaType; 3] = [
 ];
 
 #[test]
-fn a_media_type_that_would_add_a_line_is_a_500_whatever_is_asked_for() {
-    for set in WAYS {
+fn a_media_type_that_adds_a_line_is_a_500_for_every_request() {
+    for set in SET_MEDIA_TYPE {
         for forbidden in FORBIDDEN {
             let (directory, mut files) = site();
             fs::write(directory.path().join("sub/page"), "index").unwrap();
             set(&mut files, format!("text/x-{forbidden}-y"));
             let mut server = serving(files);
             let mut asked = 0;
-            for target in ["/small.nobody", "/large.nobody", "/sub/"] {
+            for target in ["/small.unknown", "/large.unknown", "/sub/"] {
                 for (method, fields, _) in FILE_REQUESTS.repeat(2) {
                     let reply = reply(&mut server, method, target, fields);
                     assert_eq!(reply.status, 500, "{forbidden:?}: {target} {fields}");
@@ -135,7 +135,7 @@ fn a_media_type_that_would_add_a_line_is_a_500_whatever_is_asked_for() {
                 }
             }
             let failures = &server.handler().failures;
-            assert_eq!(failures.len(), asked, "each is told to the handler");
+            assert_eq!(failures.len(), asked, "handle_error is called for each");
             let named = format!("no media type: {:?}", format!("text/x-{forbidden}-y"));
             assert_eq!(failures[0], named);
         }
@@ -144,13 +144,13 @@ fn a_media_type_that_would_add_a_line_is_a_500_whatever_is_asked_for() {
 
 #[test]
 fn an_empty_media_type_is_a_500() {
-    for set in WAYS {
+    for set in SET_MEDIA_TYPE {
         for empty in ["", " ", "\t "] {
             let (directory, mut files) = site();
             fs::write(directory.path().join("sub/page"), "index").unwrap();
             set(&mut files, empty.to_owned());
             let mut server = serving(files);
-            for target in ["/small.nobody", "/sub/"] {
+            for target in ["/small.unknown", "/sub/"] {
                 assert_eq!(reply(&mut server, "GET", target, "").status, 500);
             }
         }
@@ -158,13 +158,13 @@ fn an_empty_media_type_is_a_500() {
 }
 
 #[test]
-fn a_media_type_of_any_other_bytes_is_sent_as_it_is() {
-    for set in WAYS {
+fn any_other_media_type_is_sent_unchanged() {
+    for set in SET_MEDIA_TYPE {
         for media_type in ["x/y", "x/ö", "x/\u{85}", "x/y; a=\"b\\\"\"", "x"] {
             let (_directory, mut files) = site();
             set(&mut files, media_type.to_owned());
             let mut server = serving(files);
-            for target in ["/small.nobody", "/large.nobody"] {
+            for target in ["/small.unknown", "/large.unknown"] {
                 for (method, fields, status) in FILE_REQUESTS.repeat(2) {
                     let request =
                         format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n");
@@ -186,18 +186,18 @@ fn a_media_type_of_any_other_bytes_is_sent_as_it_is() {
 }
 
 #[test]
-fn a_media_type_is_judged_anew_for_each_file() {
+fn the_media_type_of_each_file_is_checked() {
     let (_directory, mut files) = site();
     let wrong = format!("text/x{INJECTED}");
-    files.extensions_map.insert(".nobody".to_owned(), wrong);
+    files.extensions_map.insert(".unknown".to_owned(), wrong);
     let mut server = serving(files);
     for _ in 0..3 {
-        assert_eq!(reply(&mut server, "GET", "/small.nobody", "").status, 500);
+        assert_eq!(reply(&mut server, "GET", "/small.unknown", "").status, 500);
         assert_eq!(reply(&mut server, "GET", "/good.txt", "").text(), "good");
         assert_eq!(reply(&mut server, "GET", "/", "").status, 200);
-        assert_eq!(reply(&mut server, "GET", "/none.nobody", "").status, 404);
+        assert_eq!(reply(&mut server, "GET", "/none.unknown", "").status, 404);
     }
-    // A kernel file has no length that is known before.
+    // The length of a file in /proc is not known before it is read.
     let mut files = SimpleHttpRequestHandler::new("/proc/self").unwrap();
     files.default_content_type = format!("text/x{INJECTED}");
     let mut server = serving(files);
@@ -205,20 +205,20 @@ fn a_media_type_is_judged_anew_for_each_file() {
 }
 
 #[test]
-fn a_single_file_has_no_other_media_type_than_it_may() {
+fn the_media_type_of_a_single_file_is_checked() {
     let (directory, _) = site();
-    let mut files = SimpleHttpRequestHandler::new(directory.path().join("small.nobody")).unwrap();
+    let mut files = SimpleHttpRequestHandler::new(directory.path().join("small.unknown")).unwrap();
     files.set_guess_type(|_| Some(format!("text/x{INJECTED}")));
     let mut server = serving(files);
-    for target in ["/", "/small.nobody"] {
+    for target in ["/", "/small.unknown"] {
         assert_eq!(reply(&mut server, "GET", target, "").status, 500);
     }
 }
 
-/// Ways to add a field of its own to a reply.
-type Send = fn(&mut Exchange<'_>, &str, &[u8]);
+/// A way for a handler to add a field to a reply.
+type SendField = fn(&mut Exchange<'_>, &str, &[u8]);
 
-const SENDS: [Send; 3] = [
+const SEND_FIELD: [SendField; 3] = [
     |exchange, name, value| {
         exchange.send_response(HttpStatus::OK);
         exchange.send_header(name, value);
@@ -234,8 +234,8 @@ const SENDS: [Send; 3] = [
     },
 ];
 
-/// What a handler comes to that sends this field: the reply, and how often it was told of a failure.
-fn sent(send: Send, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
+/// Lets a handler send this field; returns the reply and the number of calls of `handle_error`.
+fn reply_and_failures(send: SendField, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
     let (name, value) = (name.to_owned(), value.to_owned());
     let mut server = MemoryServer::new(answering(move |exchange| {
         send(exchange, &name, &value);
@@ -247,11 +247,11 @@ fn sent(send: Send, name: &str, value: &[u8]) -> (Vec<u8>, usize) {
 
 #[test]
 fn a_field_of_a_handler_is_one_line_or_a_500() {
-    for send in SENDS {
+    for send in SEND_FIELD {
         for byte in 0..=u8::MAX {
             let is_allowed = byte == b'\t' || !byte.is_ascii_control();
             for value in [&[byte][..], &[b'a', byte], &[b'a', byte, b'b']] {
-                let (bytes, failures) = sent(send, "X-Mine", value);
+                let (bytes, failures) = reply_and_failures(send, "X-Mine", value);
                 let line = [b"\r\nX-Mine: ", value, b"\r\n"].concat();
                 let is_sent = bytes.windows(line.len()).any(|window| window == line);
                 assert_eq!(is_sent, is_allowed, "{byte:#x}");
@@ -259,10 +259,11 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
                 assert_eq!(bytes.starts_with(b"HTTP/1.1 500 "), !is_allowed);
             }
         }
-        // The server's own fields are no exception.
+        // The same holds for fields that the server sends itself.
         for name in ["X-Mine", "Content-Type", "Connection", "Content-Length"] {
             for forbidden in FORBIDDEN {
-                let (bytes, failures) = sent(send, name, format!("1{forbidden}").as_bytes());
+                let (bytes, failures) =
+                    reply_and_failures(send, name, format!("1{forbidden}").as_bytes());
                 let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
                 assert_is_clean(&reply.head);
                 assert_eq!((reply.status, failures), (500, 1));
@@ -271,7 +272,7 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
         for name in [
             "", " ", "X ", "X:", "X\r\nY", "X\n", "X\0", "X\x7f", "Xé", "X\t",
         ] {
-            let (bytes, failures) = sent(send, name, b"1");
+            let (bytes, failures) = reply_and_failures(send, name, b"1");
             let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
             assert_is_clean(&reply.head);
             assert_eq!((reply.status, failures), (500, 1), "{name:?}");
@@ -280,7 +281,7 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
 }
 
 #[test]
-fn a_promised_reply_and_a_refused_body_are_no_exceptions() {
+fn fields_of_a_deferred_reply_and_of_a_refusal_are_checked() {
     struct Later;
     impl BaseHttpRequestHandler for Later {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
@@ -303,7 +304,7 @@ fn a_promised_reply_and_a_refused_body_are_no_exceptions() {
     assert_eq!(reply(&mut server, "PUT", "/", fields).status, 500);
 }
 
-/// A handler whose own texts are all the same.
+/// A handler with its own name and content type of error pages.
 #[derive(Clone)]
 struct Named {
     version: String,
@@ -332,7 +333,7 @@ impl BaseHttpRequestHandler for Named {
     }
 }
 
-/// Asserts that no server begins with these, and that without a socket nothing of them is in a head.
+/// Asserts that no server starts with these, and that no head of a `MemoryServer` has any of them.
 fn assert_refused(handler: &Named, config: &ServerConfig) {
     let address = "127.0.0.1:0";
     let one = HttpServer::bind_with(address, handler.clone(), config.clone());
@@ -352,7 +353,7 @@ fn assert_refused(handler: &Named, config: &ServerConfig) {
 }
 
 #[test]
-fn what_is_in_every_reply_is_refused_at_the_start() {
+fn malformed_fields_of_every_reply_are_refused_at_the_start() {
     let usual = Named {
         version: "Named/1.0".to_owned(),
         content_type: "text/html".to_owned(),
@@ -369,7 +370,7 @@ fn what_is_in_every_reply_is_refused_at_the_start() {
             ..usual.clone()
         };
         assert_refused(&paged, &ServerConfig::default());
-        for (name, value) in [("X-Mine", &*text), (&*text, "1")] {
+        for (name, value) in [("X-Mine", &*text), (&*text, "1"), ("A b", "1"), ("", "1")] {
             let config = ServerConfig {
                 extra_response_headers: vec![
                     ("X-Good".to_owned(), "1".to_owned()),
@@ -426,7 +427,7 @@ fn names_and_targets_are_encoded_in_a_head() {
 }
 
 #[test]
-fn a_path_of_the_handlers_own_is_in_no_head() {
+fn a_translated_path_is_in_no_head() {
     let (_directory, mut files) = site();
     files.set_translate_path(|_| Some(PathBuf::from(format!("sub/..{INJECTED}"))));
     let mut server = serving(files);

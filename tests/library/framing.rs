@@ -1,4 +1,4 @@
-//! What the server adds to a reply so that its end is known, and what no handler can break.
+//! The framing of replies: what the server adds so that the end of a reply is known, whatever the handler does.
 
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
@@ -9,7 +9,7 @@ use crate::client::{Framing, Reply, get};
 use crate::handlers::{answering, reply, request, send_text};
 use crate::running::Running;
 
-/// Two pieces, so that the length is not known when the head leaves.
+/// A source of two pieces, so that the length is not known when the head is sent.
 #[derive(Debug, Default)]
 struct TwoPieces(usize);
 
@@ -99,7 +99,7 @@ fn a_stream_that_is_done_at_once_has_a_length() {
 }
 
 #[test]
-fn head_says_what_get_says_without_the_body() {
+fn head_has_the_fields_of_get() {
     let handlers: [fn(&mut Exchange<'_>) -> io::Result<()>; 3] = [
         stream,
         |exchange| send_text(exchange, "twelve bytes"),
@@ -120,7 +120,7 @@ fn head_says_what_get_says_without_the_body() {
 }
 
 #[test]
-fn a_status_without_content_has_none_whatever_the_handler_writes() {
+fn a_status_without_content_never_has_a_body() {
     for status in [
         HttpStatus::NO_CONTENT,
         HttpStatus::RESET_CONTENT,
@@ -162,7 +162,7 @@ fn a_status_without_content_has_none_whatever_the_handler_writes() {
 }
 
 #[test]
-fn a_304_may_announce_what_get_would_have_sent() {
+fn a_304_may_announce_a_length() {
     let reply = reply(&request("GET"), |exchange| {
         exchange.send_response(HttpStatus::NOT_MODIFIED);
         exchange.send_header("Content-Length", "1234");
@@ -204,7 +204,7 @@ fn a_range_of_a_file_is_sent_from_memory_or_by_the_kernel() {
 }
 
 #[test]
-fn a_file_shorter_than_its_range_never_makes_a_reply_that_looks_whole() {
+fn a_file_shorter_than_its_range_never_gives_a_complete_reply() {
     let small = reply(&request("GET"), |exchange| {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
@@ -212,7 +212,7 @@ fn a_file_shorter_than_its_range_never_makes_a_reply_that_looks_whole() {
         Ok(())
     });
     assert_eq!(small.status, 500);
-    // What goes by sendfile has its head on the way: all that can be done is to break off.
+    // A large file goes by sendfile: its head has been sent, so the server can only close the connection.
     let bytes = MemoryServer::new(answering(|exchange| {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
@@ -249,7 +249,7 @@ fn connection_close_is_said_and_done() {
 }
 
 #[test]
-fn a_handler_may_take_its_wish_to_close_back_but_not_the_peers() {
+fn a_handler_may_undo_its_own_close_but_not_the_peers() {
     let answer = |exchange: &mut Exchange<'_>| {
         exchange.set_close_connection(true);
         exchange.set_close_connection(false);
@@ -283,7 +283,7 @@ fn an_exchange_that_is_aborted_resets_the_connection() {
 }
 
 #[test]
-fn an_abort_takes_back_a_reply_that_was_begun() {
+fn an_abort_discards_a_reply_that_was_begun() {
     let mut server = MemoryServer::new(answering(|exchange| {
         send_text(exchange, "never seen")?;
         exchange.abort();

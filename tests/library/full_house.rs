@@ -1,5 +1,5 @@
-//! A server with as many connections, or as much memory in them, as it may have: which of them make room for another one, and
-//! which do not.
+//! A server at the limit of its connections or of their memory: which connections it closes for a new one, and which it
+//! does not.
 
 use std::io::{self, Write as _};
 use std::thread;
@@ -11,7 +11,7 @@ use crate::client::{Client, get};
 use crate::handlers::send_text;
 use crate::running::{Running, config, eventually};
 
-/// It reads no bodies but those of PUT.
+/// Reads only the bodies of PUT.
 #[derive(Default)]
 struct Answers {
     held: Vec<Deferred>,
@@ -61,7 +61,7 @@ const WANTED: &str = "PUT / HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r
 const UNREAD: &str = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
 const DEFERRED: &str = "GET /deferred HTTP/1.1\r\nHost: test\r\n\r\n";
 
-fn full(connections: usize) -> Running {
+fn server_limited_to(connections: usize) -> Running {
     let config = ServerConfig {
         max_connections: Some(connections),
         linger_timeout: Duration::from_secs(5),
@@ -70,7 +70,7 @@ fn full(connections: usize) -> Running {
     Running::with(config, Answers::default)
 }
 
-/// Whether the server has closed a connection whose replies have been read, or has reset it.
+/// Whether the server has closed or reset a connection whose replies have been read.
 fn is_closed(client: &Client) -> bool {
     client.stream.set_nonblocking(true).unwrap();
     match client.stream.peek(&mut [0]) {
@@ -81,9 +81,9 @@ fn is_closed(client: &Client) -> bool {
 }
 
 #[test]
-fn each_kind_makes_room_in_its_turn() {
+fn connections_are_closed_in_the_order_of_their_kinds() {
     let kinds = [UNREAD, WANTED, UNWANTED, HALF_A_HEAD, IDLE];
-    let server = full(kinds.len());
+    let server = server_limited_to(kinds.len());
     let mut clients = kinds.map(|kind| {
         let mut client = server.client();
         client.send(kind);
@@ -92,11 +92,11 @@ fn each_kind_makes_room_in_its_turn() {
         }
         client
     });
-    // What has just begun does not make room, whatever its kind.
+    // The server closes no connection that has just begun, whatever its kind.
     thread::sleep(Duration::from_millis(300));
     let mut newcomers = Vec::new();
     for leaving in (0..kinds.len()).rev() {
-        // Its reply is promised, so it does not make room itself.
+        // Its reply is deferred, so the server does not close it.
         let mut newcomer = server.client();
         newcomer.send(get("/held"));
         newcomers.push(newcomer);
@@ -109,8 +109,8 @@ fn each_kind_makes_room_in_its_turn() {
 }
 
 #[test]
-fn a_deferred_reply_never_makes_room() {
-    let server = full(2);
+fn a_connection_with_a_deferred_reply_is_never_closed() {
+    let server = server_limited_to(2);
     let mut first = server.client();
     let mut second = server.client();
     first.send(DEFERRED);
@@ -123,8 +123,8 @@ fn a_deferred_reply_never_makes_room() {
 }
 
 #[test]
-fn every_client_of_a_crowd_is_answered() {
-    let server = full(4);
+fn all_clients_beyond_the_limit_are_answered() {
+    let server = server_limited_to(4);
     let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
     for client in &mut clients {
         client.send(get("/crowd"));
@@ -135,8 +135,8 @@ fn every_client_of_a_crowd_is_answered() {
 }
 
 #[test]
-fn a_reply_that_is_read_slowly_is_not_broken_off() {
-    let server = full(1);
+fn a_slow_reader_is_not_closed_for_a_new_client() {
+    let server = server_limited_to(1);
     let mut reader = server.client();
     reader.send(UNREAD);
     let mut waiting = server.client();
@@ -147,7 +147,7 @@ fn a_reply_that_is_read_slowly_is_not_broken_off() {
 }
 
 #[test]
-fn half_heads_beyond_their_memory_end_the_oldest_of_them() {
+fn max_request_memory_closes_the_oldest_unfinished_requests() {
     let config = ServerConfig {
         max_head: 10_000,
         max_request_memory: 20_000,
@@ -164,24 +164,24 @@ fn half_heads_beyond_their_memory_end_the_oldest_of_them() {
             let mut client = server.client();
             client.send(&kind);
             clients.push(client);
-            // So that they are read in this order.
+            // This reply shows that the server has read the request before.
             assert_eq!(server.client().get("/").text(), "/");
         }
-        // Three are below the limit, and the fourth is not.
+        // Three requests are below the limit, four are not.
         eventually(|| clients[..5].iter().all(is_closed));
         assert!(!clients[5..].iter().any(is_closed));
     }
 }
 
 #[test]
-fn replies_that_no_client_reads_end_where_they_take_too_much_memory() {
+fn max_reply_memory_closes_the_oldest_unread_reply() {
     let config = ServerConfig {
         max_head: 1000,
         max_reply_memory: 300_000,
         ..config()
     };
     let server = Running::with(config, Answers::default);
-    // Each counts as 128 KiB, so two are below the limit.
+    // Each reply counts as 128 KiB, so two are below the limit.
     let mut first = server.client();
     first.send(UNREAD);
     let mut second = server.client();

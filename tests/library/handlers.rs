@@ -1,4 +1,4 @@
-//! Handlers that are one closure, and what comes back through memory.
+//! Handlers that consist of one closure, and their replies by a `MemoryServer`.
 
 use std::io::{self, Write as _};
 
@@ -6,7 +6,7 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
 
 use crate::client::Reply;
 
-/// Answers every request with its closure, and notes what was told to `handle_error`.
+/// Answers each request with its closure, and records the arguments of `handle_error`.
 #[derive(Debug)]
 pub(crate) struct Answering<F> {
     answer: F,
@@ -36,7 +36,7 @@ where
     }
 }
 
-/// Says 200 and `text`.
+/// Sends 200 with `text` as the body.
 pub(crate) fn send_text(exchange: &mut Exchange<'_>, text: &str) -> io::Result<()> {
     exchange.send_response(HttpStatus::OK);
     exchange.send_header("Content-Type", "text/plain");
@@ -44,7 +44,7 @@ pub(crate) fn send_text(exchange: &mut Exchange<'_>, text: &str) -> io::Result<(
     exchange.wfile().write_all(text.as_bytes())
 }
 
-/// The only reply to the only request in `request`.
+/// The reply to `request`, which is one request.
 pub(crate) fn reply<F>(request: &str, answer: F) -> Reply
 where
     F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
@@ -54,7 +54,7 @@ where
     Reply::all(&bytes, &[method]).pop().unwrap()
 }
 
-/// The same request line and Host for all, so that a test shows what differs.
+/// A request without a body to `/path`.
 pub(crate) fn request(method: &str) -> String {
     format!("{method} /path HTTP/1.1\r\nHost: test\r\n\r\n")
 }

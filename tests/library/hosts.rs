@@ -1,4 +1,4 @@
-//! Requests for a host that the server does not answer for: 421, and nothing of them reaches the handler.
+//! Requests for other hosts than those of the server: they get 421 and do not reach the handler.
 
 use std::io::{self, Write as _};
 
@@ -7,7 +7,7 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, MemoryServer, Server
 use crate::client::{Reply, find};
 use crate::handlers::send_text;
 
-/// Notes each time that it is asked about a request.
+/// Records each call for a request.
 #[derive(Debug, Default)]
 struct Asked(Vec<String>);
 
@@ -97,7 +97,7 @@ fn the_page_has_no_body_for_head_and_no_head_for_http_0_9() {
 }
 
 #[test]
-fn a_request_that_names_no_host_is_421() {
+fn a_request_without_a_host_is_421() {
     let mut server = serving(&["good"]);
     for fields in [
         "",
@@ -137,7 +137,7 @@ fn a_body_for_another_host_is_not_asked_for_and_not_stored() {
 }
 
 #[test]
-fn without_a_list_every_host_is_answered_for() {
+fn every_host_is_served_without_a_list() {
     let mut server = serving(&[]);
     for host in ["good", "evil", "[::1]:1", "127.0.0.1"] {
         let bytes = server.respond(request("GET", "/", host, "").as_bytes());
@@ -148,7 +148,7 @@ fn without_a_list_every_host_is_answered_for() {
 }
 
 #[test]
-fn a_list_with_nonsense_in_it_is_refused_and_never_means_every_host() {
+fn a_malformed_host_in_the_list_is_refused() {
     for nonsense in [
         "",
         " ",
@@ -179,7 +179,7 @@ fn a_list_with_nonsense_in_it_is_refused_and_never_means_every_host() {
 }
 
 #[test]
-fn the_page_of_the_handler_and_the_fields_of_the_configuration_are_there() {
+fn a_421_has_the_page_of_the_handler_and_the_configured_fields() {
     struct Paged;
     impl BaseHttpRequestHandler for Paged {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

@@ -1,5 +1,5 @@
-//! The 404 of the static handler is made once and kept; it is the one that `send_error` makes. A listing is the one that
-//! its directory gives.
+//! The static handler makes its 404 once and keeps it; it equals the page of `send_error`. A listing depends only on its
+//! directory.
 
 use std::time::UNIX_EPOCH;
 use std::{fs, io};
@@ -10,7 +10,7 @@ use httpoll::{
 };
 use tempfile::TempDir;
 
-/// Files, of which nothing is ever found.
+/// A static handler of an empty directory.
 #[derive(Clone)]
 struct Files {
     files: SimpleHttpRequestHandler,
@@ -27,7 +27,7 @@ impl BaseHttpRequestHandler for Files {
     }
 }
 
-/// Says the same, anew each time.
+/// Makes the same page for each request.
 struct Errors {
     own_page: bool,
 }
@@ -53,7 +53,7 @@ fn files(own_page: bool) -> (TempDir, Files) {
     (directory, Files { files, own_page })
 }
 
-/// All that a 404 may depend on, beside the server.
+/// Requests that differ in all that a 404 may depend on.
 fn requests() -> Vec<String> {
     let mut requests = vec!["GET /nothing\r\n".to_owned()];
     for method in ["GET", "HEAD"] {
@@ -97,7 +97,7 @@ fn configs() -> [ServerConfig; 3] {
 }
 
 #[test]
-fn a_kept_404_is_the_one_that_a_fresh_one_would_be() {
+fn a_cached_404_equals_a_fresh_404() {
     for own_page in [false, true] {
         let (_directory, files) = files(own_page);
         for config in configs() {
@@ -120,7 +120,7 @@ fn a_kept_404_is_the_one_that_a_fresh_one_would_be() {
 }
 
 #[test]
-fn a_clone_has_pages_of_its_own() {
+fn a_clone_has_its_own_cached_pages() {
     let (_directory, files) = files(false);
     let mut first = MemoryServer::new(files);
     let request = b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -138,13 +138,13 @@ fn a_clone_has_pages_of_its_own() {
     }
 }
 
-/// Answers with the files after it has begun to say something else, or has tried to.
-struct Hasty {
+/// Begins a reply, with or without a status, and then passes the request to the static handler.
+struct BeginsReply {
     files: SimpleHttpRequestHandler,
     has_status: bool,
 }
 
-impl BaseHttpRequestHandler for Hasty {
+impl BaseHttpRequestHandler for BeginsReply {
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         if self.has_status {
             exchange.send_response(HttpStatus::OK);
@@ -155,10 +155,10 @@ impl BaseHttpRequestHandler for Hasty {
 }
 
 #[test]
-fn a_404_replaces_what_was_begun() {
+fn a_404_replaces_a_reply_that_was_begun() {
     for has_status in [true, false] {
         let (_directory, Files { files, .. }) = files(false);
-        let mut server = MemoryServer::new(Hasty { files, has_status });
+        let mut server = MemoryServer::new(BeginsReply { files, has_status });
         for _ in 0..2 {
             let reply = server.respond(b"GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n");
             let reply = String::from_utf8(reply).unwrap();
@@ -183,7 +183,7 @@ fn listings() -> Vec<String> {
 }
 
 #[test]
-fn a_listing_is_the_same_whoever_asked_before_in_its_turn() {
+fn a_listing_does_not_depend_on_earlier_requests_of_its_turn() {
     for config in configs() {
         let (directory, Files { files, .. }) = files(false);
         fs::create_dir(directory.path().join("sub")).unwrap();
@@ -220,12 +220,12 @@ fn a_listing_is_the_same_whoever_asked_before_in_its_turn() {
 }
 
 #[test]
-fn what_a_handler_says_before_a_listing_is_in_nobody_elses() {
+fn fields_sent_before_a_listing_are_in_no_other_reply() {
     let (directory, Files { files, .. }) = files(false);
     fs::write(directory.path().join("a"), "").unwrap();
     for has_status in [true, false] {
         let files = files.clone();
-        let mut server = MemoryServer::new(Hasty { files, has_status });
+        let mut server = MemoryServer::new(BeginsReply { files, has_status });
         let request = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
         let replies = server.respond(request.repeat(2).as_bytes());
         let replies = String::from_utf8(replies).unwrap();

@@ -1,4 +1,4 @@
-//! Listings of many entries: what they share, how much memory there is for them, and what each turn of the loop does for them.
+//! Listings of many entries: what they share, how much memory they may take, and how they are spread over turns of the loop.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -17,12 +17,12 @@ use crate::running::{Running, config, eventually};
 
 const KIB: usize = 1024;
 
-/// A directory of so many files, in `many`, beside a small directory and a file.
+/// Makes a directory with `count` files in `many`, one file in `few`, and a file.
 fn site(count: usize) -> TempDir {
     site_of_names(count, 5)
 }
 
-/// The same with names of so many bytes.
+/// The same with names of `length` bytes.
 fn site_of_names(count: usize, length: usize) -> TempDir {
     let site = tempfile::tempdir().unwrap();
     for name in ["many", "few"] {
@@ -47,7 +47,7 @@ fn with_memory(max_listing_bytes: usize) -> ServerConfig {
     }
 }
 
-/// The replies of a server with so much memory for listings to GET or HEAD of these targets, sent in one go.
+/// The replies of a server with so much memory for listings to these methods and targets, sent at once.
 fn replies(site: &TempDir, memory: usize, requests: &[(&str, &str)]) -> Vec<Reply> {
     let bytes = requests.iter().map(|(method, target)| {
         format!("{method} {target} HTTP/1.1\r\nHost: test\r\nAccept: application/json\r\n\r\n")
@@ -65,7 +65,7 @@ fn entries(reply: &Reply) -> usize {
 }
 
 #[test]
-fn without_memory_a_long_listing_is_503_and_the_connection_goes_on() {
+fn a_long_listing_without_memory_is_503_and_keeps_the_connection() {
     let site = site(3000);
     for memory in [0, 16 * KIB, 100 * KIB] {
         let requests = [
@@ -91,7 +91,7 @@ fn without_memory_a_long_listing_is_503_and_the_connection_goes_on() {
 }
 
 #[test]
-fn replies_one_after_the_other_share_the_same_memory() {
+fn consecutive_replies_share_the_listing_memory() {
     let site = site(3000);
     let requests: Vec<_> = ["/many/", "/many/?sort=size", "/many/?sort=date&order=desc"]
         .iter()
@@ -106,7 +106,7 @@ fn replies_one_after_the_other_share_the_same_memory() {
 }
 
 #[test]
-fn a_length_is_known_up_to_512_entries_whether_or_not_there_is_memory() {
+fn up_to_512_entries_have_a_content_length() {
     for (count, framing) in [(512, Framing::Length), (513, Framing::Chunked)] {
         let site = site(count);
         let requests = [("GET", "/many/"); 3];
@@ -117,7 +117,7 @@ fn a_length_is_known_up_to_512_entries_whether_or_not_there_is_memory() {
     assert_eq!(replies(&site(512), 0, &[("GET", "/many/")])[0].status, 200);
 }
 
-/// A server whose turns are taken one by one.
+/// A server whose turns the test takes one by one.
 struct Stepwise {
     server: HttpServer<SimpleHttpRequestHandler>,
 }
@@ -128,7 +128,7 @@ impl Stepwise {
         Self { server }
     }
 
-    /// A client whose request has come when the next turn begins.
+    /// A client whose request has arrived when the next turn begins.
     fn ask(&self, target: &str) -> Client {
         let mut client = Client::connect(self.server.server_address().unwrap());
         client.send(get(target));
@@ -179,7 +179,7 @@ fn others_are_served_between_the_slices_of_a_long_listing() {
 }
 
 #[test]
-fn nobody_starves_where_a_turn_has_few_bytes() {
+fn all_clients_are_served_with_a_small_turn_bytes() {
     let site = site(2000);
     for turn_bytes in [1, 1000] {
         let config = ServerConfig {
@@ -195,7 +195,7 @@ fn nobody_starves_where_a_turn_has_few_bytes() {
 }
 
 #[test]
-fn a_file_that_comes_between_two_requests_is_in_the_reply_to_the_second() {
+fn a_file_created_between_two_requests_is_in_the_second_listing() {
     let site = site(3000);
     for turns in (0..40).step_by(3) {
         let mut stepwise = Stepwise::new(&site, config());
@@ -214,9 +214,9 @@ fn a_file_that_comes_between_two_requests_is_in_the_reply_to_the_second() {
 }
 
 #[test]
-fn clients_that_read_nothing_share_one_set_of_entries() {
+fn clients_that_do_not_read_share_one_set_of_entries() {
     let site = site(5000);
-    // A set of its own for each would need ten times as much.
+    // A separate set for each client would need ten times as much memory.
     let running = serve(&site, with_memory(1024 * KIB));
     let mut clients: Vec<_> = (0..50).map(|_| running.client()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
@@ -230,7 +230,7 @@ fn clients_that_read_nothing_share_one_set_of_entries() {
     for client in &mut clients {
         assert_eq!(entries(&client.reply()), 5000);
     }
-    // Those who ask when others have been sent a part share it, too.
+    // Clients that ask when others have received a part share the same set.
     for _ in 0..50 {
         let mut client = running.client();
         client.send(get("/many/")).read_until("<tbody>");
@@ -244,7 +244,7 @@ fn serve(site: &TempDir, config: ServerConfig) -> Running {
 }
 
 #[test]
-fn a_client_that_leaves_gives_back_what_its_listing_had() {
+fn a_client_that_leaves_frees_the_memory_of_its_listing() {
     let site = site(5000);
     let running = serve(&site, with_memory(400 * KIB));
     for turn in 0..20 {
@@ -259,8 +259,8 @@ fn a_client_that_leaves_gives_back_what_its_listing_had() {
 }
 
 #[test]
-fn listings_beyond_the_memory_are_refused_until_there_is_room() {
-    // More than the kernel takes from a server for a client that does not read.
+fn listings_beyond_the_memory_are_503_until_memory_is_free() {
+    // The listing is larger than what the kernel buffers for a client that does not read.
     let site = site_of_names(20_000, 200);
     let running = serve(&site, with_memory(6000 * KIB));
     let mut first = running.client();
@@ -277,7 +277,7 @@ fn listings_beyond_the_memory_are_refused_until_there_is_room() {
 }
 
 #[test]
-fn each_of_several_loops_has_its_share_of_the_memory() {
+fn each_loop_has_a_share_of_the_memory() {
     let site = site(5000);
     for (loops, status) in [(1, 200), (4, 503)] {
         let loops = NonZeroUsize::new(loops).unwrap();
@@ -296,7 +296,7 @@ fn each_of_several_loops_has_its_share_of_the_memory() {
 }
 
 #[test]
-fn a_shutdown_waits_for_a_listing_that_is_being_made() {
+fn a_shutdown_waits_for_an_unfinished_listing() {
     let site = site(10_000);
     let mut stepwise = Stepwise::new(&site, config());
     let mut client = stepwise.ask("/many/");
@@ -310,7 +310,7 @@ fn a_shutdown_waits_for_a_listing_that_is_being_made() {
 }
 
 #[test]
-fn a_handler_may_ask_for_a_long_listing_by_name_but_not_beside_a_reply_of_its_own() {
+fn list_directory_beside_a_reply_is_a_500() {
     struct Named(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Named {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
@@ -330,7 +330,7 @@ fn a_handler_may_ask_for_a_long_listing_by_name_but_not_beside_a_reply_of_its_ow
 }
 
 #[test]
-fn a_directory_that_is_deleted_while_it_is_read_is_listed_as_far_as_it_was() {
+fn a_directory_deleted_while_it_is_read_is_listed_in_part() {
     let site = site(3000);
     let mut stepwise = Stepwise::new(&site, config());
     let mut client = stepwise.ask("/many/?format=json");

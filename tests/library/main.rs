@@ -1,4 +1,4 @@
-//! httpoll as a library, seen by its users: handlers over memory, servers over sockets, and the examples as programs.
+//! The library as its users see it: handlers in memory, servers on sockets, and the examples as processes.
 
 // A test says what must hold by panicking where it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -6,11 +6,14 @@
 mod bodies;
 mod child;
 mod client;
+#[path = "../common/mod.rs"]
+mod common;
 mod composition;
 mod confinement;
 mod cpython;
 mod deferred;
 mod deferred_accept;
+mod error_pages;
 mod errors;
 mod examples;
 mod failing_loops;
@@ -27,5 +30,7 @@ mod names;
 mod regression;
 mod running;
 mod server;
+mod stored_bodies;
 mod streams;
+mod subscriptions;
 mod unwanted;

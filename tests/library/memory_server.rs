@@ -1,4 +1,4 @@
-//! Handlers without sockets, as users test their own.
+//! `MemoryServer`: handlers without sockets, as users test their own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -65,7 +65,7 @@ fn one_call_may_hold_many_requests() {
 }
 
 #[test]
-fn half_a_request_behind_a_whole_one_is_dropped_silently() {
+fn an_incomplete_request_is_dropped_silently() {
     let mut server = MemoryServer::new(answering(|exchange| send_text(exchange, "whole")));
     for half in [
         "",
@@ -80,7 +80,7 @@ fn half_a_request_behind_a_whole_one_is_dropped_silently() {
 }
 
 #[test]
-fn every_call_is_a_connection_and_the_handler_stays() {
+fn each_call_is_one_connection_of_the_same_handler() {
     #[derive(Default)]
     struct Hooks {
         calls: Vec<&'static str>,
@@ -105,7 +105,7 @@ fn every_call_is_a_connection_and_the_handler_stays() {
 }
 
 #[test]
-fn a_configuration_may_come_along() {
+fn with_config_takes_a_configuration() {
     let config = ServerConfig {
         protocol_version: ProtocolVersion::Http10,
         max_request_line: 20,

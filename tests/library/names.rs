@@ -1,16 +1,23 @@
-//! What a static handler serves follows names, whatever its owner and other programs do to them, without confinement.
+//! A static handler resolves names at each request, also where its own server changes them; without confinement.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig,
     SimpleHttpRequestHandler,
 };
 
-/// Stores what is PUT, by rename or in place, and leaves GET to the files.
+use crate::client::{Reply, get, put};
+
+/// The time after which the server keeps replies about a file that has changed, and a little more.
+const SETTLED: Duration = Duration::from_millis(120);
+
+/// Stores the body of a PUT, by rename or in place, and passes GET to the static handler.
 struct Stores {
     files: SimpleHttpRequestHandler,
     in_place: bool,
@@ -42,34 +49,9 @@ impl BaseHttpRequestHandler for Stores {
     }
 }
 
-/// The status and the body of each reply of one connection, in order; the bodies have lengths.
-fn replies(mut bytes: &[u8]) -> Vec<(String, String)> {
-    let mut replies = Vec::new();
-    while !bytes.is_empty() {
-        let end = memchr::memmem::find(bytes, b"\r\n\r\n").unwrap() + 4;
-        let (head, rest) = bytes.split_at(end);
-        let head = str::from_utf8(head).unwrap();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("Content-Length: "))
-            .map_or(0, |length| length.parse().unwrap());
-        let (body, rest) = rest.split_at(length);
-        replies.push((
-            head[9..12].to_owned(),
-            String::from_utf8_lossy(body).into_owned(),
-        ));
-        bytes = rest;
-    }
-    replies
-}
-
-fn get(path: &str) -> String {
-    format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")
-}
-
-fn put(path: &str, content: &str) -> String {
-    let length = content.len();
-    format!("PUT {path} HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n{content}")
+fn only_reply(server: &mut MemoryServer<SimpleHttpRequestHandler>, path: &str) -> Reply {
+    let bytes = server.respond(get(path).as_bytes());
+    Reply::all(&bytes, &["GET"]).remove(0)
 }
 
 #[test]
@@ -78,21 +60,24 @@ fn a_pipelined_request_sees_what_the_one_before_it_has_stored() {
         let directory = tempfile::tempdir().unwrap();
         let files = SimpleHttpRequestHandler::new(&directory).unwrap();
         let mut server = MemoryServer::new(Stores { files, in_place });
-        let mut ask = |requests: &[String]| replies(&server.respond(requests.concat().as_bytes()));
-        let missing = ask(&[get("/n"), get("/n"), put("/n", "first"), get("/n")]);
-        let statuses: Vec<_> = missing.iter().map(|(status, _)| status.as_str()).collect();
-        assert_eq!(statuses, ["404", "404", "201", "200"]);
-        assert_eq!(missing[3].1, "first");
+        let read = || get("/n").into_bytes();
+        let mut ask = |requests: &[Vec<u8>], methods: &[&str]| {
+            Reply::all(&server.respond(&requests.concat()), methods)
+        };
+        let requests = [read(), read(), put("/n", "first"), read()];
+        let missing = ask(&requests, &["GET", "GET", "PUT", "GET"]);
+        let statuses: Vec<_> = missing.iter().map(|reply| reply.status).collect();
+        assert_eq!(statuses, [404, 404, 201, 200]);
+        assert_eq!(missing[3].text(), "first");
         for round in 0..50 {
             let (old, new) = (format!("{round:05}"), format!("{:05}", round + 1));
-            ask(&[put("/n", &old)]);
-            std::thread::sleep(std::time::Duration::from_millis(if round < 2 {
-                120
-            } else {
-                0
-            }));
-            let replies = ask(&[get("/n"), get("/n"), put("/n", &new), get("/n"), get("/n")]);
-            let bodies: Vec<_> = replies.iter().map(|(_, body)| body.as_str()).collect();
+            ask(&[put("/n", &old)], &["PUT"]);
+            if round < 2 {
+                thread::sleep(SETTLED);
+            }
+            let requests = [read(), read(), put("/n", &new), read(), read()];
+            let replies = ask(&requests, &["GET", "GET", "PUT", "GET", "GET"]);
+            let bodies: Vec<_> = replies.iter().map(Reply::text).collect();
             assert_eq!(
                 bodies,
                 [&*old, &*old, "", &*new, &*new],
@@ -102,7 +87,7 @@ fn a_pipelined_request_sees_what_the_one_before_it_has_stored() {
     }
 }
 
-/// Writes a file anew for each request, and leaves the reply to the files.
+/// Writes a file anew for each request, and then passes the request to the static handler.
 struct Makes {
     files: SimpleHttpRequestHandler,
     count: u32,
@@ -120,31 +105,28 @@ impl BaseHttpRequestHandler for Makes {
 }
 
 #[test]
-fn a_handler_that_writes_before_it_asks_the_files_is_answered_with_that() {
+fn a_file_written_by_the_handler_is_served_at_once() {
     let directory = tempfile::tempdir().unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
     let mut server = MemoryServer::new(Makes { files, count: 0 });
     for round in 0..20 {
-        let replies = replies(&server.respond(get("/n").repeat(10).as_bytes()));
+        let bytes = server.respond(get("/n").repeat(10).as_bytes());
+        let replies = Reply::all(&bytes, &["GET"; 10]);
         let expected: Vec<_> = (1..=10)
             .map(|index| format!("{:05}", round * 10 + index))
             .collect();
-        let bodies: Vec<_> = replies.into_iter().map(|(_, body)| body).collect();
+        let bodies: Vec<_> = replies.iter().map(Reply::text).collect();
         assert_eq!(bodies, expected);
     }
 }
 
-/// A server that has been asked often enough to keep what there is.
-fn asked(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
+/// A server that has been asked often enough to keep its replies.
+fn warm_server(handler: SimpleHttpRequestHandler) -> MemoryServer<SimpleHttpRequestHandler> {
     let mut server = MemoryServer::new(handler);
     for path in ["/i", "/none", "/"].repeat(3) {
         server.respond(get(path).as_bytes());
     }
     server
-}
-
-fn body(server: &mut MemoryServer<SimpleHttpRequestHandler>, path: &str) -> (String, String) {
-    replies(&server.respond(get(path).as_bytes())).remove(0)
 }
 
 fn fill(directory: &Path, content: &str) {
@@ -153,27 +135,27 @@ fn fill(directory: &Path, content: &str) {
 }
 
 #[test]
-fn directories_above_the_served_one_may_be_exchanged() {
+fn parents_of_the_served_directory_may_be_exchanged() {
     for depth in ["a", "a/b", "a/b/p"] {
         let directory = tempfile::tempdir().unwrap();
         let at = |path: &str| directory.path().join(path);
         fill(&at("a/b/p"), "1");
-        let mut server = asked(SimpleHttpRequestHandler::new(at("a/b/p")).unwrap());
+        let mut server = warm_server(SimpleHttpRequestHandler::new(at("a/b/p")).unwrap());
         fs::rename(at(depth), at("old")).unwrap();
         for path in ["/i", "/"] {
-            assert_eq!(body(&mut server, path).0, "404");
+            assert_eq!(only_reply(&mut server, path).status, 404);
         }
         for path in ["new", "new/p", "new/b/p"] {
             fill(&at(path), "2");
         }
         fs::rename(at("new"), at(depth)).unwrap();
         for _ in 0..3 {
-            assert_eq!(body(&mut server, "/i").1, "2", "{depth}");
+            assert_eq!(only_reply(&mut server, "/i").text(), "2", "{depth}");
         }
         fs::rename(at(depth), at("new")).unwrap();
         symlink(at("old"), at(depth)).unwrap();
         for _ in 0..3 {
-            assert_eq!(body(&mut server, "/i").1, "1", "{depth}");
+            assert_eq!(only_reply(&mut server, "/i").text(), "1", "{depth}");
         }
     }
 }
@@ -185,17 +167,17 @@ fn a_pinned_directory_is_served_wherever_it_is_moved() {
     fill(&at("p"), "1");
     let handler = SimpleHttpRequestHandler::pinned(File::open(at("p")).unwrap());
     assert_eq!(handler.path(), None);
-    let mut server = asked(handler);
+    let mut server = warm_server(handler);
     fs::rename(at("p"), at("moved")).unwrap();
     fill(&at("p"), "another");
     for _ in 0..3 {
-        assert_eq!(body(&mut server, "/i").1, "1");
-        assert_eq!(body(&mut server, "/none").0, "404");
+        assert_eq!(only_reply(&mut server, "/i").text(), "1");
+        assert_eq!(only_reply(&mut server, "/none").status, 404);
     }
     fill(&at("moved"), "2");
     fs::write(at("moved/none"), "3").unwrap();
-    assert_eq!(body(&mut server, "/i").1, "2");
-    assert_eq!(body(&mut server, "/none").1, "3");
+    assert_eq!(only_reply(&mut server, "/i").text(), "2");
+    assert_eq!(only_reply(&mut server, "/none").text(), "3");
 }
 
 #[test]
@@ -211,7 +193,7 @@ fn a_relative_path_is_made_absolute() {
 }
 
 #[test]
-fn a_cache_without_room_keeps_nothing_and_everything_is_served() {
+fn files_are_served_without_room_in_the_cache() {
     for cache_bytes in [0, 1000, 20_000] {
         let directory = tempfile::tempdir().unwrap();
         let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
@@ -229,9 +211,12 @@ fn a_cache_without_room_keeps_nothing_and_everything_is_served() {
         for _ in 0..3 {
             for number in 0..60 {
                 let content = number.to_string().repeat(500 + number * 40);
-                assert_eq!(body(&mut server, &format!("/{number}")).1, content);
+                assert_eq!(
+                    only_reply(&mut server, &format!("/{number}")).text(),
+                    content
+                );
             }
-            assert_eq!(body(&mut server, "/large").1.len(), 200_000);
+            assert_eq!(only_reply(&mut server, "/large").body.len(), 200_000);
         }
     }
 }

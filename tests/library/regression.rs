@@ -1,4 +1,4 @@
-//! Bugs that were found by reading or in use, each with the test that keeps it away.
+//! Bugs that were found by reading or in use, each with its test.
 
 use std::cell::RefCell;
 use std::fs;
@@ -11,11 +11,11 @@ use httpoll::{
     ServerConfig, SimpleHttpRequestHandler, Source,
 };
 
-use crate::client::{PATIENCE, Reply, get};
+use crate::client::{Reply, TIMEOUT, get};
 use crate::handlers::{answering, send_text};
 use crate::running::{Running, config};
 
-/// Wants no body, and promises every reply.
+/// Reads no body, and defers every reply.
 struct Deferring;
 
 impl BaseHttpRequestHandler for Deferring {
@@ -32,7 +32,7 @@ impl BaseHttpRequestHandler for Deferring {
 }
 
 #[test]
-fn a_body_that_is_not_read_is_no_request_behind_a_promised_reply() {
+fn an_unread_body_behind_a_deferred_reply_is_not_a_request() {
     let limits = ServerConfig {
         max_discard: 10,
         ..config()
@@ -48,7 +48,7 @@ fn a_body_that_is_not_read_is_no_request_behind_a_promised_reply() {
 }
 
 #[test]
-fn a_promised_reply_keeps_the_wish_to_close() {
+fn a_deferred_reply_keeps_close_connection() {
     let mut server = MemoryServer::new(answering(|exchange| {
         exchange.set_close_connection(true);
         exchange
@@ -60,7 +60,7 @@ fn a_promised_reply_keeps_the_wish_to_close() {
     assert!(Reply::all(&response, &["GET"])[0].closes());
 }
 
-/// Says `first` at once and nothing more.
+/// A source that gives its bytes at once and nothing more.
 struct Silent(Option<&'static [u8]>);
 
 impl Source for Silent {
@@ -70,7 +70,7 @@ impl Source for Silent {
     }
 }
 
-/// Ticks for ever.
+/// A source that gives bytes for ever.
 struct Ticking;
 
 impl Source for Ticking {
@@ -81,9 +81,9 @@ impl Source for Ticking {
 }
 
 #[test]
-fn a_stream_that_ticks_for_ever_does_not_hold_up_the_end() {
+fn an_endless_stream_does_not_delay_shutdown() {
     let patient = ServerConfig {
-        drain_timeout: 10 * PATIENCE,
+        drain_timeout: 10 * TIMEOUT,
         ..config()
     };
     let server = Running::with(patient, || {
@@ -108,7 +108,7 @@ fn a_stream_that_ticks_for_ever_does_not_hold_up_the_end() {
 }
 
 #[test]
-fn an_exchange_that_is_aborted_after_its_head_was_begun_sends_nothing_of_it() {
+fn an_abort_after_send_response_sends_nothing() {
     let server = Running::new(|| {
         answering(|exchange| {
             exchange.send_response(HttpStatus::OK);
@@ -121,7 +121,7 @@ fn an_exchange_that_is_aborted_after_its_head_was_begun_sends_nothing_of_it() {
     assert!(!matches!(client.receive(), Ok(1..)));
 }
 
-/// One handler for two servers of one thread.
+/// One handler that two servers of one thread share.
 #[derive(Clone)]
 struct Shared(Rc<RefCell<SimpleHttpRequestHandler>>);
 
@@ -132,7 +132,7 @@ impl BaseHttpRequestHandler for Shared {
 }
 
 #[test]
-fn a_handler_that_two_servers_share_is_never_stale_and_speaks_for_each() {
+fn a_handler_shared_by_two_servers_is_fresh_and_uses_each_version() {
     let directory = std::env::temp_dir().join(format!("httpoll-shared-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("file"), "old").unwrap();
@@ -159,7 +159,7 @@ fn a_handler_that_two_servers_share_is_never_stale_and_speaks_for_each() {
 }
 
 #[test]
-fn a_redirect_leads_where_the_client_asked_not_where_it_was_translated_to() {
+fn a_redirect_is_relative_to_the_requested_path() {
     let directory = std::env::temp_dir().join(format!("httpoll-redirect-{}", std::process::id()));
     fs::create_dir_all(directory.join("docs")).unwrap();
     let mut files = SimpleHttpRequestHandler::new(&directory).unwrap();
@@ -174,7 +174,7 @@ fn a_redirect_leads_where_the_client_asked_not_where_it_was_translated_to() {
 }
 
 #[test]
-fn a_large_upload_leaves_the_loop_to_others() {
+fn a_large_upload_does_not_block_others() {
     let server = Running::new(|| answering(|exchange| send_text(exchange, "done")));
     let mut upload = std::net::TcpStream::connect(server.address).unwrap();
     let length = 400 << 20;
@@ -203,7 +203,7 @@ fn a_large_upload_leaves_the_loop_to_others() {
 }
 
 #[test]
-fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
+fn the_head_of_a_waiting_stream_is_sent_at_once() {
     let server = Running::new(|| {
         answering(|exchange| {
             exchange.send_response(HttpStatus::OK);
@@ -217,7 +217,7 @@ fn the_head_of_a_stream_that_has_nothing_yet_leaves_at_once() {
 }
 
 #[test]
-fn a_clock_that_is_set_back_puts_no_kept_file_in_the_future() {
+fn last_modified_is_not_in_the_future_after_the_clock_is_set_back() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.txt"), "a file").unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
@@ -244,7 +244,7 @@ fn status(request: &[u8], method: &str) -> u16 {
     let server = Running::with(limits, || answering(|_| Ok(())));
     let mut client = server.client();
     for byte in request {
-        // Once it is refused, the rest may find a closed door.
+        // After a refusal the server may have closed already.
         if client.stream.write_all(&[*byte]).is_err() {
             break;
         }
@@ -255,14 +255,14 @@ fn status(request: &[u8], method: &str) -> u16 {
 }
 
 #[test]
-fn a_refusal_is_the_same_wherever_its_request_was_cut() {
+fn a_refusal_does_not_depend_on_how_its_request_is_split() {
     let long = format!(" GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(100));
     assert_eq!(status(long.as_bytes(), "GET"), 400);
-    // What is too much comes before what is wrong.
+    // The limit is exceeded before the malformed part.
     let chunked =
         "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890wrong";
     assert_eq!(status(chunked.as_bytes(), "POST"), 413);
-    // It is refused before it is known to be a HEAD.
+    // The server refuses this before it has read the method, so the reply has a body.
     let empty_lines = "\n\n\n\n\nHEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
     assert_eq!(status(empty_lines.as_bytes(), "GET"), 400);
     let blank = " HEAD / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -286,25 +286,25 @@ fn changes_within_a_tick_of_the_clock_do_not_share_a_tag() {
     };
     let (_, old) = ask("old", 1, "");
     let known = format!("If-None-Match: {old}\r\n");
-    // The same size and the same time; that of another turn, and that of a file that has long been left alone.
+    // The new file has the size and the date of the old one. It is asked for a moment later, and long after.
     assert_eq!(ask("new", 2, &known).0, 200);
     assert_eq!(ask("new", 1000, &known).0, 200);
     assert_eq!(ask("new", 1000, "").1, ask("new", 2000, "").1);
 }
 
 #[test]
-fn two_digits_of_a_year_are_at_most_fifty_years_ahead() {
+fn a_two_digit_year_is_at_most_fifty_years_ahead() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a.txt");
     fs::write(&path, "a file").unwrap();
-    // Tue, 31 Dec 2019 23:59:59 GMT
+    // This is Tue, 31 Dec 2019 23:59:59 GMT.
     let modified = SystemTime::UNIX_EPOCH + Duration::from_secs(1_577_836_799);
     fs::File::open(&path)
         .unwrap()
         .set_modified(modified)
         .unwrap();
     let files = SimpleHttpRequestHandler::new(&directory).unwrap();
-    // Sat, 21 Nov 2026 02:51:04 GMT
+    // This is Sat, 21 Nov 2026 02:51:04 GMT.
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_229_464);
     let mut server = MemoryServer::new(files).at(now);
     for (field, expected) in [

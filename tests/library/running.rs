@@ -1,4 +1,4 @@
-//! A server in a thread of its own, which ends with the value that stands for it.
+//! A server in its own thread, which ends when its value is dropped.
 
 use std::net::SocketAddr;
 use std::sync::mpsc;
@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use httpoll::{BaseHttpRequestHandler, HttpServer, LogFormat, ServerConfig, ServerHandle};
 
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 
 #[derive(Debug)]
 pub(crate) struct Running {
@@ -23,7 +23,7 @@ impl Running {
         Self::with(config(), handler)
     }
 
-    /// A server cannot move to another thread, so its handler is made where it will live.
+    /// Starts a server. It cannot move to another thread, so `handler` makes the handler in the new thread.
     pub(crate) fn with<H: BaseHttpRequestHandler>(
         config: ServerConfig,
         handler: impl FnOnce() -> H + Send + 'static,
@@ -35,7 +35,7 @@ impl Running {
             ready.send((address, server.handle())).unwrap();
             server.serve_forever().unwrap();
         });
-        let (address, handle) = told.recv_timeout(PATIENCE).unwrap();
+        let (address, handle) = told.recv_timeout(TIMEOUT).unwrap();
         Self {
             address,
             handle,
@@ -47,7 +47,7 @@ impl Running {
         Client::connect(self.address)
     }
 
-    /// Waits for the end of a server that was told to end.
+    /// Waits for the end of a server that is shutting down.
     pub(crate) fn join(mut self) {
         self.end();
     }
@@ -56,12 +56,15 @@ impl Running {
         let Some(thread) = self.thread.take() else {
             return;
         };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         while !thread.is_finished() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(1));
         }
         let ended = thread.is_finished() && thread.join().is_ok();
-        assert!(ended || thread::panicking(), "the loop died or goes on");
+        assert!(
+            ended || thread::panicking(),
+            "the loop panicked or did not end"
+        );
     }
 }
 
@@ -72,7 +75,7 @@ impl Drop for Running {
     }
 }
 
-/// Silent, and soon done with clients that stay.
+/// A configuration without a log and with short timeouts at the end of connections.
 pub(crate) fn config() -> ServerConfig {
     ServerConfig {
         log_format: LogFormat::None,
@@ -82,11 +85,11 @@ pub(crate) fn config() -> ServerConfig {
     }
 }
 
-/// Waits until `condition` holds: for what happens soon but shows in no reply.
+/// Waits until `condition` holds, for effects that show in no reply.
 pub(crate) fn eventually(mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition() {
-        assert!(Instant::now() < deadline, "it never came true");
+        assert!(Instant::now() < deadline, "the condition never held");
         thread::sleep(Duration::from_millis(1));
     }
 }

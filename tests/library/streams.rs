@@ -1,30 +1,29 @@
-//! Bodies that are made while they are sent: when a source is asked, when it is left in peace, and how it ends.
+//! Bodies that a source makes while they are sent: when the server asks the source, and how the body ends.
 
 use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::sync::{Arc, mpsc};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+use httpoll::{Exchange, Fill, HttpStatus, MemoryServer, Source};
 
 use crate::child::Child;
-use crate::client::{Client, Framing, PATIENCE, Reply, get};
+use crate::client::{Framing, Reply, TIMEOUT, get};
 use crate::handlers::{answering, reply, request, send_text};
 use crate::running::{Running, eventually};
+use crate::subscriptions::subscribed;
 
-/// A source that is one closure.
-struct From<F>(F);
+/// A source that consists of one closure.
+struct FromClosure<F>(F);
 
-impl<F> std::fmt::Debug for From<F> {
+impl<F> std::fmt::Debug for FromClosure<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("From")
+        f.write_str("FromClosure")
     }
 }
 
-impl<F: FnMut(&mut Vec<u8>) -> io::Result<Fill>> Source for From<F> {
+impl<F: FnMut(&mut Vec<u8>) -> io::Result<Fill>> Source for FromClosure<F> {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         (self.0)(out)
     }
@@ -36,7 +35,7 @@ where
 {
     exchange.send_response(HttpStatus::OK);
     exchange.end_headers();
-    exchange.stream(Box::new(From(fill)));
+    exchange.stream(Box::new(FromClosure(fill)));
     Ok(())
 }
 
@@ -60,7 +59,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
         })
     });
     let mut ping = server.client();
-    // It rests when the socket is full: many turns later it has still not been asked again.
+    // A full socket stops the source: many turns later the server has not asked it again.
     let mut rests_at = |at_least: usize| {
         let mut before = 0;
         eventually(|| {
@@ -76,7 +75,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
     slow.send(get("/"));
     let first = rests_at(0);
     assert!(first * PIECE < 16 * 1024 * 1024, "{first} pieces");
-    // As much as all buffers of the kernel held: there must be room for more now.
+    // The client reads as much as the buffers of the kernel held, so they have room again.
     let mut read = 0;
     while read < first * PIECE {
         read += slow.receive().unwrap();
@@ -85,7 +84,7 @@ fn a_source_is_asked_only_as_fast_as_its_reader_reads() {
 }
 
 #[test]
-fn readers_that_do_not_read_cost_little_memory() {
+fn clients_that_do_not_read_cost_little_memory() {
     let server = Child::handler("endless");
     let mut reading = server.client();
     reading.send(get("/")).read_until("xxxx");
@@ -97,7 +96,7 @@ fn readers_that_do_not_read_cost_little_memory() {
             client
         })
         .collect();
-    // Everybody has had many turns once this one has had so much.
+    // When this client has received so much, all others have had many turns.
     for _ in 0..400 {
         reading.receive().unwrap();
     }
@@ -106,144 +105,8 @@ fn readers_that_do_not_read_cost_little_memory() {
     drop(stalled);
 }
 
-/// A hub whose events are what a test says; each subscriber is a connection.
-#[derive(Clone, Debug, Default)]
-struct Hub(Arc<Mutex<Vec<Subscription>>>);
-
-type Subscription = (Sender<String>, Waker);
-
-impl Hub {
-    fn publish(&self, text: &str) {
-        for (sender, waker) in self.0.lock().unwrap().iter() {
-            let _ = sender.send(text.to_owned());
-            waker.wake_by_ref();
-        }
-    }
-
-    fn subscribers(&self) -> usize {
-        self.0.lock().unwrap().len()
-    }
-
-    fn end(&self) {
-        for (sender, waker) in self.0.lock().unwrap().drain(..) {
-            drop(sender);
-            waker.wake();
-        }
-    }
-}
-
-#[derive(Debug)]
-struct Subscriber(Receiver<String>);
-
-impl Source for Subscriber {
-    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
-        loop {
-            match self.0.try_recv() {
-                Ok(event) => out.extend_from_slice(event.as_bytes()),
-                Err(mpsc::TryRecvError::Empty) => return Ok(Fill::NotNow),
-                Err(mpsc::TryRecvError::Disconnected) => return Ok(Fill::Done),
-            }
-        }
-    }
-}
-
-impl BaseHttpRequestHandler for Hub {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let (sender, receiver) = mpsc::channel();
-        self.0.lock().unwrap().push((sender, exchange.waker()));
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", "text/event-stream");
-        exchange.end_headers();
-        exchange.stream(Box::new(Subscriber(receiver)));
-        Ok(())
-    }
-
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        send_text(exchange, "alive")
-    }
-}
-
-/// A server with a hub, and so many clients that have read their heads.
-fn subscribed(count: usize) -> (Running, Hub, Vec<Client>) {
-    let hub = Hub::default();
-    let server = Running::new({
-        let hub = hub.clone();
-        move || hub
-    });
-    let mut clients: Vec<_> = (0..count)
-        .map(|_| {
-            let mut client = server.client();
-            client.send(get("/"));
-            client
-        })
-        .collect();
-    for client in &mut clients {
-        client.read_until("\r\n\r\n");
-    }
-    assert_eq!(hub.subscribers(), count);
-    (server, hub, clients)
-}
-
 #[test]
-fn a_stream_that_has_nothing_now_is_woken_from_another_thread() {
-    let (server, hub, mut clients) = subscribed(1);
-    for event in ["one", "two", "three"] {
-        assert!(clients[0].has_nothing());
-        hub.publish(event);
-        assert_eq!(
-            clients[0].read_until(event),
-            format!("{:08x}\r\n{event}", event.len())
-        );
-        assert_eq!(clients[0].read_until("\r\n"), "\r\n");
-    }
-    hub.end();
-    assert_eq!(clients[0].read_until("\r\n\r\n"), "0\r\n\r\n");
-    // The end of the stream is not the end of the connection.
-    clients[0].send(get("/")).read_until("\r\n\r\n");
-    drop(server);
-}
-
-fn every_subscriber_gets_every_event(count: usize) {
-    let (server, hub, mut clients) = subscribed(count);
-    for event in ["event 1;", "event 2;"] {
-        hub.publish(event);
-        for client in &mut clients {
-            assert!(client.read_until(event).ends_with(event));
-        }
-    }
-    assert_eq!(
-        server
-            .client()
-            .send("POST / HTTP/1.0\r\n\r\n")
-            .reply()
-            .text(),
-        "alive"
-    );
-}
-
-#[test]
-fn two_hundred_subscribers_get_every_event() {
-    every_subscriber_gets_every_event(200);
-}
-
-#[test]
-#[ignore = "needs ten thousand descriptors"]
-fn five_thousand_subscribers_get_every_event() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: maximum,
-            maximum,
-        },
-    )
-    .unwrap();
-    every_subscriber_gets_every_event(5000);
-}
-
-#[test]
-fn a_call_of_the_waker_before_the_source_was_asked_is_not_lost() {
+fn an_early_wake_is_not_lost() {
     let answer = |exchange: &mut Exchange<'_>| {
         let mut letters = ["a", "b", "c"].into_iter();
         let waker = exchange.waker();
@@ -263,35 +126,7 @@ fn a_call_of_the_waker_before_the_source_was_asked_is_not_lost() {
 }
 
 #[test]
-fn a_waker_outlives_its_stream_without_harm() {
-    let (server, hub, mut clients) = subscribed(2);
-    let wakers: Vec<Waker> = hub
-        .0
-        .lock()
-        .unwrap()
-        .iter()
-        .map(|(_, waker)| waker.clone())
-        .collect();
-    hub.end();
-    clients.truncate(1);
-    clients[0].read_until("0\r\n\r\n");
-    let mut late = server.client();
-    for _ in 0..100 {
-        wakers.iter().for_each(Waker::wake_by_ref);
-    }
-    assert_eq!(
-        late.send("POST / HTTP/1.1\r\nHost: test\r\n\r\n")
-            .reply()
-            .text(),
-        "alive"
-    );
-    clients[0].send(get("/")).read_until("\r\n\r\n");
-    drop(server);
-    wakers.iter().for_each(Waker::wake_by_ref);
-}
-
-#[test]
-fn a_source_that_fails_ends_its_connection_without_the_mark_of_the_end() {
+fn a_failing_source_closes_without_the_last_chunk() {
     let answer = |exchange: &mut Exchange<'_>| {
         let mut pieces = 0;
         stream(exchange, move |out| {
@@ -312,9 +147,9 @@ fn a_source_that_fails_ends_its_connection_without_the_mark_of_the_end() {
 }
 
 #[test]
-fn a_source_that_is_still_working_lets_others_have_their_turn() {
+fn a_source_that_adds_nothing_yet_does_not_block_others() {
     let server = Running::new(|| {
-        // One loop: source and handler may share what is not Send.
+        // Source and handler run in one loop, so they may share a value that is not `Send`.
         let released = Rc::new(Cell::new(false));
         answering(move |exchange| {
             let released = Rc::clone(&released);
@@ -342,7 +177,7 @@ fn a_source_that_is_still_working_lets_others_have_their_turn() {
 }
 
 #[test]
-fn an_endless_stream_lets_others_have_their_turn() {
+fn an_endless_stream_does_not_block_others() {
     let server = Child::handler("endless");
     let mut greedy = server.client();
     greedy.send(get("/"));
@@ -354,24 +189,7 @@ fn an_endless_stream_lets_others_have_their_turn() {
 }
 
 #[test]
-fn an_idle_stream_to_http_1_0_ends_with_its_connection() {
-    let (server, hub, _) = subscribed(0);
-    let mut client = server.client();
-    client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
-    let head = client.read_until("\r\n\r\n");
-    assert!(
-        head.contains("Connection: close") && !head.contains("Transfer-Encoding"),
-        "{head}"
-    );
-    hub.publish("one");
-    assert_eq!(client.read_until("one"), "one");
-    hub.publish("two");
-    hub.end();
-    assert_eq!(client.rest(), b"two");
-}
-
-#[test]
-fn head_of_a_stream_has_no_body_and_lets_go_of_the_source() {
+fn head_of_a_stream_has_no_body_and_drops_the_source() {
     let (server, hub, _) = subscribed(0);
     let mut client = server.client();
     client.send("HEAD / HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -393,7 +211,7 @@ fn head_of_a_stream_has_no_body_and_lets_go_of_the_source() {
 }
 
 #[test]
-fn a_client_that_leaves_takes_its_source_along() {
+fn a_source_is_dropped_when_its_client_leaves() {
     struct Flag(Arc<AtomicBool>);
     impl Drop for Flag {
         fn drop(&mut self) {
@@ -417,7 +235,7 @@ fn a_client_that_leaves_takes_its_source_along() {
     });
     let mut client = server.client();
     client.send(get("/")).read_until("tick");
-    let (waker, gone) = test_side.recv_timeout(PATIENCE).unwrap();
+    let (waker, gone) = test_side.recv_timeout(TIMEOUT).unwrap();
     assert!(!gone.load(Ordering::Acquire));
     drop(client);
     eventually(|| {
@@ -446,13 +264,13 @@ fn a_pipelined_request_behind_a_stream_waits_for_its_end() {
     assert_eq!(replies[2].body.len(), 1_000_000);
 }
 
-/// Streams `pieces` pieces of five bytes after having announced `length` bytes.
+/// Announces `length` bytes, and streams `pieces` pieces of five bytes.
 fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Result<()> {
     exchange.send_response(HttpStatus::OK);
     exchange.send_header("Content-Length", length.to_string());
     exchange.end_headers();
     let mut left = pieces;
-    exchange.stream(Box::new(From(move |out: &mut Vec<u8>| {
+    exchange.stream(Box::new(FromClosure(move |out: &mut Vec<u8>| {
         out.extend_from_slice(b"piece");
         left -= 1;
         Ok(if left > 0 { Fill::More } else { Fill::Done })
@@ -461,7 +279,7 @@ fn announced(exchange: &mut Exchange<'_>, length: u64, pieces: usize) -> io::Res
 }
 
 #[test]
-fn a_stream_whose_length_is_known_has_it_and_the_connection_stays() {
+fn a_stream_of_announced_length_keeps_the_connection() {
     let server = Running::new(|| answering(|exchange| announced(exchange, 15, 3)));
     let mut client = server.client();
     for _ in 0..2 {
@@ -479,7 +297,7 @@ fn a_stream_whose_length_is_known_has_it_and_the_connection_stays() {
 }
 
 #[test]
-fn a_stream_never_sends_more_or_looks_whole_with_less_than_it_announced() {
+fn a_stream_of_another_length_than_announced_is_broken_off() {
     for (length, pieces) in [(12, 3), (20, 3)] {
         let server =
             Running::new(move || answering(move |exchange| announced(exchange, length, pieces)));
@@ -494,14 +312,14 @@ fn a_stream_never_sends_more_or_looks_whole_with_less_than_it_announced() {
     let reply = reply(&request("GET"), |exchange| announced(exchange, 4, 3));
     assert_eq!(
         reply.status, 500,
-        "nothing has left yet when the first piece is too long"
+        "nothing has been sent yet when the first piece is too long"
     );
 }
 
 #[test]
-fn a_stream_that_stays_silent_does_not_hold_up_the_end() {
+fn a_silent_stream_does_not_delay_shutdown() {
     let config = httpoll::ServerConfig {
-        drain_timeout: 10 * PATIENCE,
+        drain_timeout: 10 * TIMEOUT,
         ..crate::running::config()
     };
     let server = Running::with(config, || {

@@ -1,4 +1,4 @@
-//! Bodies that no handler wants: answered before they come, in every way in which a reply can be given.
+//! Bodies that the handler does not read: the server answers before they arrive, with each kind of reply.
 
 use std::io;
 use std::thread;
@@ -11,7 +11,7 @@ use crate::client::get;
 use crate::handlers::send_text;
 use crate::running::{Running, config};
 
-/// Wants no body, and answers each request in the way that its path names.
+/// Reads no body; the path names the kind of the reply.
 struct Answers;
 
 impl BaseHttpRequestHandler for Answers {
@@ -80,7 +80,7 @@ fn requests(method: &str, path: &str) -> Vec<(String, String, usize)> {
 }
 
 #[test]
-fn every_reply_comes_before_the_body_and_the_next_request_is_in_step() {
+fn the_reply_comes_before_the_body_and_the_next_request_after_it() {
     let server = Running::new(|| Answers);
     for (path, body) in [
         ("/", "/"),
@@ -128,7 +128,7 @@ fn requests_before_and_behind_an_unwanted_body_are_answered_in_order() {
     }
 }
 
-/// It sends all of a megabyte before it reads anything of 20 MiB.
+/// The client sends a megabyte before it reads anything of a reply of 20 MiB.
 #[test]
 fn a_client_that_sends_everything_before_it_reads_gets_the_whole_reply() {
     let server = Running::new(|| Answers);
@@ -144,7 +144,7 @@ fn a_client_that_sends_everything_before_it_reads_gets_the_whole_reply() {
 }
 
 #[test]
-fn a_server_that_ends_waits_for_no_unwanted_body_beyond_its_time() {
+fn a_shutdown_does_not_wait_for_an_unwanted_body() {
     let server = Running::with(config(), || Answers);
     let mut client = server.client();
     let (head, _, _) = requests("POST", "/").remove(0);
@@ -154,7 +154,7 @@ fn a_server_that_ends_waits_for_no_unwanted_body_beyond_its_time() {
 }
 
 #[test]
-fn the_examples_store_no_body_that_they_do_not_read() {
+fn the_examples_store_no_unread_body() {
     for example in ["hello", "counter", "events", "offload", "threads"] {
         let server = Child::example(example, &[]);
         let mut client = server.client();

@@ -1,19 +1,19 @@
-//! A client that sends exactly the bytes it is told to.
+//! A client that sends exactly the given bytes.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::GUARD;
+use super::TIMEOUT;
 use super::reply::{Head, Reply, decode_chunk};
 
-/// One connection, and what arrived on it beyond the replies that were read.
+/// One connection, and the bytes that arrived after the replies that were read.
 pub(crate) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
 }
 
-/// A request of HTTP/1.1 without a body.
+/// An HTTP/1.1 request without a body.
 pub(crate) fn request(method: &str, target: &str, fields: &[&str]) -> String {
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     format!("{method} {target} HTTP/1.1\r\nHost: test\r\n{fields}\r\n")
@@ -25,10 +25,10 @@ pub(crate) fn get(target: &str) -> String {
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, GUARD).expect("no connection");
+        let stream = TcpStream::connect_timeout(&address, TIMEOUT).expect("no connection");
         stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(GUARD)).unwrap();
-        stream.set_write_timeout(Some(GUARD)).unwrap();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
         Self {
             stream,
             unread: Vec::new(),
@@ -46,7 +46,7 @@ impl Client {
         self
     }
 
-    /// Sends a request whole and reads its reply.
+    /// Sends a request and reads its reply.
     pub(crate) fn ask(&mut self, request: impl AsRef<[u8]>) -> Reply {
         let request = request.as_ref();
         self.send(request).reply(request.starts_with(b"HEAD "))
@@ -56,12 +56,12 @@ impl Client {
         self.ask(get(target))
     }
 
-    /// Reads one reply to anything but HEAD.
+    /// Reads one reply to a method other than HEAD.
     pub(crate) fn read_reply(&mut self) -> Reply {
         self.reply(false)
     }
 
-    /// Reads one reply, which has no body if it is one to HEAD.
+    /// Reads one reply; a reply to HEAD has no body.
     pub(crate) fn reply(&mut self, to_head: bool) -> Reply {
         let head = self.read_head();
         let body = if to_head || !head.allows_body() {
@@ -77,7 +77,7 @@ impl Client {
         Reply { head, body }
     }
 
-    /// Reads the head of a reply and leaves its body to come.
+    /// Reads the head of a reply, and not its body.
     pub(crate) fn read_head(&mut self) -> Head {
         let end = self.find(b"\r\n\r\n");
         Head::parse(&self.take(end))
@@ -101,7 +101,7 @@ impl Client {
         std::mem::take(&mut self.unread)
     }
 
-    /// Counts the bytes until the connection ends, be it by a reset.
+    /// Counts the bytes until the connection ends by a close or a reset.
     pub(crate) fn count_to_end(&mut self) -> u64 {
         let mut count = std::mem::take(&mut self.unread).len() as u64;
         let mut room = vec![0; 256 * 1024];
@@ -116,31 +116,31 @@ impl Client {
         }
     }
 
-    /// Asserts that the server closes without another byte.
+    /// Asserts that the server closes and sends no more bytes.
     #[track_caller]
     pub(crate) fn assert_closed(&mut self) {
         let rest = self.read_to_end();
         assert!(
             rest.is_empty(),
-            "more than the close came: {}",
+            "bytes before the close: {}",
             rest.escape_ascii()
         );
     }
 
-    /// Asserts that the connection goes on: a further request is answered.
+    /// Asserts that the server answers another request on this connection.
     #[track_caller]
     pub(crate) fn assert_open(&mut self) {
         let reply = self.ask(request("OPTIONS", "*", &[]));
         assert_eq!(reply.status(), 204);
     }
 
-    /// Ends the requests; replies are still read.
+    /// Closes the sending side; replies can still be read.
     pub(crate) fn half_close(&mut self) -> &mut Self {
         self.stream.shutdown(Shutdown::Write).unwrap();
         self
     }
 
-    /// Breaks the connection off with a reset.
+    /// Resets the connection.
     pub(crate) fn reset(self) {
         rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
     }
@@ -163,7 +163,7 @@ impl Client {
         }
     }
 
-    /// Reads until `needle` has come, and returns where it ends.
+    /// Reads until `needle` has arrived; returns the position after it.
     fn find(&mut self, needle: &[u8]) -> usize {
         let mut searched = 0;
         loop {
@@ -182,7 +182,7 @@ impl Client {
         }
     }
 
-    /// Reads once; false at the end.
+    /// Reads once; false at the end of the connection.
     fn fill(&mut self) -> bool {
         let mut room = [0; 64 * 1024];
         let length = loop {

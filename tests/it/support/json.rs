@@ -1,9 +1,9 @@
-//! JSON (RFC 8259), read without any leniency.
+//! A strict parser of JSON (RFC 8259).
 
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// A value; numbers are the integers that `httpoll` writes.
+/// A value; numbers are integers, because `httpoll` writes no others.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Json {
     Null,
@@ -15,21 +15,21 @@ pub(crate) enum Json {
 }
 
 impl Json {
-    /// Parses a text that is one value.
+    /// Parses a text that consists of one value.
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         let mut chars = text.chars().peekable();
-        let value = parse(&mut chars).unwrap_or_else(|| panic!("no JSON: {text}"));
+        let value = parse(&mut chars).unwrap_or_else(|| panic!("not JSON: {text}"));
         blanks(&mut chars);
-        assert_eq!(chars.next(), None, "more than JSON: {text}");
+        assert_eq!(chars.next(), None, "text after the JSON value: {text}");
         value
     }
 
-    /// A member of an object.
+    /// The member `name` of an object.
     #[track_caller]
     pub(crate) fn get(&self, name: &str) -> &Self {
         let Self::Object(members) = self else {
-            panic!("no object: {self:?}");
+            panic!("not an object: {self:?}");
         };
         let member = members.iter().find(|(key, _)| key == name);
         &member.unwrap_or_else(|| panic!("no {name} in {self:?}")).1
@@ -39,7 +39,7 @@ impl Json {
     pub(crate) fn text(&self) -> &str {
         match self {
             Self::String(text) => text,
-            other => panic!("no string: {other:?}"),
+            other => panic!("not a string: {other:?}"),
         }
     }
 
@@ -47,7 +47,7 @@ impl Json {
     pub(crate) fn number(&self) -> i64 {
         match self {
             Self::Number(number) => *number,
-            other => panic!("no number: {other:?}"),
+            other => panic!("not a number: {other:?}"),
         }
     }
 
@@ -55,7 +55,7 @@ impl Json {
     pub(crate) fn items(&self) -> &[Self] {
         match self {
             Self::Array(items) => items,
-            other => panic!("no array: {other:?}"),
+            other => panic!("not an array: {other:?}"),
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What every test stands on.
+//! Servers, clients and sites for all tests.
 
 mod client;
+mod files;
 mod json;
 mod mount;
 mod reply;
@@ -8,6 +9,7 @@ mod server;
 mod site;
 
 pub(crate) use client::{Client, get, request};
+pub(crate) use files::{by_descriptor, exchange, give_name, unnamed_file};
 pub(crate) use json::Json;
 pub(crate) use mount::Mount;
 pub(crate) use reply::{Reply, resolve};
@@ -19,20 +21,26 @@ pub(crate) use site::{HOSTILE, Site, encode};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// Nothing a test waits for takes this long; it only keeps a broken server from hanging the suite.
-pub(crate) const GUARD: Duration = Duration::from_secs(20);
+/// The longest time that a test waits. It only keeps a broken server from hanging the suite.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The time after which the server keeps replies about a file that has changed, and a little more.
+pub(crate) const SETTLED: Duration = Duration::from_millis(120);
 
 /// Waits until `condition` holds.
 #[track_caller]
 pub(crate) fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let started = Instant::now();
     while !condition() {
-        assert!(started.elapsed() < GUARD, "waited in vain until {what}");
+        assert!(
+            started.elapsed() < TIMEOUT,
+            "timed out waiting until {what}"
+        );
         sleep(Duration::from_millis(2));
     }
 }
 
-/// Says why a test, or a part of it, shows nothing on this machine.
+/// Prints why a test, or a part of it, cannot run on this machine.
 pub(crate) fn skip(reason: &str) {
     eprintln!("skipped: {reason}");
 }

@@ -16,19 +16,19 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// Mounts an empty file system in memory, or says why there is none.
+    /// Mounts an empty file system in memory; `None` where this process may not.
     pub(crate) fn tmpfs(at: &Path) -> Option<Self> {
         Self::of_kind("tmpfs", "mode=755", at)
     }
 
-    /// Mounts an overlay of the directories `lower` and `upper` beside `at`, which are made where they are missing.
+    /// Mounts an overlay of the directories `lower` and `upper` beside `at`; makes those that are missing.
     pub(crate) fn overlay(at: &Path) -> Option<Self> {
         let [lower, upper, work] = ["lower", "upper", "work"].map(|name| at.with_file_name(name));
         for directory in [&lower, &upper, &work] {
             fs::create_dir_all(directory).unwrap();
         }
         let [lower, upper, work] = [lower, upper, work].map(|path| path.display().to_string());
-        // A directory of the lower layer can be renamed, too.
+        // With redirect_dir a directory of the lower layer can be renamed, too.
         let options = format!("lowerdir={lower},upperdir={upper},workdir={work},redirect_dir=on");
         Self::of_kind("overlay", &options, at)
     }
@@ -40,7 +40,7 @@ impl Mount {
             return None;
         }
         let mut command = Command::new("bindfs");
-        // Without the kernel's caches of names and attributes: a change made beside the mount is seen at once.
+        // Without the kernel's caches of names and attributes, a change of the source shows in the mount at once.
         command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0"]);
         command.args([source, at]).stderr(Stdio::null());
         let Ok(mut daemon) = command.spawn() else {
@@ -75,12 +75,12 @@ impl Mount {
         })
     }
 
-    /// Unmounts as `umount` does: true if nothing in the file system was in use.
+    /// Unmounts the file system; false where something in it is in use.
     pub(crate) fn unmount(&self) -> bool {
         succeeds(Command::new("umount").arg(&self.at))
     }
 
-    /// Takes the file system away from its place; whoever uses it may go on.
+    /// Unmounts the file system lazily: processes that use it may continue.
     pub(crate) fn detach(&self) {
         assert!(succeeds(Command::new("umount").arg("-l").arg(&self.at)));
     }

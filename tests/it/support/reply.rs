@@ -1,6 +1,6 @@
-//! A reply, read without any leniency.
+//! A strict parser of replies (RFC 9112).
 
-/// Resolves a relative reference as a client does that asked for `target` (RFC 3986 §5.2).
+/// Resolves a relative reference against `target` (RFC 3986 §5.2).
 pub(crate) fn resolve(target: &str, reference: &str) -> String {
     if reference.starts_with('/') {
         return reference.to_owned();
@@ -42,7 +42,7 @@ pub(crate) struct Reply {
 impl Head {
     /// Parses `bytes`, which end with the empty line.
     pub(crate) fn parse(bytes: &[u8]) -> Self {
-        let text = str::from_utf8(bytes).expect("a head that is no UTF-8");
+        let text = str::from_utf8(bytes).expect("a head that is not UTF-8");
         let mut lines = text.split("\r\n");
         let mut words = lines.next().unwrap().splitn(3, ' ');
         let head = Self {
@@ -81,7 +81,7 @@ impl Head {
         }
     }
 
-    /// The value of a field that stands there at most once.
+    /// The value of a field, which may not occur twice.
     #[track_caller]
     pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let all = self.all(name);
@@ -104,7 +104,7 @@ impl Head {
         self.field("Transfer-Encoding") == Some("chunked")
     }
 
-    /// Whether the server says that this is the last reply.
+    /// Whether the reply announces that the connection closes after it.
     pub(crate) fn closes(&self) -> bool {
         self.field("Connection") == Some("close")
     }
@@ -125,7 +125,7 @@ impl Reply {
     }
 
     pub(crate) fn text(&self) -> &str {
-        str::from_utf8(&self.body).expect("a body that is no UTF-8")
+        str::from_utf8(&self.body).expect("a body that is not UTF-8")
     }
 }
 

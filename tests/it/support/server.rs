@@ -13,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 
-use super::{Client, GUARD, Reply, Site, skip, wait_until};
+use super::{Client, Reply, Site, TIMEOUT, skip, wait_until};
+use crate::common;
 
-/// What the program says at its start to root, and where the kernel cannot confine it.
+/// The warnings that the program prints to root, and where the kernel cannot confine it.
 const WARNINGS: [&str; 2] = ["httpoll: serving as root; ", "httpoll: not confined by "];
 
-/// Leaves out the lines that depend on who runs the tests, and where.
+/// Removes the lines that depend on the user and the machine.
 pub(crate) fn without_warnings(log: &str) -> String {
     let is_warning = |line: &&str| WARNINGS.iter().any(|warning| line.starts_with(warning));
     log.split_inclusive('\n')
@@ -33,7 +34,7 @@ pub(crate) struct Server {
     banner: String,
     stdout: Receiver<String>,
     stderr: PathBuf,
-    /// What is served stays there as long as the server.
+    /// Keeps the served directory while the server runs.
     _site: Option<Site>,
 }
 
@@ -43,15 +44,15 @@ pub(crate) fn command(options: &[&str]) -> Command {
     command
 }
 
-/// The program without the rights of root, or none where that cannot be had.
+/// A command that runs the program without the rights of root; `None` where that is not possible.
 pub(crate) fn unprivileged(options: &[&str]) -> Option<Command> {
-    const NOBODY: u32 = 65534;
+    const UNPRIVILEGED: u32 = 65534;
     let mut command = command(options);
     if geteuid().is_root() {
-        command.uid(NOBODY).gid(NOBODY);
+        command.uid(UNPRIVILEGED).gid(UNPRIVILEGED);
         let mut trial = self::command(&["--version"]);
-        if trial.uid(NOBODY).gid(NOBODY).output().is_err() {
-            skip("run by root, in a place that nobody else can enter");
+        if trial.uid(UNPRIVILEGED).gid(UNPRIVILEGED).output().is_err() {
+            skip("run by root, in a directory that other users cannot enter");
             return None;
         }
     }
@@ -95,21 +96,22 @@ impl Server {
         server
     }
 
-    /// Starts `command`, and returns when it listens.
+    /// Starts `command`, and returns when the server listens.
     pub(crate) fn spawn(mut command: Command) -> Self {
         let stderr = scratch_file();
         command.stderr(fs::File::create(&stderr).unwrap());
         Self::spawn_with_stderr(command, stderr)
     }
 
-    /// Starts `command`, whose standard error is not of interest here, or leads to the file `stderr`.
+    /// Starts `command`, whose standard error the caller has directed. The log is read from the file `stderr`; an empty path stands
+    /// for no file.
     pub(crate) fn spawn_with_stderr(mut command: Command, stderr: PathBuf) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let stdout = lines(child.stdout.take().unwrap());
-        let banner = stdout.recv_timeout(GUARD).unwrap_or_else(|_| {
+        let banner = stdout.recv_timeout(TIMEOUT).unwrap_or_else(|_| {
             let _ = child.kill();
-            let said = fs::read_to_string(&stderr).unwrap_or_default();
-            panic!("no banner; standard error: {said}")
+            let log = fs::read_to_string(&stderr).unwrap_or_default();
+            panic!("no banner; standard error: {log}")
         });
         Self {
             address: address_in(&banner),
@@ -129,11 +131,9 @@ impl Server {
         self.address.port()
     }
 
-    /// How many descriptors it has open.
+    /// The number of descriptors that the server has open.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.id()))
-            .unwrap()
-            .count()
+        common::descriptors(self.id())
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -147,14 +147,14 @@ impl Server {
 
     /// The next line on standard output.
     pub(crate) fn line(&self) -> String {
-        self.stdout.recv_timeout(GUARD).expect("no further line")
+        self.stdout.recv_timeout(TIMEOUT).expect("no further line")
     }
 
     pub(crate) fn connect(&self) -> Client {
         Client::connect(self.address)
     }
 
-    /// Sends one request on a connection of its own and reads the reply.
+    /// Sends one request on a new connection and reads the reply.
     pub(crate) fn ask(&self, request: impl AsRef<[u8]>) -> Reply {
         self.connect().ask(request)
     }
@@ -163,13 +163,13 @@ impl Server {
         self.connect().get(target)
     }
 
-    /// Everything on standard error so far, but for what depends on who runs the tests, and where.
+    /// Standard error so far, without the lines that depend on the user and the machine.
     pub(crate) fn log(&self) -> String {
         without_warnings(&self.log_with_warnings())
     }
 
     pub(crate) fn log_with_warnings(&self) -> String {
-        String::from_utf8(fs::read(&self.stderr).unwrap()).expect("a log that is no UTF-8")
+        String::from_utf8(fs::read(&self.stderr).unwrap()).expect("a log that is not UTF-8")
     }
 
     /// The lines on standard error, once there are `count` of them.
@@ -192,8 +192,8 @@ impl Server {
         wait_for(&mut self.child)
     }
 
-    /// All that was written to standard output after the banner and to standard error, once the process has ended.
-    pub(crate) fn last_words(&mut self) -> String {
+    /// Waits for the end of the process; returns its standard output after the banner, and its standard error.
+    pub(crate) fn remaining_output(&mut self) -> String {
         self.wait();
         let stdout: Vec<_> = self.stdout.iter().collect();
         stdout.join("\n") + &self.log()
@@ -208,14 +208,14 @@ impl Drop for Server {
     }
 }
 
-/// Waits until `child` has ended; it is not left behind if it does not.
+/// Waits until `child` has ended; kills it where that takes too long.
 fn wait_for(child: &mut Child) -> ExitStatus {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             return status;
         }
-        if started.elapsed() > GUARD {
+        if started.elapsed() > TIMEOUT {
             let _ = child.kill();
             panic!("the program did not end");
         }

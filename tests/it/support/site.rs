@@ -1,4 +1,4 @@
-//! A directory to serve, and what lies outside of it.
+//! A directory to serve, and files outside of it.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -36,7 +36,7 @@ pub(crate) const HOSTILE: [&[u8]; 20] = [
     b"*",
 ];
 
-/// A directory of its own for one test; removed when the last handle on it is dropped.
+/// A temporary directory for one test; removed when the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Site {
     base: Arc<Base>,
@@ -45,7 +45,7 @@ pub(crate) struct Site {
 struct Base(PathBuf);
 
 impl Site {
-    /// An ordinary site, with a secret beside it.
+    /// A site with ordinary files, and a secret outside of it.
     pub(crate) fn new() -> Self {
         let site = Self::empty();
         site.file("hello.txt", "Hello, world!\n");
@@ -60,7 +60,7 @@ impl Site {
         Self::below(&std::env::temp_dir())
     }
 
-    /// An empty site in memory where that is possible: for so many or so large files that a disk would take its time.
+    /// An empty site, in memory where possible: for files so many or so large that a disk would be slow.
     pub(crate) fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         let is_usable = memory.is_dir() && rustix::fs::access(memory, Access::WRITE_OK).is_ok();
@@ -97,12 +97,12 @@ impl Site {
         self.base.0.join("site")
     }
 
-    /// Where `name` is, or would be, beside the directory that is served.
+    /// The path of `name` beside the served directory.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.base.0.join(name)
     }
 
-    /// Where `name` is, or would be.
+    /// The path of `name` in the served directory.
     pub(crate) fn at(&self, name: impl AsRef<[u8]>) -> PathBuf {
         self.root().join(OsStr::from_bytes(name.as_ref()))
     }
@@ -136,14 +136,14 @@ impl Site {
         self
     }
 
-    /// A file of `size` bytes, all zero, that takes no room.
+    /// Makes a sparse file of `size` zero bytes, which takes no space.
     pub(crate) fn sparse(&self, name: &str, size: u64) -> File {
         let file = File::create(self.at(name)).unwrap();
         file.set_len(size).unwrap();
         file
     }
 
-    /// Sets the time of the last change, in nanoseconds since 1970.
+    /// Sets the modification time, in nanoseconds since 1970.
     pub(crate) fn changed_at(&self, name: &str, nanoseconds: u64) -> &Self {
         let time = SystemTime::UNIX_EPOCH + Duration::from_nanos(nanoseconds);
         let file = File::open(self.at(name)).unwrap();
@@ -158,7 +158,7 @@ impl Drop for Base {
     }
 }
 
-/// A name as a segment of a target, every byte that could mean something encoded.
+/// A name as a segment of a target: all bytes but ASCII letters and digits are percent-encoded.
 pub(crate) fn encode(name: &[u8]) -> String {
     let encode = |byte: &u8| match byte {
         b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' => char::from(*byte).to_string(),
