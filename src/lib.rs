@@ -133,7 +133,7 @@
 //! | `timeout`, `handle_timeout` | the argument of [`HttpServer::handle_request`], [`BaseHttpRequestHandler::handle_timeout`] | `library::server::handle_request_says_when_none_came_in_time` |
 //! | `fileno` | `AsFd` and `AsRawFd` of [`HttpServer`]; with [`HttpServer::turn`], [`HttpServer::next_deadline`] | `library::server::a_foreign_loop_learns_of_work_by_the_descriptor` `library::server::the_next_deadline_is_that_of_the_connection_that_waits` |
 //! | `server_close`, `with` | [`HttpServer::server_close`], or its end of life | `library::server::a_server_that_is_closed_serves_on_whom_it_has` |
-//! | `get_request` | not visible: the loop accepts, and goes on where descriptors had run out | `it::concurrency::a_server_out_of_descriptors_recovers` |
+//! | `get_request` | not visible: the loop accepts, and goes on where descriptors had run out | `it::concurrency::at_the_limit_of_descriptors_the_longest_idle_makes_room` |
 //! | `verify_request` | [`BaseHttpRequestHandler::verify_request`] | `library::server::a_connection_that_is_not_verified_is_closed_without_a_word` |
 //! | `process_request`, `finish_request`, `close_request` | not needed: nothing is to be mixed in | |
 //! | `shutdown_request` | not visible: the last reply is read before the connection closes | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
@@ -198,3 +198,8 @@ pub mod properties {
     pub use crate::http::properties::{chunked, head, range};
     pub use crate::server::check_connection as connection;
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/library.md")]
+struct DocumentsAsTests;
