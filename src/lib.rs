@@ -236,3 +236,8 @@ pub mod properties {
     pub use crate::http::properties::{chunked, head, range};
     pub use crate::server::check_connection as connection;
 }
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/library.md")]
+struct DocumentsAsTests;
