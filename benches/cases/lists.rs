@@ -8,7 +8,7 @@ use super::requests::{bytes, site};
 
 const FIELD: usize = 31 * 1024;
 const TARGET: usize = 8000;
-/// The kernel refuses much longer paths.
+/// The kernel takes paths of less than 4096 bytes.
 const PATH: usize = 4000;
 
 /// Returns `start`, followed by as many copies of `member` as fit into `length`.

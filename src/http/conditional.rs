@@ -38,7 +38,7 @@ pub(crate) enum Condition {
     Other,
 }
 
-/// Evaluates the preconditions of a GET or HEAD request with this `condition`, at the time `now`.
+/// Evaluates the preconditions of a GET or HEAD request with this `condition`; `now` is as for [`evaluate`].
 ///
 /// Fast path: nearly all conditional requests have one If-None-Match, with the tag that the server sent before.
 pub(crate) fn evaluate_known(

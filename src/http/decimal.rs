@@ -1,4 +1,4 @@
-//! Numbers as text, by `itoa`: it costs fewer instructions than `core::fmt`, and every log line has a few numbers.
+//! Numbers as text. `itoa` avoids the cost of `core::fmt`, because every log line has several numbers.
 
 /// Appends `number` in decimal digits.
 pub(crate) fn push_decimal(out: &mut Vec<u8>, number: u64) {

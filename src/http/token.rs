@@ -1,5 +1,5 @@
-//! The bytes of tokens, field values and hosts (RFC 9110 §5.5, §5.6.2 and §7.2). Tables make the checks fast, because every
-//! byte of most heads is checked.
+//! The bytes of tokens, field values and hosts (RFC 9110 §5.5, §5.6.2 and §7.2). Tables keep the checks fast, because every
+//! request has many such bytes.
 
 const SYMBOLS: &[u8] = b"!#$%&'*+-.^_`|~";
 const HOST_SYMBOLS: &[u8] = b"-._~%!$&'()*+,;=";
