@@ -71,8 +71,8 @@
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** The server sends nothing before the method returns. If it fails, panics or misuses the exchange, the client gets a
-//!   complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
+//! - **Errors.** No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
+//!   gets a complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
 //!   thread gives it later.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
@@ -174,7 +174,7 @@
 //! | `get_request` | not visible: the loop accepts, and recovers when descriptors had run out | `it::concurrency::the_longest_idle_connection_closes_at_the_descriptor_limit` |
 //! | `verify_request` | [`BaseHttpRequestHandler::verify_request`] | `library::server::a_connection_that_is_not_verified_is_closed_without_a_word` |
 //! | `process_request`, `finish_request`, `close_request` | not needed: the loop replaces them, and has no mix-ins | |
-//! | `shutdown_request` | not visible: the connection closes after the client has read the last reply | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
+//! | `shutdown_request` | not visible: the connection closes after the client has read the last reply, or after [`linger_time`](ServerConfig::linger_time) | `library::bodies::a_body_too_large_is_refused_before_it_comes_where_its_length_is_announced` `it::closing::a_refusal_is_read_after_a_large_upload` |
 //! | `handle_error` | [`BaseHttpRequestHandler::handle_error`], for errors of the handler itself | `library::errors::an_error_of_the_handler_is_a_500_at_any_point` |
 //! | `service_actions` | [`BaseHttpRequestHandler::service_actions`] | `library::server::service_actions_is_called_in_every_turn` |
 //! | `allow_reuse_port` | [`ServerConfig::allow_reuse_port`] | `library::server::one_loop_does_not_share_its_port_unasked` |
