@@ -175,9 +175,7 @@ fn all_bind_addresses_are_served() {
 #[test]
 fn a_single_file_is_served_at_the_root_and_at_its_name() {
     let site = Site::new();
-    let file = site.at("hello.txt");
-    let options = ["0", "-b", "127.0.0.1", "-d", file.to_str().unwrap()];
-    let server = Server::spawn(command(&options));
+    let server = Server::of_path(&site.at("hello.txt"), &[]);
     for target in ["/", "/hello.txt", "/?query"] {
         let reply = server.get(target);
         assert_eq!(reply.body, b"Hello, world!\n", "{target}");

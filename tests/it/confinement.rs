@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::process::{Signal, geteuid};
 
@@ -66,17 +66,12 @@ fn every_thread_is_confined() {
     assert_eq!(status(&server, "Seccomp:"), ["2"; 3]);
 }
 
-fn serving_file(file: &Path) -> Server {
-    let options = ["0", "-b", "127.0.0.1", "-d", file.to_str().unwrap()];
-    Server::spawn(command(&options))
-}
-
 #[test]
 fn a_single_file_alone_in_its_directory_may_be_replaced() {
     let site = Site::new();
     site.file("alone/file.txt", "first");
     let file = site.at("alone/file.txt");
-    let server = serving_file(&file);
+    let server = Server::of_path(&file, &[]);
     assert_eq!(server.get("/").body, b"first");
     site.file("alone/new", "another");
     fs::rename(site.at("alone/new"), &file).unwrap();
@@ -98,7 +93,7 @@ fn a_single_file_beside_others_may_be_rewritten_but_not_replaced() {
     site.link("link", "hello.txt");
     for name in ["hello.txt", "link"] {
         site.file("hello.txt", "first");
-        let server = serving_file(&site.at(name));
+        let server = Server::of_path(&site.at(name), &[]);
         assert_eq!(server.get("/").body, b"first");
         fs::write(&file, "rewritten").unwrap();
         assert_eq!(server.get("/").body, b"rewritten");

@@ -50,7 +50,7 @@ impl Random {
 /// The seed of all generators. The same seed makes the same changes, but not at the same moments.
 fn seed() -> u64 {
     if let Ok(seed) = std::env::var("HTTPOLL_FRESH_SEED") {
-        return seed.parse().expect("HTTPOLL_FRESH_SEED is no number");
+        return seed.parse().expect("HTTPOLL_FRESH_SEED is not a number");
     }
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     u64::from(now.unwrap().subsec_nanos())
@@ -160,7 +160,9 @@ fn no_reply_is_old_while_everything_changes_on_fuse() {
 #[ignore = "takes minutes"]
 fn no_reply_of_a_million_is_old() {
     let count = std::env::var("HTTPOLL_FRESH_REPLIES").unwrap_or("1000000".to_owned());
-    let count: u64 = count.parse().expect("HTTPOLL_FRESH_REPLIES is no number");
+    let count: u64 = count
+        .parse()
+        .expect("HTTPOLL_FRESH_REPLIES is not a number");
     let places: [(Make, &str); 4] = [
         (Place::on_disk, "2"),
         (Place::in_memory, "1"),

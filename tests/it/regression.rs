@@ -61,14 +61,7 @@ fn exit_codes_are_right_when_no_message_can_be_written() {
 fn a_single_file_behind_a_link_is_served_at_the_link_name() {
     let site = Site::new();
     site.link("link", "hello.txt");
-    let link = site.at("link");
-    let server = Server::spawn(command(&[
-        "0",
-        "-b",
-        "127.0.0.1",
-        "-d",
-        link.to_str().unwrap(),
-    ]));
+    let server = Server::of_path(&site.at("link"), &[]);
     for (target, status) in [
         ("/", 200),
         ("/link", 200),

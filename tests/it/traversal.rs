@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::support::{Client, Reply, Server, Site, command, exchange, request};
+use crate::support::{Client, Reply, Server, Site, exchange, request};
 
 /// Segments that a careless server takes for `..`.
 const UPWARDS: [&str; 20] = [
@@ -205,15 +205,7 @@ fn no_other_form_of_a_target_leads_out() {
 fn nothing_beside_a_single_file_is_served() {
     let site = site_with_links_out();
     site.file("beside.txt", "SECRET");
-    let file = site.at("hello.txt");
-    let server = Server::spawn(command(&[
-        "0",
-        "-q",
-        "-b",
-        "127.0.0.1",
-        "-d",
-        file.to_str().unwrap(),
-    ]));
+    let server = Server::of_path(&site.at("hello.txt"), &["-q"]);
     assert_eq!(server.get("/hello.txt").body, b"Hello, world!\n");
     let goals = &[
         (1, "beside.txt"),

@@ -10,7 +10,7 @@ use httpoll::{
 };
 use tempfile::TempDir;
 
-/// A static handler of an empty directory.
+/// A static handler, with or without its own error page.
 #[derive(Clone)]
 struct Files {
     files: SimpleHttpRequestHandler,
@@ -27,7 +27,7 @@ impl BaseHttpRequestHandler for Files {
     }
 }
 
-/// Makes the same page for each request.
+/// A handler that makes the 404 anew for each request.
 struct Errors {
     own_page: bool,
 }

@@ -212,7 +212,7 @@ impl<'a> Writer<'a> {
         }
         self.put(
             slot,
-            "replaced by one of 1970",
+            "replaced by a file of 1970",
             Aliases::default(),
             |path| {
                 fs::rename(other, path).unwrap();

@@ -3,8 +3,8 @@
 use std::fs;
 use std::thread::sleep;
 
-use super::warm_server::{WarmServer, fill, serve};
-use crate::support::{Mount, SETTLED, Site, wait_until};
+use super::warm_server::{WarmServer, fill};
+use crate::support::{Mount, SETTLED, Server, Site, wait_until};
 
 #[test]
 fn a_file_system_mounted_over_the_served_directory_is_served() {
@@ -47,7 +47,7 @@ fn a_served_file_system_can_be_unmounted() {
             return;
         };
         fill(&site.root(), "1");
-        let server = serve(&site.beside(served));
+        let server = Server::of_path(&site.beside(served), &[]);
         let mut client = server.connect();
         for _ in 0..3 {
             for target in ["/", "/none", "/i", "/large", "/f", "/site/", "/site/large"] {

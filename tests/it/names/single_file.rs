@@ -3,7 +3,7 @@
 use std::fs;
 use std::thread::sleep;
 
-use super::warm_server::{relink, serve};
+use super::warm_server::relink;
 use crate::support::{Client, SETTLED, Server, Site, command};
 
 /// Asserts that a server of one file gives `content` at `/` and at its name, or 404 for both.
@@ -25,7 +25,7 @@ fn a_single_file_is_looked_up_at_each_request() {
     let site = Site::empty();
     site.file("a/f", "1").file("b/f", "of b");
     let file = site.at("a/f");
-    let server = serve(&file);
+    let server = Server::of_path(&file, &[]);
     let mut client = server.connect();
     let mut is = |content: Option<&str>| {
         sleep(SETTLED);

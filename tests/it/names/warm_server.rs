@@ -38,11 +38,6 @@ pub(super) fn relink(target: &str, at: &Path) {
     fs::rename(new, at).unwrap();
 }
 
-pub(super) fn serve(path: &Path) -> Server {
-    let path = path.to_str().unwrap();
-    Server::spawn(command(&["0", "-b", "127.0.0.1", "-d", path]))
-}
-
 /// A server, and clients that have asked for each target until the server keeps the reply.
 pub(super) struct WarmServer {
     pub(super) server: Server,

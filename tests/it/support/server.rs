@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
@@ -89,11 +89,15 @@ impl Server {
     }
 
     pub(crate) fn with(site: &Site, options: &[&str]) -> Self {
-        let root = site.root();
-        let place = ["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()];
-        let mut server = Self::spawn(command(&[&place, options].concat()));
+        let mut server = Self::of_path(&site.root(), options);
         server._site = Some(site.clone());
         server
+    }
+
+    /// Starts a server for a directory or a single file.
+    pub(crate) fn of_path(path: &Path, options: &[&str]) -> Self {
+        let place = ["0", "-b", "127.0.0.1", "-d", path.to_str().unwrap()];
+        Self::spawn(command(&[&place, options].concat()))
     }
 
     /// Starts `command`, and returns when the server listens.
