@@ -50,7 +50,6 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 /// One loop of a server.
 #[derive(Debug)]
 pub(crate) struct EventLoop<H> {
-    poll: Poll,
     events: Events,
     /// Whether the last poll returned as many events as it can: more may wait.
     has_more_events: bool,
@@ -80,11 +79,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let admission = Admission::new(endpoint.listeners, config, handle.loops());
         context.spools = SpoolLimits::new(config, handle.loops());
         Self {
-            poll: endpoint.poll,
             events: Events::with_capacity(EVENTS),
             has_more_events: false,
             admission,
-            dispatcher: Dispatcher::new(context, handle.loops()),
+            dispatcher: Dispatcher::new(endpoint.poll, context, handle.loops()),
             handle,
             index,
             signals: None,
@@ -95,7 +93,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     pub(crate) fn poll(&self) -> &Poll {
-        &self.poll
+        &self.dispatcher.poll
     }
 
     pub(crate) fn context(&self) -> &LoopContext<H> {
@@ -107,7 +105,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 
     pub(crate) fn shutdown_on_signals(&mut self, mut signals: ShutdownSignals) -> io::Result<()> {
-        signals.register(self.poll.registry())?;
+        signals.register(self.poll().registry())?;
         self.signals = Some(signals);
         Ok(())
     }
@@ -176,7 +174,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             .next_deadline()
             .map(|deadline| deadline.saturating_duration_since(now));
         let timeout = [timeout, due].into_iter().flatten().min();
-        match self.poll.poll(&mut self.events, timeout) {
+        match self.dispatcher.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
             polled => polled,
         }
@@ -233,14 +231,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.has_more_events = count == EVENTS;
         self.context_mut().server.counters.events += count as u64;
         events.iter().for_each(|event| self.take_event(event));
-        self.dispatcher.answer_group(self.poll.registry());
+        self.dispatcher.answer_group();
         self.events = events;
     }
 
     fn take_event(&mut self, event: &Event) {
-        let registry = self.poll.registry();
         match event.token() {
-            WAKER => self.take_wishes(),
+            WAKER => self.take_commands(),
             SIGNALS => {
                 if let Some(signals) = &mut self.signals {
                     signals.take(&self.handle);
@@ -254,20 +251,20 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 let is_gone = event.is_error() || event.is_write_closed();
                 self.dispatcher.peer_left(key, is_gone);
             }
-            Token(key) if event.is_readable() => self.dispatcher.receive(key, registry),
+            Token(key) if event.is_readable() => self.dispatcher.receive(key),
             Token(key) => self.dispatcher.advance(key, Readable::No),
         }
     }
 
     /// Does what other threads have asked for: a shutdown, a report, and messages to connections.
-    fn take_wishes(&mut self) {
+    fn take_commands(&mut self) {
         if self.handle.is_asked(self.index) {
             self.drain();
         }
         if self.handle.is_report_due(self.index) {
             self.report();
         }
-        self.dispatcher.take_messages(self.poll.registry());
+        self.dispatcher.take_messages();
     }
 
     /// Goes on with what was left in the queues of listening sockets: the edge will not come again.
@@ -281,17 +278,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Takes in the connections that wait at a listener, and answers those that have brought a request.
     fn accept(&mut self, index: usize) {
-        let registry = self.poll.registry();
-        let accepted = self.admission.accept(index, &mut self.dispatcher, registry);
+        let accepted = self.admission.accept(index, &mut self.dispatcher);
         if let Err(error) = accepted {
             self.lose_listener(index, &error);
         }
-        self.dispatcher.answer_group(self.poll.registry());
+        self.dispatcher.answer_group();
     }
 
     /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a shutdown.
     fn lose_listener(&mut self, index: usize, error: &io::Error) {
-        let failure = self.admission.lose(index, error, self.poll.registry());
+        let failure = self.admission.lose(index, error, &self.dispatcher.poll);
         self.context_mut()
             .log
             .text(format_args!("httpoll: {failure}\n"));
@@ -323,7 +319,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.drain_deadline.is_some() {
             return;
         }
-        self.dispatcher.answer_group(self.poll.registry());
+        self.dispatcher.answer_group();
         let context = self.context_mut();
         context.draining = true;
         let timeout = context.server.config().drain_timeout.min(LONGEST_DRAIN);

@@ -5,7 +5,7 @@
 
 use std::io;
 
-use mio::Registry;
+use mio::Poll;
 use rustix::process::{Resource, getrlimit};
 
 use super::NO_CONNECTION;
@@ -73,7 +73,6 @@ impl Admission {
         &mut self,
         index: usize,
         dispatcher: &mut Dispatcher<H>,
-        registry: &Registry,
     ) -> io::Result<()> {
         let Some(listener) = self.listeners.get_mut(index) else {
             return Ok(());
@@ -84,7 +83,7 @@ impl Admission {
         for _ in 0..ACCEPTS {
             let is_full = dispatcher.connections.open() >= self.max_connections;
             let leaving = if is_full {
-                dispatcher.find_room(registry)
+                dispatcher.find_room()
             } else {
                 None
             };
@@ -96,11 +95,11 @@ impl Admission {
             }
             let Some((stream, address)) = listener.accept()? else {
                 if listener.accepting == Accepting::Paused {
-                    relieve(listener, dispatcher, registry);
+                    relieve(listener, dispatcher);
                 }
                 return Ok(());
             };
-            let is_taken = dispatcher.take_in(stream, address, listener.is_deferred, registry);
+            let is_taken = dispatcher.take_in(stream, address, listener.is_deferred);
             if let Some(key) = leaving.filter(|_| is_taken) {
                 dispatcher.evict(key);
             }
@@ -110,17 +109,12 @@ impl Admission {
     }
 
     /// Gives up a listening socket, and describes its loss.
-    pub(super) fn lose(
-        &mut self,
-        index: usize,
-        error: &io::Error,
-        registry: &Registry,
-    ) -> io::Error {
+    pub(super) fn lose(&mut self, index: usize, error: &io::Error, poll: &Poll) -> io::Error {
         let mut address = NO_CONNECTION;
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.accepting = Accepting::Lost;
             // Its events would come for ever; where this fails, they cannot come.
-            let _ = registry.deregister(&mut listener.socket);
+            let _ = poll.registry().deregister(&mut listener.socket);
             address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
         }
         let failure = format!("the socket that listened on {address} is lost: {error}");
@@ -129,12 +123,8 @@ impl Admission {
 }
 
 /// There are no descriptors: a connection gives back its own.
-fn relieve<H: BaseHttpRequestHandler>(
-    listener: &mut Listener,
-    dispatcher: &mut Dispatcher<H>,
-    registry: &Registry,
-) {
-    match dispatcher.find_room(registry) {
+fn relieve<H: BaseHttpRequestHandler>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
+    match dispatcher.find_room() {
         Some(key) => {
             dispatcher.evict(key);
             listener.accepting = Accepting::More;

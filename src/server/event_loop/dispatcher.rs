@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Poll, Token};
 
 use super::connections::{Connections, SlotState};
 use super::group::Group;
@@ -39,6 +39,7 @@ const REQUEST_COST: usize = 8 * 1024;
 /// The connections of one loop with all that a turn of one of them needs.
 #[derive(Debug)]
 pub(super) struct Dispatcher<H> {
+    pub(super) poll: Poll,
     pub(super) context: LoopContext<H>,
     pub(super) connections: Connections,
     pub(super) schedule: Schedule,
@@ -48,9 +49,10 @@ pub(super) struct Dispatcher<H> {
 
 impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     /// Makes the dispatcher of one of `loops` loops.
-    pub(super) fn new(context: LoopContext<H>, loops: usize) -> Self {
+    pub(super) fn new(poll: Poll, context: LoopContext<H>, loops: usize) -> Self {
         let config = context.server.config();
         Self {
+            poll,
             connections: Connections::new(config, loops),
             schedule: Schedule::new(config),
             group: Group::default(),
@@ -74,7 +76,6 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         mut stream: TcpStream,
         address: SocketAddr,
         is_deferred: bool,
-        registry: &Registry,
     ) -> bool {
         self.context.server.counters.accepted += 1;
         let wanted = self.connections.has_room_for(address.ip())
@@ -87,14 +88,14 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             return false;
         }
         let key = self.connections.next_key();
-        if !is_deferred && register(&mut stream, registry, key).is_err() {
+        if !is_deferred && register(&mut stream, &self.poll, key).is_err() {
             return false;
         }
         let connection = Connection::new(stream, Client { address, key });
         self.connections.insert(connection, !is_deferred);
         self.context.hook(address, |handler| handler.setup(address));
         if is_deferred {
-            self.receive(key, registry);
+            self.receive(key);
         } else {
             self.await_request(key);
         }
@@ -108,19 +109,19 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 
     /// Registers a connection at the poll that is not registered yet and still open.
-    fn register_late(&mut self, key: usize, registry: &Registry) {
+    fn register_late(&mut self, key: usize) {
         let Some(slot) = self.connections.get_open(key) else {
             return;
         };
         if !mem::replace(&mut slot.is_registered, true)
-            && register(slot.connection.transport_mut(), registry, key).is_err()
+            && register(slot.connection.transport_mut(), &self.poll, key).is_err()
         {
             self.close(key);
         }
     }
 
     /// Reads from a connection that has bytes: into the group where it is idle, else in a turn of its own.
-    pub(super) fn receive(&mut self, key: usize, registry: &Registry) {
+    pub(super) fn receive(&mut self, key: usize) {
         let Some(slot) = self.connections.get_mut(key) else {
             return;
         };
@@ -132,13 +133,13 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             Ok(Some(length)) => {
                 self.group.push(key, length, is_registered);
                 if self.group.is_full() {
-                    self.answer_group(registry);
+                    self.answer_group();
                 }
             }
             // The connection was deferred, and came without a request all the same.
             Ok(None) if !is_registered => {
                 self.await_request(key);
-                self.register_late(key, registry);
+                self.register_late(key);
             }
             Ok(None) => {}
             Err(error) => self.answer(key, Err(error)),
@@ -146,7 +147,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 
     /// Answers the requests of the group.
-    pub(super) fn answer_group(&mut self, registry: &Registry) {
+    pub(super) fn answer_group(&mut self) {
         if self.group.is_empty() {
             return;
         }
@@ -155,15 +156,15 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         group.drain(|member, bytes| {
             self.answer(member.key, Ok(bytes));
             if !member.is_registered {
-                self.register_late(member.key, registry);
+                self.register_late(member.key);
             }
         });
         self.group = group;
     }
 
     /// Gives connections what other threads have sent to them.
-    pub(super) fn take_messages(&mut self, registry: &Registry) {
-        self.answer_group(registry);
+    pub(super) fn take_messages(&mut self) {
+        self.answer_group();
         for Message { key, content } in self.context.mailbox.take() {
             match (content, self.connections.get_mut(key)) {
                 (MessageContent::Wake(waker), _) => waker.is_read(),
@@ -369,12 +370,12 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 
     /// Finds the connection that makes room for another one, once the requests that have been read are answered.
-    pub(super) fn find_room(&mut self, registry: &Registry) -> Option<usize> {
+    pub(super) fn find_room(&mut self) -> Option<usize> {
         let now = self.context.clock.instant;
         if self.connections.room_search.has_failed(now) {
             return None;
         }
-        self.answer_group(registry);
+        self.answer_group();
         let found = room_search::ORDER
             .into_iter()
             .find_map(|kind| self.find_dispensable(kind));
@@ -410,7 +411,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
 
 /// Registers `stream` at the poll; what has arrived already is an event. It fails where the peer is gone, or the kernel has no room
 /// for one more.
-fn register(stream: &mut TcpStream, registry: &Registry, key: usize) -> io::Result<()> {
+fn register(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
     let interest = Interest::READABLE | Interest::WRITABLE;
-    registry.register(stream, Token(key), interest)
+    poll.registry().register(stream, Token(key), interest)
 }
