@@ -270,7 +270,7 @@ fn send_regular_file(
     send_file(exchange, &representation, (!in_memory).then_some(shared))
 }
 
-/// Has the kernel report changes of a file whose reply is to be kept; `None` where it is not to be kept.
+/// Watches a file if its reply is to be kept; `None` if it is not.
 fn watch_file(
     files: &SimpleHttpRequestHandler,
     exchange: &Exchange<'_>,

@@ -42,8 +42,8 @@ struct Packed {
     is_link: bool,
 }
 
-const UNKNOWN_SIZE: u64 = u64::MAX;
-const UNKNOWN_MTIME: i64 = i64::MIN;
+pub(super) const UNKNOWN_SIZE: u64 = u64::MAX;
+pub(super) const UNKNOWN_MTIME: i64 = i64::MIN;
 
 /// The numbers of directories and of other entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

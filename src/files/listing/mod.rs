@@ -28,12 +28,5 @@ pub(crate) use self::reader::{Reader, SLICE};
 pub(crate) use self::reading::{Reading, ReadingError, Readings};
 pub(in crate::files) use self::request::ListingRequest;
 
-/// Which entries a listing shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ListingOptions {
-    /// Whether names that begin with a dot are shown; `.well-known` always is.
-    pub(crate) dotfiles: bool,
-}
-
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,6 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
 use rustix::io::Errno;
 
-use super::ListingOptions;
 use super::entries::{Entry, EntryKind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
@@ -36,7 +35,8 @@ pub(crate) struct Reader {
 
 /// How entries are looked at.
 struct Look {
-    options: ListingOptions,
+    /// Whether names that begin with a dot are listed; `.well-known` always is.
+    dotfiles: bool,
     follow: Follow,
     /// The path of the directory with a slash at its end; empty at the root.
     prefix: Vec<u8>,
@@ -52,7 +52,7 @@ impl Reader {
     pub(crate) fn new(
         directory: OwnedFd,
         path: &[u8],
-        options: ListingOptions,
+        dotfiles: bool,
         follow: impl Fn(&[u8]) -> io::Result<Stat> + Send + 'static,
     ) -> Self {
         let mut prefix = path.to_vec();
@@ -62,7 +62,7 @@ impl Reader {
         Self {
             directory,
             look: Look {
-                options,
+                dotfiles,
                 follow: Box::new(follow),
                 prefix,
                 listed: Some(Vec::new()),
@@ -150,7 +150,7 @@ impl Reader {
 
 impl Look {
     fn shows(&self, name: &[u8]) -> bool {
-        !matches!(name, b"." | b"..") && (self.options.dotfiles || !is_hidden(name))
+        !matches!(name, b"." | b"..") && (self.dotfiles || !is_hidden(name))
     }
 
     fn keep(&mut self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {

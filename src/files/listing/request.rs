@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::fs::fstat;
 
-use super::{Form, Listing, ListingOptions, Reader, Reading, ReadingError, Run, SLICE};
+use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::cache::CachedReply;
 use crate::files::names::open::Directory;
@@ -132,10 +132,7 @@ impl ListingRequest<'_> {
     fn reader(&self, directory: OwnedFd) -> Reader {
         let root = self.root.clone();
         let follow = move |path: &[u8]| root.stat(path);
-        let options = ListingOptions {
-            dotfiles: self.files.dotfiles,
-        };
-        Reader::new(directory, &self.form.path, options, follow)
+        Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
     }
 
     /// Returns a key that is the same for all requests that may share a reading: the open directory (its path may lead elsewhere by
@@ -191,7 +188,8 @@ impl Work for ListingWork {
 
 /// Refuses a listing for which no memory is left.
 fn send_too_many(exchange: &mut Exchange<'_>) -> io::Result<()> {
-    let explain = "There is no memory for this listing beside those that others are sent.";
+    let explain =
+        "The memory for listings is used up by those that are being sent. Try again later.";
     exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, Some(explain));
     exchange.send_header("Retry-After", "1");
     Ok(())

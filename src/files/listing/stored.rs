@@ -11,7 +11,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::entries::{Counts, Entry, EntryKind, Run};
+use super::entries::{Counts, Entry, EntryKind, Run, UNKNOWN_MTIME, UNKNOWN_SIZE};
 use super::order::{Order, Ranks};
 use crate::handler::listing_memory::{Blocks, Full, ListingMemory, Pool};
 
@@ -21,8 +21,6 @@ const MERGED: usize = 2048;
 const PLACE: usize = size_of::<u32>();
 /// Size of the part of a record before the name: size, time, kind, whether it is a link, and the length of the name.
 const HEADER: usize = 20;
-const UNKNOWN_SIZE: u64 = u64::MAX;
-const UNKNOWN_MTIME: i64 = i64::MIN;
 
 /// The entries of a directory in one order. They never change.
 #[derive(Debug)]
@@ -73,17 +71,15 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     pub(super) fn new() -> Self {
-        let hasher = RandomState::new();
-        Self {
-            hasher,
-            sum: 0,
-            count: 0,
-        }
+        Self::with(RandomState::new())
     }
 
     /// Returns an empty fingerprint that can be compared with this one.
     pub(super) fn anew(&self) -> Self {
-        let hasher = self.hasher.clone();
+        Self::with(self.hasher.clone())
+    }
+
+    fn with(hasher: RandomState) -> Self {
         Self {
             hasher,
             sum: 0,

@@ -21,7 +21,8 @@ use crate::wire::source::{Fill, Source};
 
 mod sharing;
 
-const PLAIN: ListingOptions = ListingOptions { dotfiles: false };
+const PLAIN: bool = false;
+const WITH_DOTFILES: bool = true;
 const KEY: &[u8] = b"the only one";
 
 /// A directory for one test, and what its listings share.
@@ -57,17 +58,17 @@ impl Site {
         fs::write(path, vec![b'x'; bytes]).unwrap();
     }
 
-    fn reader(&self, options: ListingOptions) -> Reader {
+    fn reader(&self, dotfiles: bool) -> Reader {
         let root = self.path.clone();
         let follow = move |path: &[u8]| Ok(rustix::fs::stat(root.join(OsStr::from_bytes(path)))?);
         let directory = fs::File::open(&self.path).unwrap().into();
-        Reader::new(directory, b"", options, follow)
+        Reader::new(directory, b"", dotfiles, follow)
     }
 
     /// Opens the directory to read it after the reading that is `known`.
-    fn after(&self, known: &Known, query: &str, options: ListingOptions) -> Reading {
+    fn after(&self, known: &Known, query: &str, dotfiles: bool) -> Reading {
         let order = Order::from_query(query);
-        let reader = self.reader(options);
+        let reader = self.reader(dotfiles);
         Reading::new(reader, order, &self.memory, known)
     }
 
@@ -83,8 +84,8 @@ impl Site {
         reading
     }
 
-    fn list(&self, query: &str, format: Format, options: ListingOptions) -> Vec<String> {
-        let reading = Arc::new(self.after(&Known::default(), query, options));
+    fn list(&self, query: &str, format: Format, dotfiles: bool) -> Vec<String> {
+        let reading = Arc::new(self.after(&Known::default(), query, dotfiles));
         finish(&reading);
         self.pieces(&reading, query, format)
     }
@@ -261,7 +262,7 @@ fn dotfiles_are_shown_when_asked_for() {
         site.file(name, 0);
     }
     assert_eq!(names(&site.json("")), [".well-known", "a.b"]);
-    let all = site.list("", Format::Json, ListingOptions { dotfiles: true });
+    let all = site.list("", Format::Json, WITH_DOTFILES);
     assert_eq!(names(&all.concat()).len(), 5);
 }
 
@@ -304,8 +305,8 @@ fn a_link_is_followed_by_its_path_below_the_root() {
 #[test]
 fn names_that_were_made_or_deleted_since_the_reading_are_noticed() {
     let site = Site::of(5);
-    let read = |options| {
-        let (mut reader, mut run) = (site.reader(options), Run::new(Order::from_query("")));
+    let read = |dotfiles| {
+        let (mut reader, mut run) = (site.reader(dotfiles), Run::new(Order::from_query("")));
         reader.read_slice(&mut run, None).unwrap();
         reader
     };
@@ -313,7 +314,7 @@ fn names_that_were_made_or_deleted_since_the_reading_are_noticed() {
     assert!(reader.finds_the_same_names() && reader.finds_the_same_names());
     site.file(".hidden", 0);
     assert!(reader.finds_the_same_names());
-    assert!(read(ListingOptions { dotfiles: true }).finds_the_same_names());
+    assert!(read(WITH_DOTFILES).finds_the_same_names());
     site.file("new", 0);
     assert!(!reader.finds_the_same_names());
     fs::rename(site.path.join("0000"), site.path.join("00")).unwrap();
