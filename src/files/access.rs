@@ -55,9 +55,9 @@ impl Access {
         }
         exchange.send_error(
             HttpStatus::SERVICE_UNAVAILABLE,
-            Some("What is served was replaced"),
+            Some("The served path was replaced"),
             Some(
-                "This server may read what it was started with, and not what has its name now. It has to be restarted.",
+                "This server may only read the files that it was started with. It has to be restarted.",
             ),
         );
     }

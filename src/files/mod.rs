@@ -33,9 +33,10 @@ use cache::Cache;
 use listing::{Form, ListingRequest, Readings, View};
 use names::guess_type::guess_type;
 use names::root::{Root, Symlinks};
-use names::translate_path::clean;
+use names::translate_path::{clean, translate_path};
 use not_found::NotFound;
 use overrides::Overrides;
+use send_head::FileRequest;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -164,7 +165,7 @@ impl SimpleHttpRequestHandler {
     pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         // The scratch must not be borrowed from the handler while the handler answers.
         let mut scratch = mem::take(&mut self.scratch);
-        let answered = send_head::send_head(self, exchange, &mut scratch);
+        let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
         self.scratch = scratch;
         answered
     }
@@ -173,8 +174,38 @@ impl SimpleHttpRequestHandler {
     /// it has a NUL, or a name in it is hidden.
     pub fn translate_path(&self, target: &str) -> Option<PathBuf> {
         let mut path = Vec::new();
-        send_head::locate(self, target.as_bytes(), &mut path).ok()?;
+        self.locate(target.as_bytes(), &mut path).ok()?;
         Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
+    /// Writes the path that `target` means to `path`, and returns whether it means a directory.
+    ///
+    /// # Errors
+    /// The status of a target that is not served.
+    fn locate(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
+        let mut translated = translate_path(target, path).ok_or(HttpStatus::BAD_REQUEST)?;
+        if let Some(translate) = &self.overrides.translate_path {
+            *path = translate(str::from_utf8(target).unwrap_or_default())
+                .ok_or(HttpStatus::NOT_FOUND)?
+                .into_os_string()
+                .into_encoded_bytes();
+            translated.hidden = clean(path).hidden;
+        }
+        match self.root.single() {
+            // The single file is at `/`, too.
+            Some(name) if path.is_empty() || (path == name && !translated.trailing_slash) => {
+                path.clear();
+                path.extend_from_slice(name);
+                Ok(false)
+            }
+            None if !translated.hidden || self.dotfiles => Ok(translated.trailing_slash),
+            _ => Err(HttpStatus::NOT_FOUND),
+        }
+    }
+
+    /// Returns whether a directory without an index page is listed by this handler, and not by a closure of the owner.
+    fn makes_listings(&self) -> bool {
+        self.list_directories && self.overrides.list_directory.is_none()
     }
 
     /// Returns the media type of a file called `path`, without a charset.

@@ -1,6 +1,6 @@
-//! The body of an error: `http.server`'s three facts (code, message, explanation) as a small page or as plain text.
+//! The page of an error: code, message and explanation, as in `http.server`, as HTML or plain text.
 //!
-//! Invariant: message and explanation are text. Whatever a client put into them reaches a browser escaped.
+//! Invariant: message and explanation are text. They may have bytes of the client in them, so they are escaped.
 
 use crate::handler::page::{self, Page, put, put_escaped};
 use crate::handler::server_info::ServerInfo;
@@ -9,10 +9,10 @@ use crate::http::decimal::push_decimal;
 use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::status::HttpStatus;
 
-/// Bytes that a page usually has room in.
+/// Room for a usual page, in bytes.
 const ROOM: usize = 2048;
 
-/// Returns the page of `status`: in the handler's own format where it has one, else HTML or, unless the client `accepts_html`,
+/// Returns the page of `status`: in the handler's own format if it has one; else as HTML if the client `accepts_html`; else as
 /// plain text. `message` replaces the phrase of the status, `explain` its description.
 ///
 /// # Errors
@@ -51,7 +51,7 @@ pub(crate) fn error_page(
     })
 }
 
-/// Writes the page for a browser.
+/// Writes the page as HTML.
 fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
     page::begin(out, "", |out| {
         put_code(out, status);
@@ -71,7 +71,7 @@ fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
     page::end(out);
 }
 
-/// Writes a page of the handler's own, its three places filled in; `%%` is a percent sign.
+/// Writes a page in the handler's own `format`, with its three places filled in; `%%` is a percent sign.
 fn filled(out: &mut Vec<u8>, format: &str, status: HttpStatus, message: &str, explain: &str) {
     let mut rest = format;
     while let Some(position) = rest.find('%') {
@@ -95,7 +95,7 @@ fn filled(out: &mut Vec<u8>, format: &str, status: HttpStatus, message: &str, ex
     put(out, &[rest]);
 }
 
-/// Writes plain text, for clients that accept no HTML: terminals, most of them.
+/// Writes the page as plain text, for clients that accept no HTML; most of them are terminals.
 fn text(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
     put(out, &["Error code: "]);
     put_code(out, status);
@@ -115,7 +115,7 @@ fn put_code(out: &mut Vec<u8>, status: HttpStatus) {
     push_decimal(out, status.code().into());
 }
 
-/// Appends `text` without what a terminal would obey.
+/// Appends `text` with a replacement character for each character that a terminal would obey.
 fn put_harmless(out: &mut Vec<u8>, text: &str) {
     let obeyed = |c: char| acts_on_text(c) && !matches!(c, '\n' | '\t');
     for (index, piece) in text.split(obeyed).enumerate() {
@@ -126,7 +126,7 @@ fn put_harmless(out: &mut Vec<u8>, text: &str) {
     }
 }
 
-/// Returns what a sentence lacks at its end: Python's texts have no full stop, but for the teapot's.
+/// Returns the full stop that a `sentence` lacks: of Python's texts only the teapot's has one.
 fn full_stop(sentence: &str) -> &'static str {
     if sentence.ends_with(['.', '!', '?']) {
         ""
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_ones_own_is_filled_in_and_nothing_in_it_is_taken_for_a_place_twice() {
+    fn the_places_of_a_format_are_filled_in_once() {
         let mut out = Vec::new();
         let format = "%(code)d|%(message)s|%(explain)s|100%%|%s|%";
         filled(&mut out, format, HttpStatus::NOT_FOUND, "<%(code)d>", "why");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sent_is_escaped() {
+    fn bytes_of_the_client_are_escaped() {
         let hostile = "Bad request syntax ('GET /<script>alert(\"1\")&')";
         let page = written(html, HttpStatus::BAD_REQUEST, hostile, hostile);
         assert!(!page.contains("<script"));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_terminal_is_told_nothing_but_text() {
+    fn plain_text_has_nothing_that_a_terminal_obeys() {
         let message = "a\x1b[2Jb\u{9b}\r\u{202e}";
         let plain = written(text, HttpStatus::BAD_REQUEST, message, "c\n\td");
         assert_eq!(
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_explanation_may_be_missing_or_end_by_itself() {
+    fn an_explanation_may_be_missing_or_have_its_own_full_stop() {
         let page = written(html, HttpStatus::LOCKED, "Locked", "");
         assert!(!page.contains("<p>"));
         let plain = written(text, HttpStatus::LOCKED, "Locked", "");

@@ -1,14 +1,14 @@
-//! Large files that stay open for a moment after a reply, for the next request.
+//! Large files that stay open for a few seconds after a reply, for the next request.
 //!
-//! Invariant: what a handler knows of them it must not hold open itself, so that the room of a deleted file is given back and
-//! its file system can be unmounted when they are closed here, at most [`IDLE`] after their last use.
+//! Invariant: between requests only this list holds the files open; a handler has weak references. So [`IDLE`] after its last use
+//! a file is closed: the space of a deleted file is freed, and its file system can be unmounted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::wire::file_range::SharedFile;
 
-/// Time without use after which a file is closed.
+/// Time since its last use after which a file is closed.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The files of one loop.
@@ -18,9 +18,9 @@ pub(crate) struct IdleFiles {
 }
 
 impl IdleFiles {
-    /// Keeps `file` open, which is used `now`; beyond `most` files, the one that was not used for longest is closed.
+    /// Keeps `file` open, which is used `now`. Beyond `most` files, the one that was unused for the longest time is closed.
     pub(crate) fn keep(&mut self, file: &Arc<SharedFile>, now: Instant, most: usize) {
-        // What is asked for often was put behind the others.
+        // The search begins at the end: files that were added lately are likely to be requested again.
         let found = self
             .files
             .iter()
@@ -43,7 +43,7 @@ impl IdleFiles {
         }
     }
 
-    /// Closes those that were not used for long enough.
+    /// Closes the files that were not used for [`IDLE`].
     pub(crate) fn close_unused(&mut self, now: Instant) {
         if !self.files.is_empty() {
             self.files
@@ -51,7 +51,7 @@ impl IdleFiles {
         }
     }
 
-    /// When the next one is to be closed.
+    /// Returns when the next file is to be closed.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let used = self.files.iter().map(|(_, used)| *used).min()?;
         used.checked_add(IDLE)
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_closed_when_it_was_not_used_for_a_while() {
+    fn a_file_is_closed_when_it_was_not_used_for_a_time() {
         let (mut idle, now) = (IdleFiles::default(), Instant::now());
         let (a, b) = (file(), file());
         idle.keep(&a, now, 9);
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_limit_the_one_goes_that_was_not_used_for_longest() {
+    fn at_the_limit_the_file_that_was_unused_for_longest_is_closed() {
         let (mut idle, now) = (IdleFiles::default(), Instant::now());
         let files = [file(), file(), file()];
         for (index, file) in files.iter().enumerate() {

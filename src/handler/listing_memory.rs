@@ -1,23 +1,23 @@
-//! The memory of all listings of one loop: how much there may be, and the blocks in which it stands.
+//! The memory of all listings of one loop: its limit, and the blocks that it consists of.
 //!
-//! Invariant: blocks and leases together never exceed the limit. All blocks stand in one reservation, which is given back when the
-//! last of them is. Memory of the heap would stay with the process, for something that came later may stand behind it.
+//! Invariant: blocks and leases together never exceed the limit. All blocks are in one reservation, which is freed with the last
+//! block. Single blocks on the heap would stay with the process while a later allocation lies behind them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Bytes of a block.
+/// Size of a block, in bytes.
 pub(crate) const BLOCK: usize = 16 * 1024;
-/// glibc gives an allocation of more than 32 MiB a mapping of its own, whatever was freed before (mallopt(3), M_MMAP_THRESHOLD).
-/// Its pages cost nothing until they are written, and go back at once when it is freed.
+/// glibc always gives an allocation of more than 32 MiB a mapping of its own (mallopt(3), M_MMAP_THRESHOLD). Its pages use no
+/// memory until they are written, and go back to the system as soon as it is freed.
 const RESERVATION: usize = 33 * 1024 * 1024;
 
-/// What the listings of one loop share.
+/// The memory that the listings of one loop share.
 pub(crate) struct ListingMemory {
     pool: Mutex<Pool>,
 }
 
-/// The blocks, to be read and written.
+/// The blocks, and how many are in use.
 pub(crate) struct Pool {
     limit: usize,
     /// Bytes of blocks and leases in use.
@@ -49,9 +49,10 @@ impl ListingMemory {
         self.pool().used
     }
 
-    /// Gives access to the blocks. Neither [`Blocks`] nor a [`Lease`] may be made, changed or dropped meanwhile.
+    /// Locks the blocks. Until the guard is dropped, no [`Blocks`] and no [`Lease`] may be changed or dropped: that would lock them
+    /// again.
     pub(crate) fn pool(&self) -> MutexGuard<'_, Pool> {
-        // A panic leaves nothing half done that would matter: a block may be lost.
+        // After a panic a block may be lost, and nothing worse, so poison is ignored.
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -76,7 +77,7 @@ impl Pool {
         })
     }
 
-    /// `None` where the system has no more memory.
+    /// Adds a block to the reservation; `None` if the system has no more memory.
     fn add_block(&mut self) -> Option<u32> {
         let length = self.bytes.len();
         let block = u32::try_from(length / BLOCK).ok()?;
@@ -100,10 +101,10 @@ impl Pool {
         }
     }
 
-    /// Appends `parts` as one piece and returns where it stands.
+    /// Appends `parts` as one piece, and returns its place.
     ///
     /// # Errors
-    /// No memory is left, there are 4 GiB, or it is longer than a block.
+    /// No memory is left, the blocks have 4 GiB, or the piece is longer than a block.
     pub(crate) fn push(&mut self, blocks: &mut Blocks, parts: &[&[u8]]) -> Result<u32, Full> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if blocks.numbers.is_empty() || blocks.filled + length > BLOCK {
@@ -124,7 +125,7 @@ impl Pool {
         Ok(at)
     }
 
-    /// Returns what stands at `at`, and what follows in the same block.
+    /// Returns the bytes from place `at` to the end of its block.
     pub(crate) fn get(&self, blocks: &Blocks, at: u32) -> &[u8] {
         let (block, offset) = (at as usize / BLOCK, at as usize % BLOCK);
         let bytes = blocks.numbers.get(block).and_then(|number| {
@@ -135,12 +136,12 @@ impl Pool {
     }
 }
 
-/// Pieces of bytes, one after the other, none of which is cut by the end of a block.
+/// A sequence of pieces of bytes. No piece crosses the end of a block.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     memory: Arc<ListingMemory>,
     numbers: Vec<u32>,
-    /// Bytes used of the last block.
+    /// Bytes of the last block that are used.
     filled: usize,
 }
 
@@ -162,7 +163,7 @@ impl Drop for Blocks {
     }
 }
 
-/// Memory of a listing outside of the blocks.
+/// Memory of a listing outside of the blocks, counted against the limit.
 #[derive(Debug)]
 pub(crate) struct Lease {
     memory: Arc<ListingMemory>,
@@ -170,7 +171,7 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    /// Begins with nothing.
+    /// Makes a lease of 0 bytes.
     pub(crate) fn new(memory: &Arc<ListingMemory>) -> Self {
         Self {
             memory: Arc::clone(memory),
@@ -178,10 +179,10 @@ impl Lease {
         }
     }
 
-    /// Makes it a lease of `bytes`.
+    /// Changes the size of the lease to `bytes`.
     ///
     /// # Errors
-    /// No memory is left; it stays as it was.
+    /// No memory is left; the lease stays as it was.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Full> {
         let mut pool = self.memory.pool();
         pool.take(bytes.saturating_sub(self.bytes))?;
@@ -207,7 +208,7 @@ impl fmt::Debug for ListingMemory {
 mod tests {
     use super::*;
 
-    /// What is in use, and what is reserved.
+    /// Returns the bytes in use, and the bytes reserved.
     fn figures(memory: &ListingMemory) -> (usize, usize) {
         let pool = memory.pool();
         (pool.used, pool.bytes.capacity())
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out_and_no_piece_is_cut() {
+    fn pieces_come_out_unchanged_and_cross_no_block() {
         let memory = ListingMemory::new(usize::MAX);
         let (mut odd, mut even) = (Blocks::new(&memory), Blocks::new(&memory));
         let piece = |number: usize| vec![number as u8; number % 300];
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn beyond_the_limit_there_is_nothing_and_all_is_given_back() {
+    fn no_memory_is_given_beyond_the_limit_and_all_is_given_back() {
         let memory = ListingMemory::new(4 * BLOCK);
         let mut lease = Lease::new(&memory);
         assert_eq!(lease.resize(4 * BLOCK + 1), Err(Full));
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_was_reserved_is_had_where_the_limit_allows_it() {
+    fn more_than_the_reservation_is_given_if_the_limit_allows_it() {
         let memory = ListingMemory::new(usize::MAX);
         let mut blocks = Blocks::new(&memory);
         let last = RESERVATION / BLOCK + 1;

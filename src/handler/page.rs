@@ -1,23 +1,22 @@
-//! The look that the error page and the directory listing share.
+//! Pages as values, and the style that error pages and listings share.
 //!
-//! Invariant: a page is one document that needs nothing else, no script, font or picture, so it reads the same offline,
-//! behind any proxy, and under a Content-Security-Policy that allows nothing but its own style sheet.
+//! Invariant: a page is one document without scripts, fonts, pictures or other files. So it looks the same offline, behind any
+//! proxy, and under a Content-Security-Policy that allows only its own style sheets.
 
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 
-/// A document as a value: what the head of its reply says about it, and its bytes.
+/// A page, with the fields of its reply.
 #[derive(Debug)]
 pub(crate) struct Page {
     /// `Content-Type`, and `Vary` where other clients get another document.
     pub(crate) fields: FieldLines,
-    /// Fields that the head gets at its end, unless the handler or the configuration has set them.
+    /// Fields that are added to the head unless the handler or the configuration has set them.
     pub(crate) defaults: &'static DefaultFields,
     pub(crate) content: Vec<u8>,
 }
 
-/// The style sheet of every page, for light and dark, from a phone to a desk.
-///
-/// Text keeps a contrast of at least 4.5:1 (WCAG 2.2 §1.4.3).
+/// The style sheet of all pages, for light and dark, and for screens of any width. The contrast of text is at least 4.5:1 (WCAG 2.2
+/// §1.4.3).
 pub(crate) const STYLE: &str = "
 :root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570}
 @media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af}}
@@ -28,10 +27,10 @@ h1 small{display:block;margin-bottom:.25rem;color:var(--dim);font-size:.875rem;f
 p{margin:0}
 ";
 
-/// What the page of a listing adds to it.
+/// The second style sheet of a listing.
 ///
-/// Directories are told by the slash at the end of their link, which costs no byte per row, and the fixed layout lets a
-/// browser show a long table while it still arrives.
+/// Directories are recognised by the slash at the end of their link, which costs no byte per row. With the fixed layout a browser
+/// shows a long table while it arrives.
 pub(crate) const LISTING_STYLE: &str = "
 :root{--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
 @media(prefers-color-scheme:dark){:root{--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
@@ -68,8 +67,8 @@ td:empty{display:none}
 }
 ";
 
-/// The policy of a page: it loads nothing, runs nothing, and stands in no frame. Style sheets are allowed by their SHA-256, so
-/// that no other style, whoever wrote it into the page, has any effect.
+/// The Content-Security-Policy of a page: it loads nothing, runs nothing, and cannot be framed. Style sheets are allowed by their
+/// SHA-256, so a style that a name or a message brings into the page has no effect.
 macro_rules! policy {
     ($($hash:literal),+) => {
         concat!(
@@ -100,7 +99,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
     ),
 ];
 
-/// Fields of what is written for programs, or for people without a browser.
+/// Fields of JSON and plain text.
 pub(crate) const DATA_FIELDS: &DefaultFields = &[NOSNIFF];
 
 const NOSNIFF: (FieldName<'static>, FieldValue<'static>) = (
@@ -108,15 +107,15 @@ const NOSNIFF: (FieldName<'static>, FieldValue<'static>) = (
     FieldValue::constant("nosniff"),
 );
 
-/// Media types of pages.
+/// The media types of pages.
 pub(crate) const HTML: FieldValue<'static> = FieldValue::constant("text/html; charset=utf-8");
 pub(crate) const TEXT: FieldValue<'static> = FieldValue::constant("text/plain; charset=utf-8");
-/// What `Vary` says of a page that is one for some clients and another for others.
+/// The `Vary` of a page that depends on what the client accepts.
 pub(crate) const ACCEPT: FieldValue<'static> = FieldValue::constant("Accept");
 
-/// Writes everything before the content; `put_title` writes markup, and `style` is the page's own beside the common one.
+/// Writes everything before the content. `put_title` writes the title as markup; `style` is added to the common style sheet.
 pub(crate) fn begin(out: &mut Vec<u8>, style: &str, put_title: impl FnOnce(&mut Vec<u8>)) {
-    // Without an icon a browser asks for /favicon.ico, and each listing puts a 404 into the log.
+    // Without an icon a browser requests /favicon.ico, and each listing would put a 404 into the log.
     put(
         out,
         &[
@@ -145,7 +144,7 @@ pub(crate) fn put(out: &mut Vec<u8>, pieces: &[&str]) {
     }
 }
 
-/// Appends `text` such that it can stand in the content of an element and in a quoted attribute.
+/// Appends `text`, escaped for the content of an element and for a quoted attribute.
 pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &str) {
     let mut rest = text.as_bytes();
     while let Some(length) = rest.iter().position(|byte| entity(*byte).is_some()) {
@@ -159,7 +158,7 @@ pub(crate) fn put_escaped(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest);
 }
 
-/// Returns what stands for a byte that HTML could misread.
+/// Returns the entity of a byte that has a meaning in HTML.
 fn entity(byte: u8) -> Option<&'static str> {
     Some(match byte {
         b'&' => "&amp;",
@@ -178,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_html_could_misread_is_escaped() {
+    fn bytes_with_a_meaning_in_html_are_escaped() {
         let cases = [
             ("", ""),
             ("plain.txt", "plain.txt"),
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_needs_nothing_else() {
+    fn a_page_refers_to_no_other_file() {
         let mut page = Vec::new();
         begin(&mut page, LISTING_STYLE, |out| put(out, &["title"]));
         end(&mut page);
@@ -207,7 +206,7 @@ mod tests {
         assert!(page.ends_with("</html>\n"));
     }
 
-    /// A browser that sees another hash shows the page without its style.
+    /// With another hash, a browser shows the page without its style.
     #[test]
     fn the_policy_allows_the_style_sheets() {
         let hash = |style| format!("'sha256-{}'", base64(&Sha256::digest(style)));
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn every_style_sheet_knows_both_schemes_and_is_balanced() {
+    fn every_style_sheet_has_both_colour_schemes_and_is_balanced() {
         for style in [STYLE, LISTING_STYLE] {
             assert!(style.contains("prefers-color-scheme:dark"));
             assert_eq!(style.matches('{').count(), style.matches('}').count());

@@ -1,6 +1,7 @@
-//! A reply that was made once and is sent often.
+//! A reply that is made once and sent many times.
 //!
-//! Invariant: what depends on the connection or on the time is not in it; all the rest leaves in one copy.
+//! Invariant: it does not depend on the connection or on the time. `Date` and `Connection` are added when it is sent; the rest is
+//! one copy.
 
 use std::ops::Range;
 
@@ -12,17 +13,17 @@ use crate::http::field::FieldLines;
 use crate::http::reply_head::{ReplyHead, StoredReply};
 use crate::http::status::HttpStatus;
 
-/// Most heads are shorter.
+/// Room for a usual head, in bytes.
 const HEAD: usize = 512;
 
-/// A reply that stays the same as long as what it tells does.
+/// A complete reply, but for `Date` and `Connection`.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     status: HttpStatus,
     reply: StoredReply,
-    /// Bytes of content that are not kept in memory, but sent from a file.
+    /// Bytes of content that are sent from a file.
     in_file: u64,
-    /// The server whose version, name and configuration are in the head.
+    /// The serial number of the server: its version and configuration are in the head.
     server: u64,
 }
 
@@ -33,7 +34,7 @@ impl Prepared {
         Self::new(server, HttpStatus::OK, fields, Some(length), content)
     }
 
-    /// Makes the head of a 200 whose content, of `length` bytes, is sent from a file.
+    /// Makes the head of a 200 with a content of `length` bytes that are sent from a file.
     pub(crate) fn in_file(server: &ServerInfo, fields: &FieldLines, length: u64) -> Self {
         let prepared = Self::new(server, HttpStatus::OK, fields, Some(length), b"");
         Self {
@@ -42,7 +43,7 @@ impl Prepared {
         }
     }
 
-    /// Makes the 304 that says that the client has what `fields` describe.
+    /// Makes a 304 for a client that has the representation with these `fields`.
     pub(crate) fn not_modified(server: &ServerInfo, fields: &FieldLines) -> Self {
         Self::new(server, HttpStatus::NOT_MODIFIED, fields, None, b"")
     }
@@ -74,7 +75,7 @@ impl Prepared {
         })
     }
 
-    /// Makes a reply whose head has the fields that `write_fields` adds.
+    /// Makes a reply with the fields that `write_fields` adds to the head.
     fn with_head(
         server: &ServerInfo,
         status: HttpStatus,
@@ -98,7 +99,7 @@ impl Prepared {
         self.status
     }
 
-    /// Whether it was made for `server`.
+    /// Returns whether the reply was made for `server`.
     pub(crate) fn belongs_to(&self, server: &ServerInfo) -> bool {
         self.server == server.serial
     }
@@ -107,12 +108,12 @@ impl Prepared {
         &self.reply
     }
 
-    /// The content that is in memory.
+    /// Returns the content that is in memory.
     pub(crate) fn content(&self) -> &[u8] {
         self.reply.content()
     }
 
-    /// Where in its file the content is that is not in memory.
+    /// Returns the range of the file that is the content.
     pub(crate) fn range_of_file(&self) -> Range<u64> {
         0..self.in_file
     }

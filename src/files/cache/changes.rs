@@ -1,7 +1,7 @@
-//! What the kernel reports of changes: events of watched files and directories (inotify), and of mounts.
+//! Changes that the kernel reports: of watched files and directories (inotify), and of mounts.
 //!
-//! Invariant: the kernel queues an event before the system call that caused it returns. So what was watched and has no event
-//! by the time of a [`check`](Changes::check) has not changed by then, whichever process could have changed it.
+//! Invariant: the kernel queues an event before the system call that caused it returns. So a watched file without an event at the
+//! time of a [`check`](Changes::check) has not been changed by any process before that.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,16 +17,16 @@ use rustix::fs::inotify::{
     CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch,
 };
 
-/// What is reported of a file: its content, its permissions, times and links, and its name. A write through any of its names
-/// is reported here, and so is a further link, which its directory would not tell of.
+/// Events of a file: its content, its permissions, times and links, and its name. A write through any of its names is reported,
+/// and so is a new hard link, which is no event of the file's own directory.
 pub(super) const FILE: WatchFlags = ITSELF.union(WatchFlags::MODIFY);
-/// What is reported of a directory or a symbolic link on the way to something. Of a directory that is deleted while a program has
-/// it open, only the directory above tells.
+/// Events of a directory or a symbolic link on the way to a file. If a directory is deleted while a program has it open, only the
+/// parent directory reports that.
 pub(super) const ON_THE_WAY: WatchFlags = ITSELF.union(WatchFlags::DELETE);
 const ITSELF: WatchFlags = WatchFlags::ATTRIB
     .union(WatchFlags::MOVE_SELF)
     .union(WatchFlags::DELETE_SELF);
-/// The same, and the names in a directory.
+/// Events of a directory and of the names in it.
 pub(super) const NAMES: WatchFlags = ITSELF
     .union(WatchFlags::CREATE)
     .union(WatchFlags::DELETE)
@@ -35,26 +35,26 @@ pub(super) const NAMES: WatchFlags = ITSELF
 
 /// Bytes of events that are read at a time.
 const BATCH: usize = 4096;
-/// Where the limit on watches cannot be read, it is this (inotify(7)).
+/// The limit on watches if it cannot be read (inotify(7)).
 const LEAST_WATCHES: usize = 8192;
 
-/// The watches of all loops: the limit is for the user, and so for all of them together.
+/// Watches in use by all loops of this process: the limit is for the user, so for all loops together.
 static IN_USE: AtomicUsize = AtomicUsize::new(0);
 
-/// The reports that one loop gets.
+/// The changes that are reported to one loop.
 pub(super) struct Changes {
-    /// `None` where the kernel reports nothing to us: then nothing can be kept.
+    /// `None` if the kernel reports no changes: then nothing is kept.
     sources: Option<Sources>,
     watches: HashMap<i32, Weak<Watch>>,
-    /// The watches of directories by the one above and their name in it.
+    /// The numbers of directories' watches, by the number of the parent's watch and the name in the parent.
     names: HashMap<(i32, Box<[u8]>), i32>,
-    /// At most so many watches: the user has other programs that watch files.
+    /// The most watches that are used: the user has other programs that watch files.
     limit: usize,
     /// The epoch of the last check.
     epoch: u64,
-    /// Grows with every change.
+    /// Counts changes.
     pub(super) generation: u64,
-    /// Grows with every change of mounts.
+    /// Counts changes of mounts.
     pub(super) mounts: u64,
 }
 
@@ -64,7 +64,7 @@ struct Sources {
 }
 
 impl Changes {
-    /// Opens what changes are reported by; to be called before the process is confined.
+    /// Opens the sources of reports. To be called before the process is confined.
     pub(super) fn open() -> Self {
         let limit = fs::read_to_string("/proc/sys/fs/inotify/max_user_watches");
         let limit = limit.ok().and_then(|text| text.trim().parse().ok());
@@ -79,8 +79,8 @@ impl Changes {
         }
     }
 
-    /// Watches what `fd` refers to, beside what was watched of it before. `None` where that is not possible: no watches are
-    /// left, or it may not be read.
+    /// Watches the file that `fd` refers to, for these `events` and those of earlier calls. Returns `None` if no watches are left or
+    /// the file must not be read.
     pub(super) fn watch(&mut self, fd: impl AsFd, events: WatchFlags) -> Option<Arc<Watch>> {
         let fd = fd.as_fd().as_raw_fd();
         self.watch_path(format!("/proc/self/fd/{fd}"), events)
@@ -122,7 +122,7 @@ impl Changes {
         }))
     }
 
-    /// Notes that what `child` watches has this `name` in the directory that `parent` watches.
+    /// Notes that the directory of `child` is called `name` in the directory of `parent`.
     pub(super) fn note_name(&mut self, parent: &Watch, name: &[u8], child: &Watch) {
         if self.names.len() > 64 + 2 * self.watches.len() {
             let watches = &self.watches;
@@ -136,27 +136,27 @@ impl Changes {
         self.sources.is_none() || IN_USE.load(Ordering::Relaxed) >= self.limit
     }
 
-    /// How many watches this loop has: each of them holds on to the descriptor.
+    /// Returns the number of watches of this loop: each of them has a reference to the descriptor.
     #[cfg(test)]
     pub(super) fn in_use(&self) -> usize {
         let sources = self.sources.as_ref();
         sources.map_or(0, |sources| Arc::strong_count(&sources.inotify) - 1)
     }
 
-    /// Takes in what has changed until now, once in each `epoch`.
+    /// Reads the changes until now, once in each `epoch`.
     #[inline]
     pub(super) fn check(&mut self, epoch: u64) {
         if self.epoch != epoch {
             self.epoch = epoch;
-            self.take_in();
+            self.read_changes();
         }
     }
 
-    fn take_in(&mut self) {
+    fn read_changes(&mut self) {
         let Some(Sources { inotify, mountinfo }) = &self.sources else {
             return;
         };
-        // One system call asks for both.
+        // One system call asks both sources.
         let mut sources = [
             PollFd::new(inotify, PollFlags::IN),
             PollFd::new(mountinfo, PollFlags::PRI),
@@ -165,7 +165,7 @@ impl Changes {
         let [inotify, mountinfo] = sources.map(|source| !source.revents().is_empty());
         match polled {
             Ok(0) => return,
-            // Another mount may have come over any directory, or gone. It is told once (proc_pid_mountinfo(5)).
+            // Any directory may have been covered by a mount, or uncovered. Each change is reported once (proc_pid_mountinfo(5)).
             Ok(_) if mountinfo => {
                 self.mounts += 1;
                 self.all_changed();
@@ -212,7 +212,7 @@ impl Changes {
         }
     }
 
-    /// Events were lost, or there is none for what has happened.
+    /// Counts a change of everything: events were lost, or a change has no event.
     fn all_changed(&mut self) {
         self.generation += 1;
         for watch in self.watches.values().filter_map(Weak::upgrade) {
@@ -240,14 +240,14 @@ impl fmt::Debug for Changes {
     }
 }
 
-/// A file, directory or symbolic link that the kernel reports changes of, until the last one drops it.
+/// A file, directory or symbolic link that is watched, until the last reference is dropped.
 #[derive(Debug)]
 pub(super) struct Watch {
     number: i32,
     inotify: Arc<OwnedFd>,
-    /// How often it has changed itself,
+    /// Counts changes of the file or directory itself.
     itself: AtomicU32,
-    /// and how often the names in it have.
+    /// Counts changes of the names in the directory.
     names: AtomicU32,
 }
 
@@ -268,21 +268,21 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         IN_USE.fetch_sub(1, Ordering::Relaxed);
-        // A failure means that what was watched is gone.
+        // A failure means that the file is gone, and the watch with it.
         let _ = remove_watch(&self.inotify, self.number);
     }
 }
 
-/// What a kept reply depends on.
+/// A watched file or directory that a kept reply depends on.
 #[derive(Debug)]
 pub(super) struct Dependency {
     watch: Arc<Watch>,
     aspect: Aspect,
-    /// How often it had changed when the reply was made.
+    /// The count of changes when the reply was made.
     seen: u32,
 }
 
-/// What of a watched directory a kept reply depends on.
+/// Which changes of a watched file or directory a kept reply depends on.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Aspect {
     Itself,
@@ -303,7 +303,7 @@ impl Dependency {
         &self.watch
     }
 
-    /// The same watch, of which something else matters.
+    /// Returns a dependency on another aspect of the same watch.
     pub(super) fn also(&self, aspect: Aspect) -> Self {
         Self::new(Arc::clone(&self.watch), aspect)
     }

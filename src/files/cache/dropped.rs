@@ -1,20 +1,21 @@
-//! Files that have just changed are not worth keeping: one that changes all the time would be kept and dropped as often.
+//! Files that have just changed. They are not kept: a file that changes all the time would be kept and dropped each time.
 //!
-//! Invariant: what is not kept is answered as well, only not from memory; a wrong answer costs time and nothing else.
+//! Invariant: a file that is not kept is served all the same, only not from memory. So a wrong result here costs time and nothing
+//! more.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
-/// Keys that are remembered; each has one place, and the next key with that place takes it.
+/// Keys that are remembered. Each has one place, by its hash, and the next key with the same place replaces it.
 const PLACES: usize = 1024;
-/// Time that a file is not kept after a change.
+/// Time after a change for which a file is not kept.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Keys of replies that were dropped a moment ago.
+/// Keys of replies that were dropped because of a change.
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
     hasher: RandomState,
-    /// The hash of a key, and until when it is not kept; made when it is first needed.
+    /// The hash of a key, and until when its reply is not kept; allocated when it is first needed.
     places: Box<[Option<(u64, Instant)>]>,
 }
 
@@ -28,7 +29,7 @@ impl Dropped {
         self.places[hash as usize % PLACES] = Some((hash, now + PAUSE));
     }
 
-    /// Whether `key` was dropped a moment ago.
+    /// Returns whether `key` was dropped a moment ago.
     pub(super) fn is_recent(&self, key: &[u8], now: Instant) -> bool {
         if self.places.is_empty() {
             return false;
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_changed_is_not_kept_again_at_once() {
+    fn a_changed_file_is_not_kept_again_at_once() {
         let (mut dropped, now) = (Dropped::default(), Instant::now());
         assert!(!dropped.is_recent(b"a", now));
         dropped.note(b"a", now);

@@ -1,26 +1,26 @@
-//! Replies that are kept, and why they are true when they are sent.
+//! Replies that are kept, and dropped when a file that they depend on changes.
 //!
-//! The kernel reports changes; nothing is asked about a file that has not changed. Every file, directory and symbolic link
-//! that a reply depends on is watched (inotify). Before kept replies are sent, one system call asks whether events or changes
-//! of mounts have come since the last one: once in each epoch, which begins when requests have been read. As the kernel queues
-//! an event before the system call that caused it returns, no reply is older than its request.
+//! The kernel reports changes, so an unchanged file costs no system call. Every file, directory and symbolic link that a reply
+//! depends on is watched (inotify). Before kept replies are sent, one system call asks whether events or changes of mounts
+//! are there. It is made once in each epoch; an epoch begins when requests have been read. The kernel queues an event before
+//! the system call that caused it returns, so no reply is older than its request.
 //!
-//! | event | what is dropped |
+//! | event | dropped replies |
 //! |---|---|
 //! | the file is written, cut, linked, renamed or deleted, or gets other permissions or times | the file, under all its names |
-//! | a directory or symbolic link on the way to it, or to the served directory, is renamed, deleted or gets other permissions | all that is behind it |
+//! | a directory or symbolic link on the way to it, or to the served directory, is renamed, deleted or gets other permissions | all that lies behind it |
 //! | a name is made, deleted or renamed in a directory | the directory's index page and listings, and the 404s of names that were missing in it |
 //! | a file of a listed directory is written or gets other permissions or times | the directory's listings |
-//! | something is mounted or unmounted anywhere, or events were lost | everything |
+//! | something is mounted or unmounted anywhere, or events were lost | all |
 //!
-//! A reply is dropped when it is asked for next. Nothing is kept that cannot be watched: what is reached through a symbolic
-//! link below the served directory, or is on a file system that is not known to be local.
+//! A changed reply is dropped at the next request for it. A reply is not kept if its changes cannot be watched: if the file is
+//! reached through a symbolic link below the served directory, or is on a file system that is not known to be local.
 //!
 //! The kernel reports neither a store through `mmap` nor a write by Linux's own asynchronous I/O (`io_submit`). So an entry that
-//! has not been compared for [`COMPARE`] is compared with what its name leads to, at most one in [`LOOKUPS`] requests. This is
-//! the one exception.
+//! was not compared for [`COMPARE`] is compared with the file at its path, at most one in [`LOOKUPS`] requests. This is the
+//! only exception.
 //!
-//! Invariant: an entry lists all that it depends on, and is sent only where none of that has changed since it was made.
+//! Invariant: an entry lists all that it depends on, and is sent only if none of that has changed since it was made.
 
 use std::fmt;
 use std::sync::Arc;
@@ -43,21 +43,21 @@ use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
 
-/// Time after which an entry is compared with what its name leads to.
+/// Time after which an entry is compared with the file at its path.
 const COMPARE: Duration = Duration::from_secs(2);
-/// At most one entry in so many lookups is compared: it costs a third of a request.
+/// At most one entry in this many lookups is compared, because that costs a third of a request.
 const LOOKUPS: u32 = 16;
-/// Time that a reply keeps its place since it was asked for last.
+/// Time after its last use for which a reply is not removed to make room for another one.
 const LATELY: Duration = Duration::from_secs(2);
-/// What an entry costs beside its content: with its heads, its watches and what the allocator adds. 10,000 files of 1.5 KB were
-/// measured.
+/// Bytes of an entry beside its content: heads, watches and the allocator's own. Measured with 10,000 files of 1.5 KB.
 const ENTRY: usize = 1000;
-/// What a name in a listing costs, with its watch.
+/// Bytes of a name in a listing, with its watch.
 const DEPENDENCY: usize = 100;
-/// More entries than this are never kept, however small they are.
+/// The most entries that are kept, however small they are.
 const MAX_ENTRIES: usize = 64 * 1024;
-/// The listing of a directory with more names is made anew each time: to keep it, each of them would have to be watched.
+/// The most names in a listing that is kept: each of them has to be watched.
 pub(super) const MAX_LISTED: usize = 512;
+
 /// A reply that is kept.
 #[derive(Debug)]
 pub(super) enum CachedReply {
@@ -70,15 +70,17 @@ pub(super) enum CachedReply {
 #[derive(Debug)]
 struct CacheEntry {
     reply: CachedReply,
+    /// The directories and symbolic links on the way to the file, shared by all replies behind them.
     way: Arc<[Dependency]>,
+    /// What this reply alone depends on: the file, or the names in a directory.
     own: Box<[Dependency]>,
-    /// The path of the file that it was made of, and what that was: `None` for a 404.
+    /// The path and the identity of the file that the reply was made of; `None` for a 404.
     made_of: Option<(Box<[u8]>, Identity)>,
-    /// The generation of changes in which its dependencies were last found unchanged.
+    /// The generation of changes in which the dependencies were last found unchanged.
     generation: u64,
-    /// When it is to be compared with what its name leads to.
+    /// When the entry is to be compared with the file at its path.
     compare_at: Instant,
-    /// When it was asked for last.
+    /// When the entry was used last.
     used: Instant,
 }
 
@@ -90,7 +92,8 @@ impl CacheEntry {
             .all(Dependency::is_unchanged)
     }
 
-    /// Compares it with what its name leads to now. Of a listing that would be all that it lists: it is made anew.
+    /// Compares the entry with the file that is at its path now. For a listing all its files would have to be compared, so a listing
+    /// counts as changed and is made anew.
     fn is_still(&self, root: &Root, scratch: &mut Vec<u8>) -> bool {
         let stat = |path: &[u8], scratch| root.stat(path, scratch).ok();
         match (&self.reply, &self.made_of) {
@@ -112,13 +115,13 @@ impl CacheEntry {
     }
 }
 
-/// The replies of one loop, by the path that was asked for; see the table above.
+/// The replies of one loop, by the path that was requested; see the table above.
 pub(super) struct Cache {
     entries: LruCache<Box<[u8]>, CacheEntry>,
     bytes: usize,
     pub(super) watcher: Watcher,
     dropped: Dropped,
-    /// How often something was found since an entry was last compared.
+    /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
 }
 
@@ -134,7 +137,7 @@ impl Cache {
         }
     }
 
-    /// Gives what is kept for `key` to `send`, if it is true now.
+    /// Passes the reply that is kept for `key` to `send`, if it is still true.
     #[inline]
     pub(super) fn find<R>(
         &mut self,
@@ -166,8 +169,8 @@ impl Cache {
         Some(send(&entry.reply))
     }
 
-    /// Says whether a reply for `key` is to be kept, of which about `size` bytes would stay in memory. It may take the place of one
-    /// that was not asked for lately: of a site that does not fit, files would else be kept in turn for each other.
+    /// Returns whether a reply for `key` is to be kept, of which about `size` bytes would stay in memory. Only replies that were
+    /// not used lately are removed for it: if a site does not fit, its files would otherwise replace each other in turn.
     pub(super) fn admits(
         &mut self,
         key: &[u8],
@@ -192,7 +195,7 @@ impl Cache {
         true
     }
 
-    /// Keeps that nothing is at `path`, which is so with every path that begins with its first missing name.
+    /// Keeps the 404 for `path`. It is true until the first missing name on the path exists.
     pub(super) fn put_missing(
         &mut self,
         root: &Root,
@@ -219,7 +222,7 @@ impl Cache {
         self.insert(key, entry, config);
     }
 
-    /// Keeps a reply that was made of what is `watched`.
+    /// Keeps a reply to a file or directory that is `watched`.
     pub(super) fn put(
         &mut self,
         key: &[u8],
@@ -252,7 +255,7 @@ impl Cache {
             return;
         }
         self.bytes += cost;
-        // What had the key before goes after it, so that a watch that both have stays.
+        // The old entry is dropped after the new one is in place, so that a watch which both have stays.
         if let Some((key, old)) = self.entries.push(key.into(), entry) {
             self.bytes -= old.cost(&key);
         }
@@ -274,7 +277,7 @@ impl Cache {
     }
 }
 
-/// A clone starts with nothing: loops share no memory.
+/// A clone is empty: loops share no memory.
 impl Clone for Cache {
     fn clone(&self) -> Self {
         Self::new()

@@ -43,7 +43,7 @@ impl CachedSite {
         fs::write(self.directory.path().join(name), content).unwrap();
     }
 
-    /// Serves a file that is not kept; says whether it is kept from now on.
+    /// Serves a file that is not kept; returns whether it is kept from now on.
     fn keep(&mut self, name: &str) -> bool {
         let Self {
             root,
@@ -83,7 +83,7 @@ impl CachedSite {
         cache.find(name.as_bytes(), clock, root, |_| ()).is_some()
     }
 
-    /// Time goes by, and another request is read.
+    /// Lets `time` pass, and reads another request.
     fn later(&mut self, time: Duration) {
         self.clock.instant += time;
         self.clock.begin_epoch();
@@ -91,105 +91,102 @@ impl CachedSite {
 }
 
 #[test]
-fn what_is_kept_stays_within_its_bounds_and_the_oldest_goes_first() {
-    let mut place = CachedSite::new(20_000);
+fn the_cache_stays_within_its_bounds_and_removes_the_oldest_first() {
+    let mut site = CachedSite::new(20_000);
     let mut kept = 0;
     for number in 0..50 {
-        place.write(&number.to_string(), &[b'x'; 700]);
-        kept += u32::from(place.keep(&number.to_string()));
-        place.later(LATELY / 16);
-        assert!(place.has("0"), "it is asked for again and again");
-        let all: usize = place
+        site.write(&number.to_string(), &[b'x'; 700]);
+        kept += u32::from(site.keep(&number.to_string()));
+        site.later(LATELY / 16);
+        assert!(site.has("0"), "it is asked for again and again");
+        let all: usize = site
             .cache
             .entries
             .iter()
             .map(|(key, entry)| entry.cost(key))
             .sum();
-        assert_eq!(place.cache.bytes, all);
+        assert_eq!(site.cache.bytes, all);
         assert!(all <= 20_000);
     }
     assert!((12..40).contains(&kept), "{kept} of 50");
-    assert!(!place.has("1"));
-    place.write("large", &[b'x'; 3000]);
-    assert!(
-        !place.keep("large"),
-        "one file does not push out all others"
-    );
+    assert!(!site.has("1"));
+    site.write("large", &[b'x'; 3000]);
+    assert!(!site.keep("large"), "one file does not push out all others");
 }
 
 #[test]
-fn what_was_asked_for_lately_keeps_its_place() {
-    let mut place = CachedSite::new(20_000);
+fn a_reply_that_was_used_lately_is_not_replaced() {
+    let mut site = CachedSite::new(20_000);
     for number in 0..20 {
-        place.write(&number.to_string(), &[]);
+        site.write(&number.to_string(), &[]);
     }
     let kept = (0..20)
-        .filter(|number| place.keep(&number.to_string()))
+        .filter(|number| site.keep(&number.to_string()))
         .count();
     assert!((5..20).contains(&kept), "{kept} of 20");
-    assert!(!place.keep("19"));
-    place.later(LATELY);
-    assert!(place.keep("19") && !place.has("0"));
+    assert!(!site.keep("19"));
+    site.later(LATELY);
+    assert!(site.keep("19") && !site.has("0"));
 }
 
 #[test]
 fn a_change_is_seen_in_the_next_epoch() {
-    let mut place = CachedSite::new(1 << 20);
-    place.write("a", b"old");
-    assert!(place.keep("a"));
-    place.later(Duration::ZERO);
-    assert!(place.has("a"));
-    place.write("a", b"new");
-    assert!(place.has("a"), "the file system was asked in this epoch");
-    place.later(Duration::ZERO);
-    assert!(!place.has("a"));
-    assert_eq!((place.cache.bytes, place.cache.entries.len()), (0, 0));
-    assert!(!place.keep("a"), "it has just changed");
-    place.later(Duration::from_secs(1));
-    assert!(place.keep("a"));
+    let mut site = CachedSite::new(1 << 20);
+    site.write("a", b"old");
+    assert!(site.keep("a"));
+    site.later(Duration::ZERO);
+    assert!(site.has("a"));
+    site.write("a", b"new");
+    assert!(site.has("a"), "the file system was asked in this epoch");
+    site.later(Duration::ZERO);
+    assert!(!site.has("a"));
+    assert_eq!((site.cache.bytes, site.cache.entries.len()), (0, 0));
+    assert!(!site.keep("a"), "it has just changed");
+    site.later(Duration::from_secs(1));
+    assert!(site.keep("a"));
 }
 
 #[test]
-fn a_link_that_takes_the_place_of_a_file_before_it_is_watched_is_not_kept() {
-    let mut place = CachedSite::new(1 << 20);
-    place.write("f", b"1");
-    let file = File::open(place.directory.path().join("f")).unwrap();
-    let elsewhere = tempfile::tempdir_in(place.directory.path().parent().unwrap()).unwrap();
+fn a_file_that_is_replaced_by_a_link_before_it_is_watched_is_not_kept() {
+    let mut site = CachedSite::new(1 << 20);
+    site.write("f", b"1");
+    let file = File::open(site.directory.path().join("f")).unwrap();
+    let elsewhere = tempfile::tempdir_in(site.directory.path().parent().unwrap()).unwrap();
     let moved = elsewhere.path().join("f");
-    fs::rename(place.directory.path().join("f"), &moved).unwrap();
-    std::os::unix::fs::symlink(&moved, place.directory.path().join("f")).unwrap();
+    fs::rename(site.directory.path().join("f"), &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, site.directory.path().join("f")).unwrap();
     let CachedSite {
         root, cache, clock, ..
-    } = &mut place;
+    } = &mut site;
     let watched = cache.watcher.watch_file(root, b"f", &[], &file, clock);
     assert!(watched.is_none());
 }
 
 #[test]
 fn a_neighbour_that_changes_drops_nothing() {
-    let mut place = CachedSite::new(1 << 20);
-    place.write("a", b"old");
-    assert!(place.keep("a"));
+    let mut site = CachedSite::new(1 << 20);
+    site.write("a", b"old");
+    assert!(site.keep("a"));
     for _ in 0..100 {
-        place.write("log", b"a line");
-        place.later(Duration::ZERO);
-        assert!(place.has("a"));
+        site.write("log", b"a line");
+        site.later(Duration::ZERO);
+        assert!(site.has("a"));
     }
 }
 
 #[test]
 fn a_watch_ends_with_the_last_entry_that_needs_it() {
-    let mut place = CachedSite::new(1 << 20);
+    let mut site = CachedSite::new(1 << 20);
     for name in ["a", "b"] {
-        place.write(name, b"");
-        assert!(place.keep(name));
+        site.write(name, b"");
+        assert!(site.keep(name));
     }
-    let watches = |place: &mut CachedSite| {
-        place.later(Duration::ZERO);
-        place.cache.watcher.changes.check(place.clock.epoch());
-        place.cache.watcher.changes.in_use()
+    let watches = |site: &mut CachedSite| {
+        site.later(Duration::ZERO);
+        site.cache.watcher.changes.check(site.clock.epoch());
+        site.cache.watcher.changes.in_use()
     };
-    let both = watches(&mut place);
-    place.cache.remove(b"a");
-    assert_eq!(watches(&mut place), both - 1);
+    let both = watches(&mut site);
+    site.cache.remove(b"a");
+    assert_eq!(watches(&mut site), both - 1);
 }

@@ -1,7 +1,7 @@
-//! What kept replies depend on: the way to a file, the file, and what is missing or listed, each of them watched.
+//! Watching all that a kept reply depends on: the way to a file, the file itself, and names that are missing or listed.
 //!
-//! Invariant: *watch, then look again.* Each file and directory is looked up again by its name after it was watched, and a reply
-//! depends on it only where the name still leads to it: a change between the first look and the watch would not be reported.
+//! Invariant: *watch, then look again.* Each file and directory is looked up again by its name after it was watched, and the reply
+//! is kept only if the name still leads to it: a change between the first look and the watch would not be reported.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -18,10 +18,10 @@ use crate::files::names::root::Root;
 use crate::files::names::walk::PathStep;
 use crate::handler::clock::Clock;
 
-/// Time that a directory is not tried to be watched again, where it could not be.
+/// Time after a failed attempt to watch a directory until the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
-/// File systems of this machine alone, whose changes all pass by this kernel (statfs(2)): ext2 to ext4, XFS, Btrfs, F2FS, ZFS,
-/// bcachefs, tmpfs, ramfs, overlayfs, squashfs, EROFS.
+/// Local file systems: all their changes are made by this kernel (statfs(2)). ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs,
+/// tmpfs, ramfs, overlayfs, squashfs, EROFS.
 const LOCAL: [u32; 11] = [
     0x0000_ef53,
     0x5846_5342,
@@ -38,41 +38,41 @@ const LOCAL: [u32; 11] = [
 
 const OVERLAYFS: u32 = 0x794c_7630;
 
-/// What a reply that is about to be made depends on, watched already.
+/// The dependencies of a reply that is about to be made; all of them are watched already.
 #[derive(Debug)]
 pub(in crate::files) struct Watched {
     pub(super) way: Arc<[Dependency]>,
     pub(super) own: Vec<Dependency>,
     pub(super) path: Box<[u8]>,
-    /// What the name led to after it was watched.
+    /// The stat of the file at the path, after it was watched.
     pub(in crate::files) stat: Stat,
 }
 
-/// The directories on the way to one that files are kept of.
+/// The directories on the way to a directory that has the files of kept replies.
 #[derive(Debug)]
 enum Way {
     Watched(Arc<[Dependency]>),
-    /// Not to be tried again before then.
+    /// Could not be watched, and is not tried again before this time.
     Unwatched(Instant),
 }
 
-/// Finds out what a reply depends on, and has the kernel report its changes.
+/// Finds out what replies depend on, and watches it.
 #[derive(Debug)]
 pub(in crate::files) struct Watcher {
     pub(super) changes: Changes,
     /// By the path of the directory.
     ways: HashMap<Box<[u8]>, Way>,
-    /// With so many of them, those are forgotten that no entry uses.
+    /// At this number of ways those are forgotten that no entry uses.
     most_ways: usize,
-    /// How long the longest of their paths has been.
+    /// The length of the longest path of a way so far.
     longest_way: usize,
-    /// Devices that were looked at, and whether they are local; true as long as mounts are the same.
+    /// Known devices and whether they are local; with the count of mount changes for which that is true.
     devices: (u64, Vec<(u64, bool)>),
     pub(super) scratch: Vec<u8>,
 }
 
 impl Watcher {
-    /// Makes one that watches nothing; to be called before the process is confined.
+    /// Makes a watcher that watches nothing. To be called before the process is confined.
     pub(super) fn new() -> Self {
         Self {
             changes: Changes::open(),
@@ -84,10 +84,8 @@ impl Watcher {
         }
     }
 
-    /// Watches the file at `path`, which was opened as `file`, and the way to it. For the index page of a directory, the
-    /// names in `absent` must still not be there.
-    ///
-    /// To be called before the content is read. `None`: it cannot be kept.
+    /// Watches the file at `path`, which was opened as `file`, and the way to it. For the index page of a directory, the paths in
+    /// `absent` must still not exist. To be called before the content is read. Returns `None` if the file cannot be watched.
     pub(in crate::files) fn watch_file(
         &mut self,
         root: &Root,
@@ -96,7 +94,7 @@ impl Watcher {
         file: impl AsFd,
         clock: &Clock,
     ) -> Option<Watched> {
-        // A single file may be a symbolic link, which is a step on the way then.
+        // A single file may be a symbolic link, which is then a step on the way.
         let directory = if root.single().is_some() {
             path
         } else {
@@ -113,13 +111,13 @@ impl Watcher {
         self.look_again(root, path, absent, &file, (way, own))
     }
 
-    /// Whether changes of `directory` are reported at all, as far as can be told without watching it.
+    /// Returns whether changes of `directory` are likely to be reported, without watching it.
     pub(in crate::files) fn may_watch(&mut self, directory: impl AsFd) -> bool {
         fstat(&directory).is_ok_and(|stat| self.is_local(stat.st_dev, directory))
     }
 
-    /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. What was listed of it is
-    /// to be looked at again after that.
+    /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. After that the caller has to
+    /// look at the listed names again.
     pub(in crate::files) fn watch_directory(
         &mut self,
         root: &Root,
@@ -133,8 +131,8 @@ impl Watcher {
         self.look_again(root, path, absent, &directory, (way, own))
     }
 
-    /// Watches what was `listed` of `directory`: a subdirectory, too, whose time changes with the names in it. Says whether each
-    /// is still what the listing says.
+    /// Watches the files and subdirectories that were `listed` of `directory`; the time of a subdirectory changes with the names in
+    /// it. Returns whether each is still as it was listed.
     pub(in crate::files) fn watch_listed(
         &mut self,
         watched: &mut Watched,
@@ -149,7 +147,7 @@ impl Watcher {
             let depends = aspects.map(|aspect| Dependency::new(Arc::clone(&watch), aspect));
             watched.own.extend(depends);
             let stat = statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
-            // What is mounted there may be anything.
+            // Another device means a mount, which may be of any file system.
             listed.device() == watched.stat.st_dev
                 && stat.is_ok_and(|stat| {
                     Identity::from(&stat) == *listed && !self.has_several_inodes(&stat, directory)
@@ -157,14 +155,15 @@ impl Watcher {
         })
     }
 
-    /// Finds the deepest directory on the way to `path`, in which the next name is missing.
+    /// Finds the deepest directory on the way to `path`, in which the next name is missing. Returns the way to that directory, and
+    /// the dependency on the names in it.
     pub(super) fn way_to_missing(
         &mut self,
         root: &Root,
         path: &[u8],
         clock: &Clock,
     ) -> Option<(Arc<[Dependency]>, Dependency)> {
-        // Most of what is missing is in a directory that is known, or in none.
+        // Most missing paths begin with a known directory, or their first name is missing.
         let mut directory = parent(path);
         while !directory.is_empty() && !self.is_known(directory) {
             directory = parent(directory);
@@ -185,13 +184,13 @@ impl Watcher {
         }
     }
 
-    /// Whether the way to `directory` was looked at before. A path that is longer than every directory that is there is not
-    /// hashed: it may have thousands of parts, and a client can ask for another one each time.
+    /// Returns whether the way to `directory` was looked at before. A path that is longer than all known ones is not hashed: it may
+    /// have thousands of segments, and a client can send another one each time.
     fn is_known(&self, directory: &[u8]) -> bool {
         directory.len() <= self.longest_way && self.ways.contains_key(directory)
     }
 
-    /// Returns what the way to `directory` depends on, the directory itself last.
+    /// Returns the dependencies of the way to `directory`; the directory itself is the last one.
     fn way(&mut self, root: &Root, directory: &[u8], clock: &Clock) -> Option<Arc<[Dependency]>> {
         match self.ways.get(directory) {
             Some(Way::Watched(way)) if way.iter().all(Dependency::is_unchanged) => {
@@ -230,13 +229,13 @@ impl Watcher {
         let (again, _) = root.walk(directory).ok()?;
         let ids = |steps: &[PathStep]| steps.iter().map(PathStep::id).collect::<Vec<_>>();
         let is_same = ids(&steps) == ids(&again);
-        // What the way leads to stands last.
+        // The directory that the way leads to becomes the last one.
         let last = way.len() - 1;
         way.swap(end, last);
         is_same.then(|| way.into())
     }
 
-    /// Forgets the ways that no entry uses, when there are many.
+    /// Forgets the ways that no entry uses, if there are many.
     fn forget_unused_ways(&mut self) {
         if self.ways.len() >= self.most_ways {
             self.ways
@@ -245,8 +244,8 @@ impl Watcher {
         }
     }
 
-    /// Asks what `path` leads to, now that all is watched: it must be what `opened` is, on a local file system, and the names in
-    /// `absent` must not be there.
+    /// Looks `path` up again after all is watched. It must lead to the `opened` file, on a local file system, and the paths in
+    /// `absent` must not exist.
     fn look_again(
         &mut self,
         root: &Root,
@@ -289,8 +288,8 @@ impl Watcher {
         is_local
     }
 
-    /// Whether the file may have another inode when it is opened next, which the watch does not see: overlayfs makes one for
-    /// each name of a file that has several in its lower layer.
+    /// Returns whether the file may have another inode when it is opened next, which the watch does not report: overlayfs makes an
+    /// inode for each name of a file that has several names in the lower layer.
     fn has_several_inodes(&self, stat: &Stat, file: impl AsFd) -> bool {
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
         let is_overlay = || fstatfs(file).is_ok_and(|system| system.f_type as u32 == OVERLAYFS);

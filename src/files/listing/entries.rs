@@ -1,27 +1,27 @@
-//! One entry of a directory, and the run of them that is at hand: as many as are read and sorted in one go.
+//! One entry of a directory, and a run of entries: those that are read and sorted in one slice.
 //!
-//! Invariant: an entry that goes into a run comes out as it was.
+//! Invariant: an entry that is pushed to a run comes out unchanged.
 
 use super::order::{Order, Ranks};
 
-/// What a visitor finds behind a name: for a symbolic link that of its target.
+/// The type of an entry; for a symbolic link, that of its target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum EntryKind {
     Directory,
     File,
-    /// A FIFO, a socket, a device, a link that leads nowhere or outside: nothing that is served.
+    /// Not served: a FIFO, a socket, a device, or a link that leads nowhere or outside.
     Other,
 }
 
-/// One entry as the page shows it.
+/// One entry, as a listing shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Entry<'a> {
     pub(super) name: &'a [u8],
     pub(super) kind: EntryKind,
     pub(super) is_link: bool,
-    /// Bytes; of regular files only.
+    /// In bytes; regular files only.
     pub(super) size: Option<u64>,
-    /// Seconds since 1970, UTC.
+    /// In seconds since 1970, UTC.
     pub(super) mtime: Option<i64>,
 }
 
@@ -31,7 +31,7 @@ impl Entry<'_> {
     }
 }
 
-/// An entry in 24 bytes, its name aside; what is unknown is a value that no file system can hold.
+/// An entry in 24 bytes beside its name. Unknown values are stored as values that no file system has.
 #[derive(Clone, Copy, Debug)]
 struct Packed {
     size: u64,
@@ -42,14 +42,14 @@ struct Packed {
     is_link: bool,
 }
 
-const UNKNOWN_SIZE: u64 = u64::MAX;
-const UNKNOWN_MTIME: i64 = i64::MIN;
+pub(super) const UNKNOWN_SIZE: u64 = u64::MAX;
+pub(super) const UNKNOWN_MTIME: i64 = i64::MIN;
 
-/// How many entries there are of which kind.
+/// The numbers of directories and of other entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
     pub(super) directories: usize,
-    /// All that are no directories.
+    /// All entries that are not directories.
     pub(super) files: usize,
 }
 
@@ -67,7 +67,7 @@ impl Counts {
     }
 }
 
-/// Entries at hand, in the order in which they were read until they are sorted.
+/// Entries in the order in which they were read, or sorted.
 #[derive(Debug)]
 pub(crate) struct Run {
     order: Order,
@@ -85,7 +85,7 @@ impl Run {
     }
 
     pub(super) fn push(&mut self, entry: Entry<'_>) {
-        // Neither fails: a file system's names are shorter than 64 KiB, and a run of them shorter than 4 GiB.
+        // Neither fails: a name is shorter than 64 KiB, and all names of a run are shorter than 4 GiB.
         let (Ok(name_start), Ok(name_len)) = (
             u32::try_from(self.names.len()),
             u16::try_from(entry.name.len()),
@@ -107,7 +107,7 @@ impl Run {
         self.entries.len()
     }
 
-    /// Bytes of memory that it has.
+    /// Returns the size of its memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.names.capacity() + self.entries.capacity() * size_of::<Packed>()
     }
@@ -147,7 +147,7 @@ impl Run {
         entries.extend(ranked.into_iter().map(|(_, packed)| packed));
     }
 
-    /// Makes room for others.
+    /// Removes all entries, and keeps the memory.
     pub(super) fn clear(&mut self) {
         self.names.clear();
         self.entries.clear();
@@ -186,7 +186,7 @@ pub(super) mod tests {
         }
     }
 
-    /// Entries with everything that one may have.
+    /// Returns entries with every kind of value.
     pub(in crate::files::listing) fn odd_entries() -> [Entry<'static>; 5] {
         [
             file("", None, None),
@@ -210,7 +210,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_goes_in_comes_out() {
+    fn pushed_entries_come_out_unchanged() {
         let mut run = Run::new(Order::from_query(""));
         odd_entries().into_iter().for_each(|entry| run.push(entry));
         assert!(run.iter().eq(odd_entries()));

@@ -1,4 +1,5 @@
-//! A listing as one client is sent it: whole where it is short, else piece by piece from entries that others send, too.
+//! A listing in the form that one client wants: a [`Page`] if it is short, else a [`Listing`] that is sent piece by piece and
+//! shares its entries with other replies.
 
 use std::io;
 use std::sync::Arc;
@@ -14,13 +15,13 @@ use crate::handler::listing_memory::{Full, Lease, ListingMemory};
 use crate::handler::page::Page;
 use crate::wire::source::{Fill, Source};
 
-/// Bytes that a piece has room for; they stay in memory as long as the client does not read.
+/// Room for one piece, in bytes. It stays in memory while the client does not read.
 const ROOM: usize = 8 * 1024;
-/// A piece ends with the row that reaches so far. No row is longer than the rest of the room, that of a name of 255 bytes
-/// each of which is written as six.
+/// A piece ends with the row that reaches this length. No row is longer than the rest of the room: a name has at most 255 bytes,
+/// and each is written as at most six.
 const PIECE: usize = ROOM - 3 * 1024;
 
-/// How one client wants listings to be.
+/// What one client wants a listing to be like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) order: Order,
@@ -28,7 +29,7 @@ pub(crate) struct View {
 }
 
 impl View {
-    /// Reads the query and Accept.
+    /// Reads the query and Accept of the request.
     pub(crate) fn of(exchange: &Exchange<'_>) -> Self {
         let query = exchange.path().split_once('?');
         let query = query.map_or("", |(_, query)| query);
@@ -38,17 +39,17 @@ impl View {
         }
     }
 
-    /// Appends to the key of a directory all that its listing depends on, too. No path has a NUL.
+    /// Appends to the key of a directory what its listing depends on. No path has a NUL, so the key is unique.
     pub(crate) fn push_key(self, key: &mut Vec<u8>, dotfiles: bool) {
         let (order, format) = (self.order.code(), self.format.code());
         key.extend_from_slice(&[0, order, format, u8::from(dotfiles)]);
     }
 }
 
-/// The listing of one directory as one client wants it.
+/// The listing of one directory, as one client wants it.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
-    /// Leads from the root to the directory, decoded, without slashes at its ends.
+    /// The path from the root to the directory, decoded, without slashes at its ends.
     pub(crate) path: Vec<u8>,
     pub(crate) view: View,
 }
@@ -58,14 +59,14 @@ impl Form {
         Self { path, view }
     }
 
-    /// Returns the listing of what is in `run`, which is all there is.
+    /// Returns the listing of the entries in `run`, which are all there are.
     pub(crate) fn page_of_run(&self, run: &mut Run) -> Page {
         let mut content = self.room_for(run.len());
         self.write_run(&mut content, run);
         self.page(content)
     }
 
-    /// Returns the whole listing of `entries`.
+    /// Returns the listing of `entries`.
     pub(crate) fn page_of(&self, entries: &Entries) -> Page {
         let mut content = self.room_for(entries.len());
         self.write_all(&mut content, entries);
@@ -80,7 +81,7 @@ impl Form {
         }
     }
 
-    /// Returns a buffer for a page with so many rows of usual length.
+    /// Returns a buffer for a page with this number of `rows` of usual length.
     fn room_for(&self, rows: usize) -> Vec<u8> {
         let (frame, row) = match self.view.format {
             Format::Html => (4096, 200),
@@ -89,7 +90,7 @@ impl Form {
         Vec::with_capacity(frame + row * rows)
     }
 
-    /// Writes the listing of what is in `run`, which is all there is.
+    /// Writes the listing of the entries in `run`, which are all there are.
     pub(super) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
         run.sort();
         let mut dates = Dates::new();
@@ -107,7 +108,7 @@ impl Form {
         self.end(out);
     }
 
-    /// Writes rows, from that with number `from` on, until `out` has `full` bytes; returns the number of the next.
+    /// Writes rows, beginning with number `from`, until `out` has `full` bytes. Returns the number of the next row.
     fn write_rows(&self, out: &mut Vec<u8>, entries: &Entries, from: usize, full: usize) -> usize {
         let (mut dates, mut number) = (Dates::new(), from);
         entries.show(from, |entry| {
@@ -139,18 +140,18 @@ impl Form {
     }
 }
 
-/// A body that is sent in pieces.
+/// The body of a long listing.
 #[derive(Debug)]
 pub(crate) struct Listing {
     form: Form,
     entries: Arc<Entries>,
     next: usize,
-    /// For the piece that the client has not read.
+    /// The memory for the piece that the client has not read yet.
     _lease: Lease,
 }
 
 impl Listing {
-    /// Begins to send `entries`.
+    /// Prepares to send `entries`.
     ///
     /// # Errors
     /// No memory is left.
@@ -172,7 +173,7 @@ impl Listing {
 
 impl Source for Listing {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
-        // Exactly so much, for it is what is counted.
+        // Exactly as much as the lease counts.
         out.reserve_exact(ROOM - out.len().min(ROOM));
         let full = out.len() + PIECE;
         if self.next == 0 {

@@ -1,6 +1,6 @@
-//! For whom a listing is written, and how a client says so.
+//! The format of a listing, HTML or JSON, and how a client asks for it (RFC 9110 §12.5.1).
 //!
-//! Invariant: who does not ask for JSON, in the query or by wanting it more than HTML (RFC 9110 §12.5.1), gets the page.
+//! Invariant: a client gets HTML unless it asks for JSON in the query, or accepts JSON with a higher quality than HTML.
 
 use crate::handler::page;
 use crate::http::accept;
@@ -10,17 +10,17 @@ use crate::http::headers::Headers;
 /// JSON is UTF-8, and its media type has no charset (RFC 8259 §11).
 const JSON: FieldValue<'static> = FieldValue::constant("application/json");
 
-/// For whom a listing is written.
+/// The format of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// People: a page.
+    /// A page for people.
     Html,
-    /// Programs: an array of objects.
+    /// An array of objects for programs.
     Json,
 }
 
 impl Format {
-    /// Reads `format=json|html` in the query, which goes before Accept: a link cannot set a field.
+    /// Reads `format=json|html` in the query, which takes precedence over Accept, because a link cannot set a field.
     pub(crate) fn negotiate(query: &str, headers: Headers<'_>) -> Self {
         let asked = query.split('&').rev().find_map(|pair| match pair {
             "format=html" => Some(Self::Html),
@@ -37,12 +37,12 @@ impl Format {
         })
     }
 
-    /// A byte for each format.
+    /// Returns a different byte for each format.
     pub(crate) fn code(self) -> u8 {
         self as u8
     }
 
-    /// Returns what the head of a listing says about it.
+    /// Returns the fields that describe the listing.
     pub(crate) fn fields(self) -> FieldLines {
         let media_type = match self {
             Self::Html => page::HTML,
@@ -54,7 +54,7 @@ impl Format {
         fields
     }
 
-    /// Returns the fields that keep a browser from taking a listing for more than it is.
+    /// Returns the fields that restrict what a browser makes of the listing.
     pub(crate) fn defaults(self) -> &'static DefaultFields {
         match self {
             Self::Html => page::LISTING_FIELDS,
@@ -69,7 +69,7 @@ mod tests {
     use crate::http::storage::tests::request_with;
 
     #[test]
-    fn json_is_for_who_asks() {
+    fn json_is_sent_only_if_asked_for() {
         let browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
         let cases = [
             ("", "", Format::Html),

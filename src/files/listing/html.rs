@@ -1,7 +1,7 @@
-//! A listing for people: one page without scripts.
+//! A listing as HTML: one page without scripts.
 //!
-//! Invariant: a name reaches the page in two forms only, percent-encoded in a link (every byte but the unreserved ones
-//! of RFC 3986 §2.3) and as visible text, where nothing acts as markup, moves the line or turns its direction.
+//! Invariant: a name is written in two forms only. In a link it is percent-encoded, all but the unreserved bytes of RFC 3986 §2.3.
+//! As visible text, nothing in it acts as markup, breaks the line or changes its direction.
 
 use super::entries::{Counts, Entry, EntryKind};
 use super::order::{Order, SortKey};
@@ -10,7 +10,7 @@ use crate::files::names::percent_encode::{is_unreserved, percent_encode};
 use crate::handler::page::{self, put};
 use crate::http::decimal::push_decimal;
 
-/// Writes everything above the first entry; `path` has no slash at its ends.
+/// Writes everything before the first entry; `path` has no slash at its ends.
 pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts) {
     page::begin(out, page::LISTING_STYLE, |out| {
         put(out, &["Directory listing for /"]);
@@ -69,13 +69,13 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
     put(out, &["</tr>\n"]);
 }
 
-/// Writes everything below the last entry.
+/// Writes everything after the last entry.
 pub(super) fn end(out: &mut Vec<u8>) {
     put(out, &["</tbody>\n</table>\n"]);
     page::end(out);
 }
 
-/// Writes the path; every directory above this one is a link, relative so that it works behind a proxy, too.
+/// Writes the path. Every directory above this one is a link; the link is relative, so that it works behind a proxy, too.
 fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
     put(out, &["<h1><small>Directory listing for</small>\n"]);
     let mut above = path
@@ -123,12 +123,12 @@ fn put_count(out: &mut Vec<u8>, count: usize, one: &str, many: &str) {
     put(out, &[if count == 1 { one } else { many }]);
 }
 
-/// Writes a column's head: a link that sorts by it, or the other way round where it is already sorted so.
+/// Writes the head of a column: a link that sorts by the column, or reverses the order if it is sorted by it already.
 fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
     let (sorted, descending) = match (order.by == key, order.descending) {
         (true, false) => (" aria-sort=\"ascending\"", true),
         (true, true) => (" aria-sort=\"descending\"", false),
-        // Who asks for sizes or dates looks for the largest or the latest.
+        // With sizes and dates, the largest and the latest are usually looked for.
         (false, _) => ("", key != SortKey::Name),
     };
     let (word, direction) = (key.word(), if descending { "desc" } else { "asc" });
@@ -139,7 +139,7 @@ fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
     put(out, &["&amp;order=", direction, "\">", title, "</a></th>"]);
 }
 
-/// Returns the attributes of an entry's link that say what its name does not.
+/// Returns the attributes of an entry's link that tell more than the name does.
 fn nature(entry: &Entry<'_>) -> &'static str {
     match (entry.is_link, entry.kind) {
         (true, EntryKind::Other) => {
@@ -194,7 +194,7 @@ mod tests {
             .to_owned()
     }
 
-    /// Checks that every element is closed in its turn and that no line of markup was broken by a name.
+    /// Checks that every element is closed in the right order, and that no name has broken a tag.
     fn assert_balanced(page: &str) {
         let mut open = Vec::new();
         for tag in page.split('<').skip(1) {
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_path_is_a_title_and_a_trail_of_links() {
+    fn the_path_is_in_the_title_and_in_a_row_of_links() {
         let root = page(b"", "", &[FILE]);
         assert!(root.contains("<title>Directory listing for /</title>"));
         assert!(root.contains("<bdi>/</bdi></h1>"));
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn headings_sort_and_turn() {
+    fn headings_sort_and_reverse_the_order() {
         let heading = |query| page(b"a'\"b", query, &[FILE]);
         let default = heading("");
         assert!(default.contains(

@@ -1,7 +1,7 @@
-//! A listing for programs: a JSON array (RFC 8259) of `{name, type, size, mtime}`.
+//! A listing as JSON: an array (RFC 8259) of `{name, type, size, mtime}`.
 //!
-//! Invariant: what is written is UTF-8, and nothing in a name acts on the text around it. A name that is no UTF-8 is written
-//! with replacement characters, and only then the entry has an `href` too, which still leads to the file.
+//! Invariant: the text is UTF-8, and nothing in a name acts on the text around it. A name that is not UTF-8 is written with
+//! replacement characters; only then the entry also has an `href`, which leads to the file.
 
 use super::entries::{Entry, EntryKind};
 use crate::files::names::percent_encode::percent_encode;
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_utf_8_has_a_link() {
+    fn a_name_that_is_not_utf_8_has_a_link() {
         let expected = "{\"name\":\"caf\u{fffd} \\\"\",\"type\":\"file\",\"size\":1,\"mtime\":2,\
                         \"href\":\"caf%E9%20%22\"}";
         assert_eq!(named(b"caf\xe9 \""), expected);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_stand_one_a_line() {
+    fn each_entry_is_on_a_line_of_its_own() {
         let entry = Entry {
             name: b"n",
             kind: EntryKind::File,

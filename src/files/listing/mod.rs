@@ -1,12 +1,12 @@
-//! What a directory without an index page is answered with: its entries as a page, or as JSON.
+//! The listing of a directory, as HTML or as JSON.
 //!
 //! ```text
-//! Reader ── Run, sorted ─┬─ at most a slice of entries: one page of known length
+//! Reader ── Run, sorted ─┬─ at most a slice of entries: one Page
 //!                        └─ Gathered ── Merge ── Entries, shared ── a Listing for each client, piece by piece
 //! ```
 //!
-//! Invariant: one call reads one slice, merges one or writes a few KiB, so the largest directory neither stalls the loop nor
-//! stands in memory as a page.
+//! Invariant: one call reads one slice, merges one slice or writes a few KiB. So even the largest directory neither stalls the
+//! loop nor is in memory as a page.
 
 mod entries;
 mod form;
@@ -27,13 +27,6 @@ pub(crate) use self::form::{Form, Listing, View};
 pub(crate) use self::reader::{Reader, SLICE};
 pub(crate) use self::reading::{Reading, ReadingError, Readings};
 pub(in crate::files) use self::request::ListingRequest;
-
-/// What a listing shows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct ListingOptions {
-    /// Whether names that begin with a dot are shown; `.well-known` always is.
-    pub(crate) dotfiles: bool,
-}
 
 #[cfg(test)]
 mod tests;

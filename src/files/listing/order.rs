@@ -1,6 +1,6 @@
-//! In which order a listing shows its entries, and how a query asks for one.
+//! The order of the entries of a listing, and how a query asks for it.
 //!
-//! Invariant: `Order::compare` is total on the names of one directory, so slices sorted apart merge into one order.
+//! Invariant: `Order::compare` is a total order of the names of one directory, so runs that are sorted by themselves can be merged.
 
 use std::cmp::Ordering;
 
@@ -9,11 +9,11 @@ use super::entries::Entry;
 /// What a listing is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SortKey {
-    /// Lower-cased name, then bytes.
+    /// The name in lower case; equal names by their bytes.
     Name,
-    /// Size; an unknown one counts as smaller than all others.
+    /// The size; an unknown one is smaller than all others.
     Size,
-    /// Time of the last change; an unknown one counts as earlier than all others.
+    /// The time of the last change; an unknown one is earlier than all others.
     Date,
 }
 
@@ -28,7 +28,7 @@ impl SortKey {
     }
 }
 
-/// The order of the entries of a listing: directories first, whatever it is.
+/// The order of the entries of a listing. Directories always come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Order {
     pub(crate) by: SortKey,
@@ -36,7 +36,7 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Reads `sort=name|size|date` and `order=asc|desc`; everything else is as if it were not there.
+    /// Reads `sort=name|size|date` and `order=asc|desc`; other parameters and values are ignored.
     pub(crate) fn from_query(query: &str) -> Self {
         let mut order = Self {
             by: SortKey::Name,
@@ -55,12 +55,12 @@ impl Order {
         order
     }
 
-    /// A byte for each order.
+    /// Returns a different byte for each order.
     pub(crate) fn code(self) -> u8 {
         2 * self.by as u8 + u8::from(self.descending)
     }
 
-    /// Compares two entries; those that are equal by size or date follow in the order of their names, never reversed.
+    /// Compares two entries. Those of equal size or date are in the order of their names, which is never reversed.
     pub(super) fn compare(self, a: &Entry<'_>, b: &Entry<'_>) -> Ordering {
         let name = || compare_names(a.name, b.name);
         let directed = |ordering: Ordering| {
@@ -79,11 +79,11 @@ impl Order {
     }
 }
 
-/// What tells most entries of a directory apart at a glance.
+/// Numbers by which most entries of a directory can be compared in one instruction: that makes sorting them several times faster.
 #[derive(Clone, Debug)]
 pub(super) struct Ranks {
     order: Order,
-    /// What all names begin with.
+    /// The bytes that all names begin with: they would fill the ranks of names without telling them apart.
     common: Option<Vec<u8>>,
     is_ascii: bool,
 }
@@ -97,7 +97,7 @@ impl Ranks {
         }
     }
 
-    /// Takes note of a name of the entries that are to be ranked.
+    /// Adds the name of an entry that is to be ranked. All names must be added first.
     pub(super) fn note(&mut self, name: &[u8]) {
         self.is_ascii = self.is_ascii && name.is_ascii();
         let common = self.common.get_or_insert_with(|| name.to_vec());
@@ -105,7 +105,8 @@ impl Ranks {
         common.truncate(same.count());
     }
 
-    /// Returns a number such that an entry of a lower one comes before one of a higher; of equals [`Order::compare`] tells.
+    /// Returns the rank of `entry`: an entry of lower rank comes first. Entries of equal rank are to be
+    /// [compared](Order::compare).
     pub(super) fn rank(&self, entry: &Entry<'_>) -> u64 {
         let rank = match self.order.by {
             SortKey::Size => entry.size.map_or(0, |size| size.saturating_add(1)),
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_lower_cased_then_bytes() {
+    fn names_are_compared_in_lower_case_then_by_their_bytes() {
         let names: [&[u8]; 10] = [
             b"b",
             b"B",
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_counts_as_least_and_equals_go_by_name() {
+    fn unknown_values_are_the_least_and_equal_ones_are_sorted_by_name() {
         let entry = |name: &'static str, value: Option<u8>| Entry {
             name: name.as_bytes(),
             size: value.map(u64::from),

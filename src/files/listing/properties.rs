@@ -1,5 +1,5 @@
-//! Whatever the names are, a page of them is well-formed, links to exactly them and shows them as text, and the JSON says
-//! them; and entries that many clients share are the same in the same order; see [`crate::http::properties`].
+//! What must hold for all names: a page is well-formed, links to exactly these names and shows them as text; the JSON has the same
+//! names; and stored entries are the same in the same order. See [`crate::http::properties`].
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -17,8 +17,8 @@ use crate::http::properties::take_byte;
 
 const KINDS: [EntryKind; 3] = [EntryKind::Directory, EntryKind::File, EntryKind::Other];
 
-/// The property; `input` is the path of the directory and its names, each after a NUL and a byte that says what it is.
-/// Returns the JSON, so that others may parse it too.
+/// Checks the property; `input` is the path of the directory and its names, each after a NUL and a byte with its type. Returns the
+/// JSON, so that other parsers can be tried on it.
 pub fn listing(input: &[u8]) -> String {
     let mut parts = input.split(|byte| *byte == 0);
     let path = parts.next().unwrap_or_default().trim_ascii();
@@ -82,7 +82,7 @@ fn assert_stored(stored: &Entries, run: &Run) {
     assert_eq!((left.next(), stored.counts()), (None, run.counts()));
 }
 
-/// The page, the JSON, and the names in their order.
+/// Returns the page, the JSON, and the names in their order.
 fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
     let (mut page, mut text, mut names) = (Vec::new(), Vec::new(), Vec::new());
     let mut dates = Dates::new();
@@ -102,7 +102,7 @@ fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
     )
 }
 
-/// Takes the page apart as strictly as it is written: tags of few kinds, attributes in double quotes, five entities.
+/// Parses the page as strictly as it is written: a few tags, attributes in double quotes, five entities.
 fn assert_page(page: &str, path: &[u8], names: &[Vec<u8>]) {
     let page = page.replacen(STYLE, "", 1).replacen(LISTING_STYLE, "", 1);
     let (mut open, mut links, mut shown) = (Vec::new(), Vec::new(), Vec::new());
@@ -146,13 +146,13 @@ fn assert_page(page: &str, path: &[u8], names: &[Vec<u8>]) {
     }
 }
 
-/// Control characters, ends of lines, and what turns the direction of the text that follows.
+/// Returns whether `c` is a control character, ends a line, or changes the direction of the text that follows.
 fn acts(c: char) -> bool {
     let lines_and_directions = "\u{2028}\u{2029}\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
     c.is_control() || lines_and_directions.contains(c)
 }
 
-/// Nothing in text acts; returns what it shows.
+/// Checks that no character of `text` acts on it, and returns the text with its entities decoded.
 fn assert_text(text: &str) -> String {
     let is_bad = |c: char| matches!(c, '>' | '"' | '\'') || (c != '\n' && acts(c));
     assert!(!text.contains(is_bad), "{text:?}");
@@ -191,7 +191,7 @@ fn assert_attributes(mut rest: &str) -> Option<&str> {
     href
 }
 
-/// A link holds nothing but unreserved characters and escapes (RFC 3986 §2.3).
+/// Decodes a link, which has only unreserved characters and percent-encoded bytes (RFC 3986 §2.3).
 fn unescape_percent(link: &str) -> Vec<u8> {
     let mut bytes = link.bytes();
     let mut name = Vec::new();
@@ -211,7 +211,7 @@ fn unescape_percent(link: &str) -> Vec<u8> {
     name
 }
 
-/// One object a line, whose strings mean the names.
+/// Checks that each line has one object, with the strings of one name.
 fn assert_json(text: &str, names: &[Vec<u8>]) {
     let rows = text
         .strip_prefix('[')
@@ -240,7 +240,7 @@ fn assert_json(text: &str, names: &[Vec<u8>]) {
     }
 }
 
-/// Reads the inside of a string (RFC 8259 §7) up to its quote, and returns what follows, too.
+/// Reads the inside of a string (RFC 8259 §7) up to its quote. Returns the string and the text that follows.
 fn read_string(text: &str) -> (String, &str) {
     let (mut string, mut chars) = (String::new(), text.chars());
     loop {

@@ -1,6 +1,6 @@
-//! Reading a directory a batch of names at a time.
+//! Reading a directory in batches of names.
 //!
-//! Invariant: what a batch has brought is all looked at before the next one is asked for.
+//! Invariant: all names of a batch are looked at before the next batch is read.
 
 use std::ffi::CStr;
 use std::fmt;
@@ -11,20 +11,19 @@ use std::time::Instant;
 use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
 use rustix::io::Errno;
 
-use super::ListingOptions;
 use super::entries::{Entry, EntryKind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
 use crate::files::names::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
-/// A directory of no more entries is listed as one page of known length. The same number is read and sorted in one slice.
+/// Entries that are read and sorted in one slice. A directory with no more entries is listed as one page.
 pub(crate) const SLICE: usize = 512;
 
-/// Bytes of names that are asked of the kernel at a time: those of a hundred entries or so, about a tenth of a millisecond of work.
+/// Bytes that are read in one batch: about a hundred names, and a tenth of a millisecond of work.
 const BATCH: usize = 4096;
 
-/// Resolves a symbolic link, given by its path below the root, without leaving the root.
+/// Returns the stat of a symbolic link's target, without leaving the root. The link is given by its path below the root.
 pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat> + Send>;
 
 /// A directory that is being read.
@@ -34,25 +33,26 @@ pub(crate) struct Reader {
     batch: Vec<u8>,
 }
 
-/// How an entry is looked at.
+/// How entries are looked at.
 struct Look {
-    options: ListingOptions,
+    /// Whether names that begin with a dot are listed; `.well-known` always is.
+    dotfiles: bool,
     follow: Follow,
-    /// The path of the directory with the slash that a name follows; empty at the root.
+    /// The path of the directory with a slash at its end; empty at the root.
     prefix: Vec<u8>,
-    /// What is listed, so that it can be watched.
+    /// The names that were found and their identities, so that they can be watched.
     listed: Option<Vec<(Vec<u8>, Identity)>>,
 }
 
 impl Reader {
-    /// Prepares to read `directory`, which was just opened and not read from.
+    /// Prepares to read `directory`, which was opened and not read yet.
     ///
-    /// `path` leads from the root to it, decoded, without slashes at its ends. `follow` resolves a symbolic link, given by
-    /// its path below the root, and fails where that is broken or leads outside.
+    /// `path` is the path from the root to the directory, decoded, without slashes at its ends. `follow` returns the stat of a
+    /// symbolic link's target. It is given the link's path below the root, and fails if the link is broken or leads outside.
     pub(crate) fn new(
         directory: OwnedFd,
         path: &[u8],
-        options: ListingOptions,
+        dotfiles: bool,
         follow: impl Fn(&[u8]) -> io::Result<Stat> + Send + 'static,
     ) -> Self {
         let mut prefix = path.to_vec();
@@ -62,7 +62,7 @@ impl Reader {
         Self {
             directory,
             look: Look {
-                options,
+                dotfiles,
                 follow: Box::new(follow),
                 prefix,
                 listed: Some(Vec::new()),
@@ -75,13 +75,13 @@ impl Reader {
         self.directory.as_fd()
     }
 
-    /// Bytes of memory that it has.
+    /// Returns the size of its memory, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.batch.capacity()
     }
 
-    /// Reads into `run` until that has a slice, the time `until` has come or all is read ([`Fill::Done`]). One batch is read in any
-    /// case.
+    /// Reads into `run` until `run` has a slice of entries, the time `until` is over, or all names are read ([`Fill::Done`]). At least
+    /// one batch is read.
     pub(crate) fn read_slice(
         &mut self,
         run: &mut Run,
@@ -101,7 +101,7 @@ impl Reader {
         let mut names = RawDir::new(directory, self.batch.spare_capacity_mut());
         loop {
             match names.next() {
-                // The directory itself was removed meanwhile.
+                // ENOENT: the directory itself was deleted.
                 None | Some(Err(Errno::NOENT)) => return Ok(Fill::Done),
                 Some(found) => {
                     let found = found?;
@@ -115,12 +115,12 @@ impl Reader {
         }
     }
 
-    /// Goes back to the beginning.
+    /// Begins to read the directory again.
     pub(super) fn rewind(&mut self) -> Result<(), Errno> {
         seek(&self.directory, SeekFrom::Start(0)).map(drop)
     }
 
-    /// Reads the names again; says whether they are those that were listed, in the same order.
+    /// Reads the names again. Returns whether they are the listed ones, in the same order.
     pub(crate) fn finds_the_same_names(&mut self) -> bool {
         if self.rewind().is_err() {
             return false;
@@ -141,8 +141,8 @@ impl Reader {
         }
     }
 
-    /// Returns the names that were listed, and what they are. `None` where there are many, or a symbolic link is among them:
-    /// its target may be anywhere.
+    /// Returns the listed names and their identities; `None` if there are too many, or if one is a symbolic link: its target may be
+    /// anywhere.
     pub(crate) fn listed(&self) -> Option<&[(Vec<u8>, Identity)]> {
         self.look.listed.as_deref()
     }
@@ -150,7 +150,7 @@ impl Reader {
 
 impl Look {
     fn shows(&self, name: &[u8]) -> bool {
-        !matches!(name, b"." | b"..") && (self.options.dotfiles || !is_hidden(name))
+        !matches!(name, b"." | b"..") && (self.dotfiles || !is_hidden(name))
     }
 
     fn keep(&mut self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {

@@ -1,12 +1,12 @@
-//! One reading of a directory for all who ask for it in the same order at about the same time.
+//! One reading of a directory for all requests that ask for it in the same order at about the same time.
 //!
-//! A reply must not be older than its request, so a request may share a reading only if that had not begun when the request was
-//! read. While one reading is under way, all requests that come wait for the next one, which begins when that is done. What the
-//! next one finds is compared with the entries that clients are still being sent; where they are the same, all share them.
-//! No report of changes is needed for that, so it holds on any file system, for links and for files with several names.
+//! A reply must not be older than its request, so a request may share a reading only if the reading had not begun when the request
+//! was read. While one reading is under way, all new requests wait for the next one, which begins when the first is done. What
+//! the next reading finds is compared with the entries that are still being sent; if they are the same, all replies share
+//! them. This needs no report of changes, so it works on any file system, for links and for files with several names.
 //!
-//! Invariant: of one directory in one order, one reading is under way at a time. Whoever waits for it goes on with it, so none of them
-//! leads, and it ends when the last one leaves.
+//! Invariant: for one directory and order, one reading is under way at a time. Every request that waits for it advances it, so it
+//! depends on no single request, and ends when the last waiting connection is closed.
 
 use std::collections::HashMap;
 use std::mem;
@@ -25,48 +25,50 @@ use crate::wire::source::Fill;
 /// Why there are no entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ReadingError {
-    /// The listings of this loop have no memory left.
+    /// No memory is left for the listings of this loop.
     Full,
     /// The directory cannot be read.
     Unreadable(Errno),
 }
 
-/// A directory that is read in one order.
+/// One reading of a directory, in one order.
 #[derive(Debug)]
 pub(crate) struct Reading {
     order: Order,
     memory: Arc<ListingMemory>,
-    /// The epoch in which it was begun as it was made: requests of that epoch had been read before.
+    /// The epoch in which it began, if it began when it was made: all requests of that epoch had been read before.
     begun_in: Option<u64>,
     stage: Mutex<ReadingStage>,
     found: SharedEntries,
 }
 
-/// What the last reading of a directory has found, as long as somebody is sent it.
+/// The entries that the last reading of a directory has found, while a reply is being sent from them.
 type SharedEntries = Arc<Mutex<Weak<Entries>>>;
 
 #[derive(Debug)]
 enum ReadingStage {
-    /// Nothing is read yet. The reading before it is to be done first.
+    /// Nothing is read yet: the reading before this one has to be done first.
     Opened(Box<ReadingSource>, Weak<Reading>),
-    /// Entries are compared with those of the reading before.
+    /// Entries are read and compared with those of the reading before.
     Comparing(Box<ReadingSource>, Arc<Entries>, Fingerprint),
+    /// Entries are read.
     Gathering(Box<ReadingSource>, Gathered),
+    /// All entries are read, and put in order.
     Merging(Merge),
     Done(Result<Arc<Entries>, ReadingError>),
 }
 
-/// Where entries come from.
+/// The directory that is being read.
 #[derive(Debug)]
 struct ReadingSource {
     reader: Reader,
-    /// What was read and is not taken in yet.
+    /// Entries that were read and are not gathered yet.
     run: Run,
     lease: Lease,
 }
 
 impl Reading {
-    /// Prepares to read what `reader` has opened, after what is known of it.
+    /// Prepares to read the directory of `reader`, after the reading that is `known`.
     pub(crate) fn new(
         reader: Reader,
         order: Order,
@@ -83,7 +85,7 @@ impl Reading {
         }
     }
 
-    /// Goes on with what was begun in this `epoch`, when nothing else was known.
+    /// Continues a reading that was begun in this `epoch`, when no other one was known.
     pub(crate) fn begun(
         (reader, run): (Reader, Run),
         order: Order,
@@ -103,15 +105,15 @@ impl Reading {
         }
     }
 
-    /// Whether a request of this `epoch` was read before the reading began.
+    /// Returns whether the reading began, or will begin, after the requests of this `epoch` were read.
     pub(crate) fn is_later_than(&self, epoch: u64) -> bool {
         self.begun_in == Some(epoch) || matches!(*self.stage(), ReadingStage::Opened(..))
     }
 
-    /// Does one slice at most, until the time `until`; `true` where the reading is done.
+    /// Does at most one slice of work, until the time `until`. Returns whether the reading is done.
     pub(crate) fn advance(&self, until: Instant) -> bool {
         let mut stage = self.stage();
-        // What a panic leaves behind.
+        // The stage that remains if there is a panic.
         let failed = ReadingStage::Done(Err(ReadingError::Unreadable(Errno::IO)));
         *stage = self
             .next(mem::replace(&mut *stage, failed), until)
@@ -119,7 +121,7 @@ impl Reading {
         matches!(*stage, ReadingStage::Done(_))
     }
 
-    /// Returns what was found, or why there is nothing.
+    /// Returns the entries that were found.
     pub(crate) fn entries(&self) -> Result<Arc<Entries>, ReadingError> {
         match &*self.stage() {
             ReadingStage::Done(entries) => entries.clone(),
@@ -189,7 +191,7 @@ impl Reading {
     }
 }
 
-/// All of this belongs to one loop, so nothing waits here; what a panic leaves behind is complete.
+/// Locks a mutex of one loop, so the thread never waits. After a panic the value is complete, so poison is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -217,7 +219,7 @@ impl ReadingSource {
     }
 
     fn read(&mut self, until: Instant) -> Result<Fill, ReadingError> {
-        // A run that is full was read before it came here.
+        // A full run was read before the reading was handed to the loop.
         let fill = if self.run.len() > SLICE {
             Fill::More
         } else {
@@ -240,22 +242,22 @@ impl From<Errno> for ReadingError {
     }
 }
 
-/// What is known of a directory in one order.
+/// The readings of a directory in one order that are known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// The last reading, as long as somebody waits for it.
+    /// The last reading, while a request waits for it.
     pub(crate) reading: Weak<Reading>,
     found: SharedEntries,
 }
 
 impl Known {
-    /// Whether that is nothing.
+    /// Returns whether no reading and no entries are known.
     pub(crate) fn is_nothing(&self) -> bool {
         self.reading.strong_count() == 0 && lock(&self.found).strong_count() == 0
     }
 }
 
-/// The directories that somebody is sent or waits for.
+/// The directories that requests wait for, or that are being sent.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
     by_key: HashMap<Box<[u8]>, Known>,
@@ -278,7 +280,7 @@ impl Readings {
     }
 }
 
-/// A clone starts with nothing: loops share no memory.
+/// A clone is empty: loops share no memory.
 impl Clone for Readings {
     fn clone(&self) -> Self {
         Self::default()

@@ -1,4 +1,5 @@
-//! The reply to a request for a listing: made at once and kept if the directory is small, else when its entries are known.
+//! The reply to a request for a listing. If the directory is small, the reply is made at once and kept. Otherwise the loop does the
+//! work in slices, and the reply follows.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use rustix::fs::fstat;
 
-use super::{Form, Listing, ListingOptions, Reader, Reading, ReadingError, Run, SLICE};
+use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::cache::CachedReply;
 use crate::files::names::open::Directory;
@@ -24,12 +25,12 @@ pub(in crate::files) struct ListingRequest<'a> {
     /// The served directory, as it was opened for this request.
     pub(in crate::files) root: &'a Directory,
     pub(in crate::files) form: Form,
-    /// What the listing is kept by; `None` where it cannot be kept.
+    /// The key for keeping the listing, and what it depends on; `None` if it cannot be kept.
     pub(in crate::files) asked: Option<&'a Asked<'a>>,
 }
 
 impl ListingRequest<'_> {
-    /// Replies with the listing of `directory`, or has the loop do the work that is needed before.
+    /// Replies with the listing of `directory`, or has the loop do the work that is needed first.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -105,7 +106,7 @@ impl ListingRequest<'_> {
             && cache.watcher.may_watch(reader.directory())
     }
 
-    /// Keeps a listing that was made of what `reader` has read.
+    /// Keeps a listing of what `reader` has read.
     ///
     /// The directory is watched only now that it is known to be small: the kernel goes through all the names that it knows in the
     /// directory, which takes 20 ms for a hundred thousand. So after that the names are read again, and each file is looked at
@@ -131,14 +132,11 @@ impl ListingRequest<'_> {
     fn reader(&self, directory: OwnedFd) -> Reader {
         let root = self.root.clone();
         let follow = move |path: &[u8]| root.stat(path);
-        let options = ListingOptions {
-            dotfiles: self.files.dotfiles,
-        };
-        Reader::new(directory, &self.form.path, options, follow)
+        Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
     }
 
-    /// Returns a key that is the same for all requests that may share a reading: the directory that was opened, whatever its name
-    /// leads to by then, the root below which its links are followed, and what is shown in which order.
+    /// Returns a key that is the same for all requests that may share a reading: the open directory (its path may lead elsewhere by
+    /// then), the root below which its links are followed, and what is shown in which order.
     fn reading_key(&self, directory: &OwnedFd) -> io::Result<Vec<u8>> {
         let mut key = vec![self.form.view.order.code(), u8::from(self.files.dotfiles)];
         for stat in [fstat(directory)?, fstat(self.root)?] {
@@ -150,7 +148,7 @@ impl ListingRequest<'_> {
     }
 }
 
-/// A listing whose entries are not known yet.
+/// A listing that waits for its entries.
 struct ListingWork {
     form: Form,
     reading: Arc<Reading>,
@@ -190,7 +188,8 @@ impl Work for ListingWork {
 
 /// Refuses a listing for which no memory is left.
 fn send_too_many(exchange: &mut Exchange<'_>) -> io::Result<()> {
-    let explain = "There is no memory for this listing beside those that others are sent.";
+    let explain =
+        "The memory for listings is used up by those that are being sent. Try again later.";
     exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, Some(explain));
     exchange.send_header("Retry-After", "1");
     Ok(())

@@ -1,8 +1,8 @@
-//! All entries of a directory in one order, kept small and shared by all who list it: made of sorted runs, which are merged in
-//! slices.
+//! All entries of a directory in one order, in little memory, shared by all replies that list it. They are read as sorted runs,
+//! which are merged in slices.
 //!
-//! Invariant: no call sorts more than one run or merges more than [`MERGED`] entries. A directory of a hundred thousand names
-//! costs a heap of two hundred runs and never a sort of them all.
+//! Invariant: no call sorts more than one run or merges more than [`MERGED`] entries. For a directory of a hundred thousand names,
+//! a heap of two hundred runs is merged; the names are never sorted all at once.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -11,25 +11,23 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::entries::{Counts, Entry, EntryKind, Run};
+use super::entries::{Counts, Entry, EntryKind, Run, UNKNOWN_MTIME, UNKNOWN_SIZE};
 use super::order::{Order, Ranks};
 use crate::handler::listing_memory::{Blocks, Full, ListingMemory, Pool};
 
-/// Entries that one call merges: a third of a millisecond of work.
+/// Entries that one call merges; this takes a third of a millisecond.
 const MERGED: usize = 2048;
-/// Bytes of a place in the blocks.
+/// Size of a place in the blocks, in bytes.
 const PLACE: usize = size_of::<u32>();
-/// What stands before a name: size, time, kind, whether it is a link, and the length of the name.
+/// Size of the part of a record before the name: size, time, kind, whether it is a link, and the length of the name.
 const HEADER: usize = 20;
-const UNKNOWN_SIZE: u64 = u64::MAX;
-const UNKNOWN_MTIME: i64 = i64::MIN;
 
 /// The entries of a directory in one order. They never change.
 #[derive(Debug)]
 pub(crate) struct Entries {
     memory: Arc<ListingMemory>,
     records: Blocks,
-    /// Where each record stands, in order.
+    /// The places of the records, in the order of the entries.
     places: Blocks,
     counts: Counts,
     fingerprint: Fingerprint,
@@ -48,7 +46,7 @@ impl Entries {
         &self.fingerprint
     }
 
-    /// Gives the entries from number `from` on to `show`, as long as that says `true`; returns the number of the next.
+    /// Passes the entries to `show`, beginning with number `from`, until it returns `false`. Returns the number of the next entry.
     pub(super) fn show(&self, from: usize, mut show: impl FnMut(Entry<'_>) -> bool) -> usize {
         let pool = self.memory.pool();
         for number in from..self.len() {
@@ -62,8 +60,8 @@ impl Entries {
     }
 }
 
-/// What a set of entries is told from another by, whatever the order in which they were read: the sum of their hashes, under a
-/// key that is nobody's but this process's.
+/// A fingerprint of a set of entries, independent of the order in which they were read: the sum of their hashes. The key of the
+/// hash is random and stays in this process, so that no client can prepare names with equal sums.
 #[derive(Clone, Debug)]
 pub(super) struct Fingerprint {
     hasher: RandomState,
@@ -73,17 +71,15 @@ pub(super) struct Fingerprint {
 
 impl Fingerprint {
     pub(super) fn new() -> Self {
-        let hasher = RandomState::new();
-        Self {
-            hasher,
-            sum: 0,
-            count: 0,
-        }
+        Self::with(RandomState::new())
     }
 
-    /// Begins one that can be compared with this.
+    /// Returns an empty fingerprint that can be compared with this one.
     pub(super) fn anew(&self) -> Self {
-        let hasher = self.hasher.clone();
+        Self::with(self.hasher.clone())
+    }
+
+    fn with(hasher: RandomState) -> Self {
         Self {
             hasher,
             sum: 0,
@@ -96,17 +92,17 @@ impl Fingerprint {
         self.count += 1;
     }
 
-    /// Whether it is that of the same entries; one of them is to be made [anew](Self::anew) from the other.
+    /// Returns whether `other` is that of the same entries. One of the two must have been made [anew](Self::anew) from the other.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         (self.sum, self.count) == (other.sum, other.count)
     }
 }
 
-/// Entries that are being read: records in sorted runs.
+/// Entries that are being read, as records in sorted runs.
 #[derive(Debug)]
 pub(super) struct Gathered {
     entries: Entries,
-    /// The numbers of the places of each run.
+    /// For each run, the range of its places.
     runs: Vec<Range<usize>>,
     ranks: Ranks,
     order: Order,
@@ -128,7 +124,7 @@ impl Gathered {
         }
     }
 
-    /// Takes in what is in `run`, and empties it.
+    /// Adds the entries of `run`, and empties it.
     ///
     /// # Errors
     /// No memory is left.
@@ -152,7 +148,7 @@ impl Gathered {
         Ok(())
     }
 
-    /// Returns what puts them in order, once all are there.
+    /// Begins the merge, after all entries were added.
     pub(super) fn merge(self) -> Merge {
         let merged = Blocks::new(&self.entries.memory);
         Merge {
@@ -162,17 +158,17 @@ impl Gathered {
     }
 }
 
-/// Entries of which all are known, while they are put in order.
+/// All entries of a directory, while their runs are merged.
 #[derive(Debug)]
 pub(super) struct Merge {
-    /// Of its runs, what was merged already is cut off.
+    /// The runs, without the entries that were merged already.
     gathered: Gathered,
-    /// The places in order, as far as they are known.
+    /// The places that were merged already, in order.
     merged: Blocks,
 }
 
 impl Merge {
-    /// Merges a slice; `true` when all are in order.
+    /// Merges a slice of entries. Returns `true` after the last one.
     ///
     /// # Errors
     /// No memory is left.
@@ -216,7 +212,7 @@ impl Merge {
     }
 }
 
-/// What is left of a run, with its first entry.
+/// The rest of a run, with its first entry.
 struct RunHead<'a> {
     rank: u64,
     entry: Entry<'a>,
@@ -247,7 +243,7 @@ impl<'a> RunHead<'a> {
     }
 }
 
-/// The greatest head is the one whose entry comes first: what `BinaryHeap` gives first.
+/// `BinaryHeap` gives the greatest head first, so that must be the one with the first entry.
 impl Ord for RunHead<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let ranks = other.rank.cmp(&self.rank);
@@ -269,7 +265,7 @@ impl PartialEq for RunHead<'_> {
 
 impl Eq for RunHead<'_> {}
 
-/// Reads the place with this number. Places fill their blocks without a gap.
+/// Reads the place with this `number`. A block has room for a whole number of places, so there are no gaps.
 fn place(pool: &Pool, places: &Blocks, number: usize) -> Option<u32> {
     let at = u32::try_from(number * PLACE).ok()?;
     let bytes = pool.get(places, at).first_chunk()?;
@@ -288,7 +284,7 @@ fn encode(entry: &Entry<'_>) -> [u8; HEADER] {
         EntryKind::Other => 2,
     };
     header[17] = u8::from(entry.is_link);
-    // A file system's names are shorter than 64 KiB.
+    // Names of file systems are shorter than 64 KiB.
     header[18..].copy_from_slice(&(entry.name.len() as u16).to_le_bytes());
     header
 }
@@ -321,7 +317,7 @@ mod tests {
     use crate::files::listing::order::SortKey;
     use crate::handler::listing_memory::BLOCK;
 
-    /// Puts these in order that come in runs of `length`.
+    /// Stores `entries` that were read in runs of this `length`.
     fn stored(
         memory: &Arc<ListingMemory>,
         order: Order,
@@ -352,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_says_all_of_its_entry() {
+    fn a_record_has_all_values_of_its_entry() {
         for entry in odd_entries() {
             let mut record = encode(&entry).to_vec();
             record.extend_from_slice(entry.name);
@@ -391,14 +387,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_gives_nothing() {
+    fn an_empty_directory_has_no_entries() {
         let memory = ListingMemory::new(0);
         let stored = stored(&memory, Order::from_query(""), &[], 1).unwrap();
         assert_eq!((stored.len(), names(&stored).len()), (0, 0));
     }
 
     #[test]
-    fn what_does_not_fit_leaves_no_memory_behind() {
+    fn entries_that_do_not_fit_use_no_memory_afterwards() {
         let texts: Vec<_> = (0..3000).map(|number| format!("{number:0100}")).collect();
         let entries: Vec<_> = texts.iter().map(|name| file(name, None, None)).collect();
         let order = Order::from_query("");

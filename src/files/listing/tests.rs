@@ -21,10 +21,11 @@ use crate::wire::source::{Fill, Source};
 
 mod sharing;
 
-const PLAIN: ListingOptions = ListingOptions { dotfiles: false };
+const PLAIN: bool = false;
+const WITH_DOTFILES: bool = true;
 const KEY: &[u8] = b"the only one";
 
-/// A directory of its own for one test, and what its listings share.
+/// A directory for one test, and what its listings share.
 struct Site {
     path: PathBuf,
     memory: Arc<ListingMemory>,
@@ -45,7 +46,7 @@ impl Site {
         }
     }
 
-    /// A site of so many files.
+    /// Makes a site with this number of files.
     fn of(count: usize) -> Self {
         let site = Self::new();
         (0..count).for_each(|number| site.file(format!("{number:04}"), number % 7));
@@ -57,21 +58,21 @@ impl Site {
         fs::write(path, vec![b'x'; bytes]).unwrap();
     }
 
-    fn reader(&self, options: ListingOptions) -> Reader {
+    fn reader(&self, dotfiles: bool) -> Reader {
         let root = self.path.clone();
         let follow = move |path: &[u8]| Ok(rustix::fs::stat(root.join(OsStr::from_bytes(path)))?);
         let directory = fs::File::open(&self.path).unwrap().into();
-        Reader::new(directory, b"", options, follow)
+        Reader::new(directory, b"", dotfiles, follow)
     }
 
-    /// Opens the directory to read it after what is `known`.
-    fn after(&self, known: &Known, query: &str, options: ListingOptions) -> Reading {
+    /// Opens the directory to read it after the reading that is `known`.
+    fn after(&self, known: &Known, query: &str, dotfiles: bool) -> Reading {
         let order = Order::from_query(query);
-        let reader = self.reader(options);
+        let reader = self.reader(dotfiles);
         Reading::new(reader, order, &self.memory, known)
     }
 
-    /// The reading that a request gets which has just been read.
+    /// Returns the reading that a new request gets.
     fn ask(&mut self) -> Arc<Reading> {
         let known = self.readings.known(KEY);
         let current = known.reading.upgrade();
@@ -83,8 +84,8 @@ impl Site {
         reading
     }
 
-    fn list(&self, query: &str, format: Format, options: ListingOptions) -> Vec<String> {
-        let reading = Arc::new(self.after(&Known::default(), query, options));
+    fn list(&self, query: &str, format: Format, dotfiles: bool) -> Vec<String> {
+        let reading = Arc::new(self.after(&Known::default(), query, dotfiles));
         finish(&reading);
         self.pieces(&reading, query, format)
     }
@@ -104,7 +105,7 @@ impl Site {
         self.list(query, Format::Json, PLAIN).concat()
     }
 
-    /// Whether all memory was given back.
+    /// Returns whether all memory was given back.
     fn is_idle(&self) -> bool {
         self.memory.used() == 0 && self.readings.known(KEY).is_nothing()
     }
@@ -121,12 +122,12 @@ fn form(query: &str, format: Format) -> Form {
     Form::new(Vec::new(), View { order, format })
 }
 
-/// A time that does not come while a test runs.
+/// Returns a time that is not reached while a test runs.
 fn never() -> Instant {
     Instant::now() + Duration::from_secs(3600)
 }
 
-/// Goes on until the reading is done; returns in how many slices.
+/// Advances the reading until it is done; returns the number of slices.
 fn finish(reading: &Reading) -> usize {
     (1..).find(|_| reading.advance(never())).unwrap()
 }
@@ -144,7 +145,7 @@ fn pieces(mut listing: Listing) -> Vec<String> {
     }
 }
 
-/// The values of `"name"`, in the order of the array.
+/// Returns the values of `"name"`, in the order of the array.
 fn names(json: &str) -> Vec<&str> {
     let parts = json.split("{\"name\":\"").skip(1);
     parts
@@ -199,7 +200,7 @@ fn a_slice_ends_when_its_time_is_over() {
 }
 
 #[test]
-fn what_vanishes_while_it_is_read_is_left_out() {
+fn a_file_that_is_deleted_while_its_directory_is_read_is_left_out() {
     let site = Site::of(2000);
     let reading = Arc::new(site.after(&Known::default(), "", PLAIN));
     assert!(!reading.advance(never()));
@@ -212,7 +213,7 @@ fn what_vanishes_while_it_is_read_is_left_out() {
 }
 
 #[test]
-fn names_as_long_as_they_may_be_fit_in_their_pieces() {
+fn the_longest_names_fit_in_their_pieces() {
     let site = Site::new();
     for number in 0..600 {
         // Each of its bytes is written as six in a page, and as six in JSON.
@@ -227,7 +228,7 @@ fn names_as_long_as_they_may_be_fit_in_their_pieces() {
 }
 
 #[test]
-fn any_name_but_nul_and_slash_is_listed() {
+fn names_of_any_bytes_but_nul_and_slash_are_listed() {
     let site = Site::new();
     let mut expected = 0;
     for byte in (1..=255_u8).filter(|&byte| byte != b'/') {
@@ -261,12 +262,12 @@ fn dotfiles_are_shown_when_asked_for() {
         site.file(name, 0);
     }
     assert_eq!(names(&site.json("")), [".well-known", "a.b"]);
-    let all = site.list("", Format::Json, ListingOptions { dotfiles: true });
+    let all = site.list("", Format::Json, WITH_DOTFILES);
     assert_eq!(names(&all.concat()).len(), 5);
 }
 
 #[test]
-fn links_are_what_they_lead_to() {
+fn links_are_listed_as_their_targets() {
     let site = Site::new();
     site.file("z", 5);
     fs::create_dir(site.path.join("y")).unwrap();
@@ -302,10 +303,10 @@ fn a_link_is_followed_by_its_path_below_the_root() {
 }
 
 #[test]
-fn names_that_came_or_went_since_they_were_read_are_noticed() {
+fn names_that_were_made_or_deleted_since_the_reading_are_noticed() {
     let site = Site::of(5);
-    let read = |options| {
-        let (mut reader, mut run) = (site.reader(options), Run::new(Order::from_query("")));
+    let read = |dotfiles| {
+        let (mut reader, mut run) = (site.reader(dotfiles), Run::new(Order::from_query("")));
         reader.read_slice(&mut run, None).unwrap();
         reader
     };
@@ -313,7 +314,7 @@ fn names_that_came_or_went_since_they_were_read_are_noticed() {
     assert!(reader.finds_the_same_names() && reader.finds_the_same_names());
     site.file(".hidden", 0);
     assert!(reader.finds_the_same_names());
-    assert!(read(ListingOptions { dotfiles: true }).finds_the_same_names());
+    assert!(read(WITH_DOTFILES).finds_the_same_names());
     site.file("new", 0);
     assert!(!reader.finds_the_same_names());
     fs::rename(site.path.join("0000"), site.path.join("00")).unwrap();
@@ -328,7 +329,7 @@ fn names_that_came_or_went_since_they_were_read_are_noticed() {
 }
 
 #[test]
-fn nothing_is_an_empty_array_and_a_page_that_says_so() {
+fn an_empty_directory_is_an_empty_array_and_a_page_that_says_so() {
     let site = Site::new();
     assert_eq!(site.json(""), "[]\n");
     let html = site.list("", Format::Html, PLAIN).concat();
@@ -336,7 +337,7 @@ fn nothing_is_an_empty_array_and_a_page_that_says_so() {
 }
 
 #[test]
-fn what_is_no_directory_is_an_error() {
+fn a_file_in_place_of_a_directory_is_an_error() {
     let site = Site::new();
     site.file("plain", 0);
     let file = fs::File::open(site.path.join("plain")).unwrap().into();

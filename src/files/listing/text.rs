@@ -1,7 +1,7 @@
-//! How a name, a size and a date read on the page.
+//! Names, sizes and dates as they are written on the page.
 //!
-//! Invariant: whatever a name contains, it stays one line of text: nothing in it acts as markup, breaks the line or turns
-//! the direction of what follows.
+//! Invariant: every name is written as one line of text. Nothing in it acts as markup, breaks the line or changes the direction of
+//! the text that follows.
 
 use crate::handler::page::{put, put_escaped};
 use crate::handler::text::acts_on_text;
@@ -19,6 +19,7 @@ pub(super) fn put_visible(out: &mut Vec<u8>, name: &[u8]) {
     }
 }
 
+/// Returns a visible character in place of one that acts on text.
 fn picture(c: char) -> char {
     match c {
         '\0'..='\x1f' => {
@@ -29,7 +30,7 @@ fn picture(c: char) -> char {
     }
 }
 
-/// Writes the cell of a size for people, with the exact one as its title where that is rounded.
+/// Writes the cell of a size in a readable unit. If the size is rounded, the title of the cell is the exact one.
 pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     let mut shift = 0;
     for unit in [" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"] {
@@ -54,7 +55,7 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, &[" B</td>"]);
 }
 
-/// Writes the cells of dates, in UTC. The files of a directory are often of one day, whose text is kept.
+/// Writes the cells of dates, in UTC. The files of a directory are often of the same day, so the text of the last day is kept.
 pub(super) struct Dates {
     day: u64,
     cell: [u8; Self::CELL.len()],
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_those_of_the_clock_in_utc() {
+    fn dates_are_shown_in_utc() {
         let mut dates = Dates::new();
         let mut date = |unix| written(|out| dates.put(out, unix));
         assert_eq!(

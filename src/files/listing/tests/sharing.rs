@@ -1,4 +1,4 @@
-//! What the listings of one directory share, and what they do not: no reply is older than its request.
+//! When listings of one directory share a reading or entries, and when not: no reply is older than its request.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,14 +17,14 @@ fn requests_share_a_reading_that_has_not_begun_and_no_other() {
     let second = site.ask();
     assert!(!Arc::ptr_eq(&first, &second));
     assert!(Arc::ptr_eq(&second, &site.ask()));
-    // Whoever waits for the second goes on with the first until that is done.
+    // A request that waits for the second advances the first until that is done.
     let slices = finish(&second);
     assert!((10..=16).contains(&slices), "{slices}");
     assert!(first.advance(never()), "it is done");
 }
 
 #[test]
-fn what_was_begun_at_once_is_shared_by_requests_of_its_epoch() {
+fn a_reading_that_was_begun_at_once_is_shared_by_requests_of_its_epoch() {
     let site = Site::of(600);
     let mut run = Run::new(Order::from_query(""));
     let mut reader = site.reader(PLAIN);
@@ -97,7 +97,7 @@ fn a_change_between_two_listings_is_in_the_second_one() {
 }
 
 #[test]
-fn a_file_that_comes_while_one_listing_is_read_is_in_the_next() {
+fn a_file_that_is_made_while_one_listing_is_read_is_in_the_next() {
     let mut site = Site::of(3000);
     let first = site.ask();
     assert!(!first.advance(never()));
@@ -109,7 +109,7 @@ fn a_file_that_comes_while_one_listing_is_read_is_in_the_next() {
 }
 
 #[test]
-fn a_reading_ends_with_the_last_that_waits_for_it() {
+fn a_reading_ends_with_the_last_request_that_waits_for_it() {
     let mut site = Site::of(3000);
     for slices in 0..9 {
         let (first, again) = (site.ask(), site.ask());
