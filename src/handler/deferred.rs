@@ -1,4 +1,6 @@
-//! A reply that another thread gives later, while the loop serves everybody else.
+//! A reply that another thread gives later, while the loop serves the other connections.
+//!
+//! Invariant: a promise is answered exactly once, by a reply or by being dropped.
 
 use std::io;
 use std::sync::Arc;
@@ -7,9 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::exchange::Exchange;
 use super::mailbox::{Answer, Mailbox, MessageContent};
 
-/// The promise of a reply: it can be sent to any thread and kept there for as long as the work takes.
+/// A promised reply. It can be sent to any thread and kept there for as long as the work takes.
 ///
-/// Requests that the client sent after this one wait for it. Dropped without an answer, it becomes a 500.
+/// Requests that the client sent after this one wait for it. If it is dropped without an answer, the client gets a 500.
 #[derive(Debug)]
 #[must_use = "the client waits for the answer; dropping the promise is a 500"]
 pub struct Deferred {
@@ -20,7 +22,7 @@ pub struct Deferred {
     answered: bool,
 }
 
-/// The loop's end of a promise.
+/// What the loop keeps of a promise.
 #[derive(Clone, Debug)]
 pub(crate) struct Promise {
     pub(crate) serial: u64,
@@ -43,8 +45,8 @@ impl Deferred {
         (deferred, promise)
     }
 
-    /// Gives the reply: `make` is run on the loop's thread, with the exchange of the request, and should only write down
-    /// what is known by then.
+    /// Gives the reply. `make` runs on the thread of the loop, with the exchange of the request; it should only write down
+    /// what is known by then, because the loop waits for it.
     pub fn answer(
         mut self,
         make: impl FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send + 'static,
@@ -53,7 +55,7 @@ impl Deferred {
         self.post(Some(Answer(Box::new(make))));
     }
 
-    /// Tells whether the client has closed its side meanwhile: most likely nobody will read the answer.
+    /// Tells whether the client has closed its side meanwhile. It then most likely does not read the answer.
     pub fn client_left(&self) -> bool {
         self.client_left.load(Ordering::Relaxed)
     }

@@ -40,7 +40,7 @@ use crate::wire::spool::RequestBody;
 ///
 /// Names are http.server's: `send_response`, `send_header`, `end_headers`, then the body by [`wfile`](Self::wfile),
 /// [`copyfile`](Self::copyfile) or [`stream`](Self::stream); or [`send_error`](Self::send_error) for all at once. The server adds
-/// the framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and leaves out the body where HTTP knows none.
+/// the framing (`Content-Length`, `Transfer-Encoding`, `Connection`) and leaves out the body where HTTP allows none.
 #[derive(Debug)]
 pub struct Exchange<'a> {
     request: &'a Request<'a>,
@@ -91,18 +91,18 @@ impl<'a> Exchange<'a> {
         self.request.requestline
     }
 
-    /// Returns the method, as it was spelled.
+    /// Returns the method as the client spelled it.
     pub fn command(&self) -> &'a str {
         self.request.command
     }
 
-    /// Returns the target with its query, percent-encoded as it came; leading slashes are one, and of an absolute target the
-    /// path remains.
+    /// Returns the target with its query, percent-encoded as it came. Several leading slashes are reduced to one, and an
+    /// absolute target to its path.
     pub fn path(&self) -> &'a str {
         self.request.path_text()
     }
 
-    /// Returns the [path](Self::path) as bytes, which costs no look at them.
+    /// Returns the [path](Self::path) as bytes, without checking again that they are UTF-8.
     pub(crate) fn target(&self) -> &'a [u8] {
         &self.request.path
     }
@@ -122,7 +122,8 @@ impl<'a> Exchange<'a> {
         self.close
     }
 
-    /// Closes the connection after this reply; `false` cannot hold one open that the peer means to close.
+    /// Closes the connection after this reply if `close` is `true`; `false` cannot keep a connection open that the peer asked
+    /// to close.
     pub fn set_close_connection(&mut self, close: bool) {
         self.close = close || !self.request.meaning.keep_alive;
     }
@@ -141,10 +142,10 @@ impl<'a> Exchange<'a> {
 
     /// Adds a header field to the open head.
     ///
-    /// The server's own fields are only a wish: `Connection` with `close` in it closes the connection after the reply, and
-    /// nothing else is made of it; `Content-Length` must be the length of the body. A name that is no token, a control byte
-    /// other than the tab in a value (CR, LF and NUL among them), a field outside of the head, and `Transfer-Encoding` are
-    /// misuse: 500. Bytes beyond ASCII are sent as they are.
+    /// The server decides about its own fields: `Connection` is only searched for `close`, which closes the connection after
+    /// the reply; `Content-Length` must be the length of the body. A name that is no token, a control byte other than the tab
+    /// in a value (CR, LF and NUL among them), a field outside of the head, and `Transfer-Encoding` are misuse: the client
+    /// gets a 500. Bytes beyond ASCII are sent as they are.
     pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
         match (FieldName::new(name), FieldValue::new(value.as_ref())) {
             (Ok(name), Ok(value)) => self.send_field(name, value),
@@ -155,7 +156,7 @@ impl<'a> Exchange<'a> {
     fn send_field(&mut self, field: FieldName<'_>, value: FieldValue<'_>) {
         let (name, bytes) = (field.as_str(), value.as_bytes());
         if !self.reply.is_open() {
-            // Misuse, and noted.
+            // That is misuse, which `is_open` has noted.
         } else if name.eq_ignore_ascii_case("content-length") {
             match parse_digits(bytes) {
                 Some(length) => self.reply.announce(length),
@@ -172,30 +173,30 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Adds fields that were made before, and are none of the server's own.
+    /// Adds fields that were made before; none of them is one that the server decides about.
     pub(crate) fn send_lines(&mut self, lines: &FieldLines) {
         self.reply.lines(lines);
     }
 
-    /// Adds these fields when the head ends, but for those that the handler or the configuration has given.
+    /// Adds these fields when the head ends, except those that the handler or the configuration has given.
     pub(crate) fn set_default_fields(&mut self, fields: &'static DefaultFields) {
         self.reply.set_defaults(fields);
     }
 
-    /// Ends the head; what the framing needs is added by the server. A head that is left open is ended when the handler returns.
+    /// Ends the head; the server adds the fields for the framing. A head that is left open ends when the handler returns.
     #[doc(alias = "flush_headers")]
     pub fn end_headers(&mut self) {
         self.reply.end_headers();
     }
 
-    /// Returns the request body to read from: all of it has arrived, however it was framed.
+    /// Returns the request body to read from. All of it has arrived, whatever its framing.
     ///
-    /// A handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body) finds nothing.
+    /// It is empty for a handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body).
     pub fn rfile(&mut self) -> impl io::Read {
         &mut *self.body
     }
 
-    /// Takes the request body out of the exchange: to read it while the reply is written, or in another thread beside a
+    /// Takes the request body out of the exchange, to read it while the reply is written, or in the thread that makes a
     /// [promised](Self::defer) reply.
     pub fn take_body(&mut self) -> RequestBody {
         std::mem::take(self.body)
@@ -206,14 +207,15 @@ impl<'a> Exchange<'a> {
         self.body.length()
     }
 
-    /// Returns the body to write to, after [`end_headers`](Self::end_headers): in memory, never blocking, never short.
+    /// Returns the body to write to, after [`end_headers`](Self::end_headers). It is in memory: a write never blocks and is
+    /// never short.
     pub fn wfile(&mut self) -> impl io::Write {
         Wfile(&mut self.reply)
     }
 
-    /// Sends `range` of `file` as the body: exactly these bytes, by sendfile where they are many.
+    /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile.
     ///
-    /// A file that shrinks meanwhile ends the connection; it never breaks the framing.
+    /// If the file shrinks meanwhile, the connection ends; the framing is never broken.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
         self.copy_shared(Arc::new(file.into()), range);
     }
@@ -223,7 +225,7 @@ impl<'a> Exchange<'a> {
         self.reply.source(source, false);
     }
 
-    /// Sends what `source` produces; the time that this takes is that of [`Work`].
+    /// Sends what `source` produces. The time that this takes is charged as that of [`Work`] is.
     pub(crate) fn stream_as_work(&mut self, source: Box<dyn Source>) {
         self.reply.source(source, true);
     }
@@ -233,12 +235,12 @@ impl<'a> Exchange<'a> {
         self.leave(Coming::Work(work));
     }
 
-    /// Time for work that is done before the handler returns.
+    /// The time that is left for work before the handler returns.
     pub(crate) fn allowance(&mut self) -> &mut Allowance {
         self.context.allowance
     }
 
-    /// Replies with what was prepared, head and all.
+    /// Replies with a head and a body that were prepared before.
     pub(crate) fn send_prepared(&mut self, prepared: Arc<Prepared>) {
         self.reply.prepared(prepared, None);
     }
@@ -248,18 +250,18 @@ impl<'a> Exchange<'a> {
         self.reply.prepared(prepared, Some(file));
     }
 
-    /// Sends `range` of a file that other replies may be sending, too.
+    /// Sends `range` of a file that other replies may be sending too.
     pub(crate) fn copy_shared(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
         self.reply.file(file, range);
     }
 
-    /// Whether a page may be HTML; most clients that are not browsers do not say.
+    /// Whether the client accepts HTML. Most clients that are not browsers accept anything.
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
         self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0
     }
 
-    /// What is known of the conditions and ranges of the request.
+    /// What the head says about conditions and ranges.
     pub(crate) fn condition(&self) -> Condition {
         self.request.meaning.condition
     }
@@ -286,9 +288,9 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Promises the reply for later: the value that is returned gives it, from whichever thread.
+    /// Promises the reply for later. Any thread can give it through the value that is returned.
     ///
-    /// The handler then returns without having begun a reply. The request stays as it is, body included.
+    /// The handler must then return without having begun a reply. The request stays as it is, body included.
     pub fn defer(&mut self) -> Deferred {
         let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.client.key);
         self.leave(Coming::Promised(promise));
@@ -306,8 +308,8 @@ impl<'a> Exchange<'a> {
         self.ending = Some(Ending::Later { coming, close });
     }
 
-    /// Returns what wakes the [stream](Self::stream) of this reply after it said
-    /// [`Fill::NotNow`](crate::Fill::NotNow): from any thread, as often as one likes.
+    /// Returns a waker for the [stream](Self::stream) of this reply, for when the stream said
+    /// [`Fill::NotNow`](crate::Fill::NotNow). Any thread may call it, any number of times.
     pub fn waker(&self) -> Waker {
         let mailbox = Arc::clone(self.context.mailbox);
         Arc::new(SourceWaker::new(mailbox, self.context.client.key)).into()
@@ -321,12 +323,12 @@ impl<'a> Exchange<'a> {
             .error(self.context.client.address, self.context.clock, message);
     }
 
-    /// Returns the present as an IMF-fixdate (RFC 9110 §5.6.7).
+    /// Returns the current time as an IMF-fixdate (RFC 9110 §5.6.7).
     pub fn date_time_string(&self) -> &'a str {
         str::from_utf8(self.context.clock.imf_fixdate.as_bytes()).unwrap_or_default()
     }
 
-    /// Returns the present as the access log writes it.
+    /// Returns the current time as the access log writes it.
     pub fn log_date_time_string(&self) -> &'a str {
         str::from_utf8(&self.context.clock.log_date).unwrap_or_default()
     }
@@ -340,7 +342,7 @@ impl<'a> Exchange<'a> {
         self.context.server.is_misdirected(self.request)
     }
 
-    /// Whether the handler has neither begun a reply nor tried to.
+    /// Whether the handler has neither begun a reply nor misused the exchange.
     pub(crate) fn is_untouched(&self) -> bool {
         self.reply.is_untouched()
     }
@@ -357,7 +359,7 @@ impl<'a> Exchange<'a> {
     /// Ends the exchange when `handler` has `responded`: frames the reply, unless none was left; `close` makes it the last
     /// one. A failure, panic or misuse of the handler becomes a clean 500.
     pub(crate) fn end<H: BaseHttpRequestHandler>(
-        mut self,
+        &mut self,
         handler: &mut H,
         responded: thread::Result<io::Result<()>>,
         close: bool,

@@ -1,8 +1,9 @@
-//! The fields that the server adds to the head of a reply.
+//! Fields that the server adds to a head, and the end of the head.
 
+use super::reply::Framed;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
-use crate::http::field::FieldValue;
+use crate::http::field::{DefaultFields, FieldValue};
 use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 
@@ -26,4 +27,33 @@ pub(crate) fn write_server_and_date(
 ) {
     head.lines(server.server_field());
     head.date(date);
+}
+
+/// Ends the head with the fields of every reply and with `Connection`, and returns the buffer for the body. HTTP/0.9 has no
+/// head at all.
+pub(crate) fn end_head<'h>(
+    head: &'h mut ReplyHead<'_>,
+    defaults: &DefaultFields,
+    request: &Request<'_>,
+    server: &ServerInfo,
+    framed: &mut Framed,
+) -> &'h mut Vec<u8> {
+    if request.meaning.version == Version::Http09 {
+        return head.omit();
+    }
+    write_common_fields(head, defaults, server);
+    let before = head.start();
+    let out = head.end(connection(request, framed.keep_alive));
+    framed.overhead = (out.len() - before) as u64;
+    out
+}
+
+/// Writes the fields that every reply of this server has, and the defaults.
+pub(crate) fn write_common_fields(
+    head: &mut ReplyHead<'_>,
+    defaults: &DefaultFields,
+    server: &ServerInfo,
+) {
+    head.lines(server.extra_fields());
+    head.defaults(defaults);
 }

@@ -1,6 +1,6 @@
-//! Messages from other threads to a loop: "ask your source again", and "here is the reply that was promised".
+//! Messages from other threads to a loop: that a source may have something now, and replies that were promised.
 //!
-//! Invariant: posting never blocks longer than another post takes, and wakes the loop once for any number of messages.
+//! Invariant: posting blocks at most for as long as another post takes, and any number of messages wake the loop once.
 
 use std::fmt;
 use std::io;
@@ -11,7 +11,7 @@ use std::task::Wake;
 
 use super::exchange::Exchange;
 
-/// Makes the reply that was promised; run on the loop's own thread.
+/// Makes the reply that was promised, on the thread of the loop.
 pub(crate) struct Answer(pub(crate) Box<MakeReply>);
 
 type MakeReply = dyn FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send;
@@ -24,9 +24,9 @@ impl fmt::Debug for Answer {
 
 /// What a message says to its connection.
 pub(crate) enum MessageContent {
-    /// The source may have something now; the waker may be called again once this is read.
+    /// The source may have something now. Once the message is read, the waker may post another.
     Wake(Arc<SourceWaker>),
-    /// The reply that was promised under this number; `None` where it will never come.
+    /// The reply that was promised under this number; `None` where the promise was dropped.
     Answer(u64, Option<Answer>),
 }
 
@@ -36,6 +36,7 @@ pub(crate) struct Message {
     pub(crate) content: MessageContent,
 }
 
+/// The messages to one loop.
 pub(crate) struct Mailbox {
     messages: Mutex<Vec<Message>>,
     wake: Box<dyn Fn() + Send + Sync>,
@@ -43,7 +44,7 @@ pub(crate) struct Mailbox {
 }
 
 impl Mailbox {
-    /// Makes a box whose first message calls `wake`.
+    /// Makes a mailbox that calls `wake` when it is no longer empty.
     pub(crate) fn new(wake: impl Fn() + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             messages: Mutex::default(),
@@ -52,7 +53,7 @@ impl Mailbox {
         })
     }
 
-    /// A number for a promise that no other promise of this loop has.
+    /// Returns a number that no other promise of this loop has.
     pub(crate) fn next_serial(&self) -> u64 {
         self.serial.fetch_add(1, Ordering::Relaxed)
     }
@@ -71,7 +72,7 @@ impl Mailbox {
         mem::take(&mut *self.lock())
     }
 
-    /// A message is pushed or it is not: a panic elsewhere cannot leave the list half changed.
+    /// A poisoned lock is taken all the same, because a panic cannot leave the list half changed.
     fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -83,7 +84,7 @@ impl fmt::Debug for Mailbox {
     }
 }
 
-/// Wakes the source of one connection; however often it is called, one message is on its way at a time.
+/// Wakes the source of one connection. However often it is called, only one message is on its way at a time.
 #[derive(Debug)]
 pub(crate) struct SourceWaker {
     mailbox: Arc<Mailbox>,
@@ -100,7 +101,7 @@ impl SourceWaker {
         }
     }
 
-    /// The message was read: what happens from now on needs another.
+    /// Notes that the message was read, so that what happens from now on posts another.
     pub(crate) fn is_read(&self) {
         self.is_posted.store(false, Ordering::SeqCst);
     }

@@ -27,10 +27,10 @@ use crate::http::status::HttpStatus;
 use exchange::Exchange;
 use log::LogEntry;
 
-/// Answers requests, one at a time, from the one thread of its loop: plain fields need no lock.
+/// Answers requests one at a time, on the thread of its loop, so plain fields need no lock.
 ///
-/// Override the method of each HTTP method that is served; the others answer 501, as http.server does. An error that a
-/// method returns, and a panic, become a 500.
+/// Override the method for each HTTP method that is served; the others answer 501, as http.server does. If a method returns
+/// an error or panics, the client gets a 500.
 #[doc(alias = "BaseHTTPRequestHandler")]
 pub trait BaseHttpRequestHandler {
     /// Answers GET.
@@ -87,7 +87,7 @@ pub trait BaseHttpRequestHandler {
         unsupported(exchange)
     }
 
-    /// Calls the method that belongs to the request's; methods are case-sensitive (RFC 9110 §9.1).
+    /// Calls the method for the HTTP method of the request; HTTP methods are case-sensitive (RFC 9110 §9.1).
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         match exchange.command() {
             "GET" => self.do_get(exchange),
@@ -102,73 +102,73 @@ pub trait BaseHttpRequestHandler {
         }
     }
 
-    /// Says whether the body of a request is to be read for [`Exchange::rfile`] before the request is answered.
+    /// Returns whether the body of a request is read for [`Exchange::rfile`] before the request is answered.
     ///
-    /// `false` answers at once, and discards the body when the reply has left: it costs neither memory nor disk. The default is
-    /// `true`, because a handler whose `rfile` is empty would be a trap; a handler that reads no bodies, or only those of some
-    /// methods, should say so, or clients can make it store bodies for a mere 501. A handler that passes requests on to another
-    /// asks that one here, too.
+    /// `false` answers at once, and discards the body when the reply has left, which costs neither memory nor disk. The default
+    /// is `true`, because an empty `rfile` would be a trap. A handler that reads no bodies, or only those of some methods, should
+    /// say so; otherwise clients can make the server store bodies only to answer 501. A handler that passes requests on to
+    /// another handler should ask that one here too.
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
         true
     }
 
-    /// Says whether answering requests may change files that a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler)
-    /// serves.
+    /// Returns whether answering requests may change files that a
+    /// [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) serves.
     ///
-    /// `true` is always right: each request then sees what the ones before it have changed. A handler that changes no files
-    /// may say `false`; requests that arrive together then share one look at the file system.
+    /// `true` is always correct: each request then sees what the ones before it have changed. A handler that changes no files
+    /// may return `false`; requests that arrive together then share one look at the file system.
     fn may_change_files(&self) -> bool {
         true
     }
 
-    /// Decides about a request that asks, before it sends its body, whether it may: `Expect: 100-continue`.
+    /// Returns whether a client may send its body that has asked first, by `Expect: 100-continue`.
     ///
     /// `true` sends `100 Continue`, and right after it the reply if the body is not [wanted](Self::reads_body). For `false` the
-    /// exchange is to be given the final reply, such as 417 or 413; the connection closes after it. It is not asked where the
-    /// body has begun to arrive already.
+    /// method should make the final reply, such as 413; without one the client gets a 417. The connection closes after it. The
+    /// method is not called if the body has begun to arrive already.
     fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
         Ok(true)
     }
 
-    /// Appends the access log line of a reply that has left, or broke off, to `line`. Not called where the server's
+    /// Appends the access log line of a reply that has left, or broke off, to `line`. The method is not called if the server's
     /// [`LogFormat`](crate::LogFormat) is `None`.
     fn log_request(&mut self, entry: &LogEntry<'_>, line: &mut Vec<u8>) {
         entry.write(line);
     }
 
-    /// Is told of a request whose handling failed: the error, the panic or the misuse in words. The client gets a 500; the
-    /// default writes a line to the log.
+    /// Reports a request that the handler failed to answer; `failure` is the error, the panic or the misuse in words. The
+    /// client gets a 500. The default writes a line to the log.
     fn handle_error(&mut self, exchange: &mut Exchange<'_>, failure: &str) {
         let request = String::from_utf8_lossy(exchange.requestline());
         exchange.log_message(&format!("{request}: {failure}"));
     }
 
-    /// Says whether a connection is accepted at all; else it is closed without a word.
+    /// Returns whether a connection is accepted; otherwise it is closed without a reply.
     fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
         true
     }
 
-    /// Is told of every connection that begins.
+    /// Is called when a connection begins.
     fn setup(&mut self, _client_address: SocketAddr) {}
 
-    /// Is told of every connection that has ended.
+    /// Is called when a connection has ended.
     fn finish(&mut self, _client_address: SocketAddr) {}
 
     /// Is called in every turn of the loop, after its events.
     fn service_actions(&mut self) {}
 
-    /// Is told that [`HttpServer::handle_request`](crate::HttpServer::handle_request) waited in vain.
+    /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited in vain.
     fn handle_timeout(&mut self) {}
 
-    /// Returns what the `Server` field says; asked once, when the server starts.
+    /// Returns the value of the `Server` field. It is called once, when the server starts.
     #[doc(alias = "server_version")]
     #[doc(alias = "sys_version")]
     fn version_string(&self) -> String {
         concat!("httpoll/", env!("CARGO_PKG_VERSION")).to_owned()
     }
 
-    /// Returns an error page of its own: `%(code)d`, `%(message)s` and `%(explain)s` are filled in, HTML-escaped. Asked
-    /// once, when the server starts; `None` is the page of this crate.
+    /// Returns the format of the error page, in which `%(code)d`, `%(message)s` and `%(explain)s` are filled in, HTML-escaped.
+    /// It is called once, when the server starts; `None` stands for the page of this crate.
     fn error_message_format(&self) -> Option<String> {
         None
     }
@@ -179,7 +179,7 @@ pub trait BaseHttpRequestHandler {
     }
 }
 
-/// http.server's answer to a method that a handler does not know.
+/// Answers a method that the handler does not know, as http.server does.
 pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> io::Result<()> {
     let message = format!("Unsupported method ('{}')", exchange.command());
     exchange.send_error(HttpStatus::NOT_IMPLEMENTED, Some(&message), None);

@@ -1,7 +1,7 @@
 //! One reply while it is being made: head and body in memory, framed by the server when the handler has returned.
 //!
-//! Invariant: the buffer holds nothing of this reply but a head that is still open; so any failure before [`Reply::finish`] ends
-//! in a clean error reply, and a handler cannot break the framing (RFC 9112 §6).
+//! Invariant: the buffer holds nothing of this reply but a head that is still open. So any failure before [`Reply::finish`]
+//! ends in a clean error reply, and a handler cannot break the framing (RFC 9112 §6).
 
 use std::collections::VecDeque;
 use std::io;
@@ -9,7 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::lines::{connection, write_server_and_date};
+use super::lines::{connection, end_head, write_server_and_date};
 use super::page::Page;
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
@@ -28,13 +28,18 @@ const INLINE_FILE: usize = 32 * 1024;
 
 const CHUNKED: FieldValue<'static> = FieldValue::constant("chunked");
 
-/// How far the handler came, and what the body consists of once the head has ended.
-#[derive(Debug)]
+/// How far the handler came with its head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ReplyStage {
     Start,
-    /// The head is open.
     Fields,
-    /// The body is what was written to `wfile`.
+    Body,
+}
+
+/// What the body consists of.
+#[derive(Debug)]
+enum ReplyBody {
+    /// What was written to `wfile`.
     Written,
     File {
         file: Arc<SharedFile>,
@@ -52,14 +57,18 @@ enum ReplyStage {
     Prepared(Arc<Prepared>, Option<Arc<SharedFile>>),
 }
 
+/// A reply that its handler is making.
 #[derive(Debug)]
 pub(crate) struct Reply<'a> {
     head: ReplyHead<'a>,
-    /// What is to stream when the head and what stands behind it have left.
+    /// The body that streams once the bytes in memory have left.
     rest: &'a mut Body,
+    /// What the handler wrote to `wfile`.
     written: &'a mut Vec<u8>,
+    content: ReplyBody,
     stage: ReplyStage,
     status: HttpStatus,
+    /// The `Content-Length` that the handler gave.
     announced: Option<u64>,
     /// Fields that the head gets at its end, unless the handler or the configuration has them.
     defaults: &'static DefaultFields,
@@ -83,6 +92,7 @@ impl<'a> Reply<'a> {
             head: ReplyHead::new(out),
             rest,
             written,
+            content: ReplyBody::Written,
             stage: ReplyStage::Start,
             status: HttpStatus::OK,
             announced: None,
@@ -95,6 +105,7 @@ impl<'a> Reply<'a> {
     pub(crate) fn reset(&mut self) {
         self.head.reset();
         self.written.clear();
+        self.content = ReplyBody::Written;
         self.stage = ReplyStage::Start;
         self.announced = None;
         self.defaults = &[];
@@ -109,14 +120,14 @@ impl<'a> Reply<'a> {
     }
 
     pub(crate) fn is_untouched(&self) -> bool {
-        !self.is_begun() && self.misuse.is_none()
+        self.stage == ReplyStage::Start && self.misuse.is_none()
     }
 
     pub(crate) fn is_begun(&self) -> bool {
-        !matches!(self.stage, ReplyStage::Start)
+        self.stage != ReplyStage::Start
     }
 
-    /// Keeps the first misuse: what follows is its consequence.
+    /// Keeps the first misuse, because later ones may be its consequences.
     pub(crate) fn refuse(&mut self, misuse: &'static str) {
         self.misuse.get_or_insert(misuse);
     }
@@ -149,9 +160,9 @@ impl<'a> Reply<'a> {
         self.defaults = fields;
     }
 
-    /// Whether a field may be added now; else that is misuse.
+    /// Whether a field may be added now. If not, that is noted as misuse.
     pub(crate) fn is_open(&mut self) -> bool {
-        let is_open = matches!(self.stage, ReplyStage::Fields);
+        let is_open = self.stage == ReplyStage::Fields;
         if !is_open {
             self.refuse("a header field outside of the head");
         }
@@ -167,17 +178,17 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn end_headers(&mut self) {
         match self.stage {
-            ReplyStage::Fields => self.stage = ReplyStage::Written,
+            ReplyStage::Fields => self.stage = ReplyStage::Body,
             _ => self.refuse("end_headers without a head"),
         }
     }
 
-    /// Gives the body in memory to write to, or says why it cannot be written now.
+    /// Returns the body in memory to write to, or why it cannot be written to now.
     pub(crate) fn body(&mut self) -> Result<&mut Vec<u8>, &'static str> {
-        match self.stage {
-            ReplyStage::Written => Ok(self.written),
-            ReplyStage::Start | ReplyStage::Fields => Err("a write before end_headers"),
-            _ => Err("a write after the body was handed over"),
+        match (self.stage, &self.content) {
+            (ReplyStage::Body, ReplyBody::Written) => Ok(self.written),
+            (ReplyStage::Body, _) => Err("a write after the body was handed over"),
+            _ => Err("a write before end_headers"),
         }
     }
 
@@ -190,40 +201,41 @@ impl<'a> Reply<'a> {
 
     pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
         let range = range.start..range.end.max(range.start);
-        self.hand_over(ReplyStage::File { file, range });
+        self.hand_over(ReplyBody::File { file, range });
     }
 
     pub(crate) fn parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
-        self.hand_over(ReplyStage::Parts { file, parts });
+        self.hand_over(ReplyBody::Parts { file, parts });
     }
 
     pub(crate) fn source(&mut self, source: Box<dyn Source>, is_work: bool) {
-        self.hand_over(ReplyStage::Source { source, is_work });
+        self.hand_over(ReplyBody::Source { source, is_work });
     }
 
-    /// Takes a reply that was made before, and the file that has the content which is not in memory; nothing else may have
-    /// been begun.
+    /// Takes a reply that was made before, and the file with the content that is not in memory. No other reply may have been
+    /// begun.
     pub(crate) fn prepared(&mut self, prepared: Arc<Prepared>, file: Option<Arc<SharedFile>>) {
         if self.is_begun() {
             return self.refuse("a second status line");
         }
+        self.stage = ReplyStage::Body;
         self.status = prepared.status();
-        self.stage = ReplyStage::Prepared(prepared, file);
+        self.content = ReplyBody::Prepared(prepared, file);
     }
 
-    fn hand_over(&mut self, body: ReplyStage) {
+    fn hand_over(&mut self, content: ReplyBody) {
         match self.body() {
-            Ok(written) if written.is_empty() => self.stage = body,
+            Ok(written) if written.is_empty() => self.content = content,
             Ok(_) => self.refuse("a second body"),
             Err(misuse) => self.refuse(misuse),
         }
     }
 
-    /// Frames the reply: `Content-Length` where the length is known, else chunked, else the end of the connection
-    /// (RFC 9112 §6.3), and appends what fits beside the head.
+    /// Frames the reply (RFC 9112 §6.3) and appends a small body to the head. The framing is `Content-Length` where the length
+    /// is known, otherwise chunked, and for a peer that does not know chunked, the close of the connection.
     ///
     /// # Errors
-    /// A body that cannot be read or is not what was announced; the reply is then to be reset and replaced.
+    /// The body cannot be read, or is not as long as announced. The caller must then reset and replace the reply.
     pub(crate) fn finish(
         &mut self,
         request: &Request<'_>,
@@ -239,60 +251,56 @@ impl<'a> Reply<'a> {
                 && server.config().protocol_version == ProtocolVersion::Http11,
         };
         let silent = request.command == "HEAD" || !self.status.allows_body();
-        match std::mem::replace(&mut self.stage, ReplyStage::Written) {
-            ReplyStage::Start | ReplyStage::Fields | ReplyStage::Written => {
-                let length = self.written.len() as u64;
-                self.length_field(length, silent)?;
-                self.append_written(silent, request, server, &mut framed);
+        // Fast path: a prepared reply is not moved.
+        if let ReplyBody::Prepared(prepared, file) = &mut self.content {
+            let head = &mut self.head;
+            framed.overhead = append_prepared(head, prepared, silent, request, clock, &framed);
+            if let Some(file) = file.take().filter(|_| !silent) {
+                *self.rest = Body::file(file, prepared.range_of_file());
             }
-            ReplyStage::File { file, range } => {
-                self.length_field(range.end - range.start, silent)?;
-                let out = end_head(&mut self.head, self.defaults, request, server, &mut framed);
-                if !silent {
-                    *self.rest = inline_file(out, file, range)?;
-                }
-            }
-            ReplyStage::Prepared(prepared, file) => {
-                self.append_prepared(&prepared, silent, request, clock, &mut framed);
-                if let Some(file) = file.filter(|_| !silent) {
-                    *self.rest = Body::file(file, prepared.range_of_file());
-                }
-            }
-            ReplyStage::Parts { file, parts } => {
-                self.length_field(parts.iter().map(Part::length).sum(), silent)?;
-                end_head(&mut self.head, self.defaults, request, server, &mut framed);
-                if !silent {
-                    *self.rest = Body::Parts(Box::new(Parts { file, parts }));
-                }
-            }
-            ReplyStage::Source { source, is_work } => {
-                self.finish_source(source, is_work, silent, request, server, &mut framed)?;
-            }
+        } else {
+            self.finish_body(silent, request, server, &mut framed)?;
         }
         Ok(framed)
     }
 
-    fn append_prepared(
+    /// Frames a reply that the handler made now.
+    fn finish_body(
         &mut self,
-        prepared: &Prepared,
         silent: bool,
         request: &Request<'_>,
-        clock: &Clock,
+        server: &ServerInfo,
         framed: &mut Framed,
-    ) {
-        let connection = connection(request, framed.keep_alive);
-        if request.meaning.version == Version::Http09 {
-            self.head.omit().extend_from_slice(prepared.content());
-        } else {
-            self.head
-                .repeat(prepared.reply(), &clock.imf_fixdate, connection, silent);
+    ) -> io::Result<()> {
+        match std::mem::replace(&mut self.content, ReplyBody::Written) {
+            ReplyBody::Source { source, is_work } => {
+                self.finish_source(source, is_work, silent, request, server, framed)?;
+            }
+            ReplyBody::File { file, range } => {
+                self.length_field(range.end - range.start, silent)?;
+                let out = end_head(&mut self.head, self.defaults, request, server, framed);
+                if !silent {
+                    *self.rest = inline_file(out, file, range)?;
+                }
+            }
+            ReplyBody::Parts { file, parts } => {
+                self.length_field(parts.iter().map(Part::length).sum(), silent)?;
+                end_head(&mut self.head, self.defaults, request, server, framed);
+                if !silent {
+                    *self.rest = Body::Parts(Box::new(Parts { file, parts }));
+                }
+            }
+            ReplyBody::Written | ReplyBody::Prepared(..) => {
+                let length = self.written.len() as u64;
+                self.length_field(length, silent)?;
+                self.append_written(silent, request, server, framed);
+            }
         }
-        let content = if silent { 0 } else { prepared.content().len() };
-        framed.overhead = (self.head.length() - content) as u64;
+        Ok(())
     }
 
-    /// Asks for the first piece at once: what is complete by then leaves as a body of known length. HEAD asks as well, so
-    /// that it answers what GET would.
+    /// Asks the source for its first piece at once: a body that is complete then has a known length. This is done for HEAD too,
+    /// so that it gets the same head as GET.
     fn finish_source(
         &mut self,
         mut source: Box<dyn Source>,
@@ -314,15 +322,7 @@ impl<'a> Reply<'a> {
             self.append_written(silent, request, server, framed);
             return Ok(());
         }
-        let mut framing = match self.announced {
-            Some(length) => BodyFraming::Length(length),
-            None if request.meaning.version == Version::Http11
-                && server.config().protocol_version == ProtocolVersion::Http11 =>
-            {
-                BodyFraming::Chunked
-            }
-            None => BodyFraming::Close,
-        };
+        let mut framing = self.source_framing(request, server);
         framing.take(length, fill)?;
         framed.keep_alive &= framing != BodyFraming::Close;
         match self.announced {
@@ -344,6 +344,19 @@ impl<'a> Reply<'a> {
             *self.rest = Body::Source(Box::new(SourceBody::new(source, framing, is_work)));
         }
         Ok(())
+    }
+
+    /// Chooses how the peer learns where the body of a source ends.
+    fn source_framing(&self, request: &Request<'_>, server: &ServerInfo) -> BodyFraming {
+        match self.announced {
+            Some(length) => BodyFraming::Length(length),
+            None if request.meaning.version == Version::Http11
+                && server.config().protocol_version == ProtocolVersion::Http11 =>
+            {
+                BodyFraming::Chunked
+            }
+            None => BodyFraming::Close,
+        }
     }
 
     /// Ends the head, and appends what the handler wrote.
@@ -383,32 +396,26 @@ impl<'a> Reply<'a> {
     }
 }
 
-/// Closes the head with the fields of every reply and what becomes of the connection; gives the buffer for the body. HTTP/0.9
-/// knows no head at all.
-fn end_head<'h>(
-    head: &'h mut ReplyHead<'_>,
-    defaults: &DefaultFields,
+/// Appends a reply that was made before; returns how many bytes of it are not content.
+fn append_prepared(
+    head: &mut ReplyHead<'_>,
+    prepared: &Prepared,
+    silent: bool,
     request: &Request<'_>,
-    server: &ServerInfo,
-    framed: &mut Framed,
-) -> &'h mut Vec<u8> {
+    clock: &Clock,
+    framed: &Framed,
+) -> u64 {
     if request.meaning.version == Version::Http09 {
-        return head.omit();
+        head.omit().extend_from_slice(prepared.content());
+    } else {
+        let connection = connection(request, framed.keep_alive);
+        head.repeat(prepared.reply(), &clock.imf_fixdate, connection, silent);
     }
-    write_common_fields(head, defaults, server);
-    let before = head.start();
-    let out = head.end(connection(request, framed.keep_alive));
-    framed.overhead = (out.len() - before) as u64;
-    out
+    let content = if silent { 0 } else { prepared.content().len() };
+    (head.length() - content) as u64
 }
 
-/// Writes what every reply of this server has, and the defaults.
-fn write_common_fields(head: &mut ReplyHead<'_>, defaults: &DefaultFields, server: &ServerInfo) {
-    head.lines(server.extra_fields());
-    head.defaults(defaults);
-}
-
-/// Appends the file where it is small, and in memory; else it stays to be streamed.
+/// Appends the file if it is small and in memory; otherwise returns it to be streamed.
 fn inline_file(out: &mut Vec<u8>, file: Arc<SharedFile>, range: Range<u64>) -> io::Result<Body> {
     match usize::try_from(range.end - range.start) {
         Ok(length) if length <= INLINE_FILE => {

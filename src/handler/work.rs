@@ -1,7 +1,7 @@
-//! Work that may be too long for one turn of the loop: a reply waits for it, and the loop goes on with it turn by turn.
+//! Work that may be too long for one turn of the loop. A reply waits for it, and the loop does a slice of it turn by turn.
 //!
-//! Invariant: work is charged by the time that it takes. The loop sets the allowance of each part of its turn, and nothing
-//! begins another slice once that is spent.
+//! Invariant: work is charged by the time that it takes. The loop sets the allowance for each part of its turn, and no slice
+//! begins once that is spent.
 
 use std::fmt;
 use std::io;
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
 
-/// What must be done before a reply can be made. Dropped before that, it is given up: the client has left.
+/// What must be done before a reply can be made. If the client leaves earlier, the work is dropped.
 pub(crate) trait Work {
-    /// Does one slice at most, until the time `until`; `true` where the reply can be made. A call goes on in any case, if only by
-    /// a little.
+    /// Does one slice at most, until the time `until`, and says whether the reply can be made now. Each call does at least a
+    /// little, even if the time is over.
     fn advance(&mut self, until: Instant) -> bool;
 
     /// Makes the reply.
     ///
     /// # Errors
-    /// The work has failed: a 500.
+    /// The work has failed; the client gets a 500.
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()>;
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for dyn Work {
     }
 }
 
-/// Time that work may still take before the loop turns to something else.
+/// Time that work may take before the loop turns to something else.
 #[derive(Debug)]
 pub(crate) struct Allowance {
     left: Duration,
@@ -45,7 +45,7 @@ impl Allowance {
         self.left
     }
 
-    /// What was used, be it more than there was.
+    /// The time that was used, which may be more than there was.
     pub(crate) fn used(&self) -> Duration {
         self.used
     }
@@ -54,7 +54,7 @@ impl Allowance {
         self.left.is_zero()
     }
 
-    /// Does `work`, which is told when the time will be over, and takes off what it took.
+    /// Does `work`, which is told when the time will be over, and charges what it took.
     pub(crate) fn spend<R>(&mut self, work: impl FnOnce(Instant) -> R) -> R {
         let began = Instant::now();
         let result = work(began + self.left);

@@ -1,4 +1,4 @@
-//! What the header fields say about the message: where its body ends, whether the connection goes on, what is expected.
+//! What the header fields say about the message: where its body ends, whether the connection persists, what is expected.
 //!
 //! Invariant: framing that is not certain is an error, never a guess (RFC 9112 §6.3 and §11.2: smuggling).
 
@@ -13,17 +13,17 @@ pub(crate) enum Framing {
     Chunked,
 }
 
-/// What the fields of a head come to.
+/// What all fields of a head mean together.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Meaning {
     pub(crate) version: Version,
     pub(crate) framing: Framing,
-    /// Whether the peer means to go on after this request (RFC 9112 §9.3).
+    /// Whether the peer wants the connection to persist after this request (RFC 9112 §9.3).
     pub(crate) keep_alive: bool,
     pub(crate) expects_continue: bool,
     /// What makes the reply depend on more than the target (RFC 9110 §13 and §14).
     pub(crate) condition: Condition,
-    /// Whether no Accept field says more than that anything will do (RFC 9110 §12.5.1).
+    /// Whether each Accept field, if there is any, is `*/*` (RFC 9110 §12.5.1).
     pub(crate) accepts_anything: bool,
 }
 
@@ -34,7 +34,7 @@ impl Default for Meaning {
 }
 
 impl Meaning {
-    /// Of a head that nothing is known of.
+    /// Stands for the meaning of a head that was not understood.
     pub(super) const UNKNOWN: Self = Self {
         version: Version::Http11,
         framing: Framing::Length(0),
@@ -52,7 +52,7 @@ impl Meaning {
             keep_alive: facts.keep_alive(version),
             expects_continue: facts.expects_continue,
             condition: match version {
-                // Its replies have no status to say what came of it.
+                // Replies of HTTP/0.9 have no status, so a condition could not be answered.
                 Version::Http09 => Condition::None,
                 _ => facts.condition(),
             },
@@ -72,10 +72,10 @@ struct Facts {
     close: bool,
     keep_alive: bool,
     expects_continue: bool,
-    /// The field that is the first If-None-Match.
+    /// The number of the first field that is an If-None-Match.
     none_match: Option<usize>,
     modified_since: bool,
-    /// Whether there is a range, or a condition beside those.
+    /// Whether there is a range, or another condition.
     others: bool,
     is_choosy: bool,
 }
@@ -129,14 +129,14 @@ impl Facts {
     fn condition(&self) -> Condition {
         match self.none_match {
             _ if self.others => Condition::Other,
-            // Beside If-None-Match the date does not count (RFC 9110 §13.1.3).
+            // With an If-None-Match, the date is ignored (RFC 9110 §13.1.3).
             Some(number) => Condition::NoneMatch(number),
             None if self.modified_since => Condition::Other,
             None => Condition::None,
         }
     }
 
-    /// In HTTP/1.0, which knows no Host, an empty one counts as none: the one site is what the authority is then
+    /// HTTP/1.0 does not require Host, so an empty one counts as none there, and the request is for the one site
     /// (RFC 9112 §3.3).
     fn host(&mut self, value: &[u8], version: Version) -> Result<(), RequestError> {
         self.hosts += 1;
@@ -167,7 +167,7 @@ impl Facts {
         }
     }
 
-    /// Equal lengths may repeat as field lines; a list in one line, a sign or a blank is refused.
+    /// Equal lengths in several field lines are allowed; a list in one line, a sign or a blank is refused.
     fn length(&mut self, value: &[u8]) -> Result<(), RequestError> {
         let length = parse_digits(value).ok_or(RequestError::ContentLength)?;
         match self.content_length.replace(length) {
@@ -212,7 +212,7 @@ impl Facts {
     }
 }
 
-/// Whether a field of this name makes a request conditional, or may be one that does.
+/// Whether a field of this name may make a request conditional.
 fn is_condition(name: &str) -> bool {
     let start = name.get(..3).unwrap_or_default();
     start.eq_ignore_ascii_case("if-")

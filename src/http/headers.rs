@@ -1,7 +1,7 @@
 //! The field lines of one request, borrowed from the bytes they arrived in.
 //!
-//! Names compare without case (RFC 9110 §5.1); values are bytes without the blanks around them, for HTTP allows
-//! more than ASCII in them and promises no encoding.
+//! Names compare without case (RFC 9110 §5.1). Values are bytes without the blanks around them, because HTTP allows more
+//! than ASCII in them and defines no encoding.
 
 use std::fmt;
 use std::ops::Range;
@@ -16,7 +16,7 @@ pub(crate) struct FieldSpan {
 }
 
 impl FieldSpan {
-    /// Finds `field` in `block`, from which it was cut.
+    /// Finds where `field`, which is borrowed from `block`, stands in it.
     pub(crate) fn of(field: &Field<'_>, block: &[u8]) -> Self {
         let span = |part: &[u8]| {
             let start = part.as_ptr().addr().wrapping_sub(block.as_ptr().addr());
@@ -72,7 +72,7 @@ impl<'a> Headers<'a> {
             .map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    /// The same with names as they stand in the head.
+    /// Returns the fields as pairs of name and value in bytes, in order of arrival.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let Self { block, fields } = *self;
         fields

@@ -1,6 +1,6 @@
 //! One complete request head: what it says, and every reason to refuse it.
 //!
-//! Invariant: a head whose framing is not certain never becomes a [`Request`] (RFC 9112 §6, §11.2: smuggling), and `Err` is
+//! Invariant: a head with uncertain framing never becomes a [`Request`] (RFC 9112 §6, §11.2: smuggling), and `Err` is
 //! always the peer's fault. RFC 9112 §2 to §6 and §9; RFC 9110 §7.2 and §10.1.1.
 
 use std::borrow::Cow;
@@ -19,10 +19,10 @@ use crate::config::ServerConfig;
 
 pub(crate) mod owned;
 
-/// A field line, as httparse leaves it: name and value without the blanks around it.
+/// A field line as httparse leaves it: name, and value without the blanks around it.
 pub(crate) type Field<'a> = httparse::Header<'a>;
 
-/// Why a request is refused. Framing is lost or in doubt after each of them, so the connection closes.
+/// Why a request is refused. After each of these the framing is lost or in doubt, so the connection closes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RequestError {
     RequestLine,
@@ -41,7 +41,7 @@ pub(crate) enum RequestError {
     ChunkedBody,
     BodyTooLarge,
     Storage,
-    /// There is no room for the body now: it may come again later.
+    /// There is no room for the body now; the client may send the request again later.
     TooManyBodies,
     Timeout,
 }
@@ -62,7 +62,7 @@ impl RequestError {
         }
     }
 
-    /// What was wrong, in words for the error page.
+    /// Returns what was wrong, in words for the error page.
     pub(crate) fn message(self) -> &'static str {
         match self {
             Self::RequestLine => "Bad request syntax",
@@ -87,10 +87,10 @@ impl RequestError {
     }
 }
 
-/// Returns the request line at the start of `head`, without its end: for the log, also of a head that is refused.
+/// Returns the request line at the start of `head`, without its end. The log needs it even where the head is refused.
 pub(crate) fn request_line(head: &[u8]) -> &[u8] {
     let mut line = head;
-    // Not one more than is forgiven: what comes behind it may not have come yet.
+    // Only as many empty lines as are forgiven: with one more the head is refused before what follows may have come.
     for _ in 0..MAX_EMPTY_LINES {
         let rest = line.strip_prefix(b"\r").unwrap_or(line);
         line = rest.strip_prefix(b"\n").unwrap_or(line);
@@ -116,23 +116,23 @@ impl Version {
     }
 }
 
-/// One request head that was understood, borrowed from the bytes it arrived in.
+/// One request head that was understood, borrowed from the bytes it arrived in and from the [`Storage`] of its fields.
 #[derive(Debug)]
 pub(crate) struct Request<'a> {
     pub(crate) requestline: &'a [u8],
     pub(crate) command: &'a str,
-    /// Origin-form, `*`, or the authority of a CONNECT; leading slashes are collapsed to one (CVE-2021-28861). The bytes are
-    /// known to be UTF-8.
+    /// Origin-form, `*`, or the authority of a CONNECT. Several leading slashes are reduced to one (CVE-2021-28861). The bytes
+    /// are UTF-8.
     pub(crate) path: Cow<'a, [u8]>,
     pub(crate) headers: Headers<'a>,
     pub(crate) meaning: &'a Meaning,
 }
 
 impl<'a> Request<'a> {
-    /// Stands for a head that is refused: what can be known of it, for the reply and the log.
+    /// Makes what stands for a head that is refused: as much as the reply and the log need to know of it.
     pub(crate) fn refused(head: &'a [u8]) -> Self {
         let requestline = request_line(head);
-        // Blanks before it are refused before it may have come.
+        // A head that begins with a blank is refused before the method may have come.
         let is_head =
             requestline.starts_with(b"HEAD") && words(requestline).next() == Some(b"HEAD");
         Self {
@@ -149,8 +149,8 @@ impl<'a> Request<'a> {
         str::from_utf8(&self.path).unwrap_or_default()
     }
 
-    /// Finds and reads the head at the front of `bytes`, and says where it stands; `None` where it is not complete yet.
-    /// `search` remembers how far it looked.
+    /// Finds and parses the head at the front of `bytes`, and says where it stands; `None` where it is not complete yet.
+    /// `search` remembers how far the bytes were searched.
     pub(crate) fn find<'h: 'a>(
         bytes: &'h [u8],
         search: &mut HeadSearch,
@@ -183,24 +183,24 @@ impl<'a> Request<'a> {
     }
 }
 
-/// A head that was found, but for what the storage has of it.
+/// A head that was parsed, without the part that is in the storage.
 struct ParsedHead<'h> {
     line: &'h [u8],
     command: &'h str,
     path: Cow<'h, [u8]>,
-    /// Where the fields stand.
+    /// The bytes that the fields stand in.
     block: &'h [u8],
 }
 
 impl ParsedHead<'_> {
-    /// How long the head is, if it is spelled as nearly all are: its fields then stand behind a blank and the version.
+    /// The length of a head in the usual form, where the block begins with the blank before the version.
     fn usual_length(&self) -> usize {
         self.line.len() + self.block.len() - VERSION
     }
 }
 
-/// Reads a head that is complete, flawless and spelled as nearly all are; what else it may be, or why it is to be refused,
-/// the careful way knows.
+/// Parses a head that is complete and in the usual form: single blanks in the request line, and a version. For any other
+/// bytes it returns `None`, and [`parse_careful`] finds out what they are.
 fn find_usual<'h>(
     bytes: &'h [u8],
     storage: &mut Storage,
@@ -218,7 +218,7 @@ fn find_usual<'h>(
     (is_short && found.usual_length() <= config.max_head).then_some(found)
 }
 
-/// Reads a head of which only method and target are new.
+/// Parses a head that repeats the last one after the target.
 fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<ParsedHead<'h>> {
     let (command, rest) = match bytes.strip_prefix(b"GET ") {
         Some(rest) => ("GET", rest),
@@ -237,7 +237,7 @@ fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<ParsedHead<'h
     })
 }
 
-/// The method at the front of `bytes`, and what comes after the blank behind it.
+/// Returns the method at the front of `bytes`, and what comes after the blank that follows it.
 fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let blank = bytes.iter().position(|byte| !is_token_byte(*byte))?;
     let (command, rest) = bytes.split_at(blank);
@@ -247,9 +247,9 @@ fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
     Some((str::from_utf8(command).ok()?, rest.strip_prefix(b" ")?))
 }
 
-/// Reads a head in one pass, and remembers its tail.
+/// Parses a head in one pass, and remembers its tail.
 fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<ParsedHead<'h>> {
-    // httparse skips empty lines before a request, as many as there are.
+    // httparse would skip any number of empty lines before a request.
     if !is_token_byte(*bytes.first()?) {
         return None;
     }
@@ -296,10 +296,10 @@ fn parse_careful<'h>(
     })
 }
 
-/// A blank and the version of a head that is spelled as nearly all are.
+/// The length of a blank and the version.
 const VERSION: usize = b" HTTP/1.1".len();
 
-/// Returns method, target and version; the target is known to be UTF-8.
+/// Returns method, target and version; the target is UTF-8.
 fn parse_request_line<'a>(
     line: &'a [u8],
     config: &ServerConfig,
@@ -329,7 +329,7 @@ fn parse_request_line<'a>(
     Ok((command, target, version))
 }
 
-/// One digit, a dot, one digit (RFC 9112 §2.3): what has more of them, two readers may understand differently.
+/// Parses a version: one digit, a dot, one digit (RFC 9112 §2.3). With more digits, two servers may understand it differently.
 fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
     match word.strip_prefix(b"HTTP/") {
         Some(b"0.9") => Ok(Version::Http09),
@@ -340,9 +340,9 @@ fn parse_version(word: &[u8]) -> Result<Version, RequestError> {
     }
 }
 
-/// Reduces the target to origin-form (RFC 9112 §3.2), for one server has one site; whether it answers for the authority of an
-/// absolute-form is [asked](super::host::is_served) later. Inlined, for nearly all targets stay as they are.
-#[inline(always)]
+/// Reduces the target to origin-form (RFC 9112 §3.2), because one server has one site. Whether it answers for the authority of
+/// an absolute-form is [checked](super::host::is_served) later. Nearly all targets are in origin-form already.
+#[inline]
 fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
     if target.starts_with(b"/") && target.get(1) != Some(&b'/') {
         Ok(Cow::Borrowed(target))
@@ -351,7 +351,7 @@ fn origin_form<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, Req
     }
 }
 
-/// Reduces one of the targets that few clients send.
+/// Reduces a target of one of the other forms, which few clients send.
 fn reduce<'a>(target: &'a [u8], command: &str) -> Result<Cow<'a, [u8]>, RequestError> {
     if let Some(mut path) = target.strip_prefix(b"/") {
         while let Some(rest) = path.strip_prefix(b"/") {
@@ -398,7 +398,7 @@ pub(super) fn without_cr(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// A number of any length: what exceeds 64 bits exceeds every limit, so it saturates.
+/// Parses a number of any length. It saturates, because what exceeds 64 bits exceeds every limit.
 pub(crate) fn parse_digits(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;

@@ -1,16 +1,16 @@
-//! What was understood of a head, kept until the next one: clients repeat all of it but the target, again and again.
+//! What was understood of the last head. It is kept because clients repeat everything but the target from head to head.
 //!
-//! Invariant: the same bytes mean the same. What is known of a tail holds for no other, not even for one that only begins
-//! like it, for the empty line at its end is part of it.
+//! Invariant: the same bytes mean the same. What is known of a tail holds for no other tail, not even for one that only begins
+//! like it, because the empty line at the end is part of the tail.
 
 use super::framing::Meaning;
 use super::headers::FieldSpan;
 use super::request::{Field, RequestError, Version};
 
-/// Room for the fields of one head, which remembers the last tail that was spelled as nearly all are.
+/// Room for the fields of one head. It remembers the last tail that was in the usual form.
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
-    /// The head from the blank before its version on; empty where it is not to be known again.
+    /// The head from the blank before its version on; empty where the head was not in the usual form.
     tail: Vec<u8>,
     /// Where the fields stand in the bytes that they were found in.
     pub(super) fields: Vec<FieldSpan>,
@@ -18,7 +18,7 @@ pub(crate) struct Storage {
 }
 
 impl Storage {
-    /// Takes in what the fields of a head say, which stand in `block`.
+    /// Stores what the fields of a head say, and where in `block` they stand.
     pub(super) fn read(
         &mut self,
         fields: &[Field<'_>],
@@ -33,12 +33,12 @@ impl Storage {
         Ok(())
     }
 
-    /// Remembers that what was read last stood in `tail`.
+    /// Remembers that the fields that were stored last stood in `tail`.
     pub(super) fn remember(&mut self, tail: &[u8]) {
         self.tail.extend_from_slice(tail);
     }
 
-    /// Returns the tail at the front of `bytes`, if it is the one that is remembered.
+    /// Returns the tail at the front of `bytes` if it is the remembered one.
     pub(super) fn recognise<'h>(&self, bytes: &'h [u8]) -> Option<&'h [u8]> {
         if self.tail.is_empty() || !bytes.starts_with(&self.tail) {
             return None;
@@ -54,7 +54,7 @@ pub(crate) mod tests {
     use crate::http::head::HeadSearch;
     use crate::http::request::Request;
 
-    /// Shows a request that has these fields.
+    /// Shows a request with these fields to `look`.
     pub(crate) fn request_with<R>(
         fields: &[(&str, &str)],
         look: impl FnOnce(&Request<'_>) -> R,

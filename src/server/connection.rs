@@ -20,6 +20,7 @@ use crate::wire::share::{SMALL, Share};
 use crate::wire::transport::Transport;
 
 mod answering;
+mod arriving;
 mod lingering;
 pub(crate) mod outgoing;
 mod promised;
@@ -27,7 +28,6 @@ pub(crate) mod readable;
 pub(crate) mod state;
 mod then;
 mod turn;
-mod unfinished;
 mod unparsed;
 
 use answering::Answering;
@@ -38,9 +38,9 @@ use then::Then;
 use turn::Turn;
 use unparsed::{Received, Unparsed};
 
-/// What a client has just begun is not taken from it before its next bytes can be here.
+/// A connection that has just begun something keeps its place for so long, because its next bytes may be on their way.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
-/// A reply of which nothing has left for so long stands still, for the round trip of most connections is shorter.
+/// A reply of which nothing has left for so long stands still, because the round trip of most connections is shorter.
 const STALLED: Duration = Duration::from_millis(250);
 
 /// One client, generic over its transport so that tests can script every split and every short write.
@@ -75,7 +75,7 @@ impl<T: Transport> Connection<T> {
         context: &mut LoopContext<H>,
     ) -> Next {
         self.hear(readable);
-        let ended = Turn::new(self, share, context).run(Next::Continue, scratch);
+        let ended = Turn::new(self, share, context).run(scratch);
         ended.unwrap_or_else(|_| self.disconnect(context))
     }
 
@@ -129,7 +129,9 @@ impl<T: Transport> Connection<T> {
             self.discard_unsent();
         }
         if let State::ReadingBody(request) = &mut self.state
-            && request.keeps_pace(context.clock.instant, context.server.config())
+            && request
+                .body
+                .keeps_pace(context.clock.instant, context.server.config())
         {
             return Next::Wait;
         }
@@ -236,7 +238,7 @@ impl<T: Transport> Connection<T> {
         self.client.address
     }
 
-    /// What the connection is waiting for, and so which deadline it has; none while the next move is the handler's.
+    /// What the connection is waiting for, and so which deadline it has; `None` while the handler, not the peer, has to act.
     pub(crate) fn awaits(&self) -> Option<Timeout> {
         match &self.state {
             State::Reading(None) => Some(Timeout::KeepAlive),
@@ -254,7 +256,7 @@ impl<T: Transport> Connection<T> {
         self.peer_left
     }
 
-    /// Whether a stream lives from events that may never end.
+    /// Whether a stream depends on events, which may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_endless())
     }
@@ -269,13 +271,13 @@ impl<T: Transport> Connection<T> {
         matches!(self.state, State::Awaiting(_))
     }
 
-    /// Whether the connection may be closed so that another one has room, after it has `waited` for what it waits for now: nothing
-    /// that it has asked for is on its way to a client that takes it.
+    /// Whether the connection may be closed so that another one has room, after it has `waited` for what it waits for now: no
+    /// reply is on its way to a client that reads it.
     pub(crate) fn is_dispensable(&self, waited: Duration, now: Instant) -> bool {
         match &self.state {
             State::Reading(_) => waited >= ROUND_TRIP,
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
-            State::ReadingBody(request) => request.trickles(now),
+            State::ReadingBody(request) => request.body.trickles(now),
             State::WritingHeaders(_) | State::Streaming(_) => {
                 let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
                 waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)
@@ -288,13 +290,13 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn kept(&self) -> Kept {
         let (purpose, bytes) = match &self.state {
             State::Reading(Some(unparsed)) => (Purpose::Requests, unparsed.bytes.capacity()),
-            State::ReadingBody(request) => (Purpose::Requests, request.request.memory()),
-            // How much more a handler writes into memory at a time is its own decision.
+            State::ReadingBody(unfinished) => (Purpose::Requests, unfinished.request.memory()),
+            // The handler decides how much more than this it writes into memory at a time.
             State::WritingHeaders(unsent) | State::Streaming(unsent) => (
                 Purpose::Replies,
                 unsent.outgoing.memory().min(SMALL) + unsent.unparsed.bytes.capacity(),
             ),
-            // A promised reply is waited for, and bytes whose turn comes are ours to answer.
+            // Closing these would not be fair: the client waits for a promised reply, or for its turn.
             _ => (Purpose::Requests, 0),
         };
         let bytes = bytes.try_into().unwrap_or(u32::MAX);
@@ -306,12 +308,12 @@ impl<T: Transport> Connection<T> {
         matches!(self.state, State::Reading(None))
     }
 
-    /// Bytes to go until it has done what it is at, as far as anybody knows.
+    /// Bytes to go until the connection is done with its state, as far as the server can tell.
     pub(crate) fn left(&self) -> u64 {
         match &self.state {
             State::Parsing(unparsed) => unparsed.bytes.len() as u64,
-            // The rest is expected to be as long as what has come.
-            State::ReadingBody(request) => request.length,
+            // The rest of the body is expected to be as long as what has come.
+            State::ReadingBody(request) => request.body.length,
             State::Lingering(lingering) => lingering.discarded,
             State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
             _ => 0,

@@ -20,10 +20,10 @@ use crate::handler::work::Allowance;
 use crate::http::request::Request;
 use crate::wire::spool::{RequestBody, SpoolLimits};
 
-/// Time for work in each turn of the loop; the slice that is at hand when it is over takes some more.
+/// Time for work in each turn of the loop; the slice that is running when it is over may take longer.
 pub(crate) const TURN_OF_WORK: Duration = Duration::from_micros(1500);
 
-/// What the connections of a loop use in turns.
+/// What the connections of a loop share.
 #[derive(Debug)]
 pub(crate) struct LoopContext<H> {
     pub(crate) handler: H,
@@ -69,20 +69,22 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     ) -> Ending {
         let start = self.outgoing.buffer.bytes.len();
         let close = close || self.draining;
-        let (handler, mut exchange) = self.exchange(request, body, client);
-        let made = catch_unwind(AssertUnwindSafe(|| {
-            // This request may depend on what the ones before it have changed.
-            if handler.may_change_files() {
-                exchange.clock().begin_epoch();
-            }
-            make(handler, &mut exchange)
-        }));
-        let ending = exchange.end(handler, made, close);
+        let ending = {
+            let (handler, mut exchange) = self.exchange(request, body, client);
+            let made = catch_unwind(AssertUnwindSafe(|| {
+                // This request may depend on what the ones before it have changed.
+                if handler.may_change_files() {
+                    exchange.clock().begin_epoch();
+                }
+                make(handler, &mut exchange)
+            }));
+            exchange.end(handler, made, close)
+        };
         self.note(&ending, start, request, started);
         ending
     }
 
-    /// Begins an exchange whose reply is appended to the outgoing bytes; gives the handler along with it.
+    /// Begins an exchange, which appends its reply to the outgoing bytes; returns the handler along with it.
     pub(crate) fn exchange<'a>(
         &'a mut self,
         request: &'a Request<'a>,
@@ -102,6 +104,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     }
 
     /// Counts an exchange that has ended, and remembers to log its reply, which stands in the outgoing bytes from `start` on.
+    #[inline]
     pub(crate) fn note(
         &mut self,
         ending: &Ending,
@@ -109,6 +112,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         request: &Request<'_>,
         started: Instant,
     ) {
+        self.outgoing.end_reply();
         match ending {
             Ending::Later { .. } => {}
             Ending::Aborted => self.server.counters.requests += 1,
@@ -120,7 +124,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         }
     }
 
-    /// Calls a hook of the handler; its panic is a line in the log, and nobody else's matter.
+    /// Calls a hook of the handler; `None` where it panics, which is only logged.
     pub(crate) fn hook<R>(
         &mut self,
         address: SocketAddr,
@@ -134,7 +138,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         called.ok()
     }
 
-    /// Logs the replies of the scratch that have left; all that remain where the connection ends (`last`).
+    /// Logs the outgoing replies that have left; all that remain where the connection ends (`last`).
     #[inline]
     pub(crate) fn log_outgoing(&mut self, client: &Client, last: bool) {
         if !self.log.is_on() {
@@ -151,7 +155,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         outgoing.log(last, |record, arena, sent| {
             let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
                 let start = line.len();
-                // A panic costs the line, not the loop.
+                // A panic loses the line, and the loop goes on.
                 if catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line))).is_err() {
                     line.truncate(start);
                 }

@@ -1,4 +1,6 @@
-//! The part of a reply that does not fit beside its head: a range of a file, several with text between, or a source.
+//! A body that does not leave with its head: a range of a file, several ranges with text between them, or a source.
+//!
+//! Invariant: a body is as long as its head announced, or the connection ends.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,10 +15,10 @@ use super::source::{Fill, Source, pull};
 use super::transport::Transport;
 use crate::http::chunked;
 
-/// A source costs time for every byte, not only room in the socket: more than this waits for the next turn.
+/// Bytes that one source may make in a turn, because making them costs time beside the room in the socket.
 const SOURCE_TURN: usize = 64 * 1024;
 
-/// What still has to be streamed after the bytes in memory have left; small, for every reply carries one along.
+/// What still has to be streamed after the bytes in memory have left. It is small, because every reply has one.
 #[derive(Debug, Default)]
 pub(crate) enum Body {
     #[default]
@@ -29,7 +31,7 @@ pub(crate) enum Body {
     Source(Box<SourceBody>),
 }
 
-/// Several ranges of one file with text between.
+/// Several ranges of one file, with text between them.
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) file: Arc<SharedFile>,
@@ -48,16 +50,16 @@ pub(crate) enum Part {
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
     framing: BodyFraming,
-    /// Whether the time that it takes is charged as that of work.
+    /// Whether the time that the source takes is charged as that of work.
     is_work: bool,
     /// What the source said last.
     fill: Fill,
-    /// Whether it ever said [`Fill::NotNow`].
+    /// Whether the source has ever said [`Fill::NotNow`].
     has_slept: bool,
     buffer: Buffer,
-    /// Where the content stands in the buffer: what is around it is chunk framing.
+    /// Where the content stands in the buffer; the bytes around it are chunk framing.
     content: Range<usize>,
-    /// Bytes that it has given since it last had nothing.
+    /// Bytes that the source has given since it last had nothing.
     given: u64,
 }
 
@@ -65,14 +67,17 @@ pub(crate) struct SourceBody {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BodyFraming {
     Chunked,
-    /// So many bytes were announced and are still to come.
+    /// By its announced length, of which so many bytes are still to come.
     Length(u64),
     /// By the close of the connection.
     Close,
 }
 
 impl BodyFraming {
-    /// Notes that the source gave `length` bytes and said `fill`; what was announced must come, no more and no less.
+    /// Notes that the source gave `length` bytes and said `fill`.
+    ///
+    /// # Errors
+    /// The body is longer or shorter than announced.
     pub(crate) fn take(&mut self, length: usize, fill: Fill) -> io::Result<()> {
         if let Self::Length(left) = self {
             *left = left.checked_sub(length as u64).ok_or_else(another_length)?;
@@ -98,22 +103,22 @@ impl Body {
         matches!(self, Self::Empty)
     }
 
-    /// Whether what is to be sent is here: a head need not leave before it.
+    /// Whether the next bytes are at hand, so that the head may wait for them in the kernel.
     pub(crate) fn follows_at_once(&self) -> bool {
         matches!(self, Self::File { .. } | Self::Parts(_))
     }
 
-    /// Whether it comes from a source that has waited for events: it may go on for ever.
+    /// Whether the body comes from a source that has waited for events, and so may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
         matches!(self, Self::Source(body) if body.has_slept)
     }
 
-    /// Whether making it takes time that is charged as that of work.
+    /// Whether the time that making the body takes is charged as that of work.
     pub(crate) fn is_work(&self) -> bool {
         matches!(self, Self::Source(body) if body.is_work)
     }
 
-    /// Whether nothing can be sent before the source is woken.
+    /// Whether the body waits for its source to be woken, and not for the socket.
     pub(crate) fn is_idle(&self) -> bool {
         match self {
             Self::Source(body) => body.fill == Fill::NotNow && body.buffer.is_sent(),
@@ -121,7 +126,7 @@ impl Body {
         }
     }
 
-    /// Bytes of memory that it keeps.
+    /// Bytes of memory that the body keeps.
     pub(crate) fn memory(&self) -> usize {
         match self {
             Self::Source(body) => body.buffer.bytes.capacity(),
@@ -129,7 +134,7 @@ impl Body {
         }
     }
 
-    /// Bytes still to come; of a source whose end nobody knows, as many as it has given since it last had nothing.
+    /// Bytes still to come. Where the end of a source is unknown, as many as it has given since it last had nothing.
     pub(crate) fn left(&self) -> u64 {
         match self {
             Self::Empty => 0,
@@ -139,7 +144,8 @@ impl Body {
         }
     }
 
-    /// Streams until all has left, the socket takes no more or the share is spent; adds the content that left to `counted`.
+    /// Sends until everything has left, the socket takes no more, the share is spent or there is nothing at hand. Adds the number
+    /// of content bytes that have left to `counted`.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
@@ -178,7 +184,7 @@ impl Part {
     }
 }
 
-/// Adds to `counted` what leaves of `range` by `send`.
+/// Sends a part of `file_range` by `send`, and adds the bytes that have left to `counted`.
 fn count(
     file_range: &mut FileRange,
     counted: &mut u64,
@@ -247,9 +253,9 @@ impl SourceBody {
     fn left(&self) -> u64 {
         match self.framing {
             BodyFraming::Length(left) => left + self.buffer.left() as u64,
-            // What is made by and by does not wait for bytes, but for time.
+            // A source that sleeps or works waits for time, not for bytes to be sent.
             _ if self.fill == Fill::NotNow || self.is_work => self.buffer.left() as u64,
-            // It is expected to last for as long as it has lasted.
+            // It is expected to give as much again as it has given.
             _ => self.given,
         }
     }

@@ -1,4 +1,4 @@
-//! Bytes on their way out, and how many of them have left.
+//! Bytes on their way to the socket, and how many of them have left.
 
 use std::io;
 use std::mem;
@@ -7,7 +7,7 @@ use super::next::Next;
 use super::share::{SMALL, Share};
 use super::transport::Transport;
 
-/// A growing run of bytes that leaves from its front.
+/// Bytes that are appended at the end and leave from the front.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     pub(crate) bytes: Vec<u8>,
@@ -47,7 +47,7 @@ impl Buffer {
         self.gone = 0;
     }
 
-    /// Takes out what has not left. Little of it is copied, so that memory that is used again and again stays.
+    /// Takes out what has not left. Up to [`SMALL`] bytes are copied, so that this buffer keeps its memory for later use.
     pub(crate) fn split_off(&mut self) -> Self {
         if self.left() > SMALL {
             return mem::take(self);
@@ -61,12 +61,12 @@ impl Buffer {
         rest
     }
 
-    /// Writes until all has left or the socket takes no more; `more` says that a body follows at once.
+    /// Writes until everything has left or the socket takes no more; `more` says that a body follows at once.
     pub(crate) fn send(&mut self, transport: &mut impl Transport, more: bool) -> io::Result<Next> {
         while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
             match transport.write(rest, more) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                // A short write means that the socket is full: its next edge will tell, no second try is needed.
+                // A short write means that the socket is full. No second attempt is needed: its next edge tells when to go on.
                 Ok(length) if length < rest.len() => {
                     self.sent += length;
                     return Ok(Next::Wait);
@@ -79,7 +79,7 @@ impl Buffer {
         Ok(Next::Continue)
     }
 
-    /// The same for bytes that are many: so many of them as the share has.
+    /// Writes as [`send`](Self::send) does, but at most as many bytes as the share has.
     pub(crate) fn send_share(
         &mut self,
         transport: &mut impl Transport,
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::wire::share::Cold;
 
-    /// Says to each write in turn how much is taken of it; `None` is "not now".
+    /// Takes so many bytes of each write in turn; `None` is WouldBlock.
     struct Takes(Vec<Option<usize>>);
 
     impl Transport for Takes {
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Wait);
         assert_eq!((buffer.sent(), transport.0.len()), (2, 1));
         assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Continue);
-        // Nothing is left, so nothing is written.
+        // Nothing is left, so there is no further write, which would panic here.
         assert_eq!(buffer.send(&mut transport, true).unwrap(), Next::Continue);
         assert_eq!(buffer.sent(), 5);
     }

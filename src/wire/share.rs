@@ -1,36 +1,37 @@
-//! What one connection may do before it is somebody else's turn, and what is left of it.
+//! How much one connection may do before the other connections have their turn.
 
 use crate::config::ServerConfig;
 
-/// A share of a turn of the loop. It shrinks as it is used.
+/// One connection's share of a turn of the loop. It shrinks as it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Share {
     /// Bytes of bodies that may be sent or read.
     pub(crate) bytes: usize,
     /// Requests that may be answered.
     pub(crate) requests: usize,
-    /// Whether only a body that fits in as a whole is begun.
+    /// Whether a body is begun only if all of it fits into `bytes`.
     pub(crate) whole: bool,
+    /// What is done about a file that is not in memory.
     pub(crate) cold: Cold,
-    /// The number of the turn that it is a share of.
+    /// The number of the turn.
     pub(crate) turn: u64,
-    /// Whether anything moved in the last call that used it, so that a deadline begins anew.
+    /// Whether anything moved during the last call, so that the deadline begins anew.
     pub(crate) progress: bool,
 }
 
 /// What is done about a file that is not in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cold {
-    /// It is read: there is no loop that would stand still, or nobody minds.
+    /// It is read, although the loop may wait for the disk.
     Read,
     /// The kernel is asked to read it ahead.
     Ask,
-    /// Enough is asked for already.
+    /// Nothing: enough is being read ahead already.
     Wait,
 }
 
 impl Share {
-    /// All that a turn has.
+    /// Makes the share of a connection that has the whole turn for itself.
     pub(crate) fn of(config: &ServerConfig, turn: u64) -> Self {
         Self {
             bytes: config.turn_bytes.max(1),
@@ -43,5 +44,5 @@ impl Share {
     }
 }
 
-/// Bytes in memory up to which they are not worth a place in the queue: a batch of replies, a small file with its head.
+/// Up to so many bytes in memory are sent at once, without waiting in the queue: a batch of replies, a small file with its head.
 pub(crate) const SMALL: usize = 128 * 1024;

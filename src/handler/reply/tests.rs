@@ -8,7 +8,7 @@ const B: FieldValue<'static> = FieldValue::constant("b");
 
 type Act = fn(&mut Reply<'_>, &ServerInfo);
 
-/// What leaves for a `command` of HTTP/1.1 that is answered by `act`, or why nothing does.
+/// Returns what leaves for a `command` of HTTP/1.1 that is answered by `act`, or why nothing leaves.
 fn reply(command: &str, act: Act) -> Result<(String, bool), String> {
     struct UnusedHandler;
     impl BaseHttpRequestHandler for UnusedHandler {}
@@ -57,7 +57,7 @@ fn hello(reply: &mut Reply<'_>, server: &ServerInfo) {
     put(reply, b"hello");
 }
 
-/// Says that it is complete after so many further pieces.
+/// A source that is complete after so many further pieces.
 #[derive(Debug)]
 struct PieceSource(usize);
 

@@ -14,7 +14,7 @@ pub(crate) struct OwnedRequest {
     /// The request line without its end, followed by the bytes that the fields stand in.
     bytes: Vec<u8>,
     requestline_length: usize,
-    command: String,
+    command_length: usize,
     path: Vec<u8>,
     fields: Vec<FieldSpan>,
     meaning: Meaning,
@@ -25,7 +25,7 @@ impl OwnedRequest {
         Self {
             bytes: [request.requestline, request.headers.block()].concat(),
             requestline_length: request.requestline.len(),
-            command: request.command.to_owned(),
+            command_length: request.command.len(),
             path: request.path.to_vec(),
             fields: request.headers.spans().to_vec(),
             meaning: *request.meaning,
@@ -35,9 +35,10 @@ impl OwnedRequest {
     /// Returns the request, borrowed from this copy.
     pub(crate) fn as_request(&self) -> Request<'_> {
         let (requestline, block) = self.bytes.split_at(self.requestline_length);
+        let command = requestline.get(..self.command_length).unwrap_or_default();
         Request {
             requestline,
-            command: &self.command,
+            command: str::from_utf8(command).unwrap_or_default(),
             path: Cow::Borrowed(&self.path),
             headers: Headers::new(block, &self.fields),
             meaning: &self.meaning,
@@ -52,7 +53,6 @@ impl OwnedRequest {
     /// Bytes of memory that it keeps.
     pub(crate) fn memory(&self) -> usize {
         self.bytes.capacity()
-            + self.command.capacity()
             + self.path.capacity()
             + self.fields.capacity() * size_of::<FieldSpan>()
     }

@@ -7,14 +7,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
+use super::arriving::{ArrivingBody, UnfinishedRequest};
 use super::lingering::{Discarded, Lingering};
 use super::promised::{PromisedReply, Rest};
 use super::then::Then;
-use super::unfinished::UnfinishedRequest;
 use super::unparsed::Received;
 use crate::config::ProtocolVersion;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::ending::Ending;
+use crate::handler::ending::{Coming, Ending};
 use crate::handler::exchange::Exchange;
 use crate::handler::request_context::Client;
 use crate::http::body::BodyDecoder;
@@ -46,22 +46,22 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     /// Answers the requests at the front of `received`: as many as are complete, and as the share and the outgoing buffer
     /// allow.
     pub(super) fn answer(&mut self, received: &mut Received<'_>, storage: &mut Storage) -> Then {
-        while self.may_make_more() {
-            if received.bytes.is_empty() {
-                return Then::ReadHead;
-            }
-            match self.take_request(received, storage) {
-                Then::Parse => {}
-                then => return then,
+        if !self.may_answer(received) {
+            return Then::Parse;
+        }
+        loop {
+            let then = self.take_request(received, storage);
+            if !matches!(then, Then::Parse) || !self.may_answer(received) {
+                return then;
             }
         }
-        Then::Parse
     }
 
-    /// Whether another reply may be made before the others have left.
-    fn may_make_more(&self) -> bool {
+    /// Whether there are bytes of another request, and its reply may be made before the others have left.
+    fn may_answer(&self, received: &Received<'_>) -> bool {
         let outgoing = &self.context.outgoing;
-        self.share.requests > 0
+        !received.bytes.is_empty()
+            && self.share.requests > 0
             && outgoing.buffer.bytes.len() < MAX_BATCH
             && outgoing.body.is_empty()
     }
@@ -108,12 +108,31 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
                 Some(_) => return Then::Linger,
             }
         }
-        if !wanted {
-            return self.answer_at_once(request, decoder, bytes);
+        if wanted {
+            self.take_new_body(request, decoder, bytes)
+        } else {
+            self.answer_at_once(request, decoder, bytes)
         }
-        let body = Spool::boxed(&self.context.spools);
+    }
+
+    /// Takes what has come of a body for the handler with its head. A request that is complete then is not copied.
+    fn take_new_body(
+        &mut self,
+        request: &Request<'_>,
+        decoder: BodyDecoder,
+        bytes: &mut &[u8],
+    ) -> Then {
+        let spool = Spool::boxed(&self.context.spools);
         let now = self.context.clock.instant;
-        self.take_body(UnfinishedRequest::boxed(request, decoder, body, now), bytes)
+        let mut body = ArrivingBody::new(decoder, spool, now);
+        match body.take(bytes, self.context.server.config().max_body) {
+            Ok(true) => self.respond_with_body(request, body),
+            Ok(false) => Then::ReadBody(Box::new(UnfinishedRequest {
+                request: OwnedRequest::of(request),
+                body,
+            })),
+            Err(error) => self.refuse(error, request.requestline),
+        }
     }
 
     /// Asks the handler whether it wants the body of `request`; `None` where it panics.
@@ -156,13 +175,14 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         }
         let decided = decided.map(|decided| decided.map(|_| ()));
         let ending = exchange.end(handler, decided, true);
+        drop(exchange);
         let started = self.context.log.start(&self.context.clock);
         self.context.note(&ending, start, request, started);
         Some(ending)
     }
 
-    /// Answers a request whose body the handler does not want, without waiting for the body. The framing of what has come
-    /// already is checked first.
+    /// Answers a request without waiting for its body, which the handler does not want. The framing of what has come already
+    /// is checked first.
     fn answer_at_once(
         &mut self,
         request: &Request<'_>,
@@ -186,16 +206,21 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         mut unfinished: Box<UnfinishedRequest>,
         bytes: &mut &[u8],
     ) -> Then {
-        let limit = self.context.server.config().max_body;
-        match unfinished.take(bytes, limit) {
-            Ok(true) => {}
-            Ok(false) => return Then::ReadBody(unfinished),
-            Err(error) => return self.refuse(error, unfinished.request.requestline()),
+        let max_body = self.context.server.config().max_body;
+        match unfinished.body.take(bytes, max_body) {
+            Ok(true) => {
+                let UnfinishedRequest { request, body } = *unfinished;
+                self.respond_with_body(&request.as_request(), body)
+            }
+            Ok(false) => Then::ReadBody(unfinished),
+            Err(error) => self.refuse(error, unfinished.request.requestline()),
         }
-        let UnfinishedRequest { request, body, .. } = *unfinished;
+    }
+
+    fn respond_with_body(&mut self, request: &Request<'_>, body: ArrivingBody) -> Then {
         match body.finish() {
-            Ok(body) => self.respond(&request.as_request(), body, Rest::Nothing),
-            Err(error) => self.refuse(error, request.requestline()),
+            Ok(body) => self.respond(request, body, Rest::Nothing),
+            Err(error) => self.refuse(error, request.requestline),
         }
     }
 
@@ -207,42 +232,38 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             close,
             started,
             request,
-            mut body,
+            body,
             rest,
         } = promised;
-        let (request, client) = (&request.as_request(), self.client);
-        let make = |_: &mut H, exchange: &mut Exchange<'_>| coming.reply(exchange);
-        let ending = self
-            .context
-            .reply(request, &mut body, client, close, started, make);
-        self.follow(ending, started, request, body, rest)
+        let request = request.as_request();
+        self.reply(&request, body, rest, close, started, Some(coming))
     }
 
-    /// Has the handler answer a request for a host that this server answers for; `rest` is what is still to come of it.
-    fn respond(&mut self, request: &Request<'_>, mut body: RequestBody, rest: Rest) -> Then {
+    /// Has the handler answer; `rest` is what is still to come of the request.
+    fn respond(&mut self, request: &Request<'_>, body: RequestBody, rest: Rest) -> Then {
         let close = matches!(rest, Rest::Unread);
         let started = self.context.log.start(&self.context.clock);
-        let make = |handler: &mut H, exchange: &mut Exchange<'_>| {
-            if refuse_misdirected(exchange) {
-                return Ok(());
-            }
-            handler.handle_one_request(exchange)
+        self.reply(request, body, rest, close, started, None)
+    }
+
+    /// Makes the reply from what has come of it, otherwise by asking the handler, and decides what follows.
+    fn reply(
+        &mut self,
+        request: &Request<'_>,
+        mut body: RequestBody,
+        rest: Rest,
+        close: bool,
+        started: Instant,
+        coming: Option<Coming>,
+    ) -> Then {
+        let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
+            Some(coming) => coming.reply(exchange),
+            None if refuse_misdirected(exchange) => Ok(()),
+            None => handler.handle_one_request(exchange),
         };
         let ending = self
             .context
             .reply(request, &mut body, self.client, close, started, make);
-        self.follow(ending, started, request, body, rest)
-    }
-
-    /// Decides what follows the reply to `request`.
-    fn follow(
-        &self,
-        ending: Ending,
-        started: Instant,
-        request: &Request<'_>,
-        body: RequestBody,
-        rest: Rest,
-    ) -> Then {
         match ending {
             Ending::Reply(framed) if framed.keep_alive => match rest {
                 Rest::Unwanted(unwanted) => Then::Discard(unwanted),

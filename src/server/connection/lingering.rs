@@ -1,7 +1,7 @@
-//! What comes after the reply and is discarded: the rest of a body that no handler wants, so that the next request is read
-//! from its first byte, and all that a peer sends to a connection that closes (RFC 9112 §9.3 and §9.6).
+//! Bytes that are discarded after the reply: the rest of a body that the handler does not want, so that the next request is
+//! read from its first byte, and everything that the peer sends to a connection that closes (RFC 9112 §9.3 and §9.6).
 //!
-//! Invariant: it ends `linger_time` after the reply has left, and `linger_timeout` after the last byte.
+//! Invariant: discarding ends `linger_time` after the reply has left, and `linger_timeout` after the last byte.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,23 @@ use crate::config::ServerConfig;
 use crate::http::body::BodyDecoder;
 use crate::http::request::RequestError;
 
+/// What is discarded, and since when.
 #[derive(Debug)]
 pub(crate) struct Lingering {
     began: Instant,
-    /// The body behind which the next request begins; `None` where our side is shut.
+    /// The body after which the next request begins; `None` where our side is shut.
     body: Option<BodyDecoder>,
     pub(crate) discarded: u64,
 }
 
-/// How far some bytes go that are discarded.
+/// What became of bytes that were to be discarded.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Discarded {
-    /// To the end of the body: what is left of them is the next request.
+    /// The body has ended: what is left of them is the next request.
     All,
-    /// More is to be discarded.
+    /// All of them are discarded, and more are to be.
     Some,
-    /// Beyond what is read of an unwanted body.
+    /// The body is longer than the server is willing to read.
     TooMuch,
     Malformed(RequestError),
 }
@@ -38,7 +39,7 @@ impl Lingering {
         })
     }
 
-    /// The reply has left: its time begins.
+    /// The reply has left, so the time for discarding begins.
     pub(crate) fn restart(&mut self, now: Instant) {
         self.began = now;
     }
@@ -47,7 +48,7 @@ impl Lingering {
         now.saturating_duration_since(self.began)
     }
 
-    /// Takes off the front of `bytes` what is to be discarded.
+    /// Takes what is to be discarded off the front of `bytes`.
     pub(crate) fn discard(&mut self, bytes: &mut &[u8], config: &ServerConfig) -> Discarded {
         let Some(decoder) = &mut self.body else {
             self.discarded += bytes.len() as u64;

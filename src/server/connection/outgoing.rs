@@ -1,8 +1,7 @@
-//! What one connection has to send: the replies made in one go, the body that streams after the last of them, and what
-//! comes when all has left.
+//! What one connection has to send: the replies that were made in one turn, and the body that streams after the last of them.
 //!
-//! Invariant: the loop owns one as scratch and clears it after use; only what the socket did not take at once is kept, by the
-//! connection it belongs to.
+//! Invariant: the loop owns one of these and clears it after each use. A connection keeps one of its own only for what its
+//! socket did not take at once.
 
 use std::io;
 use std::mem;
@@ -18,13 +17,19 @@ use crate::wire::next::Next;
 use crate::wire::share::{SMALL, Share};
 use crate::wire::transport::Transport;
 
+/// Replies on their way to one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing {
+    /// Heads, and the bodies that leave with them.
     pub(crate) buffer: Buffer,
+    /// The body of the last reply, if it streams.
     pub(crate) body: Body,
+    /// Bytes of content that have left of that body.
     body_sent: u64,
     replies: Vec<LoggedReply>,
+    /// How many of `replies` are in the log already.
     logged: usize,
+    /// The text of the records in `replies`.
     arena: Vec<u8>,
     /// The body that the handler is writing, until it is framed.
     written: Vec<u8>,
@@ -34,9 +39,10 @@ pub(crate) struct Outgoing {
 #[derive(Debug)]
 struct LoggedReply {
     record: LogRecord,
+    /// Where in the buffer the reply begins and ends.
     start: usize,
     end: usize,
-    /// Bytes between start and end that are no content.
+    /// Bytes between these that are not content.
     overhead: u64,
 }
 
@@ -46,7 +52,13 @@ impl Outgoing {
         Reply::new(&mut self.buffer.bytes, &mut self.body, &mut self.written)
     }
 
-    /// Takes in a reply that was appended to the buffer from `start` on.
+    /// Forgets what the handler wrote, now that it is framed, and keeps the memory for the next reply within bounds.
+    pub(crate) fn end_reply(&mut self) {
+        self.written.clear();
+        self.written.shrink_to(MAX_BATCH);
+    }
+
+    /// Remembers to log a reply that stands in the buffer from `start` on.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -68,7 +80,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends on, until all has left, the socket takes no more or the share is spent.
+    /// Sends until everything has left, the socket takes no more or the share is spent.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
@@ -92,7 +104,7 @@ impl Outgoing {
         matches!(sent, Ok(Next::Wait)) && !self.body.is_idle()
     }
 
-    /// Bytes still to come, as far as anybody knows.
+    /// Bytes still to come, as far as the server can tell.
     pub(crate) fn left(&self) -> u64 {
         self.buffer.left() as u64 + self.body.left()
     }
@@ -102,18 +114,18 @@ impl Outgoing {
         self.buffer.bytes.capacity() + self.arena.capacity() + self.body.memory()
     }
 
-    /// Whether the heads have left, and only a body streams on.
+    /// Whether the heads have left, and only a body is left to stream.
     pub(crate) fn is_streaming(&self) -> bool {
         self.buffer.is_sent()
     }
 
-    /// A figure that grows with everything that leaves: no growth is no progress.
+    /// A figure that grows with everything that leaves. If it has not grown, there was no progress.
     pub(crate) fn sent(&self) -> u64 {
         self.buffer.sent() as u64 + self.body_sent
     }
 
-    /// Gives the replies that have left to `log`, with the content bytes that did; all that remain where the connection
-    /// ends (`last`).
+    /// Gives each reply that has left to `log`, with the number of content bytes that have; all replies that remain where the
+    /// connection ends (`last`).
     pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&LogRecord, &[u8], u64)) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
@@ -132,7 +144,7 @@ impl Outgoing {
         }
     }
 
-    /// Takes out what has not left; what stays is ready for the next use.
+    /// Takes out what has not left, and makes this one ready for the next use.
     pub(crate) fn split_off(&mut self) -> Self {
         let rest = Self {
             buffer: self.buffer.split_off(),
@@ -147,7 +159,7 @@ impl Outgoing {
         rest
     }
 
-    /// Makes it ready for the next use, keeping its memory within bounds.
+    /// Forgets everything, and keeps the memory within bounds for the next use.
     pub(crate) fn clear(&mut self) {
         self.buffer.clear();
         self.buffer.bytes.shrink_to(MAX_BATCH);
@@ -156,7 +168,5 @@ impl Outgoing {
         self.replies.clear();
         self.logged = 0;
         self.arena.clear();
-        self.written.clear();
-        self.written.shrink_to(MAX_BATCH);
     }
 }

@@ -9,7 +9,7 @@ use crate::handler::mailbox::Answer;
 use crate::http::request::owned::OwnedRequest;
 use crate::wire::spool::RequestBody;
 
-/// A request whose reply comes later.
+/// A request that waits for its reply.
 #[derive(Debug)]
 pub(crate) struct PromisedReply {
     pub(crate) coming: Coming,

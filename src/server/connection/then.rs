@@ -1,15 +1,15 @@
 //! What follows the bytes that were made, once all of them have left.
 
+use super::arriving::UnfinishedRequest;
 use super::lingering::Lingering;
 use super::promised::PromisedReply;
-use super::unfinished::UnfinishedRequest;
 
 /// What a connection turns to when its replies have left.
 #[derive(Debug)]
 pub(crate) enum Then {
-    /// The next request, from the bytes on hand.
+    /// The next request, from the bytes on hand or from the socket.
     Parse,
-    /// The rest of a head, from the socket.
+    /// The rest of the head that the bytes on hand begin, from the socket.
     ReadHead,
     /// The rest of a body that the handler wants.
     ReadBody(Box<UnfinishedRequest>),

@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use super::Connection;
 use super::answering::Answering;
+use super::arriving::UnfinishedRequest;
 use super::lingering::{Discarded, Lingering};
 use super::readable::Readable;
 use super::state::{Awaiting, State, Unsent};
 use super::then::Then;
-use super::unfinished::UnfinishedRequest;
 use super::unparsed::{Received, Unparsed};
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::storage::Storage;
@@ -58,24 +58,20 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             [] => Next::Close,
             bytes => self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage)?,
         };
-        self.run(next, scratch)
-    }
-
-    /// Takes one step after the other, from what the one before has come to.
-    pub(super) fn run(&mut self, mut next: Next, scratch: &mut Scratch) -> io::Result<Next> {
-        while next == Next::Continue {
-            if self.needs_event() {
-                return Ok(Next::Wait);
-            }
-            next = self.step(scratch)?;
+        match next {
+            Next::Continue => self.run(scratch),
+            next => Ok(next),
         }
-        Ok(next)
     }
 
-    /// Whether only an event of the socket can tell more, as after most replies.
-    fn needs_event(&self) -> bool {
-        self.connection.readable == Readable::No
-            && matches!(self.connection.state, State::Reading(_))
+    /// Takes one step after the other.
+    pub(super) fn run(&mut self, scratch: &mut Scratch) -> io::Result<Next> {
+        loop {
+            match self.step(scratch)? {
+                Next::Continue => {}
+                next => return Ok(next),
+            }
+        }
     }
 
     fn step(&mut self, scratch: &mut Scratch) -> io::Result<Next> {
@@ -288,34 +284,46 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         storage: &mut Storage,
     ) -> io::Result<Next> {
         loop {
-            if matches!(then, Then::Parse) {
-                then = self.answering().answer(&mut received, storage);
-            }
+            let follows = match then {
+                Then::Parse => self.answering().answer(&mut received, storage),
+                then => then,
+            };
             let next = self.send_made()?;
             if next != Next::Continue {
-                self.connection.suspend(then, &received, self.context);
+                self.connection.suspend(follows, &received, self.context);
                 return Ok(next);
             }
-            match then {
-                Then::Parse if self.share.requests > 0 => {}
-                Then::Parse => {
+            match follows {
+                Then::Parse if self.share.requests == 0 => {
                     self.connection.state = State::Parsing(Unparsed::boxed(&received));
                     return Ok(Next::Yield);
                 }
-                then => {
-                    self.follow(then, &received)?;
+                Then::Parse if !received.bytes.is_empty() => then = Then::Parse,
+                // Fast path: most requests come alone, and the socket has told that there is nothing more to read.
+                Then::Parse if !self.may_read() => {
+                    self.connection.state = State::Reading(None);
+                    return Ok(Next::Wait);
+                }
+                follows => {
+                    self.follow(follows, &received)?;
                     return Ok(Next::Continue);
                 }
             }
         }
     }
 
+    /// Whether the socket may have something to read.
+    fn may_read(&self) -> bool {
+        self.connection.readable != Readable::No
+    }
+
     fn answering(&mut self) -> Answering<'_, H> {
+        let may_have_sent_more = self.may_read();
         Answering {
             context: self.context,
             client: &self.connection.client,
             share: self.share,
-            may_have_sent_more: self.connection.readable != Readable::No,
+            may_have_sent_more,
         }
     }
 
@@ -338,7 +346,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     fn follow(&mut self, then: Then, received: &Received<'_>) -> io::Result<()> {
         let now = self.context.clock.instant;
         self.connection.state = match then {
-            Then::Parse | Then::ReadHead if received.bytes.is_empty() => State::Reading(None),
+            Then::Parse if received.bytes.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(received)),
             Then::ReadHead => State::Reading(Some(Unparsed::boxed(received))),
             Then::ReadBody(request) => State::ReadingBody(request),

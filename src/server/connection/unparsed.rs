@@ -20,7 +20,7 @@ impl<'b> Received<'b> {
         }
     }
 
-    /// Takes a head off the front, whose end was found at `end`.
+    /// Takes the head that ends at `end` off the front.
     pub(crate) fn take_head(&mut self, end: usize) {
         *self = Self::new(self.bytes.get(end..).unwrap_or_default());
     }

@@ -8,11 +8,11 @@ use rustix::io::Errno;
 use super::*;
 use crate::wire::share::Cold;
 
-/// Takes at most so many bytes at once, and says "not now" in between.
+/// Takes at most `most` bytes at once, with WouldBlock in between.
 struct Slow {
     most: usize,
     full: bool,
-    /// Whether a file is to be written instead.
+    /// Whether sendfile is refused, so that the file must be written.
     refuses: bool,
     output: Vec<u8>,
     more: Vec<bool>,

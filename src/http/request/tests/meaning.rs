@@ -1,4 +1,4 @@
-//! What the fields of a head come to: host, framing, persistence, expectation.
+//! What the fields of a head mean: host, framing, persistence, expectation.
 
 use super::*;
 use crate::http::framing::Framing;

@@ -1,4 +1,4 @@
-//! Heads of which all but the target was there before.
+//! Heads that repeat everything but the target.
 
 use proptest::prelude::*;
 

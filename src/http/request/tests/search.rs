@@ -1,4 +1,4 @@
-//! Where a head ends: at every split, at every limit, and in bytes that are no head at all.
+//! Where a head ends: at every split, at every limit, and in bytes that are not a head.
 
 use proptest::prelude::*;
 
@@ -108,7 +108,7 @@ fn what_was_searched_is_not_searched_again() {
     ] {
         let mut search = HeadSearch::default();
         assert_eq!(search.search(first.as_bytes(), &config), Ok(None));
-        // Had it looked at them again, it would have found the end of a head here.
+        // If the search looked at these bytes again, it would find the end of a head here.
         let mut bytes = vec![b'\n'; first.len()];
         bytes.extend_from_slice(b"C: d\r\n\r\n");
         let found = search.search(&bytes, &config).unwrap();
@@ -171,7 +171,7 @@ fn limits_do_not_wait_for_a_line_to_end() {
     assert_eq!(search(&format!("{head}x")), Err(RequestError::HeadTooLarge));
 }
 
-/// What a peer gets must not depend on how the network cut its bytes.
+/// The reply must not depend on how the network cuts the bytes of the peer.
 #[test]
 fn limits_are_the_same_wherever_the_bytes_are_cut() {
     let config = ServerConfig {
@@ -194,7 +194,7 @@ fn limits_are_the_same_wherever_the_bytes_are_cut() {
     }
 }
 
-/// Pieces of which hostile and honest heads are made alike.
+/// Pieces that both honest and hostile heads are made of.
 pub(super) fn fragments() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b"GET ",

@@ -1,4 +1,4 @@
-//! Request bodies: how fast they must come, where they end, and what is said before they come.
+//! Request bodies: how fast they must come, where they end, and when `100 Continue` is sent.
 
 use super::handler::{get, small, statuses};
 use super::script::TestLoop;
@@ -10,7 +10,7 @@ fn post(fields: &str, body: &str) -> Vec<u8> {
     format!("POST /small HTTP/1.1\r\nHost: h\r\n{fields}\r\n{body}").into_bytes()
 }
 
-/// 1 KiB a second is progress, less is none, and what came before earns nothing.
+/// 1 KiB a second is progress, and less is not. Bytes of earlier periods do not count.
 #[test]
 fn a_body_has_to_keep_its_pace() {
     let fields = "Content-Length: 1000000\r\n";
@@ -105,7 +105,7 @@ fn an_expected_100_continue_is_sent_once_and_before_the_body() {
         }
         assert_eq!(stage.answer(&[&[*last]]), small());
         assert!(stage.connection.is_idle());
-        // And of the next one too: nothing is remembered.
+        // The next request gets one too.
         assert_eq!(stage.answer(&[&head]), CONTINUE);
     }
 }

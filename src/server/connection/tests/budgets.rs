@@ -117,7 +117,7 @@ fn a_budget_that_is_just_enough_leaves_the_connection_idle() {
 fn bytes_that_came_while_others_had_their_turn_are_read() {
     let mut stage = turn_requests(1);
     assert_eq!(stage.receive(get("/small")), Next::Yield);
-    // Their event comes before the turn that was yielded, and finds the budget of that turn spent again.
+    // The event comes before the next turn of the queue, and its turn has a budget of one request again.
     assert_eq!(stage.receive(get("/small")), Next::Yield);
     assert_eq!(stage.receive_last(get("/small"), Event::Eof), Next::Yield);
     stage.play();

@@ -1,4 +1,4 @@
-//! How a connection ends, by whom, and what of it is logged.
+//! How a connection ends, which side ends it, and what is logged.
 
 use std::time::Duration;
 
@@ -188,7 +188,7 @@ fn a_reset_before_anything_was_sent_is_logged_without_content() {
     stage.script().room = [Room::Reset].into();
     assert_eq!(stage.receive(get("/small")), Next::Close);
     assert_eq!(stage.logged(), [r#""GET /small HTTP/1.1" 200 0"#]);
-    // The scratch of the loop is clean for the next connection.
+    // The outgoing buffer of the loop is empty for the next connection.
     assert!(stage.context.outgoing.buffer.bytes.is_empty());
 }
 
@@ -221,14 +221,14 @@ fn a_file_that_breaks_off_is_logged_with_what_had_left_of_it() {
         stage.receive([get("/small"), get("/file")].concat());
         assert_eq!(stage.logged().len(), 1);
         stage.drain();
-        // A send timeout, where it was not reset.
+        // If the peer has not reset the connection, the send deadline ends it.
         assert_eq!(stage.expire(), Next::Close);
         assert_eq!(stage.logged()[1..], [r#""GET /file HTTP/1.1" 200 1000"#]);
     }
 }
 
 #[test]
-fn who_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
+fn a_peer_that_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
     for path in ["/small", "/file"] {
         let mut stage = TestLoop::new();
         stage.script().room = [Room::Take(10), Room::WouldBlock].into();
@@ -239,12 +239,12 @@ fn who_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
     let mut stage = TestLoop::new();
     stage.receive(get("/small"));
     assert_eq!(stage.expire(), Next::Close);
-    assert_eq!(stage.script().resets, 0, "it is merely idle");
+    assert_eq!(stage.script().resets, 0, "an idle connection is not reset");
 }
 
 #[test]
-fn who_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
-    /// At a deadline: bytes that have reached the peer, seconds for which nothing has moved, and whether it is waited for.
+fn a_peer_that_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
+    /// At a deadline: the bytes that have reached the peer, the seconds without progress, and whether the connection waits on.
     type Deadline = (u64, u64, bool);
     let table: [(&str, &[Deadline]); 5] = [
         (
@@ -297,11 +297,11 @@ fn what_the_socket_takes_is_progress_whatever_the_peer_has_got() {
     assert_eq!(stage.expire(), Next::Close);
 }
 
-/// The size in the log is that of the content; chunk sizes and their line ends are none.
+/// The size in the log is that of the content, without chunk sizes and line ends.
 #[test]
 fn a_stream_that_breaks_off_is_logged_without_its_chunk_framing() {
     let mut stage = TestLoop::new();
-    // The first piece leaves with the head; of the second, its size line and one byte.
+    // The first piece leaves with the head; of the second, only the size line and one byte leave.
     stage.script().room = [ALL, Room::Take(11), Room::Reset].into();
     stage.receive(get("/stream"));
     stage.play();

@@ -1,4 +1,4 @@
-//! A handler that does each thing a handler can do, and the replies it must come to.
+//! A handler with a path for each thing that a handler can do, and the replies that must leave.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,7 +11,7 @@ use crate::http::status::HttpStatus;
 use crate::wire::source::{Fill, Source};
 
 pub(super) const FILE_SIZE: usize = 100 * 1024;
-/// The least that is too much to leave with its head.
+/// The smallest file that does not leave with its head.
 pub(super) const MEDIUM_SIZE: usize = 32 * 1024 + 1;
 pub(super) const INLINE_SIZE: usize = 20 * 1024;
 
@@ -89,17 +89,17 @@ impl BaseHttpRequestHandler for Handler {
     }
 }
 
-/// What a source does beside making its pieces.
+/// What a source does besides making its pieces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TestAction {
     End,
-    /// It has nothing each other time it is asked.
+    /// It has nothing every other time.
     Pause,
     /// It fails after the last piece.
     Fail,
 }
 
-/// A source of so many pieces.
+/// A source of `left` pieces.
 #[derive(Debug)]
 struct TestSource {
     left: usize,
@@ -143,7 +143,7 @@ pub(super) fn get(path: &str) -> Vec<u8> {
     SMALL_GET.replace("/small", path).into_bytes()
 }
 
-/// A reply with `fields` after the ones that all have.
+/// A reply with `fields` after the fields that all replies have.
 pub(super) fn reply(status: &str, fields: &str, body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 {status}\r\nServer: test\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n{fields}\r\n"

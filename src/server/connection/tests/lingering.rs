@@ -17,7 +17,7 @@ fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
     let mut stage = TestLoop::with_config(config);
     let began = stage.context.clock.instant;
     assert_eq!(stage.receive(b"\x16"), MOVED);
-    // The last seconds are those of the timeout that was begun before.
+    // In the last seconds the deadline is not renewed, because it would end too late.
     for (seconds, progress) in [(4, true), (25, true), (26, false), (29, false)] {
         stage.context.clock.instant = began + Duration::from_secs(seconds);
         let outcome = stage.receive(vec![0; 1 << 20]);
@@ -60,7 +60,7 @@ fn what_is_read_while_lingering_is_a_part_of_the_turn() {
     });
     stage.receive(b"\x16");
     let reads = stage.script().reads;
-    // Reads of 64 KiB: two of them spend the share.
+    // A read takes 64 KiB, so two reads spend the share.
     assert_eq!(stage.receive(vec![0; 300_000]), Next::Yield);
     assert_eq!(
         (stage.state(), stage.script().reads),

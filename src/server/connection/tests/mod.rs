@@ -1,4 +1,4 @@
-//! The machine under a scripted transport: every row of its state table, every split of its input, every short write.
+//! Connections on a scripted transport: every row of the state table, every split of the input, every short write.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

@@ -1,4 +1,5 @@
-//! What the bytes of a client must come to, read from front to back, and what a client makes of the bytes that it gets.
+//! A model of the server: it reads the bytes of a client from front to back, says which replies they must get, and parses the
+//! replies as a client would.
 
 use super::handler::content;
 use super::properties::Answering;
@@ -14,7 +15,7 @@ pub(super) const LARGE: usize = 33 * 1024;
 /// a `Vec` that has doubled.
 const MAX_KEPT: usize = 2 * (64 * 1024 + 1024 + 32 * 1024 + LARGE + 1024);
 
-/// What a handler is told.
+/// What the handler is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) command: String,
@@ -36,7 +37,7 @@ impl Asked {
         self.path == "/last"
     }
 
-    /// What the handler says where that is no error.
+    /// The body of the reply, unless it is an error.
     pub(super) fn said(&self) -> Vec<u8> {
         if self.path == "/file" {
             return content(LARGE);
@@ -55,14 +56,14 @@ impl Asked {
     }
 }
 
-/// The replies that some bytes must come to.
+/// The replies that some bytes must get.
 #[derive(Debug, Default)]
 pub(super) struct Model {
     replies: Vec<Due>,
-    /// The last reply in place of that one, if its request is answered before the end of its unwanted body has come and shows that
-    /// no request can follow.
+    /// What may stand in place of the last reply: its request may be answered before the end of its unwanted body has come,
+    /// which shows that no request can follow.
     early: Option<Due>,
-    /// A last request waits for its body, and was told to go on.
+    /// The last request waits for its body, and has got `100 Continue`.
     may_continue: bool,
 }
 
@@ -78,12 +79,12 @@ struct Due {
     may_continue: bool,
 }
 
-/// What is made of a body.
+/// What becomes of a body.
 enum ModelBody {
-    /// It is still to come; a body that is not wanted is not waited for.
+    /// It has not come; the reply waits for it only if it is wanted.
     Incomplete,
     Refused(RequestError),
-    /// So much that it is not read on, though nobody wants it.
+    /// It is not wanted, and too long to be discarded.
     TooMuch,
     Complete(Vec<u8>, usize),
 }
@@ -143,7 +144,7 @@ impl Model {
         }
     }
 
-    /// Whether the replies depend on how much has come when the last of them is made.
+    /// Whether the replies depend on how much has come when the last one is made.
     pub(super) fn depends_on_cuts(&self) -> bool {
         self.may_continue() || self.early.is_some()
     }

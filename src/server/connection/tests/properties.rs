@@ -1,5 +1,5 @@
-//! The whole connection against a model that reads its bytes from front to back: every complete request is answered once and
-//! in order, whatever cannot be one is refused once and ends the connection, however all of it is cut; see
+//! Compares the whole connection with a model that reads the bytes from front to back. However the bytes are cut, each complete
+//! request is answered once and in order, and bytes that cannot be a request are refused once and end the connection; see
 //! [`crate::http::properties`].
 
 use std::fs::File;
@@ -30,7 +30,7 @@ pub(super) struct Plan {
     pub(super) http09: bool,
 }
 
-/// The property; the first bytes of `input` are the plan, the others what the client sends.
+/// Checks the property; the first bytes of `input` are the plan, the others are what the client sends.
 pub fn connection(mut input: &[u8]) {
     let flags = take_byte(&mut input);
     let room = take_byte(&mut input) % 16;
@@ -106,7 +106,7 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
     statuses
 }
 
-/// Says what it was asked, in every way a handler can.
+/// Replies with what it was asked, in every way a handler can.
 #[derive(Debug)]
 pub(super) struct Answering {
     file: File,
@@ -167,7 +167,7 @@ impl BaseHttpRequestHandler for Answering {
     }
 }
 
-/// A source that has nothing each other time it is asked.
+/// A source that has nothing every other time.
 #[derive(Debug)]
 struct PlannedSource {
     pieces: std::collections::VecDeque<Vec<u8>>,
@@ -242,7 +242,7 @@ mod tests {
             })
     }
 
-    /// What may stand at the end, and the status of the last reply, if there is one.
+    /// What may stand at the end, and the status of its reply, if there is one.
     fn end() -> impl Strategy<Value = (&'static str, Option<u16>)> {
         prop::sample::select(vec![
             ("", None),

@@ -4,7 +4,7 @@ use super::handler::{FILE_SIZE, content, file_of, get, reply, small, statuses, s
 use super::script::{Room, TestLoop};
 use crate::wire::next::Next;
 
-/// The text of one reply, cut in head (with the empty line) and body.
+/// Splits the text of one reply into its head, with the empty line, and its body.
 fn parts(output: Vec<u8>) -> (String, String) {
     let output = String::from_utf8(output).unwrap();
     let end = output.find("\r\n\r\n").unwrap() + 4;

@@ -1,4 +1,4 @@
-//! A transport that follows a script, and a stage that turns the script into the events a loop would see.
+//! A transport that follows a script, and a loop of one connection that turns the script into events.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
-/// What the peer does, one event each.
+/// What the peer does.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     Bytes(Vec<u8>),
@@ -33,7 +33,7 @@ pub(super) enum Event {
     Reset,
 }
 
-/// What the socket says to one write or sendfile; one that is not in the script takes all.
+/// What the socket does with one write or sendfile; beyond the script it takes all bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Room {
     Take(usize),
@@ -43,17 +43,17 @@ pub(super) enum Room {
 
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What has arrived and was not read.
+    /// Bytes that have arrived and were not read.
     arrived: Vec<u8>,
     end: Option<Event>,
     pub(super) room: VecDeque<Room>,
-    /// More than this is never taken at once.
+    /// The most bytes that the socket takes at once.
     pub(super) most: usize,
-    /// The socket refused something, so that its next writable edge is to come.
+    /// The socket has refused bytes, so a writable edge will come.
     full: bool,
     pub(super) output: Vec<u8>,
     pub(super) reads: usize,
-    /// For every write: whether more was said to follow.
+    /// For every write, whether it said that more follows.
     pub(super) writes: Vec<bool>,
     pub(super) files: usize,
     pub(super) shutdowns: usize,
@@ -155,19 +155,19 @@ impl PartialEq<Next> for Ended {
     }
 }
 
-/// One connection with what its loop lends it.
+/// One connection, with what its loop lends to it.
 #[derive(Debug)]
 pub(super) struct TestLoop<H> {
     pub(super) connection: Connection<Script>,
     pub(super) context: LoopContext<H>,
     pub(super) scratch: Scratch,
-    /// Events of the peer that [`TestLoop::play`] has yet to deliver.
+    /// Events of the peer that [`TestLoop::play`] will deliver.
     pub(super) coming: VecDeque<Event>,
-    /// The peer does not wait until it was answered.
+    /// Whether the peer sends on without waiting for replies.
     pub(super) hasty: bool,
     /// The most memory that the connection held between two events.
     pub(super) kept: usize,
-    /// What work may take in each call.
+    /// The time that work may take in each call.
     pub(super) time: Duration,
     last: Ended,
 }
@@ -202,7 +202,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         let info = ServerInfo::new(&handler, config, &[]);
         let log = Log::new(info.config().log_format);
         let mut context = LoopContext::new(handler, info, Mailbox::new(|| ()), log);
-        // RFC 9110's example; the loop alone reads the clock, so this stands still.
+        // The date of RFC 9110's examples. Only a loop reads the clock, so here it stands still.
         context.clock.unix = 784_111_777;
         context.clock.imf_fixdate = date::imf_fixdate(context.clock.unix);
         context.clock.log_date = date::log_date(context.clock.imf_fixdate.as_bytes());
@@ -228,7 +228,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         &mut self.connection.transport
     }
 
-    /// Bytes arrive, and their event with them.
+    /// Bytes arrive, with their event.
     pub(super) fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Ended {
         self.script().arrived.extend_from_slice(bytes.as_ref());
         self.advance(Readable::Bytes)
@@ -261,7 +261,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         self.last
     }
 
-    /// Its deadline comes, as late as that of a body does.
+    /// The deadline passes, after the time of the longest one.
     pub(super) fn expire(&mut self) -> Ended {
         self.context.clock.instant += self.context.server.config().body_timeout;
         let mut share = Share::of(self.context.server.config(), 0);
@@ -287,7 +287,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         }
     }
 
-    /// Delivers everything that is coming, and every writable edge, until the connection closes or nothing is left.
+    /// Delivers the events of the peer and every writable edge, until the connection closes or nothing is left.
     pub(super) fn play(&mut self) -> Ended {
         for _ in 0..10_000_000 {
             match self.last.next {

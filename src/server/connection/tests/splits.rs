@@ -1,4 +1,4 @@
-//! However the network cuts what comes and what goes, the same bytes leave.
+//! The same bytes leave, however the network cuts the input and the output.
 
 use proptest::prelude::*;
 
@@ -42,7 +42,7 @@ fn a_conversation_in_one_piece_is_answered_in_order() {
     let mut stage = TestLoop::new();
     assert_eq!(stage.answer(&[&requests]), replies);
     assert!(stage.connection.is_idle());
-    // One read drains the socket, however long the answers take to leave.
+    // One read drains the socket, however long the replies take to leave.
     assert_eq!(stage.script().reads, 1);
 }
 
@@ -80,7 +80,7 @@ fn every_cut_of_the_output_is_the_same_output() {
     let (requests, replies) = conversation();
     let whole = replies.len();
     let mut stage = TestLoop::new();
-    // Each cut in heads and small bodies; the inside of the file, which is all alike, at some.
+    // Every cut in heads and small bodies, and some cuts inside the file.
     let file = replies
         .windows(19)
         .position(|bytes| bytes == content(19))
@@ -105,7 +105,7 @@ fn requests_behind_a_body_that_streams_wait_their_turn() {
     assert_eq!(stage.state(), "Streaming");
     stage.play();
     let replies = [file_of(MEDIUM_SIZE), stream(), small()].concat();
-    // `play` had nothing more to deliver: one writable edge must be enough for all of them.
+    // `play` has nothing more to deliver, so one writable edge must be enough for all replies.
     assert!(stage.output() == replies);
     assert!(stage.connection.is_idle());
 }
@@ -121,7 +121,7 @@ fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
     assert_eq!(stage.script().writes, [false; 5]);
 }
 
-/// Bytes that a server out of step would take for requests.
+/// Bytes of a body that a server with wrong framing would take for requests.
 fn bytes(length: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(b"GET /:\r\n019".to_vec()), length)
 }

@@ -1,4 +1,4 @@
-//! The rows of the state table, and what leads from one to the next.
+//! The states of a connection, and what leads from one to the next.
 
 use super::handler::{FILE_SIZE, file_of, get, small, statuses};
 use super::script::{Event, MOVED, Room, STILL, TestLoop};
@@ -133,13 +133,13 @@ fn what_the_socket_does_not_take_waits_for_room() {
     assert_eq!(stage.receive(get("/small")), MOVED);
     assert_eq!(stage.state(), "WritingHeaders");
     assert_eq!(stage.connection.awaits(), Some(Timeout::Send));
-    // An edge that brings no room is no progress, whatever else it brings.
+    // An event that brings no room is no progress, even if it brings bytes.
     assert_eq!(stage.receive(get("/small")), STILL);
     assert_eq!(stage.state(), "WritingHeaders");
     assert_eq!(stage.drain(), MOVED);
     assert_eq!(stage.state(), "WritingHeaders");
     assert_eq!(stage.drain(), MOVED);
-    // The request whose edge came while we wrote was not forgotten.
+    // The event of the second request came while a reply was leaving, and was not forgotten.
     assert_eq!(
         (stage.state(), stage.output()),
         ("Reading(None)", small().repeat(2))
@@ -199,7 +199,7 @@ fn a_read_that_fills_its_room_is_followed_by_another() {
     stage.scratch = Scratch::new(requests.len() / 2);
     assert_eq!(stage.receive(&requests), MOVED);
     assert_eq!(stage.output(), small().repeat(3));
-    // Two that were full, and one to hear that there is no more.
+    // Two reads filled the room, and a third found that there is no more.
     assert_eq!((stage.state(), stage.script().reads), ("Reading(None)", 3));
 }
 
@@ -210,5 +210,122 @@ fn pipelined_requests_leave_in_one_write() {
         stage.receive(get("/small").repeat(count));
         assert_eq!(stage.output(), small().repeat(count));
         assert_eq!((stage.script().reads, stage.script().writes.len()), (1, 1));
+    }
+}
+
+/// What happens to a connection.
+enum Happens {
+    Bytes(&'static str),
+    /// The peer closes its side.
+    End,
+    /// The deadline passes.
+    Deadline,
+    /// The socket takes more.
+    Room,
+}
+
+/// What the socket takes, and what happens, each time with the state that follows.
+type Row<'r> = (&'r [Room], &'r [(Happens, &'r str)]);
+
+/// Rows of the table in [`crate::server::connection::state`], each from a new connection on.
+#[test]
+fn the_table_of_states_is_true() {
+    use Happens::{Bytes, Deadline, End, Room as MoreRoom};
+
+    const SMALL: &str = "GET /small HTTP/1.1\r\nHost: h\r\n\r\n";
+    const FILE: &str = "GET /file HTTP/1.1\r\nHost: h\r\n\r\n";
+    const POST: &str = "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+    const CHUNKED: &str = "POST /x HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const UNWANTED: &str = "POST /unwanted HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
+    const UNWANTED_CHUNKED: &str =
+        "POST /unwanted HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const LAST: &str = "GET /last HTTP/1.1\r\nHost: h\r\n\r\n";
+    const CLOSE: &str = "GET /small HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+    let all = Room::Take(usize::MAX);
+    let full = [Room::Take(1), all, Room::Take(1)];
+    let rows: [Row<'_>; 14] = [
+        (
+            &[],
+            &[
+                (Bytes("GET"), "Reading(Some)"),
+                (
+                    Bytes(" /small HTTP/1.1\r\nHost: h\r\n\r\n"),
+                    "Reading(None)",
+                ),
+                (Bytes(SMALL), "Reading(None)"),
+                (End, "Closed"),
+            ],
+        ),
+        (&[], &[(Deadline, "Closed")]),
+        (
+            &[],
+            &[
+                (Bytes("GET"), "Reading(Some)"),
+                (Deadline, "Lingering(None)"),
+                (Deadline, "Closed"),
+            ],
+        ),
+        (&[], &[(Bytes("\x16"), "Lingering(None)"), (End, "Closed")]),
+        (
+            &[],
+            &[
+                (Bytes(POST), "ReadingBody"),
+                (Bytes("abc"), "Reading(None)"),
+            ],
+        ),
+        (
+            &[],
+            &[(Bytes(POST), "ReadingBody"), (Deadline, "Lingering(None)")],
+        ),
+        (&[], &[(Bytes(POST), "ReadingBody"), (End, "Closed")]),
+        (
+            &[],
+            &[
+                (Bytes(CHUNKED), "ReadingBody"),
+                (Bytes("x"), "Lingering(None)"),
+            ],
+        ),
+        (
+            &full,
+            &[
+                (Bytes(FILE), "WritingHeaders"),
+                (MoreRoom, "Streaming"),
+                (MoreRoom, "Reading(None)"),
+            ],
+        ),
+        (
+            &full,
+            &[(Bytes(FILE), "WritingHeaders"), (Deadline, "Closed")],
+        ),
+        (
+            &[],
+            &[
+                (Bytes(UNWANTED), "Lingering(Some)"),
+                (Bytes("abc"), "Reading(None)"),
+            ],
+        ),
+        (
+            &[],
+            &[
+                (Bytes(UNWANTED_CHUNKED), "Lingering(Some)"),
+                (Bytes("x"), "Lingering(None)"),
+            ],
+        ),
+        (&[], &[(Bytes(LAST), "Lingering(None)"), (End, "Closed")]),
+        (&[], &[(Bytes(CLOSE), "Closed")]),
+    ];
+    for (number, (room, row)) in (1..).zip(rows) {
+        let mut stage = TestLoop::new();
+        stage.script().room = room.iter().copied().collect();
+        for (happens, state) in row {
+            match happens {
+                Bytes(bytes) => stage.receive(bytes),
+                End => stage.receive_last("", Event::Eof),
+                Deadline => stage.expire(),
+                MoreRoom => stage.drain(),
+            };
+            assert_eq!(stage.state(), *state, "row {number}");
+        }
     }
 }

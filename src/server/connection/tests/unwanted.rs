@@ -1,4 +1,5 @@
-//! Request bodies that no handler wants: answered at once, then discarded, so that the next request stays in step.
+//! Request bodies that the handler does not want: the request is answered at once, and the body is then discarded, so that the
+//! next request is found.
 
 use std::time::Duration;
 
@@ -182,7 +183,7 @@ fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
     );
 }
 
-/// It may read nothing before it has sent everything.
+/// The peer may read nothing before it has sent everything.
 #[test]
 fn a_body_is_discarded_while_the_socket_takes_no_more_of_the_reply() {
     let mut stage = TestLoop::new();

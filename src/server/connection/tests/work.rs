@@ -1,4 +1,4 @@
-//! A reply that needs work waits for it, slice by slice; what was sent after its request waits, too.
+//! A reply waits for its work, which is done slice by slice, and later requests of the same client wait for the reply.
 
 use std::io::{self, Write as _};
 use std::rc::Rc;
@@ -16,12 +16,12 @@ use crate::server::connection::readable::Readable;
 use crate::wire::next::Next;
 use crate::wire::source::{Fill, Source};
 
-/// What a slice takes at least.
+/// The time that a slice takes at least.
 const SLICE: Duration = Duration::from_millis(2);
 
-/// Answers `/N` with a stream when N slices of work are done, and all else at once.
+/// Answers `/N` with a stream when N slices of work are done, and other targets at once.
 struct Worker {
-    /// As many as there are works that were not given up, and one.
+    /// Has one reference more than there are works that were not dropped.
     works: Rc<()>,
 }
 
@@ -85,7 +85,7 @@ impl Source for WorkSource {
     }
 }
 
-/// With so much time that it never is the reason to stop.
+/// Makes a loop with so much time for work that the time never ends a call.
 fn stage() -> TestLoop<Worker> {
     let works = Rc::new(());
     let mut stage = TestLoop::with_handler(Worker { works }, ServerConfig::default());
