@@ -258,10 +258,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Does what other threads have asked for: a shutdown, a report, and messages to connections.
     fn take_commands(&mut self) {
-        if self.handle.is_asked(self.index) {
+        if self.handle.is_shutdown_requested(self.index) {
             self.drain();
         }
-        if self.handle.is_report_due(self.index) {
+        if self.handle.take_report_request(self.index) {
             self.report();
         }
         self.dispatcher.take_messages();

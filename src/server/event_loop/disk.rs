@@ -1,29 +1,30 @@
-//! Connections whose files are not in memory: the kernel reads ahead, and they try again soon.
+//! Connections whose files are not in the page cache: the kernel reads ahead, and the connections try again soon.
 //!
-//! Invariant: only so many have the kernel read ahead at the same time, for beyond what the disk's own queue takes, asking would
-//! itself have to wait.
+//! Invariant: a bounded number of connections has the kernel read ahead at the same time. When the disk's own queue is full, a
+//! request to read ahead would block.
 
 use std::mem;
 use std::time::{Duration, Instant};
 
 use crate::wire::share::Cold;
 
-/// How long the disk is left alone before it is looked whether it has delivered.
+/// Time before the connections try whether the disk has delivered.
 const PAUSE: Duration = Duration::from_millis(1);
-/// Connections that may ask.
+/// Connections that may have the kernel read ahead at the same time.
 const READERS: usize = 32;
 
+/// Connections that wait for the disk.
 #[derive(Debug)]
-pub(crate) struct Disk {
+pub(super) struct Disk {
     waiting: Vec<usize>,
-    /// When they try again; none while nobody waits.
+    /// When they try again; `None` while no connection waits.
     until: Option<Instant>,
-    /// Whether anybody is to wait at all.
+    /// Whether the kernel is to read ahead; otherwise a read of the loop waits for the disk.
     read_ahead: bool,
 }
 
 impl Disk {
-    pub(crate) fn new(read_ahead: bool) -> Self {
+    pub(super) fn new(read_ahead: bool) -> Self {
         Self {
             waiting: Vec::new(),
             until: None,
@@ -31,8 +32,8 @@ impl Disk {
         }
     }
 
-    /// What the next connection may do that finds its file cold.
-    pub(crate) fn allows(&self) -> Cold {
+    /// Returns what a connection does next whose file is not in the page cache.
+    pub(super) fn allows(&self) -> Cold {
         match self.read_ahead {
             false => Cold::Read,
             true if self.waiting.len() < READERS => Cold::Ask,
@@ -41,13 +42,13 @@ impl Disk {
     }
 
     /// Lets `key` wait.
-    pub(crate) fn push(&mut self, key: usize, now: Instant) {
+    pub(super) fn push(&mut self, key: usize, now: Instant) {
         self.until.get_or_insert(now + PAUSE);
         self.waiting.push(key);
     }
 
-    /// Takes out those who wait, if it is time for them to try again.
-    pub(crate) fn due(&mut self, now: Instant) -> Vec<usize> {
+    /// Takes out all waiting connections if it is time for them to try again.
+    pub(super) fn due(&mut self, now: Instant) -> Vec<usize> {
         if self.until.is_none_or(|until| now < until) {
             return Vec::new();
         }
@@ -55,7 +56,7 @@ impl Disk {
         mem::take(&mut self.waiting)
     }
 
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.until
     }
 }
@@ -65,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_ask_and_all_try_again_together() {
+    fn a_bounded_number_asks_and_all_try_again_together() {
         let (mut disk, now) = (Disk::new(true), Instant::now());
         assert_eq!(disk.next_deadline(), None);
         for key in 0..READERS {

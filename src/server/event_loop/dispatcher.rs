@@ -153,10 +153,10 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         }
         self.context.clock.begin_epoch();
         let mut group = mem::take(&mut self.group);
-        group.drain(|member, bytes| {
-            self.answer(member.key, Ok(bytes));
-            if !member.is_registered {
-                self.register_late(member.key);
+        group.drain(|key, bytes, is_registered| {
+            self.answer(key, Ok(bytes));
+            if !is_registered {
+                self.register_late(key);
             }
         });
         self.group = group;

@@ -22,12 +22,12 @@ pub(super) struct Group {
 
 /// One connection of a group.
 #[derive(Debug)]
-pub(super) struct Member {
-    pub(super) key: usize,
+struct Member {
+    key: usize,
     /// Where in the buffer its bytes are.
     bytes: Range<usize>,
     /// Whether its socket is registered at the poll.
-    pub(super) is_registered: bool,
+    is_registered: bool,
 }
 
 impl Group {
@@ -45,8 +45,8 @@ impl Group {
         if self.buffer.is_empty() {
             self.buffer = vec![0; MEMBERS * ROOM].into();
         }
-        let room = self.buffer.get_mut(self.used..self.used + ROOM);
-        room.unwrap_or_default()
+        let rest = self.buffer.get_mut(self.used..).unwrap_or_default();
+        rest.first_chunk_mut::<ROOM>().map_or(&mut [], |room| room)
     }
 
     /// Adds the connection of which `length` bytes were read into [`room`](Self::room).
@@ -61,13 +61,13 @@ impl Group {
         });
     }
 
-    /// Takes out the members, with the bytes of each, for `answer`; what stays is ready for the next use.
+    /// Takes out all members, and gives `answer` the key of each, its bytes, and whether it is registered.
     #[inline]
-    pub(super) fn drain(&mut self, mut answer: impl FnMut(Member, &[u8])) {
-        self.used = 0;
+    pub(super) fn drain(&mut self, mut answer: impl FnMut(usize, &[u8], bool)) {
         for member in self.members.drain(..) {
-            let bytes = self.buffer.get(member.bytes.clone()).unwrap_or_default();
-            answer(member, bytes);
+            let bytes = self.buffer.get(member.bytes).unwrap_or_default();
+            answer(member.key, bytes, member.is_registered);
         }
+        self.used = 0;
     }
 }

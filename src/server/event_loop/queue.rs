@@ -1,49 +1,51 @@
-//! Connections with more to do than the events of a turn allow, and who of them goes first: whoever has least left, so that
-//! small answers do not wait behind big ones.
+//! Connections with more to send than the events of a turn allow. The connection with the least left to send goes first, so that
+//! small replies do not wait behind large ones.
 //!
-//! Invariant: nobody starves. A rank stays while its connection waits, and those of newcomers grow with all that is sent
-//! meanwhile: after at most [`FAR`] / [`AGEING`] bytes, everybody who comes is behind.
+//! Invariant: no connection starves. The rank of a waiting connection stays, while the ranks of new ones grow with every byte
+//! that is sent: after at most [`FAR`] / [`AGEING`] bytes, every new connection ranks behind it.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// More than this is as good as endless.
+/// All bodies of at least this length rank alike.
 const FAR: u64 = 256 * 1024 * 1024;
-/// How much faster ranks grow than bytes are sent.
+/// How much the ranks of new connections grow with each byte that is sent.
 const AGEING: u64 = 16;
 
+/// Connections in the order of what they have left to send.
 #[derive(Debug, Default)]
-pub(crate) struct Queue {
+pub(super) struct Queue {
     /// Rank and key, the lowest first.
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
-    /// Those who came since the turn of the queue began: they had theirs.
+    /// Connections that were pushed since the queue's turn began: they have had their turn.
     late: Vec<Reverse<(u64, usize)>>,
+    /// The cost of all that was sent from the queue.
     sent: u64,
 }
 
 impl Queue {
-    /// Lets `key` wait, who has `left` bytes to go; it has its turn the next time that the queue has one.
-    pub(crate) fn push(&mut self, key: usize, left: u64) {
+    /// Lets `key` wait, which has `left` bytes to send, for the next turn of the queue.
+    pub(super) fn push(&mut self, key: usize, left: u64) {
         let rank = left.min(FAR) + self.sent * AGEING;
         self.late.push(Reverse((rank, key)));
     }
 
-    /// Begins a turn of the queue.
-    pub(crate) fn begin(&mut self) {
+    /// Begins a turn of the queue: all connections that were pushed before it take part.
+    pub(super) fn begin(&mut self) {
         self.waiting.extend(self.late.drain(..));
     }
 
-    /// Takes out the next; it may be gone meanwhile.
-    pub(crate) fn pop(&mut self) -> Option<usize> {
+    /// Takes out the next connection; it may have been closed since.
+    pub(super) fn pop(&mut self) -> Option<usize> {
         self.waiting.pop().map(|Reverse((_, key))| key)
     }
 
-    /// Notes that a turn of somebody in the queue has cost so many bytes.
-    pub(crate) fn charge(&mut self, bytes: usize) {
+    /// Notes that the turn of a connection has cost so many bytes.
+    pub(super) fn charge(&mut self, bytes: usize) {
         self.sent += bytes as u64;
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.late.is_empty()
     }
 }
@@ -55,14 +57,14 @@ mod tests {
     const MIB: u64 = 1024 * 1024;
 
     #[test]
-    fn whoever_has_least_left_goes_first() {
+    fn the_connection_with_least_left_goes_first() {
         let mut queue = Queue::default();
         for (key, left) in [(1, 900 * MIB), (2, MIB), (3, 100 * MIB)] {
             queue.push(key, left);
         }
         queue.begin();
         assert_eq!(queue.pop(), Some(2));
-        // Whoever comes now has to wait for the next turn, but not for longer.
+        // A connection that is pushed now waits for the next turn, and no longer.
         queue.push(4, 1);
         assert_eq!(queue.pop(), Some(3));
         queue.begin();
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn equals_take_turns() {
+    fn connections_with_equally_much_left_alternate() {
         let mut queue = Queue::default();
         let mut left = [1024 * MIB; 4];
         (0..4).for_each(|key| queue.push(key, left[key]));
@@ -91,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_body_waits_only_so_long_for_small_ones() {
+    fn a_large_body_waits_for_a_bounded_number_of_small_ones() {
         let mut queue = Queue::default();
         queue.push(0, u64::MAX);
         let mut sent = 0;

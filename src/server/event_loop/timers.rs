@@ -1,19 +1,19 @@
 //! Deadlines of connections, kept sorted for free: all deadlines of one kind are "now plus the same constant", so
 //! appending keeps the list in order.
 //!
-//! Invariant: a slab key is in at most one list. Arming, touching and disarming are O(1); so is finding the next deadline.
+//! Invariant: a slab key is in at most one list. Arming and disarming are O(1); so is finding the next deadline.
 
 use std::time::{Duration, Instant};
 
 use crate::config::ServerConfig;
 
-/// Whether `bytes` in `time` are progress: `rate` in a second, and one at least. A slow drip is none.
+/// Whether `bytes` in `time` are progress: at least `rate` bytes a second, and at least one. Slower is a drip, not progress.
 pub(crate) fn is_progress(bytes: u64, rate: u64, time: Duration) -> bool {
     let expected = time.as_millis() * u128::from(rate) / 1000;
     u128::from(bytes) >= expected.max(1)
 }
 
-/// What a connection is waited for.
+/// What the loop waits for at a connection, each with a timeout of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timeout {
     KeepAlive,
@@ -30,10 +30,12 @@ const KINDS: [Timeout; 5] = [
     Timeout::Send,
     Timeout::Linger,
 ];
+/// The key that stands for no node.
 const NONE: u32 = u32::MAX;
-/// More than any server runs, and not more than the clock can count.
+/// Longer than any server runs, and short enough for the clock to add.
 pub(crate) const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
+/// The deadlines of one kind, the earliest first.
 #[derive(Debug)]
 struct List {
     timeout: Duration,
@@ -41,8 +43,10 @@ struct List {
     last: u32,
 }
 
+/// The place of one key in a list.
 #[derive(Clone, Debug)]
 struct Node {
+    /// `None` where the key is in no list; then the other fields mean nothing.
     deadline: Option<Instant>,
     kind: Timeout,
     previous: u32,
@@ -83,7 +87,7 @@ impl Timers {
         }
     }
 
-    /// What `key` is waited for now.
+    /// Returns what the deadline of `key` is for; `None` where it has none.
     pub(crate) fn kind(&self, key: usize) -> Option<Timeout> {
         self.nodes
             .get(key)
@@ -91,7 +95,7 @@ impl Timers {
             .map(|node| node.kind)
     }
 
-    /// Gives `key` a fresh deadline of `kind` in place of the one it had; one beyond the clock's range never comes.
+    /// Gives `key` a new deadline of `kind` in place of the one it had; a deadline beyond the clock's range never comes.
     pub(crate) fn arm(&mut self, key: usize, kind: Timeout, now: Instant) {
         self.disarm(key);
         let list = &mut self.lists[kind as usize];
@@ -118,19 +122,13 @@ impl Timers {
     }
 
     pub(crate) fn disarm(&mut self, key: usize) {
-        let Some(node) = self
-            .nodes
-            .get_mut(key)
-            .filter(|node| node.deadline.is_some())
-        else {
+        let Some(node) = self.nodes.get_mut(key) else {
             return;
         };
-        let Node {
-            kind,
-            previous,
-            next,
-            ..
-        } = std::mem::replace(node, UNARMED);
+        if node.deadline.take().is_none() {
+            return;
+        }
+        let (kind, previous, next) = (node.kind, node.previous, node.next);
         match self.nodes.get_mut(previous as usize) {
             Some(node) => node.next = next,
             None => self.lists[kind as usize].first = next,
@@ -141,7 +139,7 @@ impl Timers {
         }
     }
 
-    /// The keys that are waited for by `kind`, the one first whose deadline is.
+    /// Returns the keys with a deadline of `kind`, the earliest first.
     pub(crate) fn in_order(&self, kind: Timeout) -> impl Iterator<Item = usize> {
         let armed = |key: u32| self.nodes.get(key as usize).map(|_| key as usize);
         let first = armed(self.lists[kind as usize].first);
@@ -150,7 +148,7 @@ impl Timers {
         })
     }
 
-    /// For how long `key` has been waited for, since its deadline was set.
+    /// Returns how long ago the deadline of `key` was set.
     pub(crate) fn waited(&self, key: usize, now: Instant) -> Duration {
         let armed = self
             .nodes
@@ -162,7 +160,7 @@ impl Timers {
         })
     }
 
-    /// The deadline that comes first.
+    /// Returns the earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         self.lists
             .iter()
@@ -170,7 +168,7 @@ impl Timers {
             .min()
     }
 
-    /// Takes out one key whose deadline has come, with what it was waited for.
+    /// Takes out one key whose deadline has come, with the kind of that deadline.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;
@@ -201,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_come_in_order_whatever_their_kind() {
+    fn deadlines_of_all_kinds_come_in_order() {
         let (mut timers, now) = timers();
         timers.arm(3, Timeout::KeepAlive, now);
         timers.arm(1, Timeout::Head, now + seconds(1));
@@ -215,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn touching_moves_a_deadline_to_the_end_and_disarming_takes_it_out() {
+    fn arming_again_moves_a_deadline_to_the_end_and_disarming_removes_it() {
         let (mut timers, now) = timers();
         for key in 0..4 {
             timers.arm(key, Timeout::KeepAlive, now);

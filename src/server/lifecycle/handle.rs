@@ -1,4 +1,4 @@
-//! A way to end a server from wherever the news comes: another thread, a signal, a handler.
+//! Control of a server from outside its loops: from another thread, a signal or a handler.
 
 use std::io;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use mio::{Registry, Waker};
 use crate::handler::mailbox::Mailbox;
 use crate::server::event_loop::WAKER;
 
-/// Ends a server, all of its loops, from any thread; it never blocks.
+/// Ends a server with all of its loops, from any thread and without blocking.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     loops: Arc<[Control]>,
 }
 
+/// What one loop has been asked for, and how to wake it.
 #[derive(Debug)]
 struct Control {
     stop: AtomicBool,
@@ -23,6 +24,7 @@ struct Control {
 }
 
 impl ServerHandle {
+    /// Makes the handle of the loops with these registries.
     pub(crate) fn new<'a>(registries: impl Iterator<Item = &'a Registry>) -> io::Result<Self> {
         let control = |registry| {
             Ok(Control {
@@ -36,7 +38,7 @@ impl ServerHandle {
         })
     }
 
-    /// Asks the server to finish what is in flight, close idle connections and end.
+    /// Asks the server to finish the replies in flight, close idle connections and end.
     #[doc(alias = "stop")]
     pub fn shutdown(&self) {
         self.ask(|control| &control.stop);
@@ -47,39 +49,40 @@ impl ServerHandle {
         self.ask(|control| &control.report);
     }
 
-    fn ask(&self, wish: impl Fn(&Control) -> &AtomicBool) {
+    fn ask(&self, flag: impl Fn(&Control) -> &AtomicBool) {
         for control in self.loops.iter() {
-            wish(control).store(true, Ordering::Release);
-            // Waking fails only where the loop is gone already.
+            flag(control).store(true, Ordering::Release);
+            // Waking fails only where the loop has ended already.
             let _ = control.waker.wake();
         }
     }
 
-    /// How many loops there are.
+    /// Returns how many loops there are.
     pub(crate) fn loops(&self) -> usize {
         self.loops.len()
     }
 
-    /// Makes the mailbox of loop number `index`.
+    /// Makes the mailbox of loop number `index`: a message in it wakes the loop.
     pub(crate) fn mailbox(&self, index: usize) -> Arc<Mailbox> {
         let waker = self
             .loops
             .get(index)
             .map(|control| Arc::clone(&control.waker));
         Mailbox::new(move || {
-            // Waking fails only where the loop is gone already.
+            // Waking fails only where the loop has ended already.
             let _ = waker.as_ref().map(|waker| waker.wake());
         })
     }
 
-    pub(crate) fn is_asked(&self, index: usize) -> bool {
+    /// Whether loop number `index` has been asked to end.
+    pub(crate) fn is_shutdown_requested(&self, index: usize) -> bool {
         self.loops
             .get(index)
             .is_some_and(|control| control.stop.load(Ordering::Acquire))
     }
 
-    /// Whether a report was asked for since this was asked last.
-    pub(crate) fn is_report_due(&self, index: usize) -> bool {
+    /// Whether a report was asked for since the last call.
+    pub(crate) fn take_report_request(&self, index: usize) -> bool {
         self.loops
             .get(index)
             .is_some_and(|control| control.report.swap(false, Ordering::AcqRel))

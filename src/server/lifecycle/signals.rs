@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGUSR1 as events of the poll, so that a signal is one more thing that a turn of the loop sees.
+//! SIGINT, SIGTERM and SIGUSR1 as events of the poll, so that a turn of the loop handles them like any other event.
 
 use std::fmt;
 use std::io;
@@ -13,16 +13,18 @@ use signal_hook_mio::v1_0::Signals;
 use super::handle::ServerHandle;
 use crate::server::event_loop::SIGNALS;
 
-/// What is done when a signal comes: it is given the signal's number.
+/// What the program does when a signal asks the server to end; it is given the signal's number.
 pub(crate) type Action = Box<dyn FnMut(i32) + Send>;
 
+/// The signals that a server has taken over.
 pub(crate) struct ShutdownSignals {
     signals: Signals,
     action: Action,
 }
 
 impl ShutdownSignals {
-    /// Takes over the signals; from now on none is lost. A second one that ends the server ends the process at once, even if the loop cannot.
+    /// Takes over the signals; from now on none is lost. A second SIGINT or SIGTERM ends the process at once, even if the loop
+    /// hangs.
     pub(crate) fn take_over(action: Action) -> io::Result<Self> {
         let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
         let asked = Arc::new(AtomicBool::new(false));
@@ -33,12 +35,12 @@ impl ShutdownSignals {
         Ok(Self { signals, action })
     }
 
-    /// Has the signals arrive at a poll, those included that came before.
+    /// Delivers the signals to a poll, including those that came before.
     pub(crate) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         registry.register(&mut self.signals, SIGNALS, Interest::READABLE)
     }
 
-    /// Takes the signals that have come, and passes their wishes on to all loops.
+    /// Handles the signals that have come: all loops report, or end.
     pub(crate) fn take(&mut self, handle: &ServerHandle) {
         for signal in self.signals.pending() {
             if signal == SIGUSR1 {

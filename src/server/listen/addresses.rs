@@ -1,22 +1,23 @@
-//! How many connections each client has, where their number is limited.
+//! How many connections each client has, where that number is limited.
 //!
-//! Invariant: only addresses with a connection are remembered, so they are never more than the connections.
+//! Invariant: only addresses with a connection are stored, so there are never more of them than connections.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::ServerConfig;
 
-/// The connections of one loop, by address. It hashes with a secret key: clients choose their addresses within limits.
+/// The connections of one loop, counted by address. The hash has a secret key, because clients can choose their addresses within
+/// limits.
 #[derive(Debug)]
 pub(crate) struct Addresses {
-    /// `None` where nobody counts.
+    /// How many connections one client may have; `None` where it may have any number, and nothing is counted.
     most: Option<usize>,
     open: HashMap<IpAddr, usize>,
 }
 
 impl Addresses {
-    /// Counts for one of `loops` loops, each of which has its share of the limit.
+    /// Makes the counts of one of `loops` loops, each of which has an equal share of the limit.
     pub(crate) fn new(config: &ServerConfig, loops: usize) -> Self {
         let share = |most: usize| most.div_ceil(loops.max(1)).max(1);
         Self {
@@ -25,7 +26,7 @@ impl Addresses {
         }
     }
 
-    /// Whether `address` may have one more.
+    /// Whether `address` may have one more connection.
     pub(crate) fn has_room(&self, address: IpAddr) -> bool {
         self.most.is_none_or(|most| {
             let open = self.open.get(&network(address));
@@ -33,12 +34,14 @@ impl Addresses {
         })
     }
 
+    /// Counts a connection that was taken in.
     pub(crate) fn enter(&mut self, address: IpAddr) {
         if self.most.is_some() {
             *self.open.entry(network(address)).or_default() += 1;
         }
     }
 
+    /// Takes off a connection that was closed.
     pub(crate) fn leave(&mut self, address: IpAddr) {
         if self.most.is_none() {
             return;
@@ -53,7 +56,7 @@ impl Addresses {
     }
 }
 
-/// Who counts as one client: a whole /64 of IPv6, for nobody is given less.
+/// Returns the address that stands for all of one client's: of IPv6 a /64, the smallest network that a client is given.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -74,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn who_leaves_makes_room_and_is_forgotten() {
+    fn a_closed_connection_makes_room_and_its_address_is_removed() {
         let mut addresses = addresses(Some(2), 1);
         let (one, other) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into());
         addresses.enter(one);
@@ -96,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn loops_share_the_limit_and_without_one_nobody_counts() {
+    fn loops_share_the_limit_and_without_one_nothing_is_counted() {
         let address = [127, 0, 0, 1].into();
         for (most, loops, allowed) in [(Some(5), 2, 3), (Some(1), 4, 1), (Some(0), 1, 1)] {
             let mut addresses = addresses(most, loops);
