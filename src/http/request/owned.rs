@@ -86,7 +86,7 @@ mod tests {
                 debug(&request)
             );
             assert_eq!(owned.requestline(), request.requestline);
-            assert!(owned.memory() >= head.len());
+            assert!(owned.memory() >= request.requestline.len() + request.path.len());
         }
     }
 }

@@ -69,7 +69,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     /// Takes the head at the front of `received` off, and answers it if that is all of the request.
     fn take_request(&mut self, received: &mut Received<'_>, storage: &mut Storage) -> Then {
         let config = self.context.server.config();
-        // The request is borrowed from the result, because moving it would cost more than the rest of this function.
+        // The request stays in the result, because it is large to move.
         let found = Request::find(received.bytes, &mut received.search, storage, config);
         let (request, span) = match &found {
             Ok(Some((request, span))) => (request, span),
@@ -86,7 +86,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         }
     }
 
-    /// Decides before the body of a request is read what becomes of it.
+    /// Decides what becomes of the body of a request before the body is read.
     fn begin_body(&mut self, request: &Request<'_>, bytes: &mut &[u8]) -> Then {
         let Some(wanted) = self.wants_body(request) else {
             return self.fail(request, "reads_body panicked");
@@ -115,7 +115,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         }
     }
 
-    /// Takes what has come of a body for the handler with its head. A request that is complete then is not copied.
+    /// Begins to take a body for the handler. A request that is complete already is not copied.
     fn take_new_body(
         &mut self,
         request: &Request<'_>,
@@ -246,7 +246,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         self.reply(request, body, rest, close, started, None)
     }
 
-    /// Makes the reply from what has come of it, otherwise by asking the handler, and decides what follows.
+    /// Makes the reply, from `coming` or by asking the handler, and decides what follows.
     fn reply(
         &mut self,
         request: &Request<'_>,

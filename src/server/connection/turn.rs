@@ -1,5 +1,5 @@
-//! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows. Every transition
-//! that an event or a step brings about is in this file; see the table in [`super::state`].
+//! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows; see the table in
+//! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes.
 //!
 //! Invariant: a turn ends only by waiting, by yielding or by closing. The data of a state lives in its variant, so leaving the
 //! state is the reset.
@@ -286,6 +286,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         loop {
             let follows = match then {
                 Then::Parse => self.answering().answer(&mut received, storage),
+                // Nothing is parsed before this is done.
                 then => then,
             };
             let next = self.send_made()?;
