@@ -227,10 +227,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn take_events(&mut self) {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
-        let count = events.iter().count();
+        let mut count = 0;
+        for event in &events {
+            count += 1;
+            self.take_event(event);
+        }
         self.has_more_events = count == EVENTS;
         self.context_mut().server.counters.events += count as u64;
-        events.iter().for_each(|event| self.take_event(event));
         self.dispatcher.answer_group();
         self.events = events;
     }
