@@ -1,7 +1,7 @@
 //! Confinement: before it serves, a process gives up everything that serving does not need.
 //!
-//! Invariant: confinement never keeps a server from starting. What this kernel does not offer, or a container forbids, is left out
-//! and reported.
+//! Invariant: confinement never keeps a server from starting. What this kernel does not offer, or a container forbids, is left
+//! out and reported.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -34,8 +34,8 @@ static IN_FORCE: Mutex<Option<Confined>> = Mutex::new(None);
 /// size, the times or the target of a file or link outside (`stat`, `readlink`). A filter of system calls (seccomp, on x86-64 and
 /// AArch64) refuses programs, child processes, sockets, memory that becomes code or that other processes share, other processes'
 /// limits, other users, mounts, namespaces, typing into a terminal, and parts of the kernel that serving does not use. With
-/// [`only_serving`](Self::only_serving) it refuses every call that serving does not need. A refused call is an error (EACCES, EPERM, or
-/// ENOSYS for a call that is newer than this crate), not the end of the process. No program that it executes can regain rights
+/// [`only_serving`](Self::only_serving) it refuses every call that serving does not need. A refused call is an error (EACCES,
+/// EPERM, or ENOSYS for a call that is newer than this crate), not the end of the process. No program that it executes can regain rights
 /// (`no_new_privs`).
 ///
 /// Open descriptors stay open: bind sockets and open files before you enforce it.
@@ -99,8 +99,8 @@ impl Confinement {
 
     /// Confines the calling thread and all threads that it starts from now on, for good. Call it while there is only one thread.
     ///
-    /// A second call takes away more rights and gives none back. It returns only its own result: where the kernel takes no further
-    /// rules (it has room for 16 sets), that is an error, although the earlier ones stay in force. After
+    /// A second call takes away more rights and gives none back. It returns only its own result: where the kernel takes no
+    /// further rules (it has room for 16 sets), that is an error, although the earlier ones stay in force. After
     /// [`only_serving`](Self::only_serving) a second call is refused.
     pub fn enforce(self) -> Confined {
         // A flag that was set earlier stays set, even where it cannot be set again.
@@ -172,8 +172,8 @@ fn filter_system_calls(_only_serving: bool, _may_write: bool) -> Result<(), Stri
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Confined {
-    /// The version of Landlock that the kernel has, or why it is not in force. Before version 4 it does not restrict ports, before
-    /// 6 not signals.
+    /// The version of Landlock that the kernel has, or why it is not in force. Before version 4 it does not restrict
+    /// ports, before 6 not signals.
     pub landlock: Result<i32, String>,
     /// Whether no program that is executed can gain rights that this process does not have.
     pub no_new_privileges: bool,

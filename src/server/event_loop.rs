@@ -227,13 +227,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     fn take_events(&mut self) {
         let events = mem::replace(&mut self.events, Events::with_capacity(0));
-        let mut count = 0;
-        for event in &events {
-            count += 1;
-            self.take_event(event);
-        }
+        let count = events.iter().count();
         self.has_more_events = count == EVENTS;
         self.context_mut().server.counters.events += count as u64;
+        events.iter().for_each(|event| self.take_event(event));
         self.dispatcher.answer_group();
         self.events = events;
     }
@@ -288,7 +285,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.dispatcher.answer_group();
     }
 
-    /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a shutdown.
+    /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a
+    /// shutdown.
     fn lose_listener(&mut self, index: usize, error: &io::Error) {
         let failure = self.admission.lose(index, error, &self.dispatcher.poll);
         self.context_mut()

@@ -93,8 +93,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         &self.context.handler
     }
 
-    /// Returns what the server sends to a client that connects, sends `request` (one, several, or a part of one), closes its side,
-    /// and reads until the server closes, too.
+    /// Returns what the server sends to a client that connects, sends `request` (one, several, or a part of one), closes its
+    /// side, and reads until the server closes, too.
     ///
     /// It waits for deferred replies and for streams that have nothing now, up to ten seconds of silence.
     pub fn respond(&mut self, request: &[u8]) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! When to run: the server, its loop, its connections and their deadlines.
 //!
 //! A user of the library holds [`HttpServer`], [`ThreadingHttpServer`](threading::ThreadingHttpServer) or
-//! [`MemoryServer`](memory::MemoryServer). Behind them, `event_loop` gives the connections their turns, `listen` takes them in, and
-//! `lifecycle` ends the server.
+//! [`MemoryServer`](memory::MemoryServer). Behind them, `event_loop` takes connections in and gives them their turns, `listen` opens
+//! sockets, and `lifecycle` ends the server.
 
 use std::fmt;
 use std::io;
@@ -142,8 +142,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.handle.clone()
     }
 
-    /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number first.
-    /// A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
+    /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number
+    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
     /// standard error.
     ///
     /// # Errors

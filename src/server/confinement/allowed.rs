@@ -1,7 +1,7 @@
 //! The system calls that serving makes, each group with its reason; every other call is refused.
 //!
-//! They were found by tracing every feature of the command, which `scripts/torture nothing-refused` does again. Some of them are made
-//! by the C library: those of glibc and musl are here, on x86-64 and on AArch64.
+//! They were found by tracing every feature of the command, which `scripts/torture nothing-refused` does again. Some of
+//! them are made by the C library: those of glibc and musl are here, on x86-64 and on AArch64.
 
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{SHUT_WR, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY};
@@ -83,8 +83,8 @@ const ALLOWED: &[&[u32]] = &[
     &[__NR_epoll_wait, __NR_poll, __NR_readlink],
 ];
 
-/// Calls that glibc can do without when it starts a thread. The arguments of clone3 are in memory, where a filter cannot see them;
-/// sched_getaffinity takes the number of a thread, which a filter cannot know in advance.
+/// Calls that glibc can do without when it starts a thread. The arguments of clone3 are in memory, where a filter cannot see
+/// them; sched_getaffinity takes the number of a thread, which a filter cannot know in advance.
 const MISSING: &[u32] = &[__NR_clone3, __NR_sched_getaffinity];
 
 /// The further calls of a handler that stores files.

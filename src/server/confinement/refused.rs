@@ -1,8 +1,8 @@
 //! The system calls that no server needs, by group, each with its reason. This list is for handlers that need more than
 //! [serving files](super::allowed) does.
 //!
-//! It lists the refused calls, not the allowed ones, because the C library and handlers may need more than is known here. Calls that
-//! are newer than the table are refused, too, with ENOSYS, as on an older kernel.
+//! It lists the refused calls, not the allowed ones, because the C library and handlers may need more than is known here. Calls
+//! that are newer than the table are refused, too, with ENOSYS, as on an older kernel.
 
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{

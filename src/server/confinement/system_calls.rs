@@ -19,7 +19,8 @@ pub(super) const UNKNOWN: u32 = __NR_file_setattr + 1;
 
 /// What a filter does with a call.
 pub(super) struct Policy {
-    /// Calls that are allowed or refused by their arguments, the most frequent first. The kernel runs the filter each time only for these.
+    /// Calls that are allowed or refused by their arguments, the most frequent first. Only for these does the kernel run the
+    /// filter each time.
     pub(super) conditional: Vec<&'static Conditional>,
     /// Calls that get the verdict with any arguments.
     pub(super) listed: Vec<u32>,

@@ -405,8 +405,10 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 }
 
-/// Registers `stream` at the poll; what has arrived already is an event. It fails where the peer is gone, or the kernel has no room
-/// for one more.
+/// Registers `stream` at the poll; what has arrived already is an event.
+///
+/// # Errors
+/// The peer is gone, or the kernel has no room for one more socket.
 fn register(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
     let interest = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(stream, Token(key), interest)
