@@ -1,7 +1,7 @@
-//! What a process gives up before it serves: everything that serving does not need.
+//! Confinement: before it serves, a process gives up everything that serving does not need.
 //!
-//! Invariant: confinement is never a reason not to serve. What this kernel does not offer, or a container forbids, is left
-//! out, and said.
+//! Invariant: confinement never keeps a server from starting. What this kernel does not offer, or a container forbids, is left
+//! out and reported.
 
 use std::fmt;
 use std::os::fd::OwnedFd;
@@ -21,24 +21,24 @@ mod refused;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod system_calls;
 
-/// What is asked of Landlock: the newest version that the crate knows. An older kernel gives what it has of it.
+/// The newest version of Landlock that the crate knows. An older kernel enforces the part that it has.
 const LANDLOCK: ABI = ABI::V9;
 
-/// What is in force in this process; process-wide, because Landlock and seccomp are.
+/// What is in force in this process. It is process-wide, because Landlock and seccomp are.
 static IN_FORCE: Mutex<Option<Confined>> = Mutex::new(None);
 
-/// What a process keeps of its rights when it is confined: it reads below some directories, and accepts connections on
-/// sockets that listen already.
+/// The rights that a process keeps when it is confined: to read below some directories, and to accept connections on sockets
+/// that listen already.
 ///
 /// Landlock refuses every other file, TCP connections and further ports, and signals to other processes. It does not hide the
 /// size, the times or the target of a file or link outside (`stat`, `readlink`). A filter of system calls (seccomp, on x86-64 and
 /// AArch64) refuses programs, child processes, sockets, memory that becomes code or that other processes share, other processes'
-/// limits, other users, mounts, namespaces, typing into a terminal, and what reaches deep into the kernel. With
-/// [`only_serving`](Self::only_serving) it refuses all that serving does not need. A refused call is an error (EACCES, EPERM, or
-/// ENOSYS for a call that is newer than this crate), not the end of the process. No program can regain rights any more
+/// limits, other users, mounts, namespaces, typing into a terminal, and parts of the kernel that serving does not use. With
+/// [`only_serving`](Self::only_serving) it refuses every call that serving does not need. A refused call is an error (EACCES,
+/// EPERM, or ENOSYS for a call that is newer than this crate), not the end of the process. No program that it executes can regain rights
 /// (`no_new_privs`).
 ///
-/// What is open already stays open: bind, and open what is needed, first.
+/// Open descriptors stay open: bind sockets and open files before you enforce it.
 ///
 /// ```no_run
 /// use httpoll::{Confinement, HttpServer, SimpleHttpRequestHandler};
@@ -60,30 +60,30 @@ pub struct Confinement {
 }
 
 impl Confinement {
-    /// Allows no file at all.
+    /// Makes a confinement that allows no file at all.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Allows to read files and list directories below `directory`, mounts included, wherever it is moved.
+    /// Allows the process to read files and list directories below `directory`, mounts included, even after it is moved.
     pub fn read_below(self, directory: impl Into<OwnedFd>) -> Self {
         self.allow(directory.into(), AccessFs::ReadFile | AccessFs::ReadDir)
     }
 
-    /// Allows to read files below `directory` whose names are known; or one file, which is given opened in its place.
+    /// Allows the process to read files below `directory` without listing it; in place of a directory it takes an open file, too.
     pub fn read_files_below(self, directory: impl Into<OwnedFd>) -> Self {
         self.allow(directory.into(), AccessFs::ReadFile.into())
     }
 
-    /// Allows to read, write, make and remove files and directories below `directory`. Request bodies beyond 64 KiB need it
-    /// for [`std::env::temp_dir`].
+    /// Allows the process to read, write, make and remove files and directories below `directory`. Request bodies beyond 64 KiB
+    /// need it for [`std::env::temp_dir`].
     pub fn write_below(mut self, directory: impl Into<OwnedFd>) -> Self {
         self.may_write = true;
         let never = AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock;
         self.allow(directory.into(), AccessFs::from_all(LANDLOCK) & !never)
     }
 
-    /// Allows only the system calls that serving takes, about sixty with those of the C library.
+    /// Allows only the system calls that serving makes, about sixty with those of the C library.
     ///
     /// This fits handlers that do what a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) does, and that store files
     /// where [`write_below`](Self::write_below) allows it. The command confines itself like this.
@@ -97,13 +97,13 @@ impl Confinement {
         self
     }
 
-    /// Confines the calling thread and all threads that it starts from now on, for good: best called while there is only one.
+    /// Confines the calling thread and all threads that it starts from now on, for good. Call it while there is only one thread.
     ///
-    /// A second call takes away more and gives nothing back. Its result is its own: where the kernel takes no further rules (it
-    /// has room for 16 sets of them), that is an error, though the earlier ones stay. After
+    /// A second call takes away more rights and gives none back. It returns only its own result: where the kernel takes no
+    /// further rules (it has room for 16 sets), that is an error, although the earlier ones stay in force. After
     /// [`only_serving`](Self::only_serving) a second call is refused.
     pub fn enforce(self) -> Confined {
-        // What was set earlier stays, even where it cannot be set again.
+        // A flag that was set earlier stays set, even where it cannot be set again.
         let no_new_privileges = set_no_new_privs(true).is_ok() || no_new_privs().unwrap_or(false);
         let (may_write, only_serving) = (self.may_write, self.only_serving);
         let landlock = self
@@ -141,7 +141,8 @@ impl Confinement {
     }
 }
 
-/// What the kernel said; the words of the crate for the rest would be a hundred times this code.
+/// Returns the error of the system call. The messages of the crate for all other errors would add a hundred times this code to
+/// the program.
 fn reason(error: RulesetError) -> String {
     match error {
         RulesetError::CreateRuleset(CreateRulesetError::CreateRulesetCall { source, .. })
@@ -167,20 +168,21 @@ fn filter_system_calls(_only_serving: bool, _may_write: bool) -> Result<(), Stri
     Err("not on this architecture".to_owned())
 }
 
-/// What is in force of a [`Confinement`], and why the rest is not.
+/// The parts of a [`Confinement`] that are in force, and why the others are not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Confined {
-    /// The version of Landlock that the kernel has: before 4 it knows no ports, before 6 no signals.
+    /// The version of Landlock that the kernel has, or why it is not in force. Before version 4 it does not restrict
+    /// ports, before 6 not signals.
     pub landlock: Result<i32, String>,
-    /// Whether a program that is executed can gain rights that this process does not have.
+    /// Whether no program that is executed can gain rights that this process does not have.
     pub no_new_privileges: bool,
-    /// Whether system calls are filtered.
+    /// Whether system calls are filtered, or why they are not.
     pub system_calls: Result<(), String>,
 }
 
 impl Confined {
-    /// What is in force after this call and an `earlier` one.
+    /// Returns what is in force after this call and an `earlier` one.
     fn beside(self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else {
             return self;
@@ -192,7 +194,7 @@ impl Confined {
         }
     }
 
-    /// Says what is not in force, and why; `None` where all is.
+    /// Returns what is not in force, and why; `None` where everything is.
     pub fn missing(&self) -> Option<String> {
         let landlock = self.landlock.as_ref().err();
         let seccomp = self.system_calls.as_ref().err();
@@ -204,7 +206,7 @@ impl Confined {
     }
 }
 
-/// What is in force, as a list: `Landlock (ABI 7), no new privileges, seccomp`.
+/// Writes what is in force as a list: `Landlock (ABI 7), no new privileges, seccomp`.
 impl fmt::Display for Confined {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
@@ -227,14 +229,14 @@ impl fmt::Display for Confined {
     }
 }
 
-/// What is in force in this process, for its report.
+/// Returns what is in force in this process, for its report.
 pub(crate) fn in_force() -> String {
     lock_in_force()
         .as_ref()
         .map_or_else(|| "none".to_owned(), ToString::to_string)
 }
 
-/// It is replaced as a whole: a panic elsewhere cannot leave it half changed.
+/// Ignores poisoning: the value is replaced as a whole, so a panic cannot leave it half changed.
 fn lock_in_force() -> MutexGuard<'static, Option<Confined>> {
     IN_FORCE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -244,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_in_force_and_what_is_not_is_one_line() {
+    fn one_line_says_what_is_in_force_and_what_is_not() {
         let confined =
             |landlock: Result<i32, &str>, no_new_privileges, seccomp: Result<(), &str>| Confined {
                 landlock: landlock.map_err(str::to_owned),

@@ -285,7 +285,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.dispatcher.answer_group();
     }
 
-    /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a shutdown.
+    /// Gives up a listening socket. The others go on; without any, no client can reach the server, so it ends as after a
+    /// shutdown.
     fn lose_listener(&mut self, index: usize, error: &io::Error) {
         let failure = self.admission.lose(index, error, &self.dispatcher.poll);
         self.context_mut()

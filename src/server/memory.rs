@@ -1,6 +1,6 @@
 //! A server without sockets: raw request bytes in, raw response bytes out, for the tests of handlers.
 //!
-//! Invariant: it is the same machine that drives real connections, with another transport below it.
+//! Invariant: it drives the same [`Connection`] as the loop, over another transport.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -27,10 +27,10 @@ use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
-/// How long a reply may take that another thread gives.
+/// How long a reply that another thread makes may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs a handler on bytes in memory, for tests: no socket, no log, and the time that it is told.
+/// Runs a handler on bytes in memory, for tests: without sockets, without a log, and with a clock that can be stopped.
 ///
 /// ```
 /// use std::io::{self, Write as _};
@@ -56,7 +56,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct MemoryServer<H> {
     context: LoopContext<H>,
     scratch: Scratch,
-    /// Who waits for messages from other threads.
+    /// The thread that waits in [`respond`](Self::respond), to be woken by messages from other threads.
     waiting: Arc<Mutex<Thread>>,
 }
 
@@ -66,8 +66,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         Self::with_config(handler, ServerConfig::default())
     }
 
-    /// Makes a server with a configuration of its own; its log goes nowhere. A field with bytes that HTTP forbids, for which
-    /// [`HttpServer`](super::HttpServer) would not start, is left out here.
+    /// Makes a server with this configuration, except that it never logs. A configured field with bytes that HTTP forbids is left
+    /// out; [`HttpServer`](super::HttpServer) would not start with it.
     pub fn with_config(handler: H, config: ServerConfig) -> Self {
         let info = ServerInfo::new(&handler, config, &[]);
         let waiting = Arc::new(Mutex::new(thread::current()));
@@ -95,10 +95,10 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         &self.context.handler
     }
 
-    /// Lets a client connect, send `request` (or several, or less than one), close its side, and read all that comes until
-    /// the server closes too.
+    /// Returns what the server sends to a client that connects, sends `request` (one, several, or a part of one), closes its
+    /// side, and reads until the server closes, too.
     ///
-    /// A reply that is deferred, and a stream that has nothing now, are waited for, up to ten seconds of silence.
+    /// It waits for deferred replies and for streams that have nothing now, up to ten seconds of silence.
     pub fn respond(&mut self, request: &[u8]) -> Vec<u8> {
         *lock(&self.waiting) = thread::current();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
@@ -135,12 +135,12 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         connection.into_transport().output
     }
 
-    /// Waits for a message from another thread; `false` where none comes.
+    /// Waits for a message from another thread, and returns whether one came.
     fn wait(&mut self, connection: &mut Connection<Pipe>) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let messages = self.context.mailbox.take();
-            let came = !messages.is_empty();
+            let has_come = !messages.is_empty();
             for message in messages {
                 match message.content {
                     MessageContent::Wake(waker) => waker.is_read(),
@@ -148,8 +148,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
                 }
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            if came || left.is_zero() {
-                return came;
+            if has_come || left.is_zero() {
+                return has_come;
             }
             thread::park_timeout(left);
         }
@@ -160,7 +160,7 @@ fn lock(thread: &Mutex<Thread>) -> MutexGuard<'_, Thread> {
     thread.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Two runs of bytes in place of a socket.
+/// Bytes in memory in place of a socket: what the client has sent, and what the server has.
 #[derive(Debug)]
 struct Pipe {
     input: Vec<u8>,

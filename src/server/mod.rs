@@ -1,4 +1,8 @@
 //! When to run: the server, its loop, its connections and their deadlines.
+//!
+//! A user of the library holds [`HttpServer`], [`ThreadingHttpServer`](threading::ThreadingHttpServer) or
+//! [`MemoryServer`](memory::MemoryServer). Behind them, `event_loop` takes connections in and gives them their turns, `listen` opens
+//! sockets, and `lifecycle` ends the server.
 
 use std::fmt;
 use std::io;
@@ -27,14 +31,15 @@ use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use event_loop::{EventLoop, NO_CONNECTION, timers};
 use lifecycle::signals::ShutdownSignals;
-use listen::listener::{Endpoint, listen_all};
+use listen::bind::listen_all;
+use listen::listener::Endpoint;
 use loop_context::LoopContext;
 
-/// A server of one loop: any number of connections, no thread.
+/// A server of one loop: it serves any number of connections without a thread.
 ///
-/// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside of another loop, turn by turn ([`turn`](Self::turn)).
-/// It stays in the thread that made it, for its streams may hold what no other thread may see; its [`ServerHandle`] goes
-/// anywhere.
+/// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside another loop, turn by turn ([`turn`](Self::turn)).
+/// It stays in the thread that made it, because the streams of its handler need not be [`Send`]; its [`ServerHandle`] may go to
+/// any thread.
 #[doc(alias = "HTTPServer")]
 #[doc(alias = "TCPServer")]
 #[doc(alias = "BaseServer")]
@@ -47,7 +52,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Listens on all of `addresses` with the default configuration; port 0 takes a free one.
     ///
     /// # Errors
-    /// A name that means no address, or an address that cannot be listened on.
+    /// A name cannot be resolved, or the server cannot listen on an address.
     #[doc(alias = "server_bind")]
     #[doc(alias = "server_activate")]
     pub fn bind(addresses: impl ToSocketAddrs, handler: H) -> io::Result<Self> {
@@ -70,15 +75,15 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Serves on a socket that listens already, with the default configuration.
     ///
     /// # Errors
-    /// A socket that cannot be polled.
+    /// The socket cannot be polled.
     pub fn from_listener(listener: TcpListener, handler: H) -> io::Result<Self> {
         Self::from_listeners(vec![listener], handler, ServerConfig::default())
     }
 
-    /// Serves on sockets that listen already, as inherited from a service manager.
+    /// Serves on sockets that listen already, such as those inherited from a service manager.
     ///
     /// # Errors
-    /// A socket that cannot be polled.
+    /// A socket cannot be polled.
     pub fn from_listeners(
         listeners: Vec<TcpListener>,
         handler: H,
@@ -88,7 +93,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let log = Log::new(config.log_format);
-        let context = new_desk(handler, config, &addresses, &handle, 0, log)?;
+        let context = new_context(handler, config, &addresses, &handle, 0, log)?;
         let event_loop = EventLoop::new(endpoint, context, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
@@ -98,7 +103,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.info().addresses()
     }
 
-    /// Returns the first of the addresses that the server listens on; `None` after it was made without any.
+    /// Returns the first address that the server listens on; `None` if it was made without any socket.
     pub fn server_address(&self) -> Option<SocketAddr> {
         self.server_addresses().first().copied()
     }
@@ -108,7 +113,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.info().server_port()
     }
 
-    /// Returns the host of the first address as text; no name is ever looked up.
+    /// Returns the host of the first address as text, without looking up its name.
     pub fn server_name(&self) -> String {
         self.info().server_name()
     }
@@ -124,18 +129,18 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         &self.event_loop.context().handler
     }
 
-    /// Returns the handler, to be changed between two turns.
+    /// Returns the handler, which may be changed between two turns.
     pub fn handler_mut(&mut self) -> &mut H {
         &mut self.event_loop.context_mut().handler
     }
 
-    /// Returns what ends this server from anywhere.
+    /// Returns a handle that ends this server from any thread.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
 
-    /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is told the signal's number first.
-    /// A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
+    /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number
+    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
     /// standard error.
     ///
     /// # Errors
@@ -148,11 +153,11 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.shutdown_on_signals(signals)
     }
 
-    /// Waits for events, at most `timeout` and no longer than the next deadline, and does all there is to do.
+    /// Runs one turn: waits for events, at most `timeout` and no longer than the next deadline, and acts on them.
     ///
     /// # Errors
-    /// The poll is of no use any more, or a listening socket is. The latter is said once, and further turns serve the others;
-    /// without any, the server ends as after a shutdown.
+    /// The poll failed, or a listening socket did. The loss of a listening socket is returned once, and further turns serve the
+    /// others; without any, the server ends as after a shutdown.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.event_loop.turn(timeout)?;
         self.event_loop.take_failure()
@@ -163,10 +168,10 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.next_deadline()
     }
 
-    /// Serves until one request is answered, but at most `timeout`; then says whether one was.
+    /// Serves until one request is answered, but at most `timeout`, and returns whether one was.
     ///
-    /// It waits for the reply to leave, too, as long as the time allows. Where no request came, the handler's
-    /// [`handle_timeout`](BaseHttpRequestHandler::handle_timeout) is called.
+    /// Within that time it also waits until the reply has been sent. If no request came, it calls the handler's
+    /// [`handle_timeout`](BaseHttpRequestHandler::handle_timeout).
     ///
     /// # Errors
     /// As for [`turn`](Self::turn).
@@ -191,20 +196,20 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         Ok(self.info().counters().requests > before)
     }
 
-    /// Stops listening at once; connections that are there are served on in further turns, and closed with the server.
+    /// Stops listening at once. Further turns still serve the open connections; dropping the server closes them.
     pub fn server_close(&mut self) {
         self.event_loop.close_listeners();
     }
 
-    /// Tells whether a shutdown was asked for and is done: what a loop of one's own around [`turn`](Self::turn) asks.
+    /// Tells whether a shutdown was requested and is done: the condition that ends your own loop around [`turn`](Self::turn).
     pub fn is_finished(&self) -> bool {
         self.event_loop.is_finished()
     }
 
-    /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
+    /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
     ///
     /// # Errors
-    /// The poll is of no use any more; or, at the end, a listening socket was lost on the way.
+    /// The poll failed; or, at the end, a listening socket was lost on the way.
     pub fn serve_forever(&mut self) -> io::Result<()> {
         self.event_loop.serve_forever()
     }
@@ -219,14 +224,14 @@ impl<H> fmt::Debug for HttpServer<H> {
 }
 
 impl<H: BaseHttpRequestHandler> AsFd for HttpServer<H> {
-    /// The poll's own descriptor: readable when a [`turn`](HttpServer::turn) has work.
+    /// Returns the poll's own descriptor, which is readable when a [`turn`](HttpServer::turn) has events to act on.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.event_loop.poll().registry().as_fd()
     }
 }
 
 impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
-    /// The poll's own descriptor: readable when a [`turn`](HttpServer::turn) has work.
+    /// Returns the poll's own descriptor, which is readable when a [`turn`](HttpServer::turn) has events to act on.
     #[doc(alias = "fileno")]
     fn as_raw_fd(&self) -> RawFd {
         self.event_loop.poll().as_raw_fd()
@@ -238,7 +243,7 @@ fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Makes the context of loop number `index` of the server behind `handle`.
-fn new_desk<H: BaseHttpRequestHandler>(
+fn new_context<H: BaseHttpRequestHandler>(
     handler: H,
     config: ServerConfig,
     addresses: &[SocketAddr],

@@ -1,4 +1,4 @@
-//! N independent loops on one port: they share nothing but it, and the kernel spreads the connections (SO_REUSEPORT).
+//! N independent loops on one port. They share nothing but the port, and the kernel spreads the connections (SO_REUSEPORT).
 
 use std::fmt;
 use std::io;
@@ -11,24 +11,25 @@ use std::time::Duration;
 use super::event_loop::EventLoop;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
-use super::listen::listener::{Endpoint, listen_all};
-use super::{local_addresses, new_desk};
+use super::listen::bind::listen_all;
+use super::listen::listener::Endpoint;
+use super::{local_addresses, new_context};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 
-/// How often the signals are looked at where no loop waits for them.
-const PATROL: Duration = Duration::from_millis(100);
+/// How often signals are checked where no loop waits for them.
+const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 
-/// A server of several loops, each in a thread of its own and with a handler of its own: clones of the one that is given.
+/// A server of several loops, each in its own thread and with its own clone of the handler.
 #[doc(alias = "ThreadingHTTPServer")]
 #[doc(alias = "ThreadingMixIn")]
 pub struct ThreadingHttpServer<H> {
     endpoints: Vec<Endpoint>,
-    /// Standard error for each loop, opened before the process is confined.
+    /// A log to standard error for each loop, opened before the process is confined.
     logs: Vec<Log>,
-    /// One for each loop. They are cloned before the process is confined, for a clone may have to open something.
+    /// One for each loop, cloned before the process is confined, because a clone may have to open files.
     handlers: Vec<H>,
     config: ServerConfig,
     addresses: Vec<SocketAddr>,
@@ -52,7 +53,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     /// Listens on all of `addresses` with `loops` loops; port 0 takes a free one, the same for all.
     ///
     /// # Errors
-    /// A name that means no address, or an address that cannot be listened on.
+    /// A name cannot be resolved, or the server cannot listen on an address.
     pub fn bind_with(
         addresses: impl ToSocketAddrs,
         handler: H,
@@ -66,7 +67,8 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         let (first, config) = if loops.get() == 1 || config.allow_reuse_port {
             (first, config)
         } else {
-            // Sharing the port is for our own loops: that it is free had to be seen without it.
+            // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where
+            // another program has the port.
             drop(first);
             let shared = ServerConfig {
                 allow_reuse_port: true,
@@ -100,7 +102,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         &self.addresses
     }
 
-    /// Returns what ends all loops from anywhere.
+    /// Returns a handle that ends all loops from any thread.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
     }
@@ -117,9 +119,9 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         Ok(())
     }
 
-    /// Serves until a shutdown is asked for; then finishes what is in flight, and returns.
+    /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
     ///
-    /// A loop that fails, or panics, ends alone; standard error is told of it, and the others go on.
+    /// A loop that fails or panics ends alone, with a line on standard error; the others go on.
     ///
     /// # Errors
     /// The first failure of a loop, when all have ended.
@@ -150,10 +152,10 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             }
             let (mut served, signals) = common.run(0, first, handler, signals);
             if let Some(mut signals) = signals {
-                // In place of the loop that failed.
+                // The loop that would have handled the signals has failed.
                 while !threads.iter().all(ScopedJoinHandle::is_finished) {
                     signals.take(&common.handle);
-                    thread::sleep(PATROL);
+                    thread::sleep(SIGNAL_CHECK);
                 }
             }
             for thread in threads {
@@ -173,8 +175,8 @@ struct Common {
 }
 
 impl Common {
-    /// Makes a loop and runs it to its end. Where that is a failure, the signals come back: the others still need them.
-    // Once in the program, not in every thread's start: it is all that there is.
+    /// Makes a loop and runs it to its end. Where it fails, the signals are returned, because the other loops still need them.
+    // Not inlined: the whole server would be compiled once more for each way to start a loop.
     #[inline(never)]
     fn run<H: BaseHttpRequestHandler>(
         &self,
@@ -189,7 +191,7 @@ impl Common {
             handle,
         } = self;
         let start = || {
-            let context = new_desk(handler, config.clone(), addresses, handle, index, log)?;
+            let context = new_context(handler, config.clone(), addresses, handle, index, log)?;
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
             Ok(event_loop)
@@ -197,7 +199,7 @@ impl Common {
         let mut event_loop = match start() {
             Ok(event_loop) => event_loop,
             Err(error) => {
-                // A server that does not start as it was asked to does not start.
+                // A server with fewer loops than configured does not start.
                 handle.shutdown();
                 return (Err(error), None);
             }
@@ -205,7 +207,7 @@ impl Common {
         let served = catch_unwind(AssertUnwindSafe(|| event_loop.serve_forever()));
         let served = served.unwrap_or_else(|_| Err(panicked()));
         let signals = event_loop.take_signals().filter(|_| served.is_err());
-        // What panicked once may do so again, at the latest while it is dropped.
+        // A loop that panicked may panic again, even while it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| {
             if let Err(error) = &served {
                 event_loop.report_end(error);

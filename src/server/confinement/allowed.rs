@@ -1,20 +1,20 @@
-//! The system calls that serving makes, each group with its reason; everything else is refused.
+//! The system calls that serving makes, each group with its reason; every other call is refused.
 //!
-//! They were found by tracing every feature of the command, which `scripts/torture nothing-refused` does again. The C library makes some of
-//! them in our place: what glibc and musl make is here, on x86-64 and on AArch64.
+//! They were found by tracing every feature of the command, which `scripts/torture nothing-refused` does again. Some of
+//! them are made by the C library: those of glibc and musl are here, on x86-64 and on AArch64.
 
 use linux_raw_sys::general::*;
 use linux_raw_sys::net::{SHUT_WR, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY};
 
 use super::system_calls::{Check, Conditional, Policy, Verdict};
 
-/// A flag of linux/socket.h, which the crate above does not have.
+/// A flag of linux/socket.h that linux_raw_sys does not have.
 pub(super) const MSG_FASTOPEN: u32 = 0x2000_0000;
 
-/// What opens a file for more than reading it.
+/// The flags that open a file for more than reading.
 const WRITING: u32 = O_ACCMODE | O_CREAT | O_TRUNC | __O_TMPFILE;
 
-/// What a new thread shares with the others; glibc's and musl's differ by a flag that has no effect.
+/// The flags that start a thread. Those of glibc and musl differ by a flag without effect.
 const THREAD: u32 = CLONE_VM
     | CLONE_FS
     | CLONE_FILES
@@ -26,7 +26,7 @@ const THREAD: u32 = CLONE_VM
     | CLONE_CHILD_CLEARTID;
 
 const ALLOWED: &[&[u32]] = &[
-    // Waiting for events, and taking connections in.
+    // Waiting for events, and accepting connections.
     &[__NR_epoll_pwait, __NR_epoll_ctl, __NR_ppoll, __NR_accept4],
     // Receiving requests, sending files and the log, ending connections.
     &[
@@ -36,7 +36,7 @@ const ALLOWED: &[&[u32]] = &[
         __NR_read,
         __NR_close,
     ],
-    // Names and files: what they are, what is in them, where a link leads.
+    // Names and files: their kinds, their content, and the targets of links.
     &[
         __NR_newfstatat,
         __NR_fstat,
@@ -49,13 +49,13 @@ const ALLOWED: &[&[u32]] = &[
         __NR_preadv2,
         __NR_fadvise64,
     ],
-    // A directory is read once more, to see whether its listing is still true.
+    // A directory is read again, to check whether its listing is still right.
     &[__NR_lseek],
     // The address of a listening socket that is lost, for the message.
     &[__NR_getsockname],
-    // What has changed of kept files.
+    // Watches that report changes of cached files.
     &[__NR_inotify_add_watch, __NR_inotify_rm_watch],
-    // Memory is given back.
+    // Memory is returned, or resized.
     &[__NR_munmap, __NR_brk, __NR_mremap],
     // The time, and the random keys of a thread's hash tables.
     &[__NR_clock_gettime, __NR_clock_nanosleep, __NR_getrandom],
@@ -78,16 +78,16 @@ const ALLOWED: &[&[u32]] = &[
         __NR_rt_sigreturn,
         __NR_restart_syscall,
     ],
-    // Older names that the C library uses on one architecture alone.
+    // Older calls that the C library makes only on this architecture.
     #[cfg(target_arch = "x86_64")]
     &[__NR_epoll_wait, __NR_poll, __NR_readlink],
 ];
 
-/// What glibc can do without when it starts a thread: the arguments of clone3 stand in memory, where no filter sees them, and the
-/// processors are asked for by the number of the thread, which no filter knows.
+/// Calls that glibc can do without when it starts a thread. The arguments of clone3 are in memory, where a filter cannot see
+/// them; sched_getaffinity takes the number of a thread, which a filter cannot know in advance.
 const MISSING: &[u32] = &[__NR_clone3, __NR_sched_getaffinity];
 
-/// What a handler needs beside them to store files.
+/// The further calls of a handler that stores files.
 const STORING: &[u32] = &[
     __NR_openat,
     __NR_pwrite64,
@@ -114,7 +114,7 @@ const STORING: &[u32] = &[
     __NR_renameat,
 ];
 
-/// Allows what serving files takes; with `may_write`, storing them, too.
+/// Returns the policy that allows serving files, and with `may_write` storing them.
 pub(super) fn policy(may_write: bool) -> Policy {
     let mut listed: Vec<_> = ALLOWED.iter().copied().flatten().copied().collect();
     if may_write {
@@ -130,9 +130,9 @@ pub(super) fn policy(may_write: bool) -> Policy {
     }
 }
 
-/// What can do more than serving needs, by its arguments; the most frequent call stands first.
+/// Calls that, with other arguments, could do more than serving needs; the most frequent one is first.
 const CONDITIONAL: &[Conditional] = &[
-    // Bytes go to the peer of a connection: an address, or Fast Open, would make a new one.
+    // Bytes are sent to the peer of a connection: an address, or Fast Open, could reach another one.
     Conditional::new(
         &[__NR_sendto],
         &[
@@ -140,18 +140,18 @@ const CONDITIONAL: &[Conditional] = &[
             Check::bits(3, MSG_FASTOPEN, &[0]),
         ],
     ),
-    // The side that sends is shut. A listening socket that is shut wholly can be connected.
+    // Only the sending side is shut: a listening socket that is shut on both sides could then be connected.
     Conditional::new(&[__NR_shutdown], &[Check::is(1, &[SHUT_WR])]),
     // Files are read.
     Conditional::new(&[__NR_openat], &[Check::bits(2, WRITING, &[O_RDONLY])]),
-    // How it opens stands in memory; that it only reads is Landlock's matter.
+    // Its flags are in memory, where a filter cannot see them; Landlock makes sure that files are only read.
     Conditional::new(
         &[__NR_openat2],
         &[Check::is_wholly(3, &[size_of::<open_how>() as u32])],
     ),
-    // A directory is read by one descriptor and watched by another.
+    // A directory is read through one descriptor and watched through a duplicate.
     Conditional::new(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
-    // Replies leave at once, a connection is reset, and slow readers are measured.
+    // Replies are sent without delay, a connection is reset, and slow readers are measured.
     Conditional::new(
         &[__NR_setsockopt],
         &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
@@ -164,7 +164,7 @@ const CONDITIONAL: &[Conditional] = &[
         &[__NR_getsockopt],
         &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_INFO])],
     ),
-    // Memory is private, of no file, and never becomes code.
+    // Memory is private, is not mapped from a file, and never becomes code.
     Conditional::new(
         &[__NR_mmap],
         &[
@@ -179,7 +179,7 @@ const CONDITIONAL: &[Conditional] = &[
     ),
     // A loop is a thread.
     Conditional::new(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
-    // The limit of descriptors is asked for, not set.
+    // The limit of descriptors is read, not set.
     Conditional::new(
         &[__NR_prlimit64],
         &[Check::is(0, &[0]), Check::is_wholly(2, &[0])],
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_the_list_is_allowed() {
+    fn only_listed_calls_are_allowed() {
         let policy = policy(false);
         let decided: Vec<_> = policy
             .conditional
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_go_to_the_peer_alone() {
+    fn bytes_are_sent_only_to_the_peer() {
         let to = |flags: u32, address: u64| [9, 1, 1, u64::from(flags), address, 0];
         let table = [
             (__NR_sendto, to(0, 0), ALLOW),
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn files_are_read_alone_unless_they_may_be_written() {
+    fn files_are_only_read_unless_they_may_be_written() {
         let flags = |flags| arguments(&[(2, flags)]);
         let opened = [
             (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW, ALLOW),
@@ -275,12 +275,12 @@ mod tests {
     }
 
     #[test]
-    fn options_of_sockets_are_those_that_are_needed() {
+    fn only_needed_socket_options_are_allowed() {
         let option = |level, name| arguments(&[(1, level), (2, name)]);
         let table = [
             (__NR_setsockopt, option(SOL_TCP, TCP_NODELAY), ALLOW),
             (__NR_setsockopt, option(SOL_SOCKET, SO_LINGER), ALLOW),
-            // Another level makes a congestion control of the one, and debugging of the other.
+            // On the other level the same number means another option: congestion control and debugging.
             (__NR_setsockopt, option(SOL_TCP, SO_LINGER), EPERM),
             (__NR_setsockopt, option(SOL_SOCKET, TCP_NODELAY), EPERM),
             (__NR_getsockopt, option(SOL_TCP, TCP_INFO), ALLOW),
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_threads_and_no_other_processes() {
+    fn threads_may_start_and_processes_may_not() {
         let own = getpid().as_raw_pid().unsigned_abs();
         let first = |value| arguments(&[(0, value)]);
         let new_limit = [0, 7, 1, 0, 0, 0];

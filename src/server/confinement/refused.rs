@@ -1,8 +1,8 @@
-//! The system calls that no server needs, by group, each with its reason: for handlers that need more than
+//! The system calls that no server needs, by group, each with its reason. This list is for handlers that need more than
 //! [serving files](super::allowed) does.
 //!
-//! It is a list of what is refused, not of what is allowed, because the C library and handlers may need more than is known
-//! here. What is newer than the table is refused, too: it is ENOSYS, as on an older kernel.
+//! It lists the refused calls, not the allowed ones, because the C library and handlers may need more than is known here. Calls
+//! that are newer than the table are refused, too, with ENOSYS, as on an older kernel.
 
 use linux_raw_sys::general::*;
 use linux_raw_sys::ioctl::{
@@ -23,7 +23,7 @@ const IOPRIO_WHO_PROCESS: u32 = 1;
 const REFUSED: &[&[u32]] = &[
     // A server runs no other program.
     &[__NR_execve, __NR_execveat],
-    // It looks into no other process, and does nothing to it.
+    // It does not inspect or change another process.
     &[
         __NR_ptrace,
         __NR_process_vm_readv,
@@ -60,7 +60,7 @@ const REFUSED: &[&[u32]] = &[
     ],
     // It listens already, and connects to no other server.
     &[__NR_socket, __NR_connect, __NR_bind, __NR_listen],
-    // The tree of files stays as it is, and is entered by its names alone.
+    // The file tree stays as it is, and files are opened only by their paths.
     &[
         __NR_mount,
         __NR_umount2,
@@ -82,9 +82,9 @@ const REFUSED: &[&[u32]] = &[
         __NR_quotactl_fd,
         __NR_acct,
     ],
-    // In a namespace of its own a process is root, and reaches code of the kernel that was written for root.
+    // In its own namespace a process is root, and reaches code of the kernel that was written for root.
     &[__NR_unshare, __NR_setns],
-    // It stays the user that it is.
+    // It does not change its user or its capabilities.
     &[
         __NR_setuid,
         __NR_setgid,
@@ -100,8 +100,8 @@ const REFUSED: &[&[u32]] = &[
         __NR_add_key,
         __NR_request_key,
     ],
-    // Large parts of the kernel that serving has no use for, where many holes have been; io_uring passes by this filter, too,
-    // and asynchronous I/O changes files unreported.
+    // Large parts of the kernel that serving does not use, and that have had many security holes. io_uring also bypasses this
+    // filter, and asynchronous I/O changes files without a report.
     &[
         __NR_bpf,
         __NR_perf_event_open,
@@ -138,7 +138,7 @@ const REFUSED: &[&[u32]] = &[
         __NR_clock_adjtime,
         __NR_adjtimex,
     ],
-    // Older names, and what one architecture has alone.
+    // Older calls, and calls that only this architecture has.
     #[cfg(target_arch = "x86_64")]
     &[
         __NR_fork,
@@ -149,7 +149,7 @@ const REFUSED: &[&[u32]] = &[
     ],
 ];
 
-/// What Landlock does not know of: modes, owners, times and attributes of files that may be seen.
+/// Calls that Landlock does not restrict: they change modes, owners, times and attributes of files that may be read.
 const ATTRIBUTES: &[&[u32]] = &[
     &[
         __NR_fchmod,
@@ -179,7 +179,7 @@ const ATTRIBUTES: &[&[u32]] = &[
     ],
 ];
 
-/// Refuses what no server needs; attributes of files only where nothing may be written.
+/// Returns the policy that refuses the calls that no server needs; changing attributes of files only without `may_write`.
 pub(super) fn policy(may_write: bool) -> Policy {
     let attributes: &[_] = if may_write { &[] } else { ATTRIBUTES };
     let listed = REFUSED.iter().chain(attributes).copied().flatten();
@@ -187,12 +187,12 @@ pub(super) fn policy(may_write: bool) -> Policy {
         conditional: CONDITIONAL.iter().collect(),
         listed: listed.copied().collect(),
         verdict: Verdict::Refuse,
-        // Its arguments stand in memory, where no filter sees them; clone takes its place.
+        // Its arguments are in memory, where a filter cannot see them; the C library then uses clone.
         missing: &[__NR_clone3],
     }
 }
 
-/// What `ioctl` may ask of files, sockets and terminals: what libraries ask. Other requests type into a terminal, or change
+/// The requests of `ioctl` that libraries make on files, sockets and terminals. Other requests type into a terminal, or change
 /// attributes of files.
 const REQUESTS: &[u32] = &[
     FIONREAD,
@@ -205,7 +205,7 @@ const REQUESTS: &[u32] = &[
     FICLONERANGE,
 ];
 
-/// What `fcntl` may do. Other commands make the kernel signal another process.
+/// The commands of `fcntl` that are allowed. Others make the kernel signal another process.
 const COMMANDS: &[u32] = &[
     F_DUPFD,
     F_DUPFD_CLOEXEC,
@@ -223,7 +223,7 @@ const COMMANDS: &[u32] = &[
     F_GET_SEALS,
 ];
 
-/// What `prctl` may do: names of threads and of memory, and more confinement.
+/// The operations of `prctl` that are allowed: they name threads and memory, and confine further.
 const OPERATIONS: &[u32] = &[
     PR_SET_NAME,
     PR_GET_NAME,
@@ -234,9 +234,9 @@ const OPERATIONS: &[u32] = &[
     PR_SET_SECCOMP,
 ];
 
-/// What is allowed within bounds.
+/// Calls that are allowed with some arguments only.
 const CONDITIONAL: &[Conditional] = &[
-    // No connection is made by sending. Each call has its flags at another place.
+    // Sending must not make a connection. Each call has its flags in another argument.
     Conditional::new(
         &[__NR_sendto],
         &[
@@ -246,9 +246,9 @@ const CONDITIONAL: &[Conditional] = &[
     ),
     Conditional::new(&[__NR_sendmsg], &[Check::bits(2, MSG_FASTOPEN, &[0])]),
     Conditional::new(&[__NR_sendmmsg], &[Check::bits(3, MSG_FASTOPEN, &[0])]),
-    // A pair of datagram sockets could send to any other.
+    // A pair of datagram sockets could send to any other socket.
     Conditional::new(&[__NR_socketpair], &[Check::bits(1, 0xf, &[SOCK_STREAM])]),
-    // To itself a process may send any signal: abort does.
+    // A process may send any signal to itself, as abort does.
     Conditional::new(
         &[
             __NR_kill,
@@ -269,7 +269,7 @@ const CONDITIONAL: &[Conditional] = &[
         &[__NR_clone],
         &[Check::bits(0, CLONE_THREAD, &[CLONE_THREAD])],
     ),
-    // Limits and priorities are its own.
+    // A process may change only its own limits and priorities.
     Conditional::new(
         &[
             __NR_prlimit64,
@@ -301,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_handlers_need_is_allowed_and_nothing_of_the_list() {
+    fn calls_of_handlers_are_allowed_and_listed_calls_are_not() {
         let policy = policy(false);
         let needed = [
             __NR_read,
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn some_calls_depend_on_their_arguments() {
+    fn arguments_decide_about_conditional_calls() {
         let own = u64::from(getpid().as_raw_pid().unsigned_abs());
         let data = u64::from(PROT_READ | PROT_WRITE);
         let thread = u64::from(CLONE_THREAD | CLONE_VM | CLONE_FS);

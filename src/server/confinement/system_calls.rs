@@ -1,5 +1,5 @@
-//! The filter of system calls: a list of what is [refused](super::refused), or of what is [allowed](super::allowed), made into
-//! a program that the kernel runs before each call.
+//! The filter of system calls: a list of [refused](super::refused) or of [allowed](super::allowed) calls becomes a program that
+//! the kernel runs before each call.
 //!
 //! Invariant: a call that the filter does not know is an error, never the end of the process: EPERM, or ENOSYS where the number
 //! is newer than this table, so that the C library goes on as with an old kernel.
@@ -14,28 +14,29 @@ const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
 const ARCHITECTURE: u32 = 0xc000_00b7;
 
-/// The first number that this table does not know; those of x32, a second way into every call, are above it.
+/// The first number that this table does not know. The numbers of x32, a second way to make every call, are above it.
 pub(super) const UNKNOWN: u32 = __NR_file_setattr + 1;
 
 /// What a filter does with a call.
 pub(super) struct Policy {
-    /// Calls whose arguments decide. The first ones cost least: the kernel runs the filter each time for these alone.
+    /// Calls that are allowed or refused by their arguments, the most frequent first. Only for these does the kernel run the
+    /// filter each time.
     pub(super) conditional: Vec<&'static Conditional>,
-    /// Calls that are answered the same way whatever their arguments are.
+    /// Calls that get the verdict with any arguments.
     pub(super) listed: Vec<u32>,
     pub(super) verdict: Verdict,
-    /// Calls that are answered as by a kernel that does not have them: the C library then does without.
+    /// Calls that get ENOSYS, as from a kernel without them, so that the C library does without.
     pub(super) missing: &'static [u32],
 }
 
-/// What the listed calls get; all others get the opposite.
+/// What the listed calls get; all other calls get the opposite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Allow,
     Refuse,
 }
 
-/// Calls that are allowed if every check holds, and refused else. Of several entries for one call, one must hold.
+/// Calls that are allowed if every check holds, and refused otherwise. Of several entries for one call, one must hold.
 pub(super) struct Conditional {
     pub(super) numbers: &'static [u32],
     pub(super) checks: &'static [Check],
@@ -53,11 +54,11 @@ pub(super) struct Check {
     argument: u32,
     /// The bits that are compared.
     mask: u32,
-    /// What they may be.
+    /// The values that are allowed.
     values: &'static [u32],
-    /// Whether they may also be the number of this process.
+    /// Whether the number of this process is allowed, too.
     or_own: bool,
-    /// Whether the upper half must be 0, which it need not be where the kernel takes an `int`.
+    /// Whether the upper half must be 0. The kernel ignores it in an `int`.
     is_wide: bool,
 }
 
@@ -94,7 +95,7 @@ impl Check {
         }
     }
 
-    /// Appends the check to `block`; where it fails, the block is left.
+    /// Appends the check to `block`; where it fails, it jumps to the end of the block.
     fn append(&self, block: &mut Vec<sock_filter>) {
         let low = ARGUMENTS_OFFSET + 8 * self.argument;
         block.push(step(LOAD, (0, 0), low));
@@ -115,7 +116,7 @@ impl Check {
     }
 }
 
-/// Puts `policy` in force in this thread and those that it starts.
+/// Enforces `policy` in this thread and the threads that it starts.
 pub(super) fn enforce(policy: &Policy) -> Result<(), String> {
     apply_filter(&assemble(policy)).map_err(|error| match error {
         Error::Prctl(error) | Error::Seccomp(error) => error.to_string(),
@@ -123,8 +124,8 @@ pub(super) fn enforce(policy: &Policy) -> Result<(), String> {
     })
 }
 
-/// Writes the filter as one straight line of comparisons: the compiler of the crate would be a fiftieth of the program.
-/// The kernel notes once which numbers are always allowed, so its length costs nothing.
+/// Returns the filter as one straight line of comparisons; the compiler of the crate would add a fiftieth to the program.
+/// The kernel computes once which numbers are always allowed, so the length of the filter costs nothing.
 fn assemble(policy: &Policy) -> BpfProgram {
     let unknown = returning(SeccompAction::Errno(
         Errno::NOSYS.raw_os_error().unsigned_abs(),
@@ -158,7 +159,7 @@ fn assemble(policy: &Policy) -> BpfProgram {
     filter
 }
 
-/// Compares the number, then each check; where one fails, the number is loaded again for what follows.
+/// Returns a block that compares the number and makes each check; where one fails, the number is loaded again for the next block.
 fn block(number: u32, checks: &[Check]) -> Vec<sock_filter> {
     let mut block = vec![step(IS_EQUAL, (0, FAIL), number)];
     checks.iter().for_each(|check| check.append(&mut block));
@@ -174,21 +175,21 @@ fn block(number: u32, checks: &[Check]) -> Vec<sock_filter> {
     block
 }
 
-/// Where `struct seccomp_data` has what is compared; of an argument, the lower half (both architectures are little-endian).
+/// Offsets in `struct seccomp_data`; of an argument, that of its lower half (both architectures are little-endian).
 const NUMBER_OFFSET: u32 = 0;
 const ARCHITECTURE_OFFSET: u32 = 4;
 const ARGUMENTS_OFFSET: u32 = 16;
 
-/// Instructions, as linux/bpf_common.h has them.
+/// Instructions of linux/bpf_common.h.
 const LOAD: u16 = 0x20;
 const AND: u16 = 0x54;
 const IS_EQUAL: u16 = 0x15;
 const IS_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
-/// A jump to the end of the block, until that is known.
+/// Stands for a jump to the end of the block, until its length is known.
 const FAIL: u8 = u8::MAX;
 
-/// One instruction; `skips` is how many are left out where a comparison holds, and where it does not.
+/// Returns one instruction; `skips` says how many are skipped where a comparison holds, and where it does not.
 fn step(code: u16, skips: (u8, u8), k: u32) -> sock_filter {
     let (jt, jf) = skips;
     sock_filter { code, jt, jf, k }
@@ -263,7 +264,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_check_compares_what_it_says_and_one_of_several_entries_suffices() {
+    fn a_check_compares_its_argument_and_one_of_several_entries_suffices() {
         const CONDITIONAL: &[Conditional] = &[
             Conditional::new(
                 &[__NR_read],
@@ -294,7 +295,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn no_call_has_a_second_way_in() {
+    fn no_call_can_be_made_in_a_second_way() {
         for verdict in [Verdict::Allow, Verdict::Refuse] {
             let policy = Policy {
                 conditional: Vec::new(),
@@ -302,7 +303,7 @@ pub(super) mod tests {
                 verdict,
                 missing: &[__NR_clone3],
             };
-            // As a program of 32 bits would call it.
+            // A 32-bit program makes the call with this architecture.
             let filter = assemble(&policy);
             assert_eq!(run(&filter, 0x4000_0003, __NR_read, [0; 6]), KILL);
             for number in [UNKNOWN, 600, 0x4000_0000 | __NR_read, u32::MAX, __NR_clone3] {

@@ -52,7 +52,7 @@ impl Admission {
             .any(|listener| listener.accepting == accepting)
     }
 
-    /// Whether connections may wait at a listener whose edge will not come again.
+    /// Whether connections may wait at a listener without another event to come.
     pub(super) fn is_due(&self, index: usize) -> bool {
         self.listeners
             .get(index)

@@ -1,4 +1,4 @@
-//! How many bytes and requests a turn of the loop has, and who may use them.
+//! How many bytes and requests a turn of the loop has, and which connections may use them.
 //!
 //! Invariant: the connections with events may use three quarters of the bytes, and begin only bodies that fit into what is left
 //! of these as a whole. The last quarter is for work and the queue in every turn.
@@ -67,7 +67,7 @@ impl Budget {
         self.requests = self.requests.saturating_sub(answered);
     }
 
-    /// Returns the share of a connection whose deadline has passed: it may still answer one request.
+    /// Returns the share of a connection after its deadline: it may still answer one request.
     pub(super) fn expiry_share(&mut self) -> &mut Share {
         self.events.requests = 1;
         &mut self.events

@@ -3,8 +3,8 @@
 //! Invariants:
 //! - A slot is freed only after all events of its batch were seen, so a token never means another connection than the one that
 //!   its event was for.
-//! - What connections keep of requests stays within its limit: the oldest are closed. Beyond the limit for replies, connections
-//!   are closed whose peers do not read; beyond twice that limit, those that have waited longest.
+//! - What connections keep of requests stays within its limit: the oldest are closed. Beyond the limit for replies, the loop
+//!   closes connections with peers that do not read; beyond twice that limit, those that have waited longest.
 
 use std::net::IpAddr;
 use std::time::Instant;
@@ -82,7 +82,7 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Connections {
     slots: Slab<Slot>,
-    /// Keys of closed connections, whose slots are freed at the end of the turn.
+    /// Keys of closed connections; their slots are freed at the end of the turn.
     closed: Vec<usize>,
     addresses: Addresses,
     pub(super) timers: Timers,

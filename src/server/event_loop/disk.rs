@@ -1,4 +1,4 @@
-//! Connections whose files are not in the page cache: the kernel reads ahead, and the connections try again soon.
+//! Connections that need bytes which are not in the page cache: the kernel reads ahead, and the connections try again soon.
 //!
 //! Invariant: a bounded number of connections has the kernel read ahead at the same time. When the disk's own queue is full, a
 //! request to read ahead would block.
@@ -32,7 +32,7 @@ impl Disk {
         }
     }
 
-    /// Returns what a connection does next whose file is not in the page cache.
+    /// Returns what the next connection does that needs bytes which are not in the page cache.
     pub(super) fn allows(&self) -> Cold {
         match self.read_ahead {
             false => Cold::Read,

@@ -30,8 +30,8 @@ use crate::wire::share::Share;
 
 /// Bytes that one read takes of a connection at most.
 pub(crate) const SCRATCH: usize = 128 * 1024;
-/// Deadlines that are acted upon in one turn, so that a crowd of them does not starve other connections. The next turn does not
-/// wait if there are more.
+/// Deadlines that may pass in one turn, so that a crowd of them does not starve other connections. If there are more, the next
+/// turn begins without a wait.
 const EXPIRIES: usize = 256;
 /// What a request from the queue costs beside its bytes, as bytes that could be sent in the same time.
 const REQUEST_COST: usize = 8 * 1024;
@@ -69,7 +69,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         self.context.allowance = WorkQueue::time_at_once();
     }
 
-    /// Takes in a connection, and says whether it did. A connection that is known to have brought a request (`is_deferred`) is
+    /// Takes in a connection, and returns whether it did. A connection that is known to have brought a request (`is_deferred`) is
     /// read from at once, and registered only if it stays open.
     pub(super) fn take_in(
         &mut self,
@@ -177,8 +177,8 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         }
     }
 
-    /// Gives a connection a turn because of an event. One with more to send than the events have left, it puts into the queue; one
-    /// that queues already only notes what the event said.
+    /// Gives a connection a turn because of an event. If it has more to send than the events have left, it is queued instead; if
+    /// it is queued already, it only notes what the event said.
     pub(super) fn advance(&mut self, key: usize, readable: Readable) {
         let Some(slot) = self.connections.get_mut(key) else {
             return;
@@ -205,7 +205,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 
     /// Lets a connection `act` with its share for an event.
-    // Inlined into its two callers, of which `answer` serves every request.
+    // Inlined into both callers; `answer` runs for every request.
     #[inline(always)]
     fn take_turn(
         &mut self,
@@ -294,7 +294,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         Some(share)
     }
 
-    /// Lets connections act whose deadlines have passed by `now`.
+    /// Lets each connection act that has a deadline before `now`.
     pub(super) fn expire(&mut self, now: Instant) {
         for _ in 0..EXPIRIES {
             let Some((key, _)) = self.connections.timers.expired(now) else {
@@ -409,8 +409,10 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 }
 
-/// Registers `stream` at the poll; what has arrived already is an event. It fails where the peer is gone, or the kernel has no room
-/// for one more.
+/// Registers `stream` at the poll; what has arrived already is an event.
+///
+/// # Errors
+/// The peer is gone, or the kernel has no room for one more socket.
 fn register(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
     let interest = Interest::READABLE | Interest::WRITABLE;
     poll.registry().register(stream, Token(key), interest)

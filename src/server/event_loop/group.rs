@@ -11,7 +11,7 @@ const MEMBERS: usize = 64;
 /// Bytes that are read from one member; most heads are far shorter.
 const ROOM: usize = 8 * 1024;
 
-/// Connections whose requests have been read and not answered.
+/// Requests that have been read and not answered, one of each connection.
 #[derive(Debug, Default)]
 pub(super) struct Group {
     members: Vec<Member>,

@@ -13,7 +13,7 @@ use super::work_queue::WorkQueue;
 use crate::config::ServerConfig;
 use crate::wire::share::Share;
 
-/// Who has a turn without an event, and how much of it.
+/// Which connections have a turn without an event, and how much of it.
 #[derive(Debug)]
 pub(super) struct Schedule {
     pub(super) queue: Queue,

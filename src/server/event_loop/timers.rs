@@ -168,7 +168,7 @@ impl Timers {
             .min()
     }
 
-    /// Takes out one key whose deadline has come, with the kind of that deadline.
+    /// Takes out one key with a deadline that has passed, and returns it with the kind of the deadline.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;

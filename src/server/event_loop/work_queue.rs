@@ -1,5 +1,5 @@
-//! Connections whose replies take longer to make than a turn may: each gets a slice of work at a time, within the time that a
-//! turn has for work.
+//! Connections with replies that take longer to make than a turn may take: each gets a slice of work at a time, within the time
+//! that a turn has for work.
 //!
 //! Invariant: a connection gets its slice after all connections that queued before it, and each turn has time for at least one
 //! slice. A new request may begin its work at once, but not with all of that time.

@@ -1,64 +1,46 @@
-//! Listening sockets: how they are opened, and how they accept.
+//! Listening sockets, and what their accepts may return.
 //!
-//! Invariant: an accept that failed for want of descriptors is retried in every later turn, for its edge will not come again.
+//! Invariant: an accept that failed for want of descriptors is retried in every later turn, because its edge will not come again.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
-use nix::sys::socket::{getsockopt, setsockopt};
-use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
+use nix::sys::socket::getsockopt;
 use rustix::io::Errno;
 use rustix::net::sockopt::tcp_nodelay;
-use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::ServerConfig;
+use super::bind::DeferAccept;
 
-/// How long a listener without descriptors waits before it tries by itself.
+/// How long a loop without descriptors waits before it tries to accept again, if no event comes.
 pub(crate) const PAUSE: Duration = Duration::from_millis(100);
-
-/// Seconds that a connection without a request is kept back, as far as the kernel's own timing goes.
-const DEFERRED: u32 = 1;
-
-/// So many free ports are tried until one is free at all addresses.
-const FREE_PORTS: u32 = 16;
 /// Tokens of listeners count down from here, those of connections up from 0.
 pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
-
-sockopt_impl!(
-    /// Seconds that a connection may be kept back until its first bytes are here; neither the standard library nor socket2
-    /// has a call for it.
-    DeferAccept,
-    Both,
-    libc::IPPROTO_TCP,
-    libc::TCP_DEFER_ACCEPT,
-    u32
-);
 
 /// A listening socket of one loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
     pub(crate) accepting: Accepting,
-    /// Whether nothing was accepted since accepting had to pause.
+    /// Whether nothing was accepted since accepting paused.
     pub(crate) was_paused: bool,
-    /// Whether what is accepted has sent its first bytes already.
+    /// Whether accepted connections have sent their first bytes already.
     pub(crate) is_deferred: bool,
-    /// Whether what is accepted sends without delay already. Sockets that were made elsewhere may have connections in their
-    /// queue by now, which would miss what is set later.
-    is_prompt: bool,
+    /// Whether accepted connections inherit TCP_NODELAY. It is not set here on sockets that were made elsewhere: connections
+    /// that are in their queues already would not inherit it.
+    is_nodelay: bool,
 }
 
-/// What is known about connections that wait to be accepted.
+/// What is known about the connections that wait to be accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accepting {
-    /// None: the next edge tells.
+    /// There are none: the next one is an event.
     Idle,
     /// There may be more; this turn has taken enough.
     More,
-    /// There are some, but no descriptors for them.
+    /// There are some, but no room or no descriptors for them.
     Paused,
     /// The socket is of no use any more.
     Lost,
@@ -68,14 +50,14 @@ impl Listener {
     pub(crate) fn new(socket: TcpListener) -> Self {
         Self {
             is_deferred: getsockopt(&socket, DeferAccept).is_ok_and(|seconds| seconds > 0),
-            is_prompt: tcp_nodelay(&socket).unwrap_or(false),
+            is_nodelay: tcp_nodelay(&socket).unwrap_or(false),
             socket,
             accepting: Accepting::Idle,
             was_paused: false,
         }
     }
 
-    /// Takes one connection from the queue; `None` where there is none, or none can be taken now.
+    /// Takes one connection from the queue; `None` where it is empty, or where no connection can be taken now.
     ///
     /// # Errors
     /// The socket itself is of no use any more.
@@ -84,7 +66,7 @@ impl Listener {
             match self.socket.accept() {
                 Ok((stream, address)) => {
                     self.was_paused = false;
-                    if !self.is_prompt {
+                    if !self.is_nodelay {
                         // A failure means that the peer is gone already.
                         let _ = stream.set_nodelay(true);
                     }
@@ -108,7 +90,7 @@ impl Listener {
                     Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP) => {
                         return Err(error);
                     }
-                    // No descriptors or memory now, or the kernel does not let us: perhaps later.
+                    // There are no descriptors or no memory now, or the kernel refuses: a later turn tries again.
                     _ => {
                         self.accepting = Accepting::Paused;
                         return Ok(None);
@@ -119,7 +101,7 @@ impl Listener {
     }
 }
 
-/// A poll with its listeners: what can be made before the thread that will run it.
+/// A poll with its listeners. It can be made before the thread that will run its loop.
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) poll: Poll,
@@ -127,6 +109,7 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
+    /// Registers `listeners` at a new poll.
     pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut registered = Vec::with_capacity(listeners.len());
@@ -147,125 +130,7 @@ impl Endpoint {
     }
 }
 
-/// Opens a listening socket for every address; a port 0 is the same free port for all of them.
-pub(crate) fn listen_all(
-    addresses: &[SocketAddr],
-    config: &ServerConfig,
-) -> io::Result<Vec<std::net::TcpListener>> {
-    let is_chosen_here = addresses.iter().all(|address| address.port() == 0);
-    for _ in 1..FREE_PORTS {
-        match listen_once(addresses, config) {
-            // The port that was free at the first address is not so at another one.
-            Err(error) if is_chosen_here && error.kind() == io::ErrorKind::AddrInUse => {}
-            listening => return listening,
-        }
-    }
-    listen_once(addresses, config)
-}
-
-fn listen_once(
-    addresses: &[SocketAddr],
-    config: &ServerConfig,
-) -> io::Result<Vec<std::net::TcpListener>> {
-    let mut free_port = 0;
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        let mut address = *address;
-        if address.port() == 0 {
-            address.set_port(free_port);
-        }
-        let v6_only = address.is_ipv6()
-            && addresses
-                .iter()
-                .any(|other| other.is_ipv4() && other.ip().is_unspecified());
-        let listener = match listen(address, v6_only, config) {
-            // What "localhost" means where there is no IPv6.
-            Err(error) if is_spare_loopback(address, addresses) && is_no_address(&error) => {
-                continue;
-            }
-            listener => listener.map_err(|error| in_words(address, error))?,
-        };
-        free_port = listener.local_addr()?.port();
-        listeners.push(listener);
-    }
-    if listeners.is_empty() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "no address to listen on",
-        ));
-    }
-    Ok(listeners)
-}
-
-/// Opens one listening socket. The unspecified IPv6 address takes IPv4 as well, and stands for IPv4 alone where the kernel
-/// has no IPv6.
-fn listen(
-    address: SocketAddr,
-    v6_only: bool,
-    config: &ServerConfig,
-) -> io::Result<std::net::TcpListener> {
-    let socket = match Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    ) {
-        Err(error)
-            if address.is_ipv6() && address.ip().is_unspecified() && has_no_family(&error) =>
-        {
-            return listen(
-                (Ipv4Addr::UNSPECIFIED, address.port()).into(),
-                false,
-                config,
-            );
-        }
-        socket => socket?,
-    };
-    socket.set_reuse_address(true)?;
-    if config.allow_reuse_port {
-        socket.set_reuse_port(true)?;
-    }
-    if address.is_ipv6() {
-        socket.set_only_v6(v6_only || address.ip() != IpAddr::V6(Ipv6Addr::UNSPECIFIED))?;
-    }
-    // Every connection has it from its listener, without a system call of its own.
-    socket.set_tcp_nodelay(true)?;
-    socket.bind(&address.into())?;
-    if config.defer_accept {
-        // Where the kernel cannot, it costs what it costs otherwise.
-        let _ = setsockopt(&socket, DeferAccept, &DEFERRED);
-    }
-    socket.listen(config.request_queue_size.try_into().unwrap_or(i32::MAX))?;
-    Ok(socket.into())
-}
-
-/// Says what stands in the way, for whoever started the server.
-fn in_words(address: SocketAddr, error: io::Error) -> io::Error {
-    let reason = match error.kind() {
-        io::ErrorKind::AddrInUse => "the port is already in use".to_owned(),
-        io::ErrorKind::PermissionDenied => "no permission to use this port".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "it is no address of this machine".to_owned(),
-        _ => error.to_string(),
-    };
-    io::Error::new(
-        error.kind(),
-        format!("cannot listen on {address}: {reason}"),
-    )
-}
-
-fn is_spare_loopback(address: SocketAddr, addresses: &[SocketAddr]) -> bool {
-    let other = |other: &SocketAddr| other.ip() == IpAddr::V4(Ipv4Addr::LOCALHOST);
-    address.ip() == IpAddr::V6(Ipv6Addr::LOCALHOST) && addresses.iter().any(other)
-}
-
-fn is_no_address(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::AddrNotAvailable || has_no_family(error)
-}
-
-fn has_no_family(error: &io::Error) -> bool {
-    Errno::from_io_error(error) == Some(Errno::AFNOSUPPORT)
-}
-
-/// Shows an IPv4 peer of a socket for both families as IPv4.
+/// Returns the IPv4 address of an IPv4 peer of a socket for both families, and any other address as it is.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
 }
@@ -273,24 +138,11 @@ pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::ServerConfig;
+    use crate::server::listen::bind::listen_all;
 
     #[test]
-    fn a_free_port_is_shared_by_all_addresses() {
-        let any = [
-            SocketAddr::from(([127, 0, 0, 1], 0)),
-            SocketAddr::from(([127, 0, 0, 2], 0)),
-        ];
-        let listeners = listen_all(&any, &ServerConfig::default()).unwrap();
-        let ports: Vec<_> = listeners
-            .iter()
-            .map(|listener| listener.local_addr().unwrap().port())
-            .collect();
-        assert_eq!(ports[0], ports[1]);
-        assert_ne!(ports[0], 0);
-    }
-
-    #[test]
-    fn what_is_accepted_sends_without_delay() {
+    fn accepted_connections_send_without_delay() {
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let own = listen_all(&[any], &ServerConfig::default()).unwrap();
         let made_elsewhere = vec![std::net::TcpListener::bind(any).unwrap()];
@@ -308,22 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_shown_as_ipv4() {
+    fn a_mapped_address_becomes_ipv4() {
         let mapped: SocketAddr = "[::ffff:10.1.2.3]:80".parse().unwrap();
         assert_eq!(canonical(mapped), "10.1.2.3:80".parse().unwrap());
-    }
-
-    #[test]
-    fn two_servers_share_a_port_only_when_they_are_told_to() {
-        let any = [SocketAddr::from(([127, 0, 0, 1], 0))];
-        let shared = ServerConfig {
-            allow_reuse_port: true,
-            ..ServerConfig::default()
-        };
-        let first = listen_all(&any, &shared).unwrap();
-        let same = [first[0].local_addr().unwrap()];
-        assert!(listen_all(&same, &shared).is_ok());
-        let error = listen_all(&same, &ServerConfig::default()).unwrap_err();
-        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

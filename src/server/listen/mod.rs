@@ -1,4 +1,5 @@
 //! Listening sockets, what they accept, and how many connections each client may have.
 
 pub(crate) mod addresses;
+pub(crate) mod bind;
 pub(crate) mod listener;
