@@ -3,7 +3,7 @@
 /// What a connection does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Goes on at once.
+    /// Goes on at once; of bytes to send, it means that all of them have left.
     Continue,
     /// Waits for an event: the socket can be read or written again, or another thread has sent a message.
     Wait,
