@@ -142,7 +142,7 @@ def moved():
             elsewhere.rename(site.path)
         assert_serves(server, "/small.bin", SMALL)
         assert_serves(server, "/big.bin", OLD)
-        return "what had begun is sent to its end; 404, then what took its name, then what came back"
+        return "a reply in flight is sent to its end; 404, then the new directory, then the old one when it is back"
 
 
 @fault("directory-deleted")
