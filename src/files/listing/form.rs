@@ -61,16 +61,23 @@ impl Form {
 
     /// Returns the listing of the entries in `run`, which are all there are.
     pub(crate) fn page_of_run(&self, run: &mut Run) -> Page {
-        let mut content = self.room_for(run.len());
-        self.write_run(&mut content, run);
-        self.page(content)
+        run.sort();
+        let (mut out, mut dates) = (self.room_for(run.len()), Dates::new());
+        self.begin(&mut out, run.counts());
+        for (number, entry) in run.iter().enumerate() {
+            self.row(&mut out, &entry, &mut dates, number + 1 == run.len());
+        }
+        self.end(&mut out);
+        self.page(out)
     }
 
     /// Returns the listing of `entries`.
     pub(crate) fn page_of(&self, entries: &Entries) -> Page {
-        let mut content = self.room_for(entries.len());
-        self.write_all(&mut content, entries);
-        self.page(content)
+        let mut out = self.room_for(entries.len());
+        self.begin(&mut out, entries.counts());
+        self.write_rows(&mut out, entries, 0, usize::MAX);
+        self.end(&mut out);
+        self.page(out)
     }
 
     fn page(&self, content: Vec<u8>) -> Page {
@@ -88,24 +95,6 @@ impl Form {
             Format::Json => (16, 100),
         };
         Vec::with_capacity(frame + row * rows)
-    }
-
-    /// Writes the listing of the entries in `run`, which are all there are.
-    pub(super) fn write_run(&self, out: &mut Vec<u8>, run: &mut Run) {
-        run.sort();
-        let mut dates = Dates::new();
-        self.begin(out, run.counts());
-        for (number, entry) in run.iter().enumerate() {
-            self.row(out, &entry, &mut dates, number + 1 == run.len());
-        }
-        self.end(out);
-    }
-
-    /// Writes the whole listing of `entries`.
-    pub(super) fn write_all(&self, out: &mut Vec<u8>, entries: &Entries) {
-        self.begin(out, entries.counts());
-        self.write_rows(out, entries, 0, usize::MAX);
-        self.end(out);
     }
 
     /// Writes rows, beginning with number `from`, until `out` has `full` bytes. Returns the number of the next row.

@@ -94,9 +94,8 @@ impl Site {
         let form = form(query, format);
         let entries = reading.entries().unwrap();
         if entries.len() <= SLICE {
-            let mut page = Vec::new();
-            form.write_all(&mut page, &entries);
-            return vec![String::from_utf8(page).unwrap()];
+            let page = form.page_of(&entries);
+            return vec![String::from_utf8(page.content).unwrap()];
         }
         pieces(Listing::new(form, entries, &self.memory).unwrap())
     }
@@ -158,11 +157,11 @@ fn a_page_is_the_same_whether_it_was_made_at_once_or_later() {
     let site = Site::of(SLICE);
     for format in [Format::Html, Format::Json] {
         for query in ["", "sort=size&order=desc"] {
-            let (mut page, form) = (Vec::new(), form(query, format));
+            let form = form(query, format);
             let mut run = Run::new(form.view.order);
             let fill = site.reader(PLAIN).read_slice(&mut run, None);
             assert_eq!(fill.unwrap(), Fill::Done);
-            form.write_run(&mut page, &mut run);
+            let page = form.page_of_run(&mut run).content;
             assert_eq!(
                 site.list(query, format, PLAIN),
                 [str::from_utf8(&page).unwrap()]
