@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, ScopedJoinHandle};
@@ -57,25 +57,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     pub fn bind_with(
         addresses: impl ToSocketAddrs,
         handler: H,
-        config: ServerConfig,
+        mut config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<Self> {
         ServerInfo::new(&handler, config.clone(), &[]).check()?;
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
-        let first = listen_all(&asked, &config)?;
+        let first = listen_for_loops(&asked, &mut config, loops)?;
         let addresses = local_addresses(&first)?;
-        let (first, config) = if loops.get() == 1 || config.allow_reuse_port {
-            (first, config)
-        } else {
-            // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where
-            // another program has the port.
-            drop(first);
-            let shared = ServerConfig {
-                allow_reuse_port: true,
-                ..config
-            };
-            (listen_all(&addresses, &shared)?, shared)
-        };
         let mut endpoints = vec![Endpoint::new(first)?];
         for _ in 1..loops.get() {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
@@ -165,6 +153,24 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             served
         })
     }
+}
+
+/// Opens the listening sockets of the first loop, and configures those of the others to share its port.
+fn listen_for_loops(
+    addresses: &[SocketAddr],
+    config: &mut ServerConfig,
+    loops: NonZeroUsize,
+) -> io::Result<Vec<TcpListener>> {
+    let listeners = listen_all(addresses, config)?;
+    if loops.get() == 1 || config.allow_reuse_port {
+        return Ok(listeners);
+    }
+    // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where another
+    // program has the port.
+    let addresses = local_addresses(&listeners)?;
+    drop(listeners);
+    config.allow_reuse_port = true;
+    listen_all(&addresses, config)
 }
 
 /// What all loops are made with.
