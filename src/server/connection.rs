@@ -7,9 +7,9 @@ use std::mem;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::event_loop::timers::Timeout;
 use super::loop_context::LoopContext;
 use super::scratch::Scratch;
-use super::timers::Timeout;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::mailbox::Answer;
 use crate::handler::request_context::Client;

@@ -29,7 +29,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
-use event_loop::{EventLoop, NO_CONNECTION, timers};
+use event_loop::{EventLoop, NO_CONNECTION};
 use lifecycle::signals::ShutdownSignals;
 use listen::bind::listen_all;
 use listen::listener::Endpoint;

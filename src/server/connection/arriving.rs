@@ -6,7 +6,7 @@ use crate::config::ServerConfig;
 use crate::http::body::BodyDecoder;
 use crate::http::request::RequestError;
 use crate::http::request::owned::OwnedRequest;
-use crate::server::timers::is_progress;
+use crate::server::event_loop::timers::is_progress;
 use crate::wire::spool::{RequestBody, Spool};
 
 /// Bytes of a request body in a second that are more than a trickle.

@@ -43,7 +43,7 @@ use super::promised::PromisedReply;
 use super::then::Then;
 use super::unparsed::Unparsed;
 use crate::config::ServerConfig;
-use crate::server::timers::is_progress;
+use crate::server::event_loop::timers::is_progress;
 use crate::wire::delivery::Delivery;
 
 /// Bytes a second that a peer must read, on the average of each `send_timeout`.

@@ -5,8 +5,8 @@ use super::script::{Event, MOVED, Room, STILL, TestLoop};
 use crate::SimpleHttpRequestHandler;
 use crate::config::ServerConfig;
 use crate::server::connection::readable::Readable;
+use crate::server::event_loop::timers::Timeout;
 use crate::server::scratch::Scratch;
-use crate::server::timers::Timeout;
 use crate::wire::next::Next;
 
 #[test]

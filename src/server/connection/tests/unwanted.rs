@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::handler::{FILE_SIZE, get, reply, small, statuses};
 use super::script::{Ended, Event, Room, TestLoop};
 use crate::config::ServerConfig;
-use crate::server::timers::Timeout;
+use crate::server::event_loop::timers::Timeout;
 use crate::wire::next::Next;
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
