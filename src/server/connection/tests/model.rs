@@ -2,7 +2,7 @@
 //! replies as a client would.
 
 use super::handler::content;
-use super::properties::Answering;
+use super::properties::ModelHandler;
 use super::script::TestLoop;
 use crate::config::ServerConfig;
 use crate::http::framing::Framing;
@@ -17,13 +17,13 @@ const MAX_KEPT: usize = 2 * (64 * 1024 + 1024 + 32 * 1024 + LARGE + 1024);
 
 /// What the handler is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct ModelRequest {
     pub(super) command: String,
     pub(super) path: String,
     pub(super) body: Vec<u8>,
 }
 
-impl Asked {
+impl ModelRequest {
     pub(super) fn status(&self) -> u16 {
         match self.path.as_str() {
             "/none" => 204,
@@ -71,7 +71,7 @@ pub(super) struct Model {
 #[derive(Debug)]
 struct Due {
     /// `None` where it is a refusal.
-    asked: Option<Asked>,
+    asked: Option<ModelRequest>,
     status: u16,
     is_head: bool,
     is_bare: bool,
@@ -99,7 +99,7 @@ impl Model {
                 Front::Head(head) => head,
             };
             let (line, after) = rest.split_at(head.end);
-            let asked = |body| Asked {
+            let asked = |body| ModelRequest {
                 command: head.command.clone(),
                 path: head.path.clone(),
                 body,
@@ -191,7 +191,7 @@ impl Model {
     }
 
     /// Takes `output` apart as a client would; returns the statuses.
-    pub(super) fn assert_met(&self, stage: &TestLoop<Answering>, mut output: &[u8]) -> Vec<u16> {
+    pub(super) fn assert_met(&self, stage: &TestLoop<ModelHandler>, mut output: &[u8]) -> Vec<u16> {
         let (replies, closes) = self.chosen(stage.context.handler.asked.len(), output);
         let asked = replies.iter().filter_map(|reply| reply.asked.clone());
         assert_eq!(stage.context.handler.asked, asked.collect::<Vec<_>>());
@@ -263,7 +263,7 @@ impl Due {
             .asked
             .as_ref()
             .filter(|_| self.status == 200)
-            .map(Asked::said);
+            .map(ModelRequest::said);
         if self.is_bare {
             let body = std::mem::take(output);
             assert!(said.is_none_or(|said| body == said));

@@ -8,7 +8,7 @@ use std::io::{self, Read as _, Write as _};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::handler::content;
-use super::model::{Asked, LARGE, Model};
+use super::model::{LARGE, Model, ModelRequest};
 use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -64,12 +64,12 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
         ..ServerConfig::default()
     };
     let expected = Model::of(bytes, &config);
-    let mut whole = TestLoop::with_handler(Answering::new(), config.clone());
+    let mut whole = TestLoop::with_handler(ModelHandler::new(), config.clone());
     let output = whole.answer(&[bytes]);
     let statuses = expected.assert_met(&whole, &output);
 
     let mut stage = TestLoop::with_handler(
-        Answering::new(),
+        ModelHandler::new(),
         ServerConfig {
             turn_requests: plan.turn_requests,
             turn_bytes: plan.turn_bytes,
@@ -108,12 +108,12 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
 
 /// Replies with what it was asked, in every way a handler can.
 #[derive(Debug)]
-pub(super) struct Answering {
+pub(super) struct ModelHandler {
     file: File,
-    pub(super) asked: Vec<Asked>,
+    pub(super) asked: Vec<ModelRequest>,
 }
 
-impl Answering {
+impl ModelHandler {
     pub(super) fn new() -> Self {
         let mut file = File::from(memfd_create("file", MemfdFlags::CLOEXEC).unwrap());
         file.write_all(&content(LARGE)).unwrap();
@@ -124,7 +124,7 @@ impl Answering {
     }
 }
 
-impl BaseHttpRequestHandler for Answering {
+impl BaseHttpRequestHandler for ModelHandler {
     fn reads_body(&self, _command: &str, path: &str) -> bool {
         path != "/skip"
     }
@@ -132,7 +132,7 @@ impl BaseHttpRequestHandler for Answering {
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let mut body = Vec::new();
         exchange.rfile().read_to_end(&mut body)?;
-        let asked = Asked {
+        let asked = ModelRequest {
             command: exchange.command().to_owned(),
             path: exchange.path().to_owned(),
             body,
