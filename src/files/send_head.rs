@@ -80,7 +80,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             key.push(b'/');
         }
         let key_length = key.len();
-        // 2. The reply that is kept for it and is still true.
+        // 2. The reply that is kept for it, if nothing has changed.
         let mut sent = self.send_kept(key);
         if sent.is_none() && as_directory && self.files.makes_listings() {
             View::of(self.exchange).push_key(key, self.files.dotfiles);
@@ -98,11 +98,11 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             is_plain: false,
             absent: Vec::new(),
         };
-        self.send_found(asked)
+        self.open_and_send(asked)
     }
 
-    /// Sends what is at the path that was `asked` for.
-    fn send_found(&mut self, mut asked: Asked<'_>) -> io::Result<()> {
+    /// Opens what is at the path that was `asked` for, and replies with it.
+    fn open_and_send(&mut self, mut asked: Asked<'_>) -> io::Result<()> {
         // 3. The open file.
         let Some(root) = self.open_root() else {
             return Ok(());
