@@ -1,4 +1,7 @@
-//! What to answer: the public handler API. No poll, no slab, no file system.
+//! What to answer: the public handler API, and the exchange behind it.
+//!
+//! Invariant: nothing here polls, knows the table of connections, or finds a file by its name. What `files` and `server` share is
+//! here too (open files, listing memory), because these two layers do not import each other.
 
 use std::io;
 use std::net::SocketAddr;
