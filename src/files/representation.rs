@@ -99,11 +99,7 @@ impl Representation {
     ) -> Option<Self> {
         let (tag, size) = match content {
             Content::InMemory(content) => {
-                let hash = XxHash3_128::oneshot(content);
-                (
-                    Some(EntityTag::strong(format_args!("{hash:032x}"))),
-                    content.len() as u64,
-                )
+                (Some(EntityTag::of_content(content)), content.len() as u64)
             }
             Content::InFile(size) => (Some(EntityTag::of_times(identity, *size, clock)), *size),
             Content::Cold(size) => (None, *size),
@@ -195,6 +191,12 @@ impl EntityTag {
 
     fn strong(text: impl std::fmt::Display) -> Self {
         Self::write(format_args!("\"{text}\""))
+    }
+
+    /// Returns the tag of a small file, a hash of its content.
+    fn of_content(content: &[u8]) -> Self {
+        let hash = XxHash3_128::oneshot(content);
+        Self::strong(format_args!("{hash:032x}"))
     }
 
     /// Returns the tag of a large file, made of its mtime in nanoseconds and its size.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, ScopedJoinHandle};
@@ -64,22 +64,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
         let first = listen_all(&asked, &config)?;
         let addresses = local_addresses(&first)?;
-        let (first, config) = if loops.get() == 1 || config.allow_reuse_port {
-            (first, config)
-        } else {
-            // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where
-            // another program has the port.
-            drop(first);
-            let shared = ServerConfig {
-                allow_reuse_port: true,
-                ..config
-            };
-            (listen_all(&addresses, &shared)?, shared)
-        };
-        let mut endpoints = vec![Endpoint::new(first)?];
-        for _ in 1..loops.get() {
-            endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
-        }
+        let (endpoints, config) = open_endpoints(first, &addresses, config, loops)?;
         let handle = ServerHandle::new(endpoints.iter().map(|endpoint| endpoint.poll.registry()))?;
         let logs = endpoints
             .iter()
@@ -165,6 +150,32 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             served
         })
     }
+}
+
+/// Opens the sockets of all loops, of which the `first` loop has some already. Returns the configuration that they were opened with.
+fn open_endpoints(
+    first: Vec<TcpListener>,
+    addresses: &[SocketAddr],
+    config: ServerConfig,
+    loops: NonZeroUsize,
+) -> io::Result<(Vec<Endpoint>, ServerConfig)> {
+    let (first, config) = if loops.get() == 1 || config.allow_reuse_port {
+        (first, config)
+    } else {
+        // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where
+        // another program has the port.
+        drop(first);
+        let shared = ServerConfig {
+            allow_reuse_port: true,
+            ..config
+        };
+        (listen_all(addresses, &shared)?, shared)
+    };
+    let mut endpoints = vec![Endpoint::new(first)?];
+    for _ in 1..loops.get() {
+        endpoints.push(Endpoint::new(listen_all(addresses, &config)?)?);
+    }
+    Ok((endpoints, config))
 }
 
 /// What all loops are made with.
