@@ -130,8 +130,8 @@ impl<T: Transport> Connection<T> {
             }
             self.discard_unsent();
         }
-        if let State::ReadingBody(request) = &mut self.state
-            && request
+        if let State::ReadingBody(unfinished) = &mut self.state
+            && unfinished
                 .body
                 .keeps_pace(context.clock.instant, context.server.config())
         {
@@ -279,7 +279,7 @@ impl<T: Transport> Connection<T> {
         match &self.state {
             State::Reading(_) => waited >= ROUND_TRIP,
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
-            State::ReadingBody(request) => request.body.trickles(now),
+            State::ReadingBody(unfinished) => unfinished.body.trickles(now),
             State::WritingHeaders(_) | State::Streaming(_) => {
                 let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
                 waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)
@@ -315,7 +315,7 @@ impl<T: Transport> Connection<T> {
         match &self.state {
             State::Parsing(unparsed) => unparsed.bytes.len() as u64,
             // The rest of the body is expected to be as long as what has come.
-            State::ReadingBody(request) => request.body.length,
+            State::ReadingBody(unfinished) => unfinished.body.length,
             State::Lingering(lingering) => lingering.discarded,
             State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
             _ => 0,

@@ -1,6 +1,6 @@
 //! Listening sockets, and what their accepts may return.
 //!
-//! Invariant: an accept that failed for want of descriptors is retried in every later turn, because its edge will not come again.
+//! Invariant: if an accept fails because no descriptor is left, every later turn tries again: the poll does not report it again.
 
 use std::io;
 use std::net::SocketAddr;
