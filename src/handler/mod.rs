@@ -160,7 +160,8 @@ pub trait BaseHttpRequestHandler {
     /// Is called in every turn of the loop, after its events.
     fn service_actions(&mut self) {}
 
-    /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited in vain.
+    /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited and no
+    /// request has come.
     fn handle_timeout(&mut self) {}
 
     /// Returns the value of the `Server` field. It is called once, when the server starts.

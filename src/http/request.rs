@@ -91,7 +91,7 @@ impl RequestError {
 /// Returns the request line at the start of `head`, without its end. The log needs it even where the head is refused.
 pub(crate) fn request_line(head: &[u8]) -> &[u8] {
     let mut line = head;
-    // Only as many empty lines as are forgiven: with one more the head is refused before what follows may have come.
+    // A head with more empty lines than this is refused, perhaps before its request line has arrived.
     for _ in 0..MAX_EMPTY_LINES {
         let rest = line.strip_prefix(b"\r").unwrap_or(line);
         line = rest.strip_prefix(b"\n").unwrap_or(line);

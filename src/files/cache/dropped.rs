@@ -1,7 +1,6 @@
 //! Files that have just changed. They are not kept: a file that changes all the time would be kept and dropped each time.
 //!
-//! Invariant: a file that is not kept is served all the same, only not from memory. So a wrong result here costs time and nothing
-//! more.
+//! Invariant: a file that is not kept is still served, but not from memory. So a wrong result here costs only time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};

@@ -24,7 +24,7 @@ use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
-/// Bytes that are read of requests at a time: of a client that does not read its replies, as many are kept.
+/// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
 const MAX_PIPELINED: usize = 32 * 1024;
 
 /// One call of the loop to a connection, and what the loop lends to it.

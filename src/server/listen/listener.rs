@@ -42,7 +42,7 @@ pub(crate) enum Accepting {
     More,
     /// There are some, but no room or no descriptors for them.
     Paused,
-    /// The socket is of no use any more.
+    /// The socket has failed for good.
     Lost,
 }
 
@@ -60,7 +60,7 @@ impl Listener {
     /// Takes one connection from the queue; `None` where it is empty, or where no connection can be taken now.
     ///
     /// # Errors
-    /// The socket itself is of no use any more.
+    /// The socket has failed for good.
     pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         loop {
             match self.socket.accept() {
