@@ -22,7 +22,7 @@ use super::listing::{Form, ListingRequest, View};
 use super::names::guess_type::content_type;
 use super::names::open::Directory;
 use super::names::redirect::location;
-use super::representation::{Content, Representation, SMALL};
+use super::representation::{Content, MAX_IN_MEMORY, Representation};
 use super::send_file::{send_file, send_to_end};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
@@ -235,7 +235,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
         let (clock, config) = (self.exchange.clock(), self.exchange.server().config());
         let size = size(&opened.stat);
-        let in_memory = if size > SMALL { 0 } else { size };
+        let in_memory = if size > MAX_IN_MEMORY { 0 } else { size };
         let mut cache = self.files.cache.borrow_mut();
         if !cache.admits(asked.key, in_memory, clock, config) {
             return None;

@@ -15,7 +15,7 @@ use super::confinement;
 use super::connection::readable::Readable;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
-use super::listen::listener::{Accepting, Endpoint, LAST_LISTENER, PAUSE};
+use super::listen::listener::{ACCEPT_PAUSE, Accepting, Endpoint, LAST_LISTENER};
 use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
 use crate::wire::spool::SpoolLimits;
@@ -193,7 +193,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let is_paused = self.admission.has(Accepting::Paused) || context.log.is_waiting();
         [
             has_more.then_some(now),
-            is_paused.then(|| now + PAUSE),
+            is_paused.then(|| now + ACCEPT_PAUSE),
             schedule.next_deadline(now),
             context.server.next_close(),
             connections.timers.next_deadline(),
@@ -303,8 +303,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Acts on the deadlines that had passed before the poll `began`. If the process or the machine was stopped for a while, the loop
-    /// has seen by then everything that peers have sent meanwhile.
+    /// Acts on the deadlines that had passed before the poll `began`. If the process or the machine was stopped for a while, the
+    /// loop has by now seen everything that peers have sent meanwhile.
     fn expire(&mut self, began: Instant) {
         self.dispatcher.expire(began);
         if self

@@ -1,4 +1,4 @@
-//! A reply that comes later, with the request that it is for.
+//! A reply that comes later, promised by another thread or waiting for work of the loop, with the request that it is for.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
