@@ -114,7 +114,7 @@ fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
 /// parent of the target of each symbolic link on the way.
 ///
 /// A parent contains too much if it is the root directory, if it is or contains the home directory of this user or of `other`, or
-/// if a single file is served and has others beside it. The path itself is then returned in its place, and what replaces it
+/// if a single file is served and the parent has other entries. The path itself is then returned in its place, and what replaces it
 /// later cannot be read.
 pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
     let homes = [env::home_dir(), other.map(|user| user.dir.clone())];

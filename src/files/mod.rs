@@ -1,5 +1,5 @@
-//! The static handler: GET and HEAD for the files of one directory. Its methods are here; `send_head.rs` has the steps of a
-//! request.
+//! The static handler: GET and HEAD for the files of one directory. Its public methods are here; `send_head.rs` has the steps of
+//! a request.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -163,7 +163,7 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The disk fails: a 500.
     pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        // The scratch must not be borrowed from the handler while the handler answers.
+        // Taken out, because the request borrows the whole handler.
         let mut scratch = mem::take(&mut self.scratch);
         let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
         self.scratch = scratch;

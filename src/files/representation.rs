@@ -19,7 +19,7 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::wire::file_range::{SharedFile, read_now};
 
 /// Files up to this size are sent from memory: one write of head and content costs less than a second system call.
-pub(crate) const SMALL: u64 = 64 * 1024;
+pub(crate) const MAX_IN_MEMORY: u64 = 64 * 1024;
 
 const BYTES: FieldValue<'static> = FieldValue::constant("bytes");
 
@@ -38,7 +38,7 @@ pub(crate) enum Content {
 impl Content {
     /// Reads a file of `size` bytes. If the content has to come from the disk, only a `patient` caller waits for it.
     pub(crate) fn read(shared: &SharedFile, size: u64, patient: bool) -> io::Result<Self> {
-        if size > SMALL {
+        if size > MAX_IN_MEMORY {
             return Ok(Self::InFile(size));
         }
         // Room for one more byte shows whether the file ends there.
@@ -57,16 +57,16 @@ impl Content {
             if read == 0 {
                 content.truncate(length);
                 return Ok(Self::InMemory(content));
-            } else if length > SMALL as usize {
+            } else if length > MAX_IN_MEMORY as usize {
                 // It has grown since, or its size means nothing.
                 let size = shared.file.metadata()?.len();
-                return Ok(if size > SMALL {
+                return Ok(if size > MAX_IN_MEMORY {
                     Self::InFile(size)
                 } else {
                     Self::Unknown
                 });
             } else if length == content.len() {
-                content.resize((2 * length).clamp(4096, SMALL as usize + 1), 0);
+                content.resize((2 * length).clamp(4096, MAX_IN_MEMORY as usize + 1), 0);
             }
         }
     }
@@ -99,11 +99,7 @@ impl Representation {
     ) -> Option<Self> {
         let (tag, size) = match content {
             Content::InMemory(content) => {
-                let hash = XxHash3_128::oneshot(content);
-                (
-                    Some(EntityTag::strong(format_args!("{hash:032x}"))),
-                    content.len() as u64,
-                )
+                (Some(EntityTag::of_content(content)), content.len() as u64)
             }
             Content::InFile(size) => (Some(EntityTag::of_times(identity, *size, clock)), *size),
             Content::Cold(size) => (None, *size),
@@ -195,6 +191,12 @@ impl EntityTag {
 
     fn strong(text: impl std::fmt::Display) -> Self {
         Self::write(format_args!("\"{text}\""))
+    }
+
+    /// Returns the tag of a small file, a hash of its content.
+    fn of_content(content: &[u8]) -> Self {
+        let hash = XxHash3_128::oneshot(content);
+        Self::strong(format_args!("{hash:032x}"))
     }
 
     /// Returns the tag of a large file, made of its mtime in nanoseconds and its size.

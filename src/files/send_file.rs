@@ -30,7 +30,7 @@ pub(crate) fn send_file(
         send_whole(exchange, representation, file);
         return Ok(());
     }
-    send_what_is_asked_for(exchange, representation, file)
+    send_selected(exchange, representation, file)
 }
 
 #[inline(always)]
@@ -46,8 +46,9 @@ fn send_whole(
     }
 }
 
+/// Replies to a request with conditions or ranges: with all of the file, parts of it, or a 304, 412 or 416.
 #[inline(never)]
-fn send_what_is_asked_for(
+fn send_selected(
     exchange: &mut Exchange<'_>,
     representation: &Representation,
     file: Option<Arc<SharedFile>>,

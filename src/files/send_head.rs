@@ -22,7 +22,7 @@ use super::listing::{Form, ListingRequest, View};
 use super::names::guess_type::content_type;
 use super::names::open::Directory;
 use super::names::redirect::location;
-use super::representation::{Content, Representation, SMALL};
+use super::representation::{Content, MAX_IN_MEMORY, Representation};
 use super::send_file::{send_file, send_to_end};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
@@ -80,7 +80,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             key.push(b'/');
         }
         let key_length = key.len();
-        // 2. The reply that is kept for it and is still true.
+        // 2. The reply that is kept for it, if nothing has changed.
         let mut sent = self.send_kept(key);
         if sent.is_none() && as_directory && self.files.makes_listings() {
             View::of(self.exchange).push_key(key, self.files.dotfiles);
@@ -98,11 +98,11 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             is_plain: false,
             absent: Vec::new(),
         };
-        self.send_found(asked)
+        self.open_and_send(asked)
     }
 
-    /// Sends what is at the path that was `asked` for.
-    fn send_found(&mut self, mut asked: Asked<'_>) -> io::Result<()> {
+    /// Opens what is at the path that was `asked` for, and replies with it.
+    fn open_and_send(&mut self, mut asked: Asked<'_>) -> io::Result<()> {
         // 3. The open file.
         let Some(root) = self.open_root() else {
             return Ok(());
@@ -235,7 +235,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
         let (clock, config) = (self.exchange.clock(), self.exchange.server().config());
         let size = size(&opened.stat);
-        let in_memory = if size > SMALL { 0 } else { size };
+        let in_memory = if size > MAX_IN_MEMORY { 0 } else { size };
         let mut cache = self.files.cache.borrow_mut();
         if !cache.admits(asked.key, in_memory, clock, config) {
             return None;

@@ -1,6 +1,6 @@
 //! A reply that another thread gives later, while the loop serves the other connections.
 //!
-//! Invariant: a promise is answered exactly once, by a reply or by being dropped.
+//! Invariant: each promise ends exactly once: its reply is given, or it is dropped.
 
 use std::io;
 use std::sync::Arc;

@@ -20,14 +20,14 @@ pub(crate) enum Ending {
     Aborted,
 }
 
-/// What a reply that comes later waits for.
+/// Where a reply that comes later comes from.
 #[derive(Debug)]
 pub(crate) enum Coming {
     /// Another thread gives it.
     Promised(Promise),
-    /// The promise was kept; `None` where it was dropped, or where the work for the reply panicked.
+    /// It can be made now: another thread has given it. `None` where the promise was dropped, or where the work panicked.
     Given(Option<Answer>),
-    /// The loop does this work for it, as far as there is time.
+    /// The loop does this work first, a slice at a time.
     Work(Box<dyn Work>),
 }
 

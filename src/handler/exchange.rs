@@ -302,7 +302,7 @@ impl<'a> Exchange<'a> {
         self.ending = Some(Ending::Aborted);
     }
 
-    /// Leaves the reply to come later.
+    /// Notes that the reply comes later, from `coming`.
     fn leave(&mut self, coming: Coming) {
         let close = false;
         self.ending = Some(Ending::Later { coming, close });
@@ -372,7 +372,7 @@ impl<'a> Exchange<'a> {
         ended.unwrap_or_else(|failure| self.fail(handler, &failure.to_string(), close))
     }
 
-    /// Takes what the handler left. A reply that was begun beside one that comes later is misuse.
+    /// Takes what the handler left. A handler that has begun a reply must not leave another for later.
     fn take_ending(&mut self, close: bool) -> io::Result<Ending> {
         match self.ending.take() {
             Some(Ending::Later { .. }) if self.reply.is_begun() => {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::wire::file_range::SharedFile;
 
-/// Time since its last use after which a file is closed.
+/// Time since its last use after which a file is closed. `ServerConfig` promises 5 seconds, because a turn may come late.
 const IDLE: Duration = Duration::from_secs(4);
 
 /// The files of one loop.

@@ -24,7 +24,7 @@ impl fmt::Debug for Answer {
 
 /// What a message says to its connection.
 pub(crate) enum MessageContent {
-    /// The source may have something now. Once the message is read, the waker may post another.
+    /// The source may have something now. The waker posts no other message until this one is read.
     Wake(Arc<SourceWaker>),
     /// The reply that was promised under this number; `None` where the promise was dropped.
     Answer(u64, Option<Answer>),
@@ -72,7 +72,7 @@ impl Mailbox {
         mem::take(&mut *self.lock())
     }
 
-    /// A poisoned lock is taken all the same, because a panic cannot leave the list half changed.
+    /// Takes the lock even if it is poisoned, because a panic cannot leave the list half changed.
     fn lock(&self) -> MutexGuard<'_, Vec<Message>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +101,7 @@ impl SourceWaker {
         }
     }
 
-    /// Notes that the message was read, so that what happens from now on posts another.
+    /// Notes that the message was read, so that the next wake posts another.
     pub(crate) fn is_read(&self) {
         self.is_posted.store(false, Ordering::SeqCst);
     }

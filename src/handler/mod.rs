@@ -1,4 +1,7 @@
-//! What to answer: the public handler API. No poll, no slab, no file system.
+//! What to answer: the public handler API, and the exchange behind it.
+//!
+//! Invariant: nothing here polls, knows the table of connections, or finds a file by its name. What `files` and `server` share is
+//! here too (open files, listing memory), because these two layers do not import each other.
 
 use std::io;
 use std::net::SocketAddr;
@@ -157,7 +160,8 @@ pub trait BaseHttpRequestHandler {
     /// Is called in every turn of the loop, after its events.
     fn service_actions(&mut self) {}
 
-    /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited in vain.
+    /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited and no
+    /// request has come.
     fn handle_timeout(&mut self) {}
 
     /// Returns the value of the `Server` field. It is called once, when the server starts.

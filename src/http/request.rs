@@ -40,7 +40,8 @@ pub(crate) enum RequestError {
     Expectation,
     ChunkedBody,
     BodyTooLarge,
-    Storage,
+    /// The body could not be stored in a temporary file.
+    InsufficientStorage,
     /// There is no room for the body now; the client may send the request again later.
     TooManyBodies,
     Timeout,
@@ -56,7 +57,7 @@ impl RequestError {
             Self::Expectation => HttpStatus::EXPECTATION_FAILED,
             Self::Timeout => HttpStatus::REQUEST_TIMEOUT,
             Self::BodyTooLarge => HttpStatus::CONTENT_TOO_LARGE,
-            Self::Storage => HttpStatus::INSUFFICIENT_STORAGE,
+            Self::InsufficientStorage => HttpStatus::INSUFFICIENT_STORAGE,
             Self::TooManyBodies => HttpStatus::SERVICE_UNAVAILABLE,
             _ => HttpStatus::BAD_REQUEST,
         }
@@ -80,7 +81,7 @@ impl RequestError {
             Self::Expectation => "Unknown expectation",
             Self::ChunkedBody => "Bad chunked body",
             Self::BodyTooLarge => "Request body too large",
-            Self::Storage => "No room for the request body",
+            Self::InsufficientStorage => "No room for the request body",
             Self::TooManyBodies => "Too many request bodies at a time",
             Self::Timeout => "Request timed out",
         }
@@ -90,7 +91,7 @@ impl RequestError {
 /// Returns the request line at the start of `head`, without its end. The log needs it even where the head is refused.
 pub(crate) fn request_line(head: &[u8]) -> &[u8] {
     let mut line = head;
-    // Only as many empty lines as are forgiven: with one more the head is refused before what follows may have come.
+    // A head with more empty lines than this is refused, perhaps before its request line has arrived.
     for _ in 0..MAX_EMPTY_LINES {
         let rest = line.strip_prefix(b"\r").unwrap_or(line);
         line = rest.strip_prefix(b"\n").unwrap_or(line);
@@ -188,7 +189,7 @@ struct ParsedHead<'h> {
     line: &'h [u8],
     command: &'h str,
     path: Cow<'h, [u8]>,
-    /// The bytes that the fields stand in.
+    /// The bytes that the fields stand in; in a head of the usual form, all that follows the target.
     block: &'h [u8],
 }
 
@@ -237,7 +238,7 @@ fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<ParsedHead<'h
     })
 }
 
-/// Returns the method at the front of `bytes`, and what comes after the blank that follows it.
+/// Returns the method at the front of `bytes`, and what comes after the single blank behind it.
 fn split_method(bytes: &[u8]) -> Option<(&str, &[u8])> {
     let blank = bytes.iter().position(|byte| !is_token_byte(*byte))?;
     let (command, rest) = bytes.split_at(blank);
@@ -277,6 +278,7 @@ fn find_new<'h>(bytes: &'h [u8], storage: &mut Storage) -> Option<ParsedHead<'h>
     })
 }
 
+/// Parses a complete head in any form, and finds out what is wrong with one that is refused.
 fn parse_careful<'h>(
     head: &'h [u8],
     storage: &mut Storage,

@@ -1,4 +1,5 @@
-//! What was understood of the last head. It is kept because clients repeat everything but the target from head to head.
+//! What was understood of the last head. It is kept because clients repeat the *tail* from head to head: everything after the
+//! target.
 //!
 //! Invariant: the same bytes mean the same. What is known of a tail holds for no other tail, not even for one that only begins
 //! like it, because the empty line at the end is part of the tail.
@@ -7,10 +8,11 @@ use super::framing::Meaning;
 use super::headers::FieldSpan;
 use super::request::{Field, RequestError, Version};
 
-/// Room for the fields of one head. It remembers the last tail that was in the usual form.
+/// The fields of the last head, and their meaning. It also remembers the tail they stood in if the head was in the usual form:
+/// single blanks in the request line, and a version.
 #[derive(Debug, Default)]
 pub(crate) struct Storage {
-    /// The head from the blank before its version on; empty where the head was not in the usual form.
+    /// From the blank before the version to the end of the head; empty where the head was not in the usual form.
     tail: Vec<u8>,
     /// Where the fields stand in the bytes that they were found in.
     pub(super) fields: Vec<FieldSpan>,

@@ -1,6 +1,7 @@
 //! One connection, as the loop sees it: what the loop may do with it, and what it may know of it (RFC 9112 §9).
 //!
-//! Invariant: a call ends only by *wait* (the kernel said WouldBlock), *yield* (the share of this turn is spent) or *close*.
+//! Invariant: a call ends only if the connection waits (the kernel said WouldBlock, or another thread, the loop or the disk has to
+//! act first), if its share of this turn is spent, or if it closes.
 
 use std::io;
 use std::mem;
@@ -38,9 +39,9 @@ use then::Then;
 use turn::Turn;
 use unparsed::{Received, Unparsed};
 
-/// A connection that has just begun something keeps its place for so long, because its next bytes may be on their way.
+/// Time for which a connection that has just begun to wait keeps its place, because its next bytes may be on their way.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
-/// A reply of which nothing has left for so long stands still, because the round trip of most connections is shorter.
+/// Time after which a reply counts as stalled if nothing of it has left: the round trip of most connections is shorter.
 const STALLED: Duration = Duration::from_millis(250);
 
 /// One client, generic over its transport so that tests can script every split and every short write.
@@ -49,9 +50,10 @@ pub(crate) struct Connection<T> {
     transport: T,
     client: Client,
     state: State,
-    /// What the socket has said of bytes to read. It does not say it again.
+    /// What the last events have told of bytes to read. It is kept until it is acted on, because the poll reports each edge once.
     readable: Readable,
-    /// Whether the peer has closed its side. That is said once too, and replies may be promised after it.
+    /// Whether the peer has closed its side. It is kept because the poll reports it once, and a reply that is promised later has to
+    /// be told.
     peer_left: bool,
 }
 
@@ -80,7 +82,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Reads the first bytes of a request into `room` without answering it: the loop reads from several idle connections, so
-    /// that one look at the file system serves them all. `None` where the socket has nothing now, 0 where the peer has
+    /// that one check of the file system serves them all. `None` where the socket has nothing now, 0 where the peer has
     /// closed its side.
     ///
     /// # Errors
@@ -102,7 +104,7 @@ impl<T: Transport> Connection<T> {
         ended.unwrap_or_else(|_| self.disconnect(context))
     }
 
-    /// The peer or the network is gone: that is counted, and not worth a message.
+    /// Counts that the peer or the network is gone; the log gets no message.
     fn disconnect<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) -> Next {
         context.server.counters.disconnects += 1;
         self.abandon(context);
@@ -114,7 +116,7 @@ impl<T: Transport> Connection<T> {
         self.readable = self.readable.max(readable);
     }
 
-    /// The deadline of what the connection was waiting for has passed.
+    /// Acts on the deadline of what the connection was waiting for, which has passed.
     pub(crate) fn expire<H: BaseHttpRequestHandler>(
         &mut self,
         share: &mut Share,
@@ -128,8 +130,8 @@ impl<T: Transport> Connection<T> {
             }
             self.discard_unsent();
         }
-        if let State::ReadingBody(request) = &mut self.state
-            && request
+        if let State::ReadingBody(unfinished) = &mut self.state
+            && unfinished
                 .body
                 .keeps_pace(context.clock.instant, context.server.config())
         {
@@ -155,7 +157,7 @@ impl<T: Transport> Connection<T> {
         self.advance(Readable::No, share, scratch, context)
     }
 
-    /// Keeps what was made and the socket has not taken; the buffer of the loop is ready for the next connection.
+    /// Moves what the socket has not taken from the loop's buffer to the connection, so that the buffer is free for the next one.
     fn suspend<H>(&mut self, then: Then, received: &Received<'_>, context: &mut LoopContext<H>) {
         let then = match then {
             // By the time that all has left, the peer may have sent more.
@@ -199,7 +201,7 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Takes what a promise came to.
+    /// Takes the reply that was promised under the number `serial`; `None` where the promise was dropped.
     pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
         if let Some(promised) = self.promised() {
             promised.deliver(serial, answer);
@@ -277,7 +279,7 @@ impl<T: Transport> Connection<T> {
         match &self.state {
             State::Reading(_) => waited >= ROUND_TRIP,
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
-            State::ReadingBody(request) => request.body.trickles(now),
+            State::ReadingBody(unfinished) => unfinished.body.trickles(now),
             State::WritingHeaders(_) | State::Streaming(_) => {
                 let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
                 waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)
@@ -313,7 +315,7 @@ impl<T: Transport> Connection<T> {
         match &self.state {
             State::Parsing(unparsed) => unparsed.bytes.len() as u64,
             // The rest of the body is expected to be as long as what has come.
-            State::ReadingBody(request) => request.body.length,
+            State::ReadingBody(unfinished) => unfinished.body.length,
             State::Lingering(lingering) => lingering.discarded,
             State::WritingHeaders(unsent) | State::Streaming(unsent) => unsent.outgoing.left(),
             _ => 0,

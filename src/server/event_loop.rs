@@ -15,7 +15,7 @@ use super::confinement;
 use super::connection::readable::Readable;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
-use super::listen::listener::{Accepting, Endpoint, LAST_LISTENER, PAUSE};
+use super::listen::listener::{ACCEPT_PAUSE, Accepting, Endpoint, LAST_LISTENER};
 use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
 use crate::wire::spool::SpoolLimits;
@@ -193,7 +193,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let is_paused = self.admission.has(Accepting::Paused) || context.log.is_waiting();
         [
             has_more.then_some(now),
-            is_paused.then(|| now + PAUSE),
+            is_paused.then(|| now + ACCEPT_PAUSE),
             schedule.next_deadline(now),
             context.server.next_close(),
             connections.timers.next_deadline(),
@@ -256,7 +256,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Does what other threads have asked for: a shutdown, a report, and messages to connections.
+    /// Does what other threads have requested: a shutdown, a report, and messages to connections.
     fn take_commands(&mut self) {
         if self.handle.is_shutdown_requested(self.index) {
             self.drain();
@@ -267,7 +267,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.dispatcher.take_messages();
     }
 
-    /// Goes on with what was left in the queues of listening sockets: the edge will not come again.
+    /// Accepts what was left in the queues of listening sockets, because the poll does not report it again.
     fn retry_accepts(&mut self) {
         for index in 0..self.admission.len() {
             if self.admission.is_due(index) {
@@ -303,13 +303,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Acts on the deadlines that had passed before events were `asked` for. Where the process or the machine was stopped for a
-    /// while, everything that peers have sent meanwhile has been seen by then.
-    fn expire(&mut self, asked: Instant) {
-        self.dispatcher.expire(asked);
+    /// Acts on the deadlines that had passed before the poll `began`. If the process or the machine was stopped for a while, the
+    /// loop has by now seen everything that peers have sent meanwhile.
+    fn expire(&mut self, began: Instant) {
+        self.dispatcher.expire(began);
         if self
             .drain_deadline
-            .is_some_and(|deadline| deadline <= asked)
+            .is_some_and(|deadline| deadline <= began)
         {
             self.dispatcher.close_all();
         }

@@ -15,7 +15,7 @@ use super::source::{Fill, Source, pull};
 use super::transport::Transport;
 use crate::http::chunked;
 
-/// Bytes that one source may make in a turn, because making them costs time beside the room in the socket.
+/// Bytes that one source may make in a turn: making them takes time, even if the socket has room for more.
 const SOURCE_TURN: usize = 64 * 1024;
 
 /// What still has to be streamed after the bytes in memory have left. It is small, because every reply has one.
@@ -59,7 +59,7 @@ pub(crate) struct SourceBody {
     buffer: Buffer,
     /// Where the content stands in the buffer; the bytes around it are chunk framing.
     content: Range<usize>,
-    /// Bytes that the source has given since it last had nothing.
+    /// Bytes that the source has given since it last said [`Fill::NotNow`].
     given: u64,
 }
 
@@ -134,7 +134,8 @@ impl Body {
         }
     }
 
-    /// Bytes still to come. Where the end of a source is unknown, as many as it has given since it last had nothing.
+    /// Bytes still to come. If the end of a source is unknown, it is expected to give as many as since its last
+    /// [`Fill::NotNow`].
     pub(crate) fn left(&self) -> u64 {
         match self {
             Self::Empty => 0,

@@ -23,7 +23,7 @@ const WINDOW: u64 = 1024 * 1024;
 /// The distance of the bytes that are checked: the kernel reads ahead in larger pieces.
 const CHECK_STEP: usize = 512 * 1024;
 /// The number of attempts, about a millisecond each, until the kernel is asked again to read ahead.
-const RETRY_AFTER: u32 = 100;
+const ASK_AGAIN_AFTER: u32 = 100;
 /// The number of attempts until the file is read nevertheless.
 const MAX_ATTEMPTS: u32 = 2000;
 /// The number of bytes that are read at once from a file that sendfile refuses.
@@ -185,7 +185,7 @@ impl FileRange {
         let is_cached = self.attempts > MAX_ATTEMPTS || is_in_memory(file, self.range.start..end);
         if !is_cached && cold == Cold::Ask {
             self.attempts += 1;
-            if self.attempts.is_multiple_of(RETRY_AFTER) {
+            if self.attempts.is_multiple_of(ASK_AGAIN_AFTER) {
                 self.requested_end = 0;
             }
         }

@@ -136,7 +136,8 @@ impl Spool {
             self.memory = Vec::new();
         }
         if let Some(file) = &mut self.file {
-            file.rewind().map_err(|_| RequestError::Storage)?;
+            file.rewind()
+                .map_err(|_| RequestError::InsufficientStorage)?;
         }
         Ok(RequestBody(Some(self)))
     }
@@ -156,11 +157,12 @@ impl Spool {
             Some(file) => file,
             None => {
                 self.usage.reserve(Resource::Files, 1)?;
-                let file = tempfile::tempfile().map_err(|_| RequestError::Storage)?;
+                let file = tempfile::tempfile().map_err(|_| RequestError::InsufficientStorage)?;
                 self.file.insert(file)
             }
         };
-        file.write_all(bytes).map_err(|_| RequestError::Storage)
+        file.write_all(bytes)
+            .map_err(|_| RequestError::InsufficientStorage)
     }
 }
 

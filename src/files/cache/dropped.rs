@@ -1,15 +1,14 @@
 //! Files that have just changed. They are not kept: a file that changes all the time would be kept and dropped each time.
 //!
-//! Invariant: a file that is not kept is served all the same, only not from memory. So a wrong result here costs time and nothing
-//! more.
+//! Invariant: a file that is not kept is still served, but not from memory. So a wrong result here costs only time.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
 /// Keys that are remembered. Each has one place, by its hash, and the next key with the same place replaces it.
 const PLACES: usize = 1024;
-/// Time after a change for which a file is not kept.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Time after a change until a file may be kept again.
+const KEEP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Keys of replies that were dropped because of a change.
 #[derive(Debug, Default)]
@@ -26,7 +25,7 @@ impl Dropped {
             self.places = vec![None; PLACES].into();
         }
         let hash = self.hasher.hash_one(key);
-        self.places[hash as usize % PLACES] = Some((hash, now + PAUSE));
+        self.places[hash as usize % PLACES] = Some((hash, now + KEEP_AGAIN_AFTER));
     }
 
     /// Returns whether `key` was dropped a moment ago.
@@ -51,8 +50,8 @@ mod tests {
         let (mut dropped, now) = (Dropped::default(), Instant::now());
         assert!(!dropped.is_recent(b"a", now));
         dropped.note(b"a", now);
-        assert!(dropped.is_recent(b"a", now + PAUSE / 2));
-        assert!(!dropped.is_recent(b"a", now + PAUSE));
+        assert!(dropped.is_recent(b"a", now + KEEP_AGAIN_AFTER / 2));
+        assert!(!dropped.is_recent(b"a", now + KEEP_AGAIN_AFTER));
         assert!(!dropped.is_recent(b"b", now));
     }
 }

@@ -17,8 +17,8 @@
 //! reached through a symbolic link below the served directory, or is on a file system that is not known to be local.
 //!
 //! The kernel reports neither a store through `mmap` nor a write by Linux's own asynchronous I/O (`io_submit`). So an entry that
-//! was not compared for [`COMPARE`] is compared with the file at its path, at most one in [`LOOKUPS`] requests. This is the
-//! only exception.
+//! was not compared for [`COMPARE_AFTER`] is compared with the file at its path, at most one in [`LOOKUPS_PER_COMPARISON`]
+//! requests. Only after such a change can a reply be older than its request.
 //!
 //! Invariant: an entry lists all that it depends on, and is sent only if none of that has changed since it was made.
 
@@ -44,15 +44,15 @@ use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
 
 /// Time after which an entry is compared with the file at its path.
-const COMPARE: Duration = Duration::from_secs(2);
+const COMPARE_AFTER: Duration = Duration::from_secs(2);
 /// At most one entry in this many lookups is compared, because that costs a third of a request.
-const LOOKUPS: u32 = 16;
+const LOOKUPS_PER_COMPARISON: u32 = 16;
 /// Time after its last use for which a reply is not removed to make room for another one.
-const LATELY: Duration = Duration::from_secs(2);
+const RECENT: Duration = Duration::from_secs(2);
 /// Bytes of an entry beside its content: heads, watches and the allocator's own. Measured with 10,000 files of 1.5 KB.
-const ENTRY: usize = 1000;
-/// Bytes of a name in a listing, with its watch.
-const DEPENDENCY: usize = 100;
+const ENTRY_BYTES: usize = 1000;
+/// Bytes of one dependency of a listing, with its watch; each name in a listing is two.
+const DEPENDENCY_BYTES: usize = 100;
 /// The most entries that are kept, however small they are.
 const MAX_ENTRIES: usize = 64 * 1024;
 /// The most names in a listing that is kept: each of them has to be watched.
@@ -92,9 +92,9 @@ impl CacheEntry {
             .all(Dependency::is_unchanged)
     }
 
-    /// Compares the entry with the file that is at its path now. For a listing all its files would have to be compared, so a listing
-    /// counts as changed and is made anew.
-    fn is_still(&self, root: &Root, scratch: &mut Vec<u8>) -> bool {
+    /// Compares the entry with the file that is at its path now. A 404 needs no comparison, because the kernel reports every name
+    /// that is made. For a listing all its files would have to be compared, so a listing counts as changed and is made anew.
+    fn is_same_on_disk(&self, root: &Root, scratch: &mut Vec<u8>) -> bool {
         let stat = |path: &[u8], scratch| root.stat(path, scratch).ok();
         match (&self.reply, &self.made_of) {
             (CachedReply::NotFound, _) => true,
@@ -108,10 +108,10 @@ impl CacheEntry {
     fn cost(&self, key: &[u8]) -> usize {
         let content = match &self.reply {
             CachedReply::File(file) => file.content().map_or(0, <[u8]>::len),
-            CachedReply::Listing(page) => page.content().len() + self.own.len() * DEPENDENCY,
+            CachedReply::Listing(page) => page.content().len() + self.own.len() * DEPENDENCY_BYTES,
             CachedReply::NotFound => 0,
         };
-        ENTRY + key.len() + content
+        ENTRY_BYTES + key.len() + content
     }
 }
 
@@ -133,11 +133,11 @@ impl Cache {
             bytes: 0,
             watcher: Watcher::new(),
             dropped: Dropped::default(),
-            lookups: LOOKUPS,
+            lookups: LOOKUPS_PER_COMPARISON,
         }
     }
 
-    /// Passes the reply that is kept for `key` to `send`, if it is still true.
+    /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.
     #[inline]
     pub(super) fn find<R>(
         &mut self,
@@ -158,10 +158,10 @@ impl Cache {
         }
         entry.used = clock.instant;
         self.lookups = self.lookups.saturating_add(1);
-        if entry.compare_at <= clock.instant && self.lookups >= LOOKUPS {
+        if entry.compare_at <= clock.instant && self.lookups >= LOOKUPS_PER_COMPARISON {
             self.lookups = 0;
-            entry.compare_at = clock.instant + COMPARE;
-            if !entry.is_still(root, &mut self.watcher.scratch) {
+            entry.compare_at = clock.instant + COMPARE_AFTER;
+            if !entry.is_same_on_disk(root, &mut self.watcher.scratch) {
                 self.remove(key);
                 return None;
             }
@@ -179,7 +179,7 @@ impl Cache {
         config: &ServerConfig,
     ) -> bool {
         self.watcher.changes.check(clock.epoch());
-        let size = ENTRY + key.len() + usize::try_from(size).unwrap_or(usize::MAX / 2);
+        let size = ENTRY_BYTES + key.len() + usize::try_from(size).unwrap_or(usize::MAX / 2);
         if size > config.cache_bytes / 8 || self.dropped.is_recent(key, clock.instant) {
             return false;
         }
@@ -187,7 +187,7 @@ impl Cache {
             let Some((_, oldest)) = self.entries.peek_lru() else {
                 return false;
             };
-            if clock.instant.saturating_duration_since(oldest.used) < LATELY {
+            if clock.instant.saturating_duration_since(oldest.used) < RECENT {
                 return false;
             }
             self.remove_oldest();
@@ -195,7 +195,7 @@ impl Cache {
         true
     }
 
-    /// Keeps the 404 for `path`. It is true until the first missing name on the path exists.
+    /// Keeps the 404 for `path` until the first missing name on the path exists.
     pub(super) fn put_missing(
         &mut self,
         root: &Root,
@@ -216,7 +216,7 @@ impl Cache {
             own: [names].into(),
             made_of: None,
             generation: self.watcher.changes.generation,
-            compare_at: clock.instant + COMPARE,
+            compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
         };
         self.insert(key, entry, config);
@@ -243,7 +243,7 @@ impl Cache {
             own: own.into(),
             made_of: Some((path, Identity::from(&stat))),
             generation: self.watcher.changes.generation,
-            compare_at: clock.instant + COMPARE,
+            compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
         };
         self.insert(key, entry, config);

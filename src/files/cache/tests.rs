@@ -97,7 +97,7 @@ fn the_cache_stays_within_its_bounds_and_removes_the_oldest_first() {
     for number in 0..50 {
         site.write(&number.to_string(), &[b'x'; 700]);
         kept += u32::from(site.keep(&number.to_string()));
-        site.later(LATELY / 16);
+        site.later(RECENT / 16);
         assert!(site.has("0"), "it is asked for again and again");
         let all: usize = site
             .cache
@@ -125,7 +125,7 @@ fn a_reply_that_was_used_lately_is_not_replaced() {
         .count();
     assert!((5..20).contains(&kept), "{kept} of 20");
     assert!(!site.keep("19"));
-    site.later(LATELY);
+    site.later(RECENT);
     assert!(site.keep("19") && !site.has("0"));
 }
 

@@ -21,7 +21,7 @@ const ROOM: usize = 8 * 1024;
 /// and each is written as at most six.
 const PIECE: usize = ROOM - 3 * 1024;
 
-/// What one client wants a listing to be like.
+/// The order and the format that one client wants.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View {
     pub(crate) order: Order,
@@ -46,7 +46,7 @@ impl View {
     }
 }
 
-/// The listing of one directory, as one client wants it.
+/// Writes the listing of one directory as one client wants it: all at once, or row by row.
 #[derive(Clone, Debug)]
 pub(crate) struct Form {
     /// The path from the root to the directory, decoded, without slashes at its ends.
@@ -135,7 +135,7 @@ pub(crate) struct Listing {
     form: Form,
     entries: Arc<Entries>,
     next: usize,
-    /// The memory for the piece that the client has not read yet.
+    /// Counts the memory of the piece that the client has not read yet.
     _lease: Lease,
 }
 
@@ -162,7 +162,7 @@ impl Listing {
 
 impl Source for Listing {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
-        // Exactly as much as the lease counts.
+        // The lease counts exactly this much.
         out.reserve_exact(ROOM - out.len().min(ROOM));
         let full = out.len() + PIECE;
         if self.next == 0 {

@@ -50,7 +50,7 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
         out.extend(percent_encode(entry.name).flat_map(str::bytes));
     }
     let slash = if entry.is_directory() { "/" } else { "" };
-    put(out, &[slash, "\"", nature(entry), "><bdi>"]);
+    put(out, &[slash, "\"", link_attributes(entry), "><bdi>"]);
     if is_plain {
         out.extend_from_slice(entry.name);
     } else {
@@ -140,7 +140,7 @@ fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
 }
 
 /// Returns the attributes of an entry's link that tell more than the name does.
-fn nature(entry: &Entry<'_>) -> &'static str {
+fn link_attributes(entry: &Entry<'_>) -> &'static str {
     match (entry.is_link, entry.kind) {
         (true, EntryKind::Other) => {
             " class=\"x\" title=\"Symbolic link that leads nowhere or outside\""

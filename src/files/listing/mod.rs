@@ -1,7 +1,7 @@
 //! The listing of a directory, as HTML or as JSON.
 //!
 //! ```text
-//! Reader ── Run, sorted ─┬─ at most a slice of entries: one Page
+//! Reader ── Run, sorted ─┬─ no more than a slice of entries: one Page
 //!                        └─ Gathered ── Merge ── Entries, shared ── a Listing for each client, piece by piece
 //! ```
 //!

@@ -29,12 +29,12 @@ pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat> + Send>;
 /// A directory that is being read.
 pub(crate) struct Reader {
     directory: OwnedFd,
-    look: Look,
+    lookup: Lookup,
     batch: Vec<u8>,
 }
 
-/// How entries are looked at.
-struct Look {
+/// Looks up each name, and makes the entry of it.
+struct Lookup {
     /// Whether names that begin with a dot are listed; `.well-known` always is.
     dotfiles: bool,
     follow: Follow,
@@ -61,7 +61,7 @@ impl Reader {
         }
         Self {
             directory,
-            look: Look {
+            lookup: Lookup {
                 dotfiles,
                 follow: Box::new(follow),
                 prefix,
@@ -106,7 +106,7 @@ impl Reader {
                 Some(found) => {
                     let found = found?;
                     let (name, file_type) = (found.file_name(), found.file_type());
-                    self.look.keep(directory, name, file_type, run);
+                    self.lookup.add_entry(directory, name, file_type, run);
                 }
             }
             if names.is_buffer_empty() {
@@ -125,14 +125,14 @@ impl Reader {
         if self.rewind().is_err() {
             return false;
         }
-        let (look, mut listed) = (&self.look, self.look.listed.iter().flatten());
+        let (lookup, mut listed) = (&self.lookup, self.lookup.listed.iter().flatten());
         let mut names = RawDir::new(&self.directory, self.batch.spare_capacity_mut());
         loop {
             match names.next() {
-                None => return look.listed.is_some() && listed.next().is_none(),
+                None => return lookup.listed.is_some() && listed.next().is_none(),
                 Some(Ok(found)) => {
                     let name = found.file_name().to_bytes();
-                    if look.shows(name) && listed.next().is_none_or(|(known, _)| known != name) {
+                    if lookup.shows(name) && listed.next().is_none_or(|(known, _)| known != name) {
                         return false;
                     }
                 }
@@ -144,16 +144,22 @@ impl Reader {
     /// Returns the listed names and their identities; `None` if there are too many, or if one is a symbolic link: its target may be
     /// anywhere.
     pub(crate) fn listed(&self) -> Option<&[(Vec<u8>, Identity)]> {
-        self.look.listed.as_deref()
+        self.lookup.listed.as_deref()
     }
 }
 
-impl Look {
+impl Lookup {
     fn shows(&self, name: &[u8]) -> bool {
         !matches!(name, b"." | b"..") && (self.dotfiles || !is_hidden(name))
     }
 
-    fn keep(&mut self, directory: BorrowedFd<'_>, name: &CStr, file_type: FileType, run: &mut Run) {
+    fn add_entry(
+        &mut self,
+        directory: BorrowedFd<'_>,
+        name: &CStr,
+        file_type: FileType,
+        run: &mut Run,
+    ) {
         let bytes = name.to_bytes();
         if !self.shows(bytes) {
             return;

@@ -48,19 +48,19 @@ type SharedEntries = Arc<Mutex<Weak<Entries>>>;
 #[derive(Debug)]
 enum ReadingStage {
     /// Nothing is read yet: the reading before this one has to be done first.
-    Opened(Box<ReadingSource>, Weak<Reading>),
+    Opened(Box<RunReader>, Weak<Reading>),
     /// Entries are read and compared with those of the reading before.
-    Comparing(Box<ReadingSource>, Arc<Entries>, Fingerprint),
+    Comparing(Box<RunReader>, Arc<Entries>, Fingerprint),
     /// Entries are read.
-    Gathering(Box<ReadingSource>, Gathered),
+    Gathering(Box<RunReader>, Gathered),
     /// All entries are read, and put in order.
     Merging(Merge),
     Done(Result<Arc<Entries>, ReadingError>),
 }
 
-/// The directory that is being read.
+/// Reads the directory run by run.
 #[derive(Debug)]
-struct ReadingSource {
+struct RunReader {
     reader: Reader,
     /// Entries that were read and are not gathered yet.
     run: Run,
@@ -75,12 +75,15 @@ impl Reading {
         memory: &Arc<ListingMemory>,
         known: &Known,
     ) -> Self {
-        let source = ReadingSource::new(reader, Run::new(order), memory);
+        let run_reader = RunReader::new(reader, Run::new(order), memory);
         Self {
             order,
             memory: Arc::clone(memory),
             begun_in: None,
-            stage: Mutex::new(ReadingStage::Opened(source, Weak::clone(&known.reading))),
+            stage: Mutex::new(ReadingStage::Opened(
+                run_reader,
+                Weak::clone(&known.reading),
+            )),
             found: Arc::clone(&known.found),
         }
     }
@@ -92,20 +95,20 @@ impl Reading {
         memory: &Arc<ListingMemory>,
         epoch: u64,
     ) -> Self {
-        let source = ReadingSource::new(reader, run, memory);
+        let run_reader = RunReader::new(reader, run, memory);
         Self {
             order,
             memory: Arc::clone(memory),
             begun_in: Some(epoch),
             stage: Mutex::new(ReadingStage::Gathering(
-                source,
+                run_reader,
                 Gathered::new(memory, order),
             )),
             found: SharedEntries::default(),
         }
     }
 
-    /// Returns whether the reading began, or will begin, after the requests of this `epoch` were read.
+    /// Returns whether the reading began, or will begin, after the requests of this `epoch` were read, so that they may share it.
     pub(crate) fn is_later_than(&self, epoch: u64) -> bool {
         self.begun_in == Some(epoch) || matches!(*self.stage(), ReadingStage::Opened(..))
     }
@@ -113,7 +116,7 @@ impl Reading {
     /// Does at most one slice of work, until the time `until`. Returns whether the reading is done.
     pub(crate) fn advance(&self, until: Instant) -> bool {
         let mut stage = self.stage();
-        // The stage that remains if there is a panic.
+        // This stage remains if there is a panic.
         let failed = ReadingStage::Done(Err(ReadingError::Unreadable(Errno::IO)));
         *stage = self
             .next(mem::replace(&mut *stage, failed), until)
@@ -131,19 +134,19 @@ impl Reading {
 
     fn next(&self, stage: ReadingStage, until: Instant) -> Result<ReadingStage, ReadingError> {
         match stage {
-            ReadingStage::Opened(source, before) => match before.upgrade() {
+            ReadingStage::Opened(run_reader, before) => match before.upgrade() {
                 Some(earlier) if !earlier.advance(until) => {
-                    Ok(ReadingStage::Opened(source, before))
+                    Ok(ReadingStage::Opened(run_reader, before))
                 }
                 _ => {
                     let known = lock(&self.found).upgrade();
-                    self.next(self.begin(source, known), until)
+                    self.next(self.begin(run_reader, known), until)
                 }
             },
-            ReadingStage::Comparing(source, known, found) => {
-                self.compare(source, known, found, until)
+            ReadingStage::Comparing(run_reader, known, found) => {
+                self.compare(run_reader, known, found, until)
             }
-            ReadingStage::Gathering(source, gathered) => gather(source, gathered, until),
+            ReadingStage::Gathering(run_reader, gathered) => gather(run_reader, gathered, until),
             ReadingStage::Merging(mut merge) => {
                 if !merge.advance()? {
                     return Ok(ReadingStage::Merging(merge));
@@ -158,31 +161,31 @@ impl Reading {
 
     fn compare(
         &self,
-        mut source: Box<ReadingSource>,
+        mut run_reader: Box<RunReader>,
         known: Arc<Entries>,
         mut found: Fingerprint,
         until: Instant,
     ) -> Result<ReadingStage, ReadingError> {
-        let fill = source.read(until)?;
-        source.run.iter().for_each(|entry| found.add(&entry));
-        source.run.clear();
+        let fill = run_reader.read(until)?;
+        run_reader.run.iter().for_each(|entry| found.add(&entry));
+        run_reader.run.clear();
         if fill != Fill::Done {
-            Ok(ReadingStage::Comparing(source, known, found))
+            Ok(ReadingStage::Comparing(run_reader, known, found))
         } else if found.is_same(known.fingerprint()) {
             Ok(ReadingStage::Done(Ok(known)))
         } else {
-            source.reader.rewind()?;
-            Ok(self.begin(source, None))
+            run_reader.reader.rewind()?;
+            Ok(self.begin(run_reader, None))
         }
     }
 
-    fn begin(&self, source: Box<ReadingSource>, known: Option<Arc<Entries>>) -> ReadingStage {
+    fn begin(&self, run_reader: Box<RunReader>, known: Option<Arc<Entries>>) -> ReadingStage {
         match known {
             Some(known) => {
                 let found = known.fingerprint().anew();
-                ReadingStage::Comparing(source, known, found)
+                ReadingStage::Comparing(run_reader, known, found)
             }
-            None => ReadingStage::Gathering(source, Gathered::new(&self.memory, self.order)),
+            None => ReadingStage::Gathering(run_reader, Gathered::new(&self.memory, self.order)),
         }
     }
 
@@ -197,29 +200,29 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn gather(
-    mut source: Box<ReadingSource>,
+    mut run_reader: Box<RunReader>,
     mut gathered: Gathered,
     until: Instant,
 ) -> Result<ReadingStage, ReadingError> {
-    let fill = source.read(until)?;
-    if fill == Fill::Done || source.run.len() > SLICE {
-        gathered.push(&mut source.run)?;
+    let fill = run_reader.read(until)?;
+    if fill == Fill::Done || run_reader.run.len() > SLICE {
+        gathered.push(&mut run_reader.run)?;
     }
     Ok(if fill == Fill::Done {
         ReadingStage::Merging(gathered.merge())
     } else {
-        ReadingStage::Gathering(source, gathered)
+        ReadingStage::Gathering(run_reader, gathered)
     })
 }
 
-impl ReadingSource {
+impl RunReader {
     fn new(reader: Reader, run: Run, memory: &Arc<ListingMemory>) -> Box<Self> {
         let lease = Lease::new(memory);
         Box::new(Self { reader, run, lease })
     }
 
     fn read(&mut self, until: Instant) -> Result<Fill, ReadingError> {
-        // A full run was read before the reading was handed to the loop.
+        // The run is full if it was read when the request arrived.
         let fill = if self.run.len() > SLICE {
             Fill::More
         } else {
@@ -242,7 +245,7 @@ impl From<Errno> for ReadingError {
     }
 }
 
-/// The readings of a directory in one order that are known.
+/// What is known of one directory in one order: a reading, and the entries that an earlier one found.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
     /// The last reading, while a request waits for it.
@@ -257,7 +260,7 @@ impl Known {
     }
 }
 
-/// The directories that requests wait for, or that are being sent.
+/// The readings that requests wait for, and the entries that are being sent, by the key that a request makes.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
     by_key: HashMap<Box<[u8]>, Known>,

@@ -30,7 +30,7 @@ pub(in crate::files) struct ListingRequest<'a> {
 }
 
 impl ListingRequest<'_> {
-    /// Replies with the listing of `directory`, or has the loop do the work that is needed first.
+    /// Replies with the listing of `directory`, or leaves the work that is needed first to the loop.
     ///
     /// # Errors
     /// The directory cannot be read.
@@ -50,7 +50,7 @@ impl ListingRequest<'_> {
         }
         let mut reader = self.reader(directory);
         let order = self.form.view.order;
-        // Not if the handler has begun a reply of its own: that is misuse, and is found when the handler returns.
+        // A handler that has begun a reply of its own misuses the exchange: the exchange finds that out when the handler returns.
         let may_begin = exchange.is_untouched() && !exchange.allowance().is_spent();
         let reading = if may_begin && known.is_nothing() {
             let mut run = Run::new(order);
@@ -135,8 +135,8 @@ impl ListingRequest<'_> {
         Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
     }
 
-    /// Returns a key that is the same for all requests that may share a reading: the open directory (its path may lead elsewhere by
-    /// then), the root below which its links are followed, and what is shown in which order.
+    /// Returns a key that is the same for all requests that may share a reading. It names the open directory by its inode, because
+    /// its path may lead elsewhere later; then the root below which links are followed, and what is shown in which order.
     fn reading_key(&self, directory: &OwnedFd) -> io::Result<Vec<u8>> {
         let mut key = vec![self.form.view.order.code(), u8::from(self.files.dotfiles)];
         for stat in [fstat(directory)?, fstat(self.root)?] {

@@ -14,13 +14,13 @@ pub(super) fn put_visible(out: &mut Vec<u8>, name: &[u8]) {
         let text = piece.strip_suffix(acts_on_text);
         put_escaped(out, text.unwrap_or(piece));
         if let (Some(_), Some(last)) = (text, piece.chars().next_back()) {
-            put(out, &[picture(last).encode_utf8(&mut [0; 4])]);
+            put(out, &[visible(last).encode_utf8(&mut [0; 4])]);
         }
     }
 }
 
 /// Returns a visible character in place of one that acts on text.
-fn picture(c: char) -> char {
+fn visible(c: char) -> char {
     match c {
         '\0'..='\x1f' => {
             char::from_u32(0x2400 + u32::from(c)).unwrap_or(char::REPLACEMENT_CHARACTER)

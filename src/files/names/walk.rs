@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
 use rustix::io::Errno;
 
-/// The kernel follows as many symbolic links (path_resolution(7)).
+/// The most symbolic links on the way to a file; the kernel has the same limit (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 
 /// One directory or symbolic link on the way, opened with O_PATH.

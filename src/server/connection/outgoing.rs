@@ -98,7 +98,7 @@ impl Outgoing {
         }
     }
 
-    /// Whether the socket takes no more, where [`send`](Self::send) came to `sent`; a stream may be waiting for its source
+    /// Whether the socket takes no more, after [`send`](Self::send) has returned `sent`. A stream may wait for its source
     /// instead.
     pub(crate) fn is_blocked(&self, sent: &io::Result<Next>) -> bool {
         matches!(sent, Ok(Next::Wait)) && !self.body.is_idle()

@@ -1,4 +1,4 @@
-//! A reply that comes later, with the request that it is for.
+//! A reply that comes later, promised by another thread or waiting for work of the loop, with the request that it is for.
 
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -40,7 +40,8 @@ impl PromisedReply {
         }
     }
 
-    /// Takes what a promise came to. A promise of another request, or of another connection that had this key, is void.
+    /// Takes the reply that was promised under the number `serial`; `None` where the promise was dropped. Ignores the reply to an
+    /// earlier request, or to an earlier connection with the same key.
     pub(crate) fn deliver(&mut self, serial: u64, answer: Option<Answer>) {
         if let Coming::Promised(promise) = &self.coming
             && promise.serial == serial

@@ -24,7 +24,7 @@
 //!
 //! As below: requests are answered one after the other, as many as are on hand, and then the replies leave.
 //!
-//! | what the replies come to | next state |
+//! | after that | next state |
 //! |---|---|
 //! | the socket does not take all of them, or the share of bytes is spent | `WritingHeaders`, `Streaming` |
 //! | the share of requests is spent | `Parsing` |

@@ -9,7 +9,7 @@ use super::promised::PromisedReply;
 pub(crate) enum Then {
     /// The next request, from the bytes on hand or from the socket.
     Parse,
-    /// The rest of the head that the bytes on hand begin, from the socket.
+    /// The rest of a head that has begun to arrive, from the socket.
     ReadHead,
     /// The rest of a body that the handler wants.
     ReadBody(Box<UnfinishedRequest>),
@@ -17,10 +17,11 @@ pub(crate) enum Then {
     Discard(Box<Lingering>),
     /// A reply that comes later.
     Await(Box<PromisedReply>),
-    /// The peer asked for the close and has sent nothing more, so a close cannot reset the connection.
+    /// The close at once: the peer asked for it and has sent nothing more, so it cannot reset the connection.
     Close,
-    /// The peer may still be sending, and a close could take the last reply from it.
+    /// The close after everything that the peer still sends: a close before could reset the connection, and the last reply would be
+    /// lost.
     Linger,
-    /// The handler wants no reply to arrive.
+    /// A reset: the handler has aborted the exchange.
     Reset,
 }

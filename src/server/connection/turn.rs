@@ -1,8 +1,8 @@
 //! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows; see the table in
 //! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes.
 //!
-//! Invariant: a turn ends only by waiting, by yielding or by closing. The data of a state lives in its variant, so leaving the
-//! state is the reset.
+//! Invariant: a step that returns `Continue` has left the next state, and a step that returns anything else but `Close` has left the
+//! state to wait in. The data of a state lives in its variant, so nothing has to be reset when the state is left.
 
 use std::io;
 use std::mem;
@@ -24,7 +24,7 @@ use crate::wire::next::Next;
 use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
-/// Bytes that are read of requests at a time: of a client that does not read its replies, as many are kept.
+/// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
 const MAX_PIPELINED: usize = 32 * 1024;
 
 /// One call of the loop to a connection, and what the loop lends to it.
@@ -80,7 +80,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             State::Parsing(unparsed) => {
                 self.serve(unparsed.as_received(), Then::Parse, &mut scratch.storage)
             }
-            State::ReadingBody(request) => self.reading_body(request, scratch),
+            State::ReadingBody(unfinished) => self.reading_body(unfinished, scratch),
             State::WritingHeaders(unsent) | State::Streaming(unsent) => {
                 self.sending(unsent, scratch)
             }
@@ -121,15 +121,15 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
 
     fn reading_body(
         &mut self,
-        request: Box<UnfinishedRequest>,
+        unfinished: Box<UnfinishedRequest>,
         scratch: &mut Scratch,
     ) -> io::Result<Next> {
         if self.share.bytes == 0 {
-            self.connection.state = State::ReadingBody(request);
+            self.connection.state = State::ReadingBody(unfinished);
             return Ok(Next::Yield);
         }
         let Some(mut bytes) = self.read(&mut scratch.bytes)? else {
-            self.connection.state = State::ReadingBody(request);
+            self.connection.state = State::ReadingBody(unfinished);
             return Ok(Next::Wait);
         };
         if bytes.is_empty() {
@@ -137,7 +137,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
         self.share.progress = true;
         self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
-        let then = self.answering().take_body(request, &mut bytes);
+        let then = self.answering().take_body(unfinished, &mut bytes);
         self.serve(Received::new(bytes), then, &mut scratch.storage)
     }
 
@@ -159,8 +159,8 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         next
     }
 
-    /// Discards what still comes, until the next request begins, or the peer closes too or has had its time: a close before
-    /// that could reset the connection and take the reply from the peer.
+    /// Discards what still comes, until the next request begins, the peer closes too, or the time for it is over: a close before
+    /// that could reset the connection, and the peer would lose the reply.
     fn lingering(
         &mut self,
         mut lingering: Box<Lingering>,
@@ -270,13 +270,13 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             return Ok(None);
         }
         let length = readable.receive(transport, room)?;
-        // What is read now came later than all looks at the file system until now.
+        // A check of the file system that was made before this read may be older than the request that was read.
         self.context.clock.begin_epoch();
         Ok(length.and_then(|length| room.get(..length)))
     }
 
     /// Answers the requests in `received` in order, sends the replies, and leaves the connection in the state that follows.
-    /// `then` is what follows from what was received before.
+    /// Before that it does what `then` says, which follows from bytes that were received earlier.
     fn serve(
         &mut self,
         mut received: Received<'_>,
@@ -343,14 +343,14 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(next)
     }
 
-    /// Goes on when everything that was made has left.
+    /// Sets the state that follows when everything that was made has left.
     fn follow(&mut self, then: Then, received: &Received<'_>) -> io::Result<()> {
         let now = self.context.clock.instant;
         self.connection.state = match then {
             Then::Parse if received.bytes.is_empty() => State::Reading(None),
             Then::Parse => State::Parsing(Unparsed::boxed(received)),
             Then::ReadHead => State::Reading(Some(Unparsed::boxed(received))),
-            Then::ReadBody(request) => State::ReadingBody(request),
+            Then::ReadBody(unfinished) => State::ReadingBody(unfinished),
             Then::Discard(mut unwanted) => {
                 unwanted.restart(now);
                 State::Lingering(unwanted)

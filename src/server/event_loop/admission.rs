@@ -68,7 +68,7 @@ impl Admission {
     /// Takes in the connections that wait at a listener.
     ///
     /// # Errors
-    /// The listening socket is of no use any more.
+    /// The listening socket has failed for good.
     pub(super) fn accept<H: BaseHttpRequestHandler>(
         &mut self,
         index: usize,
@@ -113,7 +113,7 @@ impl Admission {
         let mut address = NO_CONNECTION;
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.accepting = Accepting::Lost;
-            // Its events would come for ever; where this fails, they cannot come.
+            // Otherwise the poll would report it in every turn. If this fails, the poll does not know the socket.
             let _ = poll.registry().deregister(&mut listener.socket);
             address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
         }
@@ -122,7 +122,7 @@ impl Admission {
     }
 }
 
-/// There are no descriptors: a connection gives back its own.
+/// Closes a connection so that its descriptor can be used for the next one; there is no other left.
 fn relieve<H: BaseHttpRequestHandler>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
     match dispatcher.find_room() {
         Some(key) => {

@@ -136,7 +136,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
                     self.answer_group();
                 }
             }
-            // The connection was deferred, and came without a request all the same.
+            // The kernel held the connection back until its first bytes, but gave up before any came.
             Ok(None) if !is_registered => {
                 self.await_request(key);
                 self.register_late(key);
@@ -313,7 +313,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         }
     }
 
-    /// Notes what a connection waits for after its turn.
+    /// Schedules what a connection does next, after its turn.
     fn settle(&mut self, key: usize, next: Next, progress: bool) {
         let Some(slot) = self.connections.get_mut(key) else {
             return;

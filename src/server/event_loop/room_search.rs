@@ -17,20 +17,20 @@ pub(super) const ORDER: [Timeout; 5] = [
     Timeout::Body,
     Timeout::Send,
 ];
-/// Connections of each kind that a search looks at, so that a search in vain costs little.
+/// Connections of each kind that a search looks at, so that a search that fails costs little.
 pub(super) const CANDIDATES: usize = 64;
-/// Time after a search in vain in which no search begins.
+/// Time after a failed search in which no search begins.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Whether a search is worth its cost now.
 #[derive(Debug, Default)]
 pub(super) struct RoomSearch {
-    /// When the last search was in vain; `None` after one that found a connection.
+    /// When the last search failed; `None` after one that found a connection.
     failed: Option<Instant>,
 }
 
 impl RoomSearch {
-    /// Whether a search was in vain a moment ago.
+    /// Whether a search failed less than [`PAUSE`] ago.
     pub(super) fn has_failed(&self, now: Instant) -> bool {
         self.failed
             .is_some_and(|then| now.saturating_duration_since(then) < PAUSE)

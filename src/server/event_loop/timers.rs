@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::ServerConfig;
 
-/// Whether `bytes` in `time` are progress: at least `rate` bytes a second, and at least one. Slower is a drip, not progress.
+/// Whether `bytes` in `time` are progress: at least `rate` bytes a second, and at least one byte in all.
 pub(crate) fn is_progress(bytes: u64, rate: u64, time: Duration) -> bool {
     let expected = time.as_millis() * u128::from(rate) / 1000;
     u128::from(bytes) >= expected.max(1)

@@ -56,7 +56,7 @@ impl Addresses {
     }
 }
 
-/// Returns the address that stands for all of one client's: of IPv6 a /64, the smallest network that a client is given.
+/// Returns the address by which a client is counted. For IPv6 that is its /64, the smallest network that a client is given.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,

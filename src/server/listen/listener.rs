@@ -1,6 +1,6 @@
 //! Listening sockets, and what their accepts may return.
 //!
-//! Invariant: an accept that failed for want of descriptors is retried in every later turn, because its edge will not come again.
+//! Invariant: if an accept fails because no descriptor is left, every later turn tries again: the poll does not report it again.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use rustix::net::sockopt::tcp_nodelay;
 use super::bind::DeferAccept;
 
 /// How long a loop without descriptors waits before it tries to accept again, if no event comes.
-pub(crate) const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tokens of listeners count down from here, those of connections up from 0.
 pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 
@@ -42,7 +42,7 @@ pub(crate) enum Accepting {
     More,
     /// There are some, but no room or no descriptors for them.
     Paused,
-    /// The socket is of no use any more.
+    /// The socket has failed for good.
     Lost,
 }
 
@@ -60,7 +60,7 @@ impl Listener {
     /// Takes one connection from the queue; `None` where it is empty, or where no connection can be taken now.
     ///
     /// # Errors
-    /// The socket itself is of no use any more.
+    /// The socket has failed for good.
     pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         loop {
             match self.socket.accept() {
