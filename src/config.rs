@@ -60,8 +60,8 @@ pub struct ServerConfig {
     pub body_timeout: Duration,
     /// Bytes per second of a request body that must arrive, on average over each `body_timeout`. Default: 1024.
     pub min_body_rate: u64,
-    /// Time that sending a reply may go without progress: the socket takes nothing, and less than 1 KiB per second of what it
-    /// holds reaches the peer. Then the connection is reset. Default: 30 s.
+    /// Time without progress after which a connection is reset: the socket takes no bytes of the reply, and the peer has received
+    /// less than 1 KiB per second of those that the socket holds. Default: 30 s.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it is closed, without a reply. Default: 60 s.
@@ -102,8 +102,8 @@ pub struct ServerConfig {
     /// Whether a connection waits for the kernel to read a file that is not in memory, so that the disk does not stop the loop.
     /// Otherwise, and where the file system cannot tell what is in memory, the loop reads the file at once. Default: true.
     pub read_ahead: bool,
-    /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. They stay until the kernel reports a
-    /// change of what they were made of. When the cache is full, the least recently used reply makes room if it has not been used
+    /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. A reply stays until the kernel
+    /// reports a change of the files that it was made of. When the cache is full, the least recently used reply makes room if it has not been used
     /// for 2 s; otherwise the new one is not cached. Default: 32 MiB.
     pub cache_bytes: usize,
     /// Bytes of memory for all listings of more than 512 entries, a shared limit. It counts the entries, which are stored once for

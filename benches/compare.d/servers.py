@@ -154,7 +154,7 @@ class Place:
         self.homes += 1
         home = f"{self.scratch}/home-{self.homes}"
         os.mkdir(home)
-        # h2o writes its log as the user nobody.
+        # h2o writes its log as another user, `nobody`.
         os.chmod(home, 0o777)
         return home
 

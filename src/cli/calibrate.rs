@@ -47,8 +47,8 @@ pub(crate) fn run(options: &Options) -> Result<(), CommandError> {
         "\nThe loop received and sent, and did nothing else. To compare, serve with --quiet --report and run\n\n\
          \x20 wrk -t1 -c64 -d10s --latency {url}\n\
          \x20 oha -c 64 -z 10s --no-tui {url}\n\n\
-         Divide their requests/s, or bytes/s for large files, by the line of that size. A client that cannot ask\n\
-         faster stays below it, whatever the server does: then --report finds the server idle.\n"
+         Divide their requests/s, or bytes/s for large files, by the line of that size. If the client is slower\n\
+         than the server, it does not reach that line, and --report finds the server idle.\n"
     ))
 }
 

@@ -42,7 +42,7 @@ pub fn path(input: &[u8]) {
     assert_eq!(again, path);
 }
 
-/// Decodes the percent-encoding of what precedes query and fragment; anything that is not an encoded byte stays.
+/// Decodes the percent-encoded bytes of the path, without query and fragment. All other bytes stay as they are.
 fn decode(target: &str) -> Vec<u8> {
     let mut rest = target
         .split(['?', '#'])

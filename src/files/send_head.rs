@@ -1,7 +1,7 @@
 //! From a request to a file, an index page, a listing or an error, step by step.
 //!
-//! Invariant: a file is opened first, then the open file is asked what it is, and then it is sent. So name and content always
-//! belong together.
+//! Invariant: the name is resolved once, when the file is opened. Type, size and content are those of the open file, so they belong
+//! together.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

@@ -106,7 +106,7 @@ impl ListingRequest<'_> {
             && cache.watcher.may_watch(reader.directory())
     }
 
-    /// Keeps a listing of what `reader` has read.
+    /// Keeps a listing of the entries that `reader` has read.
     ///
     /// The directory is watched only now that it is known to be small: the kernel goes through all the names that it knows in the
     /// directory, which takes 20 ms for a hundred thousand. So after that the names are read again, and each file is looked at
