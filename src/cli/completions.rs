@@ -17,7 +17,7 @@ _httpoll() {
     if [[ $cur == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W '@NAMES@' -- "$cur")
     else
-        compopt -o filenames
+        compopt -o filenames 2>/dev/null
         mapfile -t COMPREPLY < <(compgen -f -- "$cur")
     fi
 }
@@ -30,7 +30,7 @@ pub(super) fn bash() -> String {
         let reply = match flag.value {
             Value::None => continue,
             Value::Text(_) => String::new(),
-            Value::Path(_) => "compopt -o filenames; ".to_owned() + &compgen("-f"),
+            Value::Path(_) => "compopt -o filenames 2>/dev/null; ".to_owned() + &compgen("-f"),
             Value::User(_) => compgen("-u"),
             Value::Word(_, words) => compgen(&format!("-W '{}'", words.join(" "))),
         };

@@ -13,7 +13,7 @@ pub(super) fn long() -> String {
     for group in Group::ALL {
         text += &format!("{}:\n", group.title());
         for flag in FLAGS.iter().filter(|flag| flag.group == group) {
-            text += &lines(&left(flag), flag.help);
+            text += &wrapped(&left(flag), flag.help);
         }
     }
     text
@@ -23,14 +23,14 @@ pub(super) fn long() -> String {
 pub(super) fn short() -> String {
     let mut text = format!("{TITLE}\n{}", operands());
     for flag in FLAGS.iter().filter(|flag| flag.is_everyday) {
-        text += &lines(&left(flag), flag.help);
+        text += &wrapped(&left(flag), flag.help);
     }
     text + "\nhttpoll --help prints all options.\n"
 }
 
 fn operands() -> String {
-    let lines = OPERANDS.map(|(name, help)| lines(&format!("  {name}"), help));
-    lines.concat()
+    let entries = OPERANDS.map(|(name, help)| wrapped(&format!("  {name:0$}", LEFT - 2), help));
+    entries.concat()
 }
 
 fn left(flag: &Flag) -> String {
@@ -38,24 +38,25 @@ fn left(flag: &Flag) -> String {
         "" => ("  ", " "),
         short => (short, ","),
     };
-    format!("  {short}{comma} {} {}", flag.long, flag.value.name())
+    let names = format!("  {short}{comma} {} {}", flag.long, flag.value.name());
+    format!("{names:LEFT$}")
 }
 
-/// Returns one entry: `left`, and `help` beside it, wrapped between words.
-fn lines(left: &str, help: &str) -> String {
-    let mut text = String::new();
-    let mut line = format!("{left:LEFT$}");
-    for (index, word) in help.split(' ').enumerate() {
+/// Breaks `text` between words. It stands beside `left`, and further lines below its beginning.
+pub(super) fn wrapped(left: &str, text: &str) -> String {
+    let mut wrapped = String::new();
+    let mut line = left.to_owned();
+    for (index, word) in text.split(' ').enumerate() {
         if line.len() + 1 + word.len() > WIDTH {
-            text += &line;
-            text += "\n";
-            line = " ".repeat(LEFT);
+            wrapped += &line;
+            wrapped += "\n";
+            line = " ".repeat(left.len());
         } else if index > 0 {
             line += " ";
         }
         line += word;
     }
-    text + &line + "\n"
+    wrapped + &line + "\n"
 }
 
 #[cfg(test)]
@@ -73,7 +74,7 @@ mod tests {
     #[test]
     fn the_names_of_a_flag_end_before_its_help() {
         for flag in &FLAGS {
-            assert!(left(flag).trim_end().len() < LEFT - 1, "{}", flag.long);
+            assert!(left(flag).ends_with("  "), "{}", flag.long);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The man page, in the macros of man(7).
 
 use super::flags::{FLAGS, Flag, Group, OPERANDS};
+use super::help::wrapped;
 
 const BEGIN: &str = concat!(
     ".TH HTTPOLL 1 2026-11-27 \"httpoll ",
@@ -15,9 +16,11 @@ httpoll \- serve a directory over HTTP
 .RI [ PATH ]
 .SH DESCRIPTION
 .B httpoll
-serves the current directory, another directory or a single file over HTTP/1.1, with the defaults of
+serves the current directory, another directory or a single file over
+HTTP/1.1, with the defaults of
 .BR "python \-m http.server" .
-It prints the addresses at which it listens, and serves until Ctrl\-C or SIGTERM.
+It prints the addresses at which it listens, and serves until Ctrl\-C or
+SIGTERM.
 .PP
 Options and operands stand in any order; after
 .B \-\-
@@ -45,9 +48,11 @@ An option on the command line replaces the same option of the file.
 .SH ENVIRONMENT
 .TP
 .B PORT
-The port, where neither the command line nor the configuration file gives one.
+The port, where neither the command line nor the configuration file gives
+one.
 .SH SIGNALS
-SIGINT and SIGTERM let replies in flight finish, for at most 30 seconds; a second one ends the program at once.
+SIGINT and SIGTERM let replies in flight finish, for at most 30 seconds; a
+second one ends the program at once.
 SIGUSR1 prints what
 .B \-\-report
 prints at the end.
@@ -75,13 +80,14 @@ Serves one file, for this machine alone.
 pub(super) fn page() -> String {
     let mut page = BEGIN.to_owned();
     for (name, help) in OPERANDS {
-        page += &format!(".TP\n.I {name}\n{}\n", escaped(help));
+        page += &format!(".TP\n.I {name}\n{}", wrapped("", &escaped(help)));
     }
     page += ".SH OPTIONS\n";
     for group in Group::ALL {
         page += &format!(".SS {}\n", group.title());
         for flag in FLAGS.iter().filter(|flag| flag.group == group) {
-            page += &format!(".TP\n{}\n{}\n", names(flag), escaped(flag.help));
+            let help = wrapped("", &escaped(flag.help));
+            page += &format!(".TP\n{}\n{help}", names(flag));
         }
     }
     page + END
@@ -99,11 +105,12 @@ fn names(flag: &Flag) -> String {
     }
 }
 
-/// Escapes what roff would not print as it stands. A line that begins with `.` or `'` would be a request.
+/// Escapes what roff would not print as it stands. A line that begins with a dot would be a request.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\e").replace('-', "\\-");
-    match text.replace('\'', "\\(aq") {
-        text if text.starts_with('.') => format!("\\&{text}"),
-        text => text,
+    let text = text.replace('\'', "\\(aq").replace(" .", " \\&.");
+    match text.strip_prefix('.') {
+        Some(rest) => format!("\\&.{rest}"),
+        None => text,
     }
 }
