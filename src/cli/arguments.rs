@@ -40,18 +40,11 @@ impl Normalized {
         argument: &OsStr,
         rest: &mut impl Iterator<Item = OsString>,
     ) -> Result<(), CommandError> {
-        let bytes = argument.as_bytes();
-        let equals = bytes.iter().position(|byte| *byte == b'=');
-        let (name, glued) = match equals {
-            Some(equals) => (&bytes[..equals], Some(&bytes[equals..])),
-            None => (bytes, None),
-        };
-        let name = String::from_utf8_lossy(name);
+        let mut parts = argument.as_bytes().splitn(2, |byte| *byte == b'=');
+        let name = String::from_utf8_lossy(parts.next().unwrap_or_default());
+        let glued = parts.next().map(value);
         let Some(flag) = flags::find(&name) else {
-            let next = glued
-                .map(|glued| value(&glued[1..]))
-                .or_else(|| rest.next());
-            return Err(hints::unknown(&name, next.as_deref()));
+            return Err(hints::unknown(&name, glued.or(rest.next()).as_deref()));
         };
         match (flag.value, glued) {
             (Value::None, Some(_)) => Err(usage(format_args!("{name} takes no value"))),
@@ -59,7 +52,7 @@ impl Normalized {
                 self.flags.push(flag.long.into());
                 Ok(())
             }
-            (_, Some(glued)) => self.push(flag, Some(value(&glued[1..]))),
+            (_, Some(glued)) => self.push(flag, Some(glued)),
             (_, None) => self.push(flag, rest.next()),
         }
     }
@@ -76,8 +69,7 @@ impl Normalized {
         }
         let mut letters = &argument.as_bytes()[1..];
         while let [letter, glued @ ..] = letters {
-            let known = flags::find(&format!("-{}", char::from(*letter)));
-            let Some(flag) = known.filter(|_| letter.is_ascii()) else {
+            let Some(flag) = flags::find(&format!("-{}", char::from(*letter))) else {
                 let letters = String::from_utf8_lossy(letters);
                 let name = format!("-{}", letters.chars().next().unwrap_or_default());
                 return Err(hints::unknown(&name, rest.next().as_deref()));
@@ -97,16 +89,13 @@ impl Normalized {
 
     /// Adds a flag with its value. The name of another flag is no value: then the value was forgotten.
     fn push(&mut self, flag: &Flag, value: Option<OsString>) -> Result<(), CommandError> {
+        let is_flag = |value: &OsString| value.to_str().and_then(flags::find).is_some();
         let value = value
-            .filter(|value| {
-                !value
-                    .to_str()
-                    .is_some_and(|text| flags::find(text).is_some())
-            })
+            .filter(|value| !is_flag(value))
             .ok_or_else(|| usage(format_args!("{} wants a value", flag.long)))?;
-        self.flags.push(flag.long.into());
-        self.flags
-            .push([OsStr::new("="), &value].into_iter().collect());
+        let mut word = OsString::from("=");
+        word.push(value);
+        self.flags.extend([flag.long.into(), word]);
         Ok(())
     }
 }

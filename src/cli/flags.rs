@@ -96,10 +96,6 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) const LOG_FORMATS: [&str; 3] = ["common", "combined", "json"];
-pub(super) const PROTOCOLS: [&str; 2] = ["HTTP/1.1", "HTTP/1.0"];
-pub(super) const GENERATED: [&str; 4] = ["man", "bash", "zsh", "fish"];
-
 pub(super) const FLAGS: [Flag; 20] = [
     Flag {
         long: "--bind",
@@ -168,7 +164,7 @@ pub(super) const FLAGS: [Flag; 20] = [
     Flag {
         long: "--protocol",
         short: "-p",
-        value: Value::Word("VERSION", &PROTOCOLS),
+        value: Value::Word("VERSION", &["HTTP/1.1", "HTTP/1.0"]),
         group: Group::Replies,
         is_everyday: false,
         help: "HTTP/1.1 or HTTP/1.0 (HTTP/1.1)",
@@ -192,7 +188,7 @@ pub(super) const FLAGS: [Flag; 20] = [
     Flag {
         long: "--log-format",
         short: "",
-        value: Value::Word("FORMAT", &LOG_FORMATS),
+        value: Value::Word("FORMAT", &["common", "combined", "json"]),
         group: Group::Log,
         is_everyday: false,
         help: "common, combined or json (common)",
@@ -240,7 +236,7 @@ pub(super) const FLAGS: [Flag; 20] = [
     Flag {
         long: "--generate",
         short: "",
-        value: Value::Word("WHAT", &GENERATED),
+        value: Value::Word("WHAT", &["man", "bash", "zsh", "fish"]),
         group: Group::Action,
         is_everyday: false,
         help: "print the man page (man), or the completions of a shell (bash, zsh or fish)",

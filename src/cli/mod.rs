@@ -128,10 +128,7 @@ impl Options {
             None if needs_port => values::port_of_environment(default_port)?,
             typed => typed,
         };
-        let hosts = typed.all("--host", host)?;
-        if bind.is_empty() {
-            values::check_hosts_without_bind(&hosts)?;
-        }
+        let hosts = typed.all("--host", |text| host(text, !bind.is_empty()))?;
         let loops = typed.last("--loops", loops)?;
         Ok(Self {
             port: port.unwrap_or(DEFAULT_PORT),
@@ -366,6 +363,18 @@ mod tests {
         for (arguments, message) in table {
             let failure = options(arguments).unwrap_err();
             assert!(failure.contains(message), "{arguments:?}: {failure}");
+        }
+    }
+
+    #[test]
+    fn every_word_that_the_help_names_is_taken() {
+        for flag in &flags::FLAGS {
+            if let flags::Value::Word(_, words) = flag.value {
+                for word in words {
+                    let arguments = [flag.long, word].map(OsString::from).to_vec();
+                    assert!(parse(arguments, None).is_ok(), "{} {word}", flag.long);
+                }
+            }
         }
     }
 

@@ -68,7 +68,7 @@ impl Typed {
         let name = if is_port { PORT } else { "--directory" };
         if operand.is_empty() {
             return Err(usage("an argument is empty"));
-        } else if let Some(earlier) = self.0.iter().find(|given| given.name == name) {
+        } else if let Some(earlier) = self.named(name).next() {
             let earlier = earlier.value.to_string_lossy();
             let (earlier, what) = (
                 earlier.escape_debug(),
@@ -127,14 +127,14 @@ impl Typed {
         let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
         let value =
             value.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '=');
-        if option.trim_start_matches('-') == "port" {
+        if hints::is_number(option) {
+            typed.push(PORT, line.into());
+            return Ok(typed);
+        } else if option.trim_start_matches('-') == "port" {
             typed.push(PORT, value.into());
             return Ok(typed);
         }
-        let dashes = match option {
-            option if option.starts_with('-') || hints::is_number(option) => "",
-            _ => "--",
-        };
+        let dashes = if option.starts_with('-') { "" } else { "--" };
         let option = format!("{dashes}{option}");
         let equals = if value.is_empty() { "" } else { "=" };
         let typed = Self::parse(vec![format!("{option}{equals}{value}").into()])?;
@@ -149,7 +149,15 @@ impl Typed {
     }
 
     pub(super) fn is_given(&self, name: &str) -> bool {
-        self.0.iter().any(|given| given.name == name)
+        self.named(name).next().is_some()
+    }
+
+    fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Given> {
+        debug_assert!(
+            ["-h", PORT].contains(&name) || flags::find(name).is_some(),
+            "{name} is not in the table"
+        );
+        self.0.iter().filter(move |given| given.name == name)
     }
 
     /// Parses all values of an option, in the order in which they were typed. An error tells file and line.
@@ -158,8 +166,7 @@ impl Typed {
         name: &str,
         parse: impl Fn(&str) -> Result<T, CommandError>,
     ) -> Result<Vec<T>, CommandError> {
-        let named = self.0.iter().filter(|given| given.name == name);
-        let parsed = named.map(|given| {
+        let parsed = self.named(name).map(|given| {
             let text = given
                 .value
                 .to_str()
@@ -188,8 +195,8 @@ impl Typed {
 
     /// Returns the path that an option names; the last one counts.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let mut named = self.0.iter().rev().filter(|given| given.name == name);
-        named.next().map(|given| PathBuf::from(&given.value))
+        let last = self.named(name).next_back();
+        last.map(|given| PathBuf::from(&given.value))
     }
 }
 

@@ -143,30 +143,14 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     }
 }
 
-/// Refuses hosts that are addresses of all interfaces, where no `--bind` says that the difference is known: `--host 0.0.0.0` of
-/// other servers is the address to listen on, and here nearly every request would be 421.
-pub(super) fn check_hosts_without_bind(hosts: &[String]) -> Result<(), CommandError> {
-    let is_all = |host: &&String| matches!(bind(host), Ok(bind) if is_unspecified(&bind.host));
-    match hosts.iter().find(is_all) {
-        Some(host) => Err(listens_on(host)),
-        None => Ok(()),
-    }
-}
-
-fn is_unspecified(host: &str) -> bool {
-    host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified())
-}
-
-fn listens_on(host: &str) -> CommandError {
-    usage(format_args!(
-        "--host wants a host name that is answered, not '{host}': the address is given with --bind"
-    ))
-}
-
-/// Checks the value of `--host`, a host that the server answers for.
-pub(super) fn host(text: &str) -> Result<String, CommandError> {
-    if text == "::" {
-        return Err(listens_on(text));
+/// Checks the value of `--host`, a host that the server answers for. `--host 0.0.0.0` of other servers is the address to listen
+/// on; here nearly every request would be 421, so this is refused unless `--bind` shows that the difference is known.
+pub(super) fn host(text: &str, has_bind: bool) -> Result<String, CommandError> {
+    let is_unspecified = |ip: IpAddr| ip.is_unspecified();
+    if !has_bind && bind(text).is_ok_and(|bind| bind.host.parse().is_ok_and(is_unspecified)) {
+        return Err(usage(format_args!(
+            "--host wants a host name that is answered, not '{text}': the address is given with --bind"
+        )));
     }
     let config = ServerConfig {
         hosts: vec![text.to_owned()],

@@ -137,6 +137,8 @@ fn a_bad_config_file_is_a_one_line_error() {
         ),
         ("bind 127.0.0.1\nbind\n", 2, ["--bind", "wants a value"]),
         ("port many\n", 1, ["PORT", "many"]),
+        ("quiet\n8080 x\n", 2, ["PORT", "8080 x"]),
+        ("quiet\nhost 0.0.0.0\n", 2, ["--host", "--bind"]),
         ("quiet\nquiet no\n", 2, ["--quiet", "takes no value"]),
         ("quiet\nconfig other\n", 2, ["--config", "cannot stand"]),
         ("generate man\n", 1, ["--generate", "cannot stand"]),
