@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) const FLAGS: [Flag; 20] = [
+pub(super) static FLAGS: [Flag; 20] = [
     Flag {
         long: "--bind",
         short: "-b",

@@ -7,7 +7,7 @@ use super::flags::{self, FLAGS};
 use super::{CommandError, usage, values};
 
 /// Flags of Python's http.server and of other servers, and what is written here in their place.
-const GUESSES: [(&[&str], &str); 9] = [
+static GUESSES: [(&[&str], &str); 9] = [
     (
         &[
             "--address",

@@ -29,6 +29,18 @@ struct Given {
     place: String,
 }
 
+impl Given {
+    fn text(&self) -> Result<&str, CommandError> {
+        let wrong = || {
+            usage(format_args!(
+                "{} wants text, not {:?}",
+                self.name, self.value
+            ))
+        };
+        self.value.to_str().ok_or_else(wrong)
+    }
+}
+
 impl Typed {
     pub(super) fn parse(arguments: Vec<OsString>) -> Result<Self, CommandError> {
         let Normalized { flags, operands } = Normalized::new(arguments)?;
@@ -62,18 +74,17 @@ impl Typed {
 
     /// Takes a number as the port, and other operands as what is served.
     fn operand(&mut self, operand: OsString) -> Result<(), CommandError> {
-        let shown = operand.to_string_lossy().into_owned();
-        let shown = shown.escape_debug();
         let is_port = operand.to_str().is_some_and(hints::is_number);
-        let name = if is_port { PORT } else { "--directory" };
+        let (name, what) = if is_port {
+            (PORT, "port")
+        } else {
+            ("--directory", "path")
+        };
         if operand.is_empty() {
             return Err(usage("an argument is empty"));
         } else if let Some(earlier) = self.named(name).next() {
-            let earlier = earlier.value.to_string_lossy();
-            let (earlier, what) = (
-                earlier.escape_debug(),
-                if is_port { "port" } else { "path" },
-            );
+            let [earlier, shown] = [&earlier.value, &operand].map(|text| text.to_string_lossy());
+            let (earlier, shown) = (earlier.escape_debug(), shown.escape_debug());
             return Err(usage(format_args!(
                 "unexpected argument '{shown}': the {what} is already '{earlier}'"
             )));
@@ -111,8 +122,8 @@ impl Typed {
         }
         // A format on the command line asks for the log that the file turns off.
         let is_logged = self.is_given("--log-format");
-        file.0
-            .retain(|given| !self.is_given(given.name) && !(is_logged && given.name == "--quiet"));
+        let is_replaced = |name| self.is_given(name) || is_logged && name == "--quiet";
+        file.0.retain(|given| !is_replaced(given.name));
         self.0.append(&mut file.0);
         Ok(self)
     }
@@ -127,11 +138,13 @@ impl Typed {
         let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
         let value =
             value.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '=');
-        if hints::is_number(option) {
-            typed.push(PORT, line.into());
-            return Ok(typed);
-        } else if option.trim_start_matches('-') == "port" {
-            typed.push(PORT, value.into());
+        let port = match option.trim_start_matches('-') {
+            "port" => Some(value),
+            number if hints::is_number(number) => Some(line),
+            _ => None,
+        };
+        if let Some(port) = port {
+            typed.push(PORT, port.into());
             return Ok(typed);
         }
         let dashes = if option.starts_with('-') { "" } else { "--" };
@@ -167,12 +180,8 @@ impl Typed {
         parse: impl Fn(&str) -> Result<T, CommandError>,
     ) -> Result<Vec<T>, CommandError> {
         let parsed = self.named(name).map(|given| {
-            let text = given
-                .value
-                .to_str()
-                .ok_or_else(|| usage(format_args!("{name} wants text, not {:?}", given.value)));
-            text.and_then(&parse)
-                .map_err(|error| error.at(&given.place))
+            let parsed = given.text().and_then(&parse);
+            parsed.map_err(|error| error.at(&given.place))
         });
         parsed.collect()
     }
