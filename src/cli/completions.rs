@@ -50,9 +50,8 @@ fn compgen(what: &str) -> String {
 pub(super) fn zsh() -> String {
     let mut text = "#compdef httpoll\n_httpoll() {\n    _arguments -s -S \\\n".to_owned();
     for flag in &FLAGS {
-        let help = quoted(brief(flag))
-            .replace(['[', ']'], "")
-            .replace(':', "\\:");
+        let help = brief(flag).replace("'", "'\\''").replace(":", "\\:");
+        let help = help.replace("[", "\\[").replace("]", "\\]");
         let (short, long) = (flag.short, flag.long);
         let (names, value) = match flag.value.name() {
             "" if short.is_empty() => (format!("'{long}"), String::new()),
@@ -82,7 +81,7 @@ fn zsh_value(flag: &Flag, name: &str) -> String {
 pub(super) fn fish() -> String {
     let mut text = "# fish completion for httpoll\n".to_owned();
     for flag in &FLAGS {
-        let short = flag.short.replace('-', " -s ");
+        let short = flag.short.replace("-", " -s ");
         let value = match flag.value {
             Value::None => String::new(),
             Value::Text(_) => " -x".to_owned(),
@@ -91,7 +90,7 @@ pub(super) fn fish() -> String {
             Value::Word(_, words) => format!(" -x -a '{}'", words.join(" ")),
         };
         let (long, help) = (flag.long.trim_start_matches('-'), brief(flag));
-        let help = help.replace('\\', "\\\\").replace('\'', "\\'");
+        let help = help.replace("\\", "\\\\").replace("'", "\\'");
         text += &format!("complete -c httpoll{short} -l {long}{value} -d '{help}'\n");
     }
     text
@@ -109,9 +108,4 @@ fn brief(flag: &Flag) -> &'static str {
         Some((brief, default)) if default.ends_with(')') => brief,
         _ => brief,
     }
-}
-
-/// Escapes text between single quotes in zsh.
-fn quoted(text: &str) -> String {
-    text.replace('\'', "'\\''")
 }

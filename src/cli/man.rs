@@ -107,8 +107,8 @@ fn names(flag: &Flag) -> String {
 
 /// Escapes what roff would not print as it stands. A line that begins with a dot would be a request.
 fn escaped(text: &str) -> String {
-    let text = text.replace('\\', "\\e").replace('-', "\\-");
-    let text = text.replace('\'', "\\(aq").replace(" .", " \\&.");
+    let text = text.replace("\\", "\\e").replace("-", "\\-");
+    let text = text.replace("'", "\\(aq").replace(" .", " \\&.");
     match text.strip_prefix('.') {
         Some(rest) => format!("\\&.{rest}"),
         None => text,

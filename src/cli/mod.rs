@@ -1,7 +1,7 @@
 //! The command line: what it asks for, and what the options mean for the server.
 
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -76,7 +76,7 @@ impl CommandError {
     }
 }
 
-fn usage(message: impl Display) -> CommandError {
+fn usage(message: fmt::Arguments<'_>) -> CommandError {
     CommandError::Usage(format!("{message} (see httpoll --help)"))
 }
 

@@ -30,14 +30,17 @@ struct Given {
 }
 
 impl Given {
+    /// Parses the value. An error tells file and line.
+    fn parse<T>(&self, parse: impl Fn(&str) -> Result<T, CommandError>) -> Result<T, CommandError> {
+        self.text()
+            .and_then(parse)
+            .map_err(|error| error.at(&self.place))
+    }
+
     fn text(&self) -> Result<&str, CommandError> {
-        let wrong = || {
-            usage(format_args!(
-                "{} wants text, not {:?}",
-                self.name, self.value
-            ))
-        };
-        self.value.to_str().ok_or_else(wrong)
+        let (name, value) = (self.name, &self.value);
+        let text = value.to_str();
+        text.ok_or_else(|| usage(format_args!("{name} wants text, not {value:?}")))
     }
 }
 
@@ -81,8 +84,8 @@ impl Typed {
             ("--directory", "path")
         };
         if operand.is_empty() {
-            return Err(usage("an argument is empty"));
-        } else if let Some(earlier) = self.named(name).next() {
+            return Err(usage(format_args!("an argument is empty")));
+        } else if let Some(earlier) = self.last_given(name) {
             let [earlier, shown] = [&earlier.value, &operand].map(|text| text.to_string_lossy());
             let (earlier, shown) = (earlier.escape_debug(), shown.escape_debug());
             return Err(usage(format_args!(
@@ -162,7 +165,11 @@ impl Typed {
     }
 
     pub(super) fn is_given(&self, name: &str) -> bool {
-        self.named(name).next().is_some()
+        self.last_given(name).is_some()
+    }
+
+    fn last_given(&self, name: &str) -> Option<&Given> {
+        self.named(name).next_back()
     }
 
     fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Given> {
@@ -173,17 +180,17 @@ impl Typed {
         self.0.iter().filter(move |given| given.name == name)
     }
 
-    /// Parses all values of an option, in the order in which they were typed. An error tells file and line.
+    /// Parses all values of an option, in the order in which they were typed.
     pub(super) fn all<T>(
         &self,
         name: &str,
         parse: impl Fn(&str) -> Result<T, CommandError>,
     ) -> Result<Vec<T>, CommandError> {
-        let parsed = self.named(name).map(|given| {
-            let parsed = given.text().and_then(&parse);
-            parsed.map_err(|error| error.at(&given.place))
-        });
-        parsed.collect()
+        let mut values = Vec::new();
+        for given in self.named(name) {
+            values.push(given.parse(&parse)?);
+        }
+        Ok(values)
     }
 
     /// Parses the value of an option: of a repeated option the last one counts, as usual on Unix.
@@ -192,7 +199,8 @@ impl Typed {
         name: &str,
         parse: impl Fn(&str) -> Result<T, CommandError>,
     ) -> Result<Option<T>, CommandError> {
-        Ok(self.all(name, parse)?.pop())
+        let given = self.last_given(name);
+        given.map(|given| given.parse(parse)).transpose()
     }
 
     pub(super) fn port<T>(
@@ -204,8 +212,8 @@ impl Typed {
 
     /// Returns the path that an option names; the last one counts.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let last = self.named(name).next_back();
-        last.map(|given| PathBuf::from(&given.value))
+        let given = self.last_given(name);
+        given.map(|given| PathBuf::from(&given.value))
     }
 }
 
