@@ -21,7 +21,7 @@ pub(super) struct Bind {
 /// interfaces are `*`, or a port alone behind its colon.
 pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
     let wrong = || wanted("--bind", "a name, an address or host:port", text);
-    // The system would take a number as an IPv4 address.
+    // The system would take a number as an IPv4 address. Only 0, which is 0.0.0.0, is in use.
     if text != "0" && hints::is_number(text) {
         return Err(usage(format_args!(
             "--bind wants an address, not '{text}': {}",
