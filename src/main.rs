@@ -11,7 +11,9 @@ mod cli;
 use cli::{Command, CommandError, Options};
 
 fn main() -> ExitCode {
-    match cli::parse(env::args_os().skip(1).collect()).and_then(run) {
+    let arguments = env::args_os().skip(1).collect();
+    let default_port = env::var_os("PORT");
+    match cli::parse(arguments, default_port.as_deref()).and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -17,7 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Dir, MemfdFlags, Mode, OFlags, memfd_create, open, sendfile};
 use rustix::net::{SendFlags, send, sockopt::set_tcp_nodelay};
 
-use super::{CommandError, DEFAULT_PORT, Options, banner, host_and_port};
+use super::{CommandError, DEFAULT_PORT, Options, banner};
 
 /// Time for which each kind of reply is measured, after a tenth of it to warm up.
 const TIME: Duration = Duration::from_millis(700);
@@ -285,13 +285,12 @@ fn cpu_time() -> Duration {
 
 /// Returns the URL for the commands to compare with: the address of the options, and a small file of the directory if it has one.
 fn url(options: &Options) -> String {
-    let (host, port) = options
-        .bind
-        .first()
-        .and_then(|bind| host_and_port(bind, options.port).ok())
-        .unwrap_or(("127.0.0.1", options.port));
+    let (host, port) = match options.bind.first() {
+        Some(bind) => (bind.host.as_str(), bind.port.unwrap_or(options.port)),
+        None => ("", options.port),
+    };
     let host = match host {
-        "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
+        "" | "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
         host if host.contains(':') => format!("[{host}]"),
         host => host.to_owned(),
     };
@@ -340,7 +339,7 @@ mod tests {
         ];
         for (typed, expected) in table {
             let arguments = ["--calibrate", "-d", "/dev/null"].iter().chain(typed);
-            let command = parse(arguments.map(Into::into).collect());
+            let command = parse(arguments.map(Into::into).collect(), None);
             let Ok(Command::Calibrate(options)) = command else {
                 panic!("{typed:?}: {command:?}");
             };

@@ -1,6 +1,7 @@
-//! The command line: its usage text, and what the options mean for the server.
+//! The command line: what it asks for, and what the options mean for the server.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
@@ -13,50 +14,26 @@ use nix::unistd::User;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+mod arguments;
 pub(crate) mod banner;
 pub(crate) mod calibrate;
+mod completions;
+mod flags;
+mod generate;
+mod help;
+mod hints;
+mod man;
 pub(crate) mod privileges;
 mod typed;
 mod values;
 
 use typed::Typed;
 use values::{
-    content_type, header, host, host_and_port, log_format, loops, max_per_ip, port, protocol,
+    Bind, bind, content_type, header, host, log_format, loops, max_per_ip, port, protocol,
 };
 
 const DEFAULT_PORT: u16 = 8000;
 const VERSION: &str = concat!("httpoll ", env!("CARGO_PKG_VERSION"), "\n");
-const USAGE: &str = "\
-Serve a directory over HTTP.
-
-Usage: httpoll [OPTIONS] [PORT]
-
-  PORT                        port to listen on; 0 takes a free one (8000)
-  -b, --bind ADDRESS          address to listen on: a name, IPv4, IPv6 or host:port;
-                              may be repeated (all interfaces)
-      --host NAME             answer only requests for this host or host:port, and
-                              others with 421; may be repeated (any host)
-  -d, --directory DIR         directory to serve, or a single file (.)
-  -p, --protocol VERSION      HTTP/1.1 or HTTP/1.0 (HTTP/1.1)
-  -n, --loops N               loops, each in a thread; 0 is one per processor (1)
-  -H, --header 'NAME: VALUE'  add a field to every reply; may be repeated
-      --max-per-ip N          connections of one client at a time (any number)
-      --content-type TYPE     type of unknown suffixes (application/octet-stream)
-      --no-listing            answer 403 instead of listing a directory
-      --follow-symlinks       follow symbolic links that lead out of the directory
-      --dotfiles              serve and list names that begin with a dot
-      --log-format FORMAT     common, combined or json (common)
-  -q, --quiet                 write no access log
-      --report                print at the end what was served and what limited it;
-                              SIGUSR1 prints it at any time
-      --calibrate             measure for 3 seconds the most that this kernel allows,
-                              print how to compare with it, and exit
-      --user NAME             become this user once the port is open; only for root
-  -c, --config FILE           read options from a file, one per line, where # begins
-                              a comment line; the command line wins
-  -h, --help                  print this help
-  -V, --version               print the version
-";
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -89,13 +66,25 @@ impl CommandError {
         let _ = writeln!(io::stderr(), "httpoll: {message}");
         ExitCode::from(code)
     }
+
+    /// Puts the place that the message is about before it.
+    fn at(self, place: &str) -> Self {
+        match self {
+            Self::Usage(message) => Self::Usage(format!("{place}{message}")),
+            Self::Run(message) => Self::Run(format!("{place}{message}")),
+        }
+    }
+}
+
+fn usage(message: fmt::Arguments<'_>) -> CommandError {
+    CommandError::Usage(format!("{message} (see httpoll --help)"))
 }
 
 /// The options of the command line and the configuration file, parsed and checked.
 #[derive(Debug)]
 pub(crate) struct Options {
     port: u16,
-    bind: Vec<String>,
+    bind: Vec<Bind>,
     directory: PathBuf,
     content_type: Option<String>,
     no_listing: bool,
@@ -106,43 +95,52 @@ pub(crate) struct Options {
     pub(crate) config: ServerConfig,
 }
 
-/// Parses the arguments after the program's name.
-pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Command, CommandError> {
+/// Parses the arguments after the program's name. `default_port` is the variable PORT of the environment.
+pub(crate) fn parse(
+    arguments: Vec<OsString>,
+    default_port: Option<&OsStr>,
+) -> Result<Command, CommandError> {
     let typed = Typed::parse(arguments)?;
-    if typed.help {
-        Ok(Command::Show(USAGE.to_owned()))
-    } else if typed.version {
+    if typed.is_given("--help") {
+        Ok(Command::Show(help::long()))
+    } else if typed.is_given("-h") {
+        Ok(Command::Show(help::short()))
+    } else if typed.is_given("--version") {
         Ok(Command::Show(VERSION.to_owned()))
+    } else if let Some(text) = typed.last("--generate", generate::generate)? {
+        Ok(Command::Show(text))
     } else {
-        let command = if typed.calibrate {
+        let command = if typed.is_given("--calibrate") {
             Command::Calibrate
         } else {
             Command::Serve
         };
-        Options::new(typed.with_config_file()?).map(|options| command(Box::new(options)))
+        let options = Options::new(&typed.with_config_file()?, default_port)?;
+        Ok(command(Box::new(options)))
     }
 }
 
 impl Options {
-    fn new(typed: Typed) -> Result<Self, CommandError> {
-        let config = server_config(&typed)?;
-        for bind in &typed.bind {
-            host_and_port(bind, DEFAULT_PORT)?;
-        }
+    fn new(typed: &Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
+        let bind = typed.all("--bind", bind)?;
+        let needs_port = bind.is_empty() || bind.iter().any(|bind| bind.port.is_none());
+        let port = match typed.port(port)? {
+            None if needs_port => values::port_of_environment(default_port)?,
+            typed => typed,
+        };
+        let hosts = typed.all("--host", |text| host(text, !bind.is_empty()))?;
+        let loops = typed.last("--loops", loops)?;
         Ok(Self {
-            port: typed.port.as_deref().map_or(Ok(DEFAULT_PORT), port)?,
-            bind: typed.bind,
-            directory: typed.directory.unwrap_or_else(|| ".".into()),
-            content_type: typed.content_type.map(content_type).transpose()?,
-            no_listing: typed.no_listing,
-            follow_symlinks: typed.follow_symlinks,
-            dotfiles: typed.dotfiles,
-            user: typed.user,
-            loops: typed
-                .loops
-                .as_deref()
-                .map_or(Ok(NonZeroUsize::MIN), loops)?,
-            config,
+            port: port.unwrap_or(DEFAULT_PORT),
+            bind,
+            directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
+            content_type: typed.last("--content-type", content_type)?,
+            no_listing: typed.is_given("--no-listing"),
+            follow_symlinks: typed.is_given("--follow-symlinks"),
+            dotfiles: typed.is_given("--dotfiles"),
+            user: typed.last("--user", |name| Ok(name.to_owned()))?,
+            loops: loops.unwrap_or(NonZeroUsize::MIN),
+            config: server_config(typed, hosts)?,
         })
     }
 
@@ -157,7 +155,10 @@ impl Options {
             let directory = self.directory.to_string_lossy();
             let directory = directory.escape_debug();
             CommandError::Run(match error.kind() {
-                io::ErrorKind::NotFound => format!("no such directory: {directory}"),
+                io::ErrorKind::NotFound => {
+                    let hint = hints::address_not_path(&directory.to_string());
+                    format!("no such directory: {directory}{hint}")
+                }
                 io::ErrorKind::PermissionDenied => {
                     format!("no permission to read: {directory}")
                 }
@@ -204,19 +205,19 @@ impl Options {
 
     /// Resolves the addresses to listen on. A name stands for all its addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
+        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
+        let all = |port| SocketAddr::from(([0_u16; 8], port));
         if self.bind.is_empty() {
-            // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
-            return Ok(vec![SocketAddr::from(([0_u16; 8], self.port))]);
+            return Ok(vec![all(self.port)]);
         }
         let mut addresses = Vec::new();
         for bind in &self.bind {
-            let (host, port) = host_and_port(bind, self.port)?;
-            let found = (host, port).to_socket_addrs().map_err(|_| {
-                CommandError::Run(format!(
-                    "cannot find the address of '{}' (--bind)",
-                    host.escape_debug()
-                ))
-            })?;
+            let (host, port) = (bind.host.as_str(), bind.port.unwrap_or(self.port));
+            let found = if host.is_empty() {
+                vec![all(port)]
+            } else {
+                resolve(host, port)?
+            };
             for address in found {
                 if !addresses.contains(&address) {
                     addresses.push(address);
@@ -227,27 +228,30 @@ impl Options {
     }
 }
 
+/// Returns all addresses of a name.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
+    let found = (host, port).to_socket_addrs().map_err(|_| {
+        let host = host.escape_debug();
+        CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
+    })?;
+    Ok(found.collect())
+}
+
 /// Returns the configuration of the server that the options ask for.
-fn server_config(typed: &Typed) -> Result<ServerConfig, CommandError> {
+fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, CommandError> {
     let defaults = ServerConfig::default();
-    let log_format = match typed.log_format.as_deref() {
-        _ if typed.quiet => LogFormat::None,
-        None => defaults.log_format,
-        Some(format) => log_format(format)?,
-    };
-    let protocol_version = match typed.protocol.as_deref() {
-        None => defaults.protocol_version,
-        Some(version) => protocol(version)?,
-    };
-    let headers = typed.headers.iter().map(|text| header(text));
-    let hosts = typed.hosts.iter().map(|text| host(text));
+    let format = typed.last("--log-format", log_format)?;
+    let protocol_version = typed.last("--protocol", protocol)?;
     Ok(ServerConfig {
-        protocol_version,
-        log_format,
-        extra_response_headers: headers.collect::<Result<_, _>>()?,
-        max_connections_per_ip: typed.max_per_ip.as_deref().map(max_per_ip).transpose()?,
-        hosts: hosts.collect::<Result<_, _>>()?,
-        report: typed.report,
+        protocol_version: protocol_version.unwrap_or(defaults.protocol_version),
+        log_format: match format {
+            _ if typed.is_given("--quiet") => LogFormat::None,
+            format => format.unwrap_or(defaults.log_format),
+        },
+        extra_response_headers: typed.all("--header", header)?,
+        max_connections_per_ip: typed.last("--max-per-ip", max_per_ip)?,
+        hosts,
+        report: typed.is_given("--report"),
         defer_accept: true,
         ..defaults
     })
@@ -271,7 +275,7 @@ mod tests {
     use super::*;
 
     fn options(arguments: &[&str]) -> Result<Box<Options>, String> {
-        match parse(arguments.iter().map(OsString::from).collect()) {
+        match parse(arguments.iter().map(OsString::from).collect(), None) {
             Ok(Command::Serve(options)) => Ok(options),
             Ok(Command::Calibrate(_)) => Err("a calibration".to_owned()),
             Ok(Command::Show(text)) => Err(text),
@@ -295,6 +299,9 @@ mod tests {
             ("::1", "[::1]:9"),
             ("[::1]", "[::1]:9"),
             ("[::1]:80", "[::1]:80"),
+            ("*", "[::]:9"),
+            ("*:80", "[::]:80"),
+            (":80", "[::]:80"),
         ];
         for (bind, address) in table {
             let options = options(&["-b", bind, "9"]).unwrap();
@@ -308,10 +315,29 @@ mod tests {
 
     #[test]
     fn a_usage_error_names_the_option_and_what_it_wants() {
-        let table: [(&[&str], &str); 18] = [
-            (&["x"], "PORT wants a number"),
+        let table: [(&[&str], &str); 25] = [
             (&["65536"], "PORT wants a number"),
-            (&["1", "2"], "unexpected argument '2'"),
+            (
+                &["1", "2"],
+                "unexpected argument '2': the port is already '1'",
+            ),
+            (
+                &["a", "b"],
+                "unexpected argument 'b': the path is already 'a'",
+            ),
+            (
+                &["-d", "a", "b"],
+                "unexpected argument 'b': the path is already 'a'",
+            ),
+            (&[""], "an argument is empty"),
+            (&["-p", "80"], "the port stands alone: httpoll 80"),
+            (&["-b", "80"], "the port stands alone: httpoll 80"),
+            (&["--host", "0.0.0.0"], "the address is given with --bind"),
+            (&["--host", "::"], "the address is given with --bind"),
+            (
+                &["--generate", "tcsh"],
+                "--generate wants man, bash, zsh or fish",
+            ),
             (&["--nope"], "unknown option '--nope'"),
             (&["-d"], "--directory wants a value"),
             (&["-p", "HTTP/2"], "--protocol wants HTTP/1.1 or HTTP/1.0"),
@@ -337,6 +363,18 @@ mod tests {
         for (arguments, message) in table {
             let failure = options(arguments).unwrap_err();
             assert!(failure.contains(message), "{arguments:?}: {failure}");
+        }
+    }
+
+    #[test]
+    fn every_word_that_the_help_names_is_taken() {
+        for flag in &flags::FLAGS {
+            if let flags::Value::Word(_, words) = flag.value {
+                for word in words {
+                    let arguments = [flag.long, word].map(OsString::from).to_vec();
+                    assert!(parse(arguments, None).is_ok(), "{} {word}", flag.long);
+                }
+            }
         }
     }
 

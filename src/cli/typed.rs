@@ -1,275 +1,274 @@
 //! The options as they were typed, on the command line or in the configuration file. [`super::Options`] says what they mean.
 
+use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
 use pico_args::{Arguments, Keys};
 
-use super::CommandError;
+use super::arguments::Normalized;
+use super::flags::{self, FLAGS, Group, Value};
+use super::{CommandError, hints, usage};
 
-/// Every option as it was typed.
+/// The name of the port where flags have theirs.
+const PORT: &str = "PORT";
+
+/// All that was typed. Of one name the values keep their order.
 #[derive(Debug, Default)]
-pub(crate) struct Typed {
-    pub(crate) help: bool,
-    pub(crate) version: bool,
-    pub(crate) port: Option<String>,
-    pub(crate) bind: Vec<String>,
-    pub(crate) hosts: Vec<String>,
-    pub(crate) directory: Option<PathBuf>,
-    pub(crate) protocol: Option<String>,
-    pub(crate) loops: Option<String>,
-    pub(crate) headers: Vec<String>,
-    pub(crate) max_per_ip: Option<String>,
-    pub(crate) content_type: Option<String>,
-    pub(crate) no_listing: bool,
-    pub(crate) follow_symlinks: bool,
-    pub(crate) dotfiles: bool,
-    pub(crate) log_format: Option<String>,
-    pub(crate) quiet: bool,
-    pub(crate) report: bool,
-    pub(crate) calibrate: bool,
-    pub(crate) user: Option<String>,
-    config: Option<PathBuf>,
+pub(super) struct Typed(Vec<Given>);
+
+/// One flag with its value, or the port.
+#[derive(Debug)]
+struct Given {
+    name: &'static str,
+    /// Empty for a flag without a value.
+    value: OsString,
+    /// File and line, as an error begins with them; empty for the command line.
+    place: String,
+}
+
+impl Given {
+    /// Parses the value. An error tells file and line.
+    fn parse<T>(&self, parse: impl Fn(&str) -> Result<T, CommandError>) -> Result<T, CommandError> {
+        self.text()
+            .and_then(parse)
+            .map_err(|error| error.at(&self.place))
+    }
+
+    fn text(&self) -> Result<&str, CommandError> {
+        let (name, value) = (self.name, &self.value);
+        let text = value.to_str();
+        text.ok_or_else(|| usage(format_args!("{name} wants text, not {value:?}")))
+    }
 }
 
 impl Typed {
-    pub(crate) fn parse(arguments: Vec<OsString>) -> Result<Self, CommandError> {
-        let arguments = arguments.into_iter().flat_map(split_at_equals).collect();
-        let mut arguments = Arguments::from_vec(arguments);
-        let mut typed = Self {
-            help: flag(&mut arguments, ["-h", "--help"]),
-            version: flag(&mut arguments, ["-V", "--version"]),
-            bind: texts(&mut arguments, "-b", "--bind")?,
-            hosts: texts(&mut arguments, "", "--host")?,
-            directory: last(values(&mut arguments, "-d", "--directory")?).map(PathBuf::from),
-            protocol: last(texts(&mut arguments, "-p", "--protocol")?),
-            loops: last(texts(&mut arguments, "-n", "--loops")?),
-            headers: texts(&mut arguments, "-H", "--header")?,
-            max_per_ip: last(texts(&mut arguments, "", "--max-per-ip")?),
-            content_type: last(texts(&mut arguments, "", "--content-type")?),
-            no_listing: flag(&mut arguments, "--no-listing"),
-            follow_symlinks: flag(&mut arguments, "--follow-symlinks"),
-            dotfiles: flag(&mut arguments, "--dotfiles"),
-            log_format: last(texts(&mut arguments, "", "--log-format")?),
-            quiet: flag(&mut arguments, ["-q", "--quiet"]),
-            report: flag(&mut arguments, "--report"),
-            calibrate: flag(&mut arguments, "--calibrate"),
-            user: last(texts(&mut arguments, "", "--user")?),
-            config: last(values(&mut arguments, "-c", "--config")?).map(PathBuf::from),
-            port: None,
-        };
-        for argument in arguments.finish() {
-            let text = argument.to_string_lossy().into_owned();
-            if text.starts_with('-') && text.len() > 1 {
-                return Err(usage(format!("unknown option '{}'", text.escape_debug())));
-            } else if typed.port.is_some() {
-                return Err(usage(format!(
-                    "unexpected argument '{}'",
-                    text.escape_debug()
-                )));
+    pub(super) fn parse(arguments: Vec<OsString>) -> Result<Self, CommandError> {
+        let Normalized { flags, operands } = Normalized::new(arguments)?;
+        let mut arguments = Arguments::from_vec(flags);
+        let mut typed = Self::default();
+        // `-h` shows less than `--help`, so it has a name of its own.
+        while arguments.contains("-h") {
+            typed.push("-h", OsString::new());
+        }
+        for flag in &FLAGS {
+            let keys = || match flag.short {
+                "" => Keys::from(flag.long),
+                short => Keys::from([short, flag.long]),
+            };
+            if matches!(flag.value, Value::None) {
+                while arguments.contains(keys()) {
+                    typed.push(flag.long, OsString::new());
+                }
+            } else {
+                while let Ok(Some(value)) = arguments.opt_value_from_os_str(keys(), without_equals)
+                {
+                    typed.push(flag.long, value);
+                }
             }
-            typed.port = Some(text);
+        }
+        for operand in operands {
+            typed.operand(operand)?;
         }
         Ok(typed)
     }
 
-    /// Fills in from the configuration file what the command line does not give.
-    pub(crate) fn with_config_file(self) -> Result<Self, CommandError> {
-        let Some(path) = &self.config else {
-            return Ok(self);
+    /// Takes a number as the port, and other operands as what is served.
+    fn operand(&mut self, operand: OsString) -> Result<(), CommandError> {
+        let is_port = operand.to_str().is_some_and(hints::is_number);
+        let (name, what) = if is_port {
+            (PORT, "port")
+        } else {
+            ("--directory", "path")
         };
-        let name = path.to_string_lossy();
-        let name = name.escape_debug();
-        let text = fs::read_to_string(path).map_err(|error| {
-            CommandError::Run(format!(
-                "cannot read the configuration file {name}: {error}"
-            ))
-        })?;
-        let in_file = |failure| match failure {
-            CommandError::Usage(message) | CommandError::Run(message) => {
-                CommandError::Usage(format!("{name}: {message}"))
-            }
-        };
-        let mut file = Self::default();
-        for line in text.lines() {
-            // Each line is parsed by itself, so that an option without a value cannot take the next line as its value.
-            let words = words(line);
-            let typed = Self::parse(words.clone()).map_err(in_file)?;
-            if let ([option, _], Some(_)) = (words.as_slice(), &typed.port) {
-                return Err(in_file(usage(format!(
-                    "{} takes no value",
-                    option.display()
-                ))));
-            }
-            file = typed.after(file);
-        }
-        if file.config.is_some() || file.help || file.version || file.calibrate {
-            return Err(in_file(usage(
-                "--config, --calibrate, --help and --version cannot stand in a configuration file"
-                    .to_owned(),
+        if operand.is_empty() {
+            return Err(usage(format_args!("an argument is empty")));
+        } else if let Some(earlier) = self.last_given(name) {
+            let [earlier, shown] = [&earlier.value, &operand].map(|text| text.to_string_lossy());
+            let (earlier, shown) = (earlier.escape_debug(), shown.escape_debug());
+            return Err(usage(format_args!(
+                "unexpected argument '{shown}': the {what} is already '{earlier}'"
             )));
         }
-        Ok(self.or(file))
+        self.push(name, operand);
+        Ok(())
     }
 
-    /// Merges with the earlier lines of the file: this line wins, but options that may be repeated keep all their values.
-    fn after(self, earlier: Self) -> Self {
-        Self {
-            bind: [earlier.bind.as_slice(), &self.bind].concat(),
-            hosts: [earlier.hosts.as_slice(), &self.hosts].concat(),
-            headers: [earlier.headers.as_slice(), &self.headers].concat(),
-            ..self.or(earlier)
-        }
+    fn push(&mut self, name: &'static str, value: OsString) {
+        let place = String::new();
+        self.0.push(Given { name, value, place });
     }
 
-    /// Fills in from `other` every option that was not typed here.
-    fn or(self, other: Self) -> Self {
-        let either = |ours: Vec<String>, theirs| if ours.is_empty() { theirs } else { ours };
-        Self {
-            help: self.help || other.help,
-            version: self.version || other.version,
-            port: self.port.or(other.port),
-            bind: either(self.bind, other.bind),
-            hosts: either(self.hosts, other.hosts),
-            directory: self.directory.or(other.directory),
-            protocol: self.protocol.or(other.protocol),
-            loops: self.loops.or(other.loops),
-            headers: either(self.headers, other.headers),
-            max_per_ip: self.max_per_ip.or(other.max_per_ip),
-            content_type: self.content_type.or(other.content_type),
-            no_listing: self.no_listing || other.no_listing,
-            follow_symlinks: self.follow_symlinks || other.follow_symlinks,
-            dotfiles: self.dotfiles || other.dotfiles,
-            quiet: self.quiet || other.quiet && self.log_format.is_none(),
-            log_format: self.log_format.or(other.log_format),
-            report: self.report || other.report,
-            calibrate: self.calibrate || other.calibrate,
-            user: self.user.or(other.user),
-            config: self.config.or(other.config),
-        }
-    }
-}
-
-/// Splits `--option=value`. pico-args does this only in UTF-8, and a path need not be UTF-8.
-fn split_at_equals(argument: OsString) -> Vec<OsString> {
-    let bytes = argument.as_bytes();
-    match bytes.iter().position(|byte| *byte == b'=') {
-        Some(equals) if bytes.starts_with(b"--") => {
-            let (option, value) = bytes.split_at(equals);
-            vec![
-                OsStr::from_bytes(option).into(),
-                OsStr::from_bytes(&value[1..]).into(),
-            ]
-        }
-        _ => vec![argument],
-    }
-}
-
-/// Splits a line of a configuration file into an option, with or without its dashes, and the rest of the line as its value.
-fn words(line: &str) -> Vec<OsString> {
-    let line = line.trim();
-    if line.is_empty() || line.starts_with('#') {
-        return Vec::new();
-    }
-    let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
-    let value =
-        value.trim_start_matches(|character: char| character.is_whitespace() || character == '=');
-    if option == "port" {
-        return vec![value.into()];
-    }
-    let is_bare_name = !option.starts_with('-') && option.parse::<u64>().is_err();
-    let option = if is_bare_name {
-        format!("--{option}")
-    } else {
-        option.to_owned()
-    };
-    let value = (!value.is_empty()).then(|| value.into());
-    [Some(option.into()), value].into_iter().flatten().collect()
-}
-
-/// Returns whether a flag was typed, and removes all its repetitions.
-fn flag(arguments: &mut Arguments, keys: impl Into<Keys> + Copy) -> bool {
-    let mut is_typed = false;
-    while arguments.contains(keys) {
-        is_typed = true;
-    }
-    is_typed
-}
-
-/// Returns all values of an option in the order in which they were typed.
-fn values(
-    arguments: &mut Arguments,
-    short: &'static str,
-    long: &'static str,
-) -> Result<Vec<OsString>, CommandError> {
-    let mut values = Vec::new();
-    let take = |value: &OsStr| Ok::<_, std::convert::Infallible>(value.to_owned());
-    loop {
-        let value = if short.is_empty() {
-            arguments.opt_value_from_os_str(long, take)
-        } else {
-            arguments.opt_value_from_os_str([short, long], take)
+    /// Fills in from the configuration file what the command line does not give.
+    pub(super) fn with_config_file(mut self) -> Result<Self, CommandError> {
+        let Some(path) = self.path("--config") else {
+            return Ok(self);
         };
-        match value {
-            Ok(Some(value)) => values.push(value),
-            Ok(None) => return Ok(values),
-            Err(_) => return Err(usage(format!("{long} wants a value"))),
+        let shown = path.to_string_lossy();
+        let shown = shown.escape_debug();
+        let text = fs::read_to_string(&path).map_err(|error| {
+            CommandError::Run(format!(
+                "cannot read the configuration file {shown}: {error}"
+            ))
+        })?;
+        let mut file = Self::default();
+        for (number, line) in (1..).zip(text.lines()) {
+            let place = format!("{shown}:{number}: ");
+            // Each line is parsed by itself, so that an option without a value cannot take the next line as its value.
+            let line = Self::line(line).map_err(|error| error.at(&place))?;
+            for given in line.0 {
+                let place = place.clone();
+                file.0.push(Given { place, ..given });
+            }
         }
+        // A format on the command line asks for the log that the file turns off.
+        let is_logged = self.is_given("--log-format");
+        let is_replaced = |name| self.is_given(name) || is_logged && name == "--quiet";
+        file.0.retain(|given| !is_replaced(given.name));
+        self.0.append(&mut file.0);
+        Ok(self)
+    }
+
+    /// Parses a line of a configuration file: an option, with or without its dashes, and the rest of the line as its value.
+    fn line(line: &str) -> Result<Self, CommandError> {
+        let mut typed = Self::default();
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            return Ok(typed);
+        }
+        let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
+        let value =
+            value.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '=');
+        let port = match option.trim_start_matches('-') {
+            "port" => Some(value),
+            number if hints::is_number(number) => Some(line),
+            _ => None,
+        };
+        if let Some(port) = port {
+            typed.push(PORT, port.into());
+            return Ok(typed);
+        }
+        let dashes = if option.starts_with('-') { "" } else { "--" };
+        let option = format!("{dashes}{option}");
+        let equals = if value.is_empty() { "" } else { "=" };
+        let typed = Self::parse(vec![format!("{option}{equals}{value}").into()])?;
+        let is_action =
+            |given: &Given| flags::find(given.name).is_some_and(|flag| flag.group == Group::Action);
+        if typed.is_given("--config") || typed.0.iter().any(is_action) {
+            return Err(usage(format_args!(
+                "{option} cannot stand in a configuration file"
+            )));
+        }
+        Ok(typed)
+    }
+
+    pub(super) fn is_given(&self, name: &str) -> bool {
+        self.last_given(name).is_some()
+    }
+
+    fn last_given(&self, name: &str) -> Option<&Given> {
+        self.named(name).next_back()
+    }
+
+    fn named(&self, name: &str) -> impl DoubleEndedIterator<Item = &Given> {
+        debug_assert!(
+            ["-h", PORT].contains(&name) || flags::find(name).is_some(),
+            "{name} is not in the table"
+        );
+        self.0.iter().filter(move |given| given.name == name)
+    }
+
+    /// Parses all values of an option, in the order in which they were typed.
+    pub(super) fn all<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, CommandError>,
+    ) -> Result<Vec<T>, CommandError> {
+        let mut values = Vec::new();
+        for given in self.named(name) {
+            values.push(given.parse(&parse)?);
+        }
+        Ok(values)
+    }
+
+    /// Parses the value of an option: of a repeated option the last one counts, as usual on Unix.
+    pub(super) fn last<T>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, CommandError>,
+    ) -> Result<Option<T>, CommandError> {
+        let given = self.last_given(name);
+        given.map(|given| given.parse(parse)).transpose()
+    }
+
+    pub(super) fn port<T>(
+        &self,
+        parse: impl Fn(&str) -> Result<T, CommandError>,
+    ) -> Result<Option<T>, CommandError> {
+        self.last(PORT, parse)
+    }
+
+    /// Returns the path that an option names; the last one counts.
+    pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
+        let given = self.last_given(name);
+        given.map(|given| PathBuf::from(&given.value))
     }
 }
 
-fn texts(
-    arguments: &mut Arguments,
-    short: &'static str,
-    long: &'static str,
-) -> Result<Vec<String>, CommandError> {
-    let text = |value: OsString| {
-        value
-            .into_string()
-            .map_err(|value| usage(format!("{long} wants text, not {value:?}")))
-    };
-    values(arguments, short, long)?
-        .into_iter()
-        .map(text)
-        .collect()
-}
-
-/// Returns the last value: of a repeated option the last one counts, as usual on Unix.
-fn last<T>(mut values: Vec<T>) -> Option<T> {
-    values.pop()
-}
-
-fn usage(message: String) -> CommandError {
-    CommandError::Usage(format!("{message} (see httpoll --help)"))
+/// Takes off the `=` that [`Normalized`] puts before each value.
+fn without_equals(value: &OsStr) -> Result<OsString, Infallible> {
+    let bytes = value.as_bytes();
+    Ok(OsString::from_vec(
+        bytes.strip_prefix(b"=").unwrap_or(bytes).to_vec(),
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn given(typed: &Typed) -> Vec<(&str, &str)> {
+        let given = typed.0.iter();
+        given
+            .map(|given| (given.name, given.value.to_str().unwrap()))
+            .collect()
+    }
+
     #[test]
     fn a_line_of_the_configuration_file_is_an_option() {
-        let table: [(&str, &[&str]); 8] = [
-            ("--bind 127.0.0.1", &["--bind", "127.0.0.1"]),
-            ("  -d  /srv/my files  ", &["-d", "/srv/my files"]),
-            ("header X-A: b c", &["--header", "X-A: b c"]),
-            ("log-format = json", &["--log-format", "json"]),
-            ("quiet", &["--quiet"]),
-            ("8080", &["8080"]),
-            ("port 8080", &["8080"]),
+        let table: [(&str, &[(&str, &str)]); 10] = [
+            ("--bind 127.0.0.1", &[("--bind", "127.0.0.1")]),
+            ("  -d  /srv/my files  ", &[("--directory", "/srv/my files")]),
+            ("header X-A: b c", &[("--header", "X-A: b c")]),
+            ("log-format = json", &[("--log-format", "json")]),
+            ("quiet", &[("--quiet", "")]),
+            ("-qn 2", &[("--loops", "2"), ("--quiet", "")]),
+            ("8080", &[(PORT, "8080")]),
+            ("port 8080", &[(PORT, "8080")]),
+            ("--port=8080", &[(PORT, "8080")]),
             ("# a comment", &[]),
         ];
         for (line, expected) in table {
-            assert_eq!(words(line), expected, "{line}");
+            assert_eq!(given(&Typed::line(line).unwrap()), expected, "{line}");
         }
     }
 
     #[test]
     fn the_last_value_of_a_repeated_option_counts() {
-        let typed =
-            Typed::parse(["-d", "a", "--directory=b"].map(OsString::from).to_vec()).unwrap();
-        assert_eq!(typed.directory, Some("b".into()));
+        let arguments = ["-d", "a", "--directory=b"].map(OsString::from).to_vec();
+        let typed = Typed::parse(arguments).unwrap();
+        assert_eq!(typed.path("--directory"), Some("b".into()));
+    }
+
+    #[test]
+    fn port_and_path_stand_in_any_order() {
+        for operands in [["8080", "dist"], ["dist", "8080"]] {
+            let typed = Typed::parse(operands.map(OsString::from).to_vec()).unwrap();
+            let mut given = given(&typed);
+            given.sort_unstable();
+            assert_eq!(given, [("--directory", "dist"), (PORT, "8080")]);
+        }
     }
 }

@@ -1,40 +1,71 @@
 //! The values of options: parsed, or refused with a message that says what the option wants.
 
+use std::ffi::OsStr;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
 use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
 
-use super::CommandError;
+use super::{CommandError, hints, usage};
 
-/// Splits the value of `--bind` into host and port. An IPv6 address may have brackets, and must have them before a port.
-pub(super) fn host_and_port(bind: &str, default: u16) -> Result<(&str, u16), CommandError> {
-    let wrong = || wanted("--bind", "a name, an address or host:port", bind);
-    let parsed = if let Some(bracketed) = bind.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']').ok_or_else(wrong)?;
-        match rest.strip_prefix(':') {
-            Some(digits) => (host, digits.parse().map_err(|_| wrong())?),
-            None if rest.is_empty() => (host, default),
-            None => return Err(wrong()),
-        }
-    } else {
-        match bind.split_once(':') {
-            Some((host, digits)) if !digits.contains(':') => {
-                (host, digits.parse().map_err(|_| wrong())?)
-            }
-            _ => (bind, default),
-        }
-    };
-    if parsed.0.is_empty() {
-        Err(wrong())
-    } else {
-        Ok(parsed)
+/// An address to listen on.
+#[derive(Debug)]
+pub(super) struct Bind {
+    /// A name or an address; empty for all interfaces.
+    pub(super) host: String,
+    pub(super) port: Option<u16>,
+}
+
+/// Splits the value of `--bind` into host and port. An IPv6 address may have brackets, and must have them before a port. All
+/// interfaces are `*`, or a port alone behind its colon.
+pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
+    let wrong = || wanted("--bind", "a name, an address or host:port", text);
+    // The system would take a number as an IPv4 address. Only 0, which is 0.0.0.0, is in use.
+    if text != "0" && hints::is_number(text) {
+        return Err(usage(format_args!(
+            "--bind wants an address, not '{text}': {}",
+            hints::port_stands_alone(text)
+        )));
     }
+    let (host, port) = match text.strip_prefix('[') {
+        Some(bracketed) => match bracketed.split_once(']').ok_or_else(wrong)? {
+            (host, "") => (host, None),
+            (host, rest) => (host, Some(rest.strip_prefix(':').ok_or_else(wrong)?)),
+        },
+        None => match text.split_once(':') {
+            Some((host, port)) if !port.contains(':') => (host, Some(port)),
+            _ => (text, None),
+        },
+    };
+    let is_all = host == "*" || text.starts_with(':') && port.is_some();
+    if host.is_empty() && !is_all {
+        return Err(wrong());
+    }
+    Ok(Bind {
+        host: if is_all {
+            String::new()
+        } else {
+            host.to_owned()
+        },
+        port: port.map(str::parse).transpose().map_err(|_| wrong())?,
+    })
 }
 
 pub(super) fn port(text: &str) -> Result<u16, CommandError> {
     text.parse()
         .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
+}
+
+/// Returns the port that the variable PORT of the environment names. An empty variable is as none.
+pub(super) fn port_of_environment(value: Option<&OsStr>) -> Result<Option<u16>, CommandError> {
+    let Some(value) = value.filter(|value| !value.is_empty()) else {
+        return Ok(None);
+    };
+    let text = value.to_string_lossy();
+    port(&text)
+        .map(Some)
+        .map_err(|_| wanted("PORT in the environment", "a number from 0 to 65535", &text))
 }
 
 pub(super) fn loops(text: &str) -> Result<NonZeroUsize, CommandError> {
@@ -56,6 +87,10 @@ pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, CommandError> {
     match text {
         "HTTP/1.0" => Ok(ProtocolVersion::Http10),
         "HTTP/1.1" => Ok(ProtocolVersion::Http11),
+        port if hints::is_number(port) => Err(usage(format_args!(
+            "--protocol wants HTTP/1.1 or HTTP/1.0, not '{port}': {}",
+            hints::port_stands_alone(port)
+        ))),
         _ => Err(wanted("--protocol", "HTTP/1.1 or HTTP/1.0", text)),
     }
 }
@@ -69,14 +104,14 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, CommandError> {
     }
 }
 
-pub(super) fn content_type(text: String) -> Result<String, CommandError> {
+pub(super) fn content_type(text: &str) -> Result<String, CommandError> {
     if text.contains('/') && !text.chars().any(char::is_control) {
-        Ok(text)
+        Ok(text.to_owned())
     } else {
         Err(wanted(
             "--content-type",
             "a media type such as text/plain",
-            &text,
+            text,
         ))
     }
 }
@@ -108,8 +143,15 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     }
 }
 
-/// Checks the value of `--host`, a host that the server answers for.
-pub(super) fn host(text: &str) -> Result<String, CommandError> {
+/// Checks the value of `--host`, a host that the server answers for. `--host 0.0.0.0` of other servers is the address to listen
+/// on; here nearly every request would be 421, so this is refused unless `--bind` shows that the difference is known.
+pub(super) fn host(text: &str, has_bind: bool) -> Result<String, CommandError> {
+    let is_unspecified = |ip: IpAddr| ip.is_unspecified();
+    if !has_bind && bind(text).is_ok_and(|bind| bind.host.parse().is_ok_and(is_unspecified)) {
+        return Err(usage(format_args!(
+            "--host wants a host name that is answered, not '{text}': the address is given with --bind"
+        )));
+    }
     let config = ServerConfig {
         hosts: vec![text.to_owned()],
         ..ServerConfig::default()
@@ -124,9 +166,7 @@ pub(super) fn host(text: &str) -> Result<String, CommandError> {
 }
 
 /// Returns the error of an `option` that wants `what` and was given something different.
-fn wanted(option: &str, what: &str, given: &str) -> CommandError {
-    CommandError::Usage(format!(
-        "{option} wants {what}, not '{}' (see httpoll --help)",
-        given.escape_debug()
-    ))
+pub(super) fn wanted(option: &str, what: &str, given: &str) -> CommandError {
+    let given = given.escape_debug();
+    usage(format_args!("{option} wants {what}, not '{given}'"))
 }

@@ -24,10 +24,10 @@ fn bad_usage_is_one_line_that_names_the_option() {
     let cases: [(&[&str], &[&str]); 21] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["-x"], &["-x"]),
-        (&["many"], &["PORT", "many"]),
         (&["65536"], &["PORT", "65536"]),
         (&["-1"], &["-1"]),
         (&["8000", "8001"], &["8001"]),
+        (&["-p", "8080"], &["the port stands alone: httpoll 8080"]),
         (&["-d"], &["--directory"]),
         (&["-b"], &["--bind"]),
         (&["-b", ""], &["--bind"]),
@@ -69,8 +69,12 @@ fn a_taken_port_is_a_one_line_error() {
 
 #[test]
 fn a_missing_directory_is_a_one_line_error() {
-    let output = run(&["0", "-d", "/no/such/place"]);
-    assert_fails(&output, 1, &["/no/such/place", "no such directory"]);
+    for options in [["0", "-d/no/such/place"], ["/no/such/place", "0"]] {
+        let output = run(&options);
+        assert_fails(&output, 1, &["/no/such/place", "no such directory"]);
+    }
+    let output = run(&["localhost:8080"]);
+    assert_fails(&output, 1, &["no such directory", "-b localhost:8080"]);
 }
 
 #[test]
@@ -120,13 +124,35 @@ fn a_privileged_port_is_a_one_line_error() {
 #[test]
 fn a_bad_config_file_is_a_one_line_error() {
     let site = Site::new();
-    site.file("httpoll.conf", "--loops many\n");
     let file = site.at("httpoll.conf");
-    let output = run(&["0", "-c", file.to_str().unwrap()]);
-    assert_fails(&output, 2, &["--loops", "many"]);
-    site.file("httpoll.conf", "--nonsense\n");
-    let output = run(&["0", "-c", file.to_str().unwrap()]);
-    assert_fails(&output, 2, &["httpoll.conf", "--nonsense"]);
+    let file = file.to_str().unwrap();
+    for (text, line, words) in [
+        ("--loops many\n", 1, ["--loops", "many"]),
+        ("# loops\n\n  loops many\n", 3, ["--loops", "many"]),
+        ("quiet\r\n--nonsense\r\nquiet", 2, ["unknown", "--nonsense"]),
+        (
+            "header A: b\nheader no colon\n",
+            2,
+            ["--header", "no colon"],
+        ),
+        ("bind 127.0.0.1\nbind\n", 2, ["--bind", "wants a value"]),
+        ("port many\n", 1, ["PORT", "many"]),
+        ("quiet\n8080 x\n", 2, ["PORT", "8080 x"]),
+        ("quiet\nhost 0.0.0.0\n", 2, ["--host", "--bind"]),
+        ("quiet\nquiet no\n", 2, ["--quiet", "takes no value"]),
+        ("quiet\nconfig other\n", 2, ["--config", "cannot stand"]),
+        ("generate man\n", 1, ["--generate", "cannot stand"]),
+        (
+            "protcol HTTP/1.0\n",
+            1,
+            ["--protcol", "did you mean --protocol?"],
+        ),
+    ] {
+        site.file("httpoll.conf", text);
+        let place = format!("httpoll: {file}:{line}: ");
+        let output = run(&["-c", file]);
+        assert_fails(&output, 2, &[&[place.as_str()], &words[..]].concat());
+    }
     let output = run(&["0", "-c", "/no/such/file"]);
     assert_fails(&output, 1, &["/no/such/file"]);
 }

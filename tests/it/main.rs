@@ -24,6 +24,7 @@ mod config;
 mod confinement;
 mod expect;
 mod failures;
+mod flags;
 mod framing;
 mod fresh;
 mod fresh_at_random;

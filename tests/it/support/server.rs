@@ -41,6 +41,7 @@ pub(crate) struct Server {
 pub(crate) fn command(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_httpoll"));
     command.args(options).stdin(Stdio::null());
+    command.env_remove("PORT");
     command
 }
 

@@ -1,0 +1,260 @@
+//! The table of flags: one record for each. The parser, `-h`, `--help`, the man page, the completions and the README follow
+//! from it. What a flag means is said by [`super::Options`].
+
+/// One flag of the command line, which is also one option of a configuration file.
+#[derive(Debug)]
+pub(super) struct Flag {
+    /// The long name with its dashes; without them it is the name in a configuration file.
+    pub(super) long: &'static str,
+    /// The short name with its dash; empty where there is none.
+    pub(super) short: &'static str,
+    pub(super) value: Value,
+    pub(super) group: Group,
+    /// Whether `-h` shows the flag. `--help` shows all.
+    pub(super) is_everyday: bool,
+    /// What the flag does; the default in parentheses at the end.
+    pub(super) help: &'static str,
+}
+
+/// What follows a flag, with the name that the help gives it.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value {
+    /// Nothing follows.
+    None,
+    Text(&'static str),
+    /// A file or a directory.
+    Path(&'static str),
+    /// A user of this machine.
+    User(&'static str),
+    /// One of these words.
+    Word(&'static str, &'static [&'static str]),
+}
+
+impl Value {
+    /// Returns the name of the value; "" where a flag takes none.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Text(name) | Self::Path(name) | Self::User(name) | Self::Word(name, _) => name,
+        }
+    }
+}
+
+/// What a flag is about: a section of `--help` and of the man page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Group {
+    Address,
+    Files,
+    Replies,
+    Load,
+    Log,
+    Process,
+    /// The program does this and ends. These flags cannot stand in a configuration file.
+    Action,
+}
+
+impl Group {
+    pub(super) const ALL: [Self; 7] = [
+        Self::Address,
+        Self::Files,
+        Self::Replies,
+        Self::Load,
+        Self::Log,
+        Self::Process,
+        Self::Action,
+    ];
+
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Address => "Address",
+            Self::Files => "Files",
+            Self::Replies => "Replies",
+            Self::Load => "Load",
+            Self::Log => "Log",
+            Self::Process => "Process",
+            Self::Action => "Instead of serving",
+        }
+    }
+}
+
+/// Returns the flag of this name, long or short, with its dashes.
+pub(super) fn find(name: &str) -> Option<&'static Flag> {
+    FLAGS
+        .iter()
+        .find(|flag| flag.long == name || (flag.short == name && !name.is_empty()))
+}
+
+/// What stands on the command line without a flag: name and help.
+pub(super) const OPERANDS: [(&str, &str); 2] = [
+    (
+        "PORT",
+        "port to listen on; 0 takes a free one (PORT in the environment, or 8000)",
+    ),
+    (
+        "PATH",
+        "directory to serve, or a single file; write ./2024 if its name is a number (.)",
+    ),
+];
+
+pub(super) static FLAGS: [Flag; 20] = [
+    Flag {
+        long: "--bind",
+        short: "-b",
+        value: Value::Text("ADDRESS"),
+        group: Group::Address,
+        is_everyday: true,
+        help: "address to listen on: a name, IPv4, IPv6, * for all interfaces, host:port or :port; may be repeated (*)",
+    },
+    Flag {
+        long: "--host",
+        short: "",
+        value: Value::Text("NAME"),
+        group: Group::Address,
+        is_everyday: false,
+        help: "answer only requests for this host or host:port, and others with 421; may be repeated (any host)",
+    },
+    Flag {
+        long: "--directory",
+        short: "-d",
+        value: Value::Path("PATH"),
+        group: Group::Files,
+        is_everyday: true,
+        help: "directory to serve, or a single file (.)",
+    },
+    Flag {
+        long: "--no-listing",
+        short: "",
+        value: Value::None,
+        group: Group::Files,
+        is_everyday: true,
+        help: "answer 403 instead of listing a directory",
+    },
+    Flag {
+        long: "--follow-symlinks",
+        short: "",
+        value: Value::None,
+        group: Group::Files,
+        is_everyday: true,
+        help: "follow symbolic links that lead out of the directory",
+    },
+    Flag {
+        long: "--dotfiles",
+        short: "",
+        value: Value::None,
+        group: Group::Files,
+        is_everyday: true,
+        help: "serve and list names that begin with a dot",
+    },
+    Flag {
+        long: "--content-type",
+        short: "",
+        value: Value::Text("TYPE"),
+        group: Group::Files,
+        is_everyday: false,
+        help: "type of unknown suffixes (application/octet-stream)",
+    },
+    Flag {
+        long: "--header",
+        short: "-H",
+        value: Value::Text("FIELD"),
+        group: Group::Replies,
+        is_everyday: true,
+        help: "add 'NAME: VALUE' to the head of every reply; may be repeated",
+    },
+    Flag {
+        long: "--protocol",
+        short: "-p",
+        value: Value::Word("VERSION", &["HTTP/1.1", "HTTP/1.0"]),
+        group: Group::Replies,
+        is_everyday: false,
+        help: "HTTP/1.1 or HTTP/1.0 (HTTP/1.1)",
+    },
+    Flag {
+        long: "--loops",
+        short: "-n",
+        value: Value::Text("N"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "loops, each in a thread; 0 is one per processor (1)",
+    },
+    Flag {
+        long: "--max-per-ip",
+        short: "",
+        value: Value::Text("N"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "connections of one client at a time (any number)",
+    },
+    Flag {
+        long: "--log-format",
+        short: "",
+        value: Value::Word("FORMAT", &["common", "combined", "json"]),
+        group: Group::Log,
+        is_everyday: false,
+        help: "common, combined or json (common)",
+    },
+    Flag {
+        long: "--quiet",
+        short: "-q",
+        value: Value::None,
+        group: Group::Log,
+        is_everyday: true,
+        help: "write no access log",
+    },
+    Flag {
+        long: "--report",
+        short: "",
+        value: Value::None,
+        group: Group::Log,
+        is_everyday: false,
+        help: "print at the end what was served and what limited it; SIGUSR1 prints it at any time",
+    },
+    Flag {
+        long: "--user",
+        short: "",
+        value: Value::User("NAME"),
+        group: Group::Process,
+        is_everyday: false,
+        help: "become this user once the port is open; only for root",
+    },
+    Flag {
+        long: "--config",
+        short: "-c",
+        value: Value::Path("FILE"),
+        group: Group::Process,
+        is_everyday: false,
+        help: "read options from a file, one per line, where # begins a comment line; the command line wins",
+    },
+    Flag {
+        long: "--calibrate",
+        short: "",
+        value: Value::None,
+        group: Group::Action,
+        is_everyday: false,
+        help: "measure for 3 seconds the most that this kernel allows, print how to compare with it, and exit",
+    },
+    Flag {
+        long: "--generate",
+        short: "",
+        value: Value::Word("WHAT", &["man", "bash", "zsh", "fish"]),
+        group: Group::Action,
+        is_everyday: false,
+        help: "print the man page (man), or the completions of a shell (bash, zsh or fish)",
+    },
+    Flag {
+        long: "--help",
+        short: "-h",
+        value: Value::None,
+        group: Group::Action,
+        is_everyday: true,
+        help: "print all options; -h prints those of every day",
+    },
+    Flag {
+        long: "--version",
+        short: "-V",
+        value: Value::None,
+        group: Group::Action,
+        is_everyday: true,
+        help: "print the version",
+    },
+];
