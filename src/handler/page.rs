@@ -42,7 +42,7 @@ h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
 .n{color:var(--dim);font-size:.875rem}
 table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
-th{position:sticky;top:0;width:11rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
+th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
 th:last-child{width:7.5rem}
 th:first-child,td:first-child{width:auto;text-align:left;white-space:pre-wrap}
 button{padding:0;border:0;border-radius:3px;background:none;color:var(--dim);font:inherit;cursor:pointer}
@@ -99,7 +99,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
         FieldValue::constant(policy!(
             "self",
             "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
-            "/N6fTW9zlQzZtjr+mGGjLsIgZEna16tBgvdR1Ujm3nQ="
+            "NOFBnV8+32upNw5xfaXUHo1nY7xUkSbpRI1FRcdGY00="
         )),
     ),
 ];
