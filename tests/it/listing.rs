@@ -11,12 +11,11 @@ use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request};
 fn links(page: &str) -> Vec<String> {
     let hrefs = page.split("<a ").skip(1).map(|tag| {
         let tag = tag.split_once('>').unwrap().0;
-        tag.split_once("href=\"")
-            .unwrap()
-            .1
-            .split_once('"')
-            .unwrap()
-            .0
+        let href = tag.split_once("href=").unwrap().1;
+        match href.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap().0,
+            None => href,
+        }
     });
     hrefs.map(|href| href.replace("&amp;", "&")).collect()
 }

@@ -65,7 +65,7 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
     }
     match entry.size {
         Some(bytes) => put_size(out, bytes),
-        None => put(out, &["<td><i hidden>-</i></td>"]),
+        None => put(out, &["<td><i>-</i></td>"]),
     }
     put(out, &["</tr>\n"]);
 }
@@ -95,9 +95,13 @@ fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
     put(out, &["</h1>\n"]);
 }
 
+/// fsspec skips `../`, but takes all other quoted links for entries: a quoted `../../` would lead it round for ever. It does not see
+/// a link without quotes, which browsers and crawlers read like any other.
 fn put_crumb(out: &mut Vec<u8>, above: usize, name: &[u8]) {
-    if above > 0 {
-        put(out, &["<a href=\"", &"../".repeat(above), "\">"]);
+    match above {
+        0 => {}
+        1 => put(out, &["<a href=\"../\">"]),
+        _ => put(out, &["<a href=", &"../".repeat(above), ">"]),
     }
     put(out, &["<bdi>"]);
     put_visible(out, name);
@@ -265,7 +269,7 @@ mod tests {
             })
         };
         let directory =
-            "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td><i hidden>-</i></td></tr>\n";
+            "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td><i>-</i></td></tr>\n";
         assert_eq!(entry(EntryKind::Directory, false), directory);
         let title = "title=\"Symbolic link\"";
         assert!(
@@ -303,7 +307,7 @@ mod tests {
         assert!(!root.contains("../"), "there is nothing above the root");
         let deep = page(b"a<b/c\xff\n/d", "", &[]);
         assert!(deep.contains("<title>Index of /a&lt;b/c\u{fffd}\u{240a}/d</title>"));
-        let trail = "<a href=\"../../../\"><bdi>/</bdi></a><a href=\"../../\"><bdi>a&lt;b</bdi></a><i>/</i>\
+        let trail = "<a href=../../../><bdi>/</bdi></a><a href=../../><bdi>a&lt;b</bdi></a><i>/</i>\
                      <a href=\"../\"><bdi>c\u{fffd}\u{240a}</bdi></a><i>/</i><bdi>d</bdi><i>/</i></h1>";
         assert!(deep.contains(trail), "{deep}");
         assert!(deep.contains("<td><a href=\"../\" title=\"Parent directory\">../</a></td>"));

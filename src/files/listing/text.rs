@@ -34,7 +34,7 @@ fn picture(c: char) -> char {
 /// number before the rounded one: programs such as lftp read the first number, and know no units.
 pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     let mut shift = 0;
-    for unit in [" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"] {
+    for unit in *b"KMGTPE" {
         if bytes < 1024 {
             break;
         }
@@ -42,17 +42,14 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
         let tenths = (u128::from(bytes) * 10 + (1 << (shift - 1))) >> shift;
         if tenths < 10_240 {
             let tenths = tenths as u64;
-            put(out, &["<td title=\""]);
-            let exact = out.len();
-            push_decimal(out, bytes);
-            let exact = exact..out.len();
-            put(out, &[" bytes\"><i hidden>"]);
-            out.extend_from_within(exact);
-            put(out, &[" </i>"]);
+            let mut digits = itoa::Buffer::new();
+            let exact = digits.format(bytes);
+            put(out, &["<td title=\"", exact, " B\"><i>", exact, " </i>"]);
             push_decimal(out, tenths / 10);
-            put(out, &["."]);
-            push_decimal(out, tenths % 10);
-            return put(out, &[unit, "</td>"]);
+            let mut rest = *b".0 KiB</td>";
+            rest[1] += (tenths % 10) as u8;
+            rest[3] = unit;
+            return out.extend_from_slice(&rest);
         }
     }
     put(out, &["<td>"]);
@@ -60,7 +57,8 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, &[" B</td>"]);
 }
 
-/// Writes the cells of dates, in UTC, in the format of nginx, which programs know. The files of a directory are often of the same day, so the text of the last day is kept.
+/// Writes the cells of dates, in UTC, in the format of nginx, which programs know. The files of a directory are often of the same
+/// day, so the text of the last day is kept.
 pub(super) struct Dates {
     day: u64,
     cell: [u8; Self::CELL.len()],
@@ -185,29 +183,23 @@ mod tests {
         let cases = [
             (0, "<td>0 B</td>"),
             (1023, "<td>1023 B</td>"),
-            (
-                1024,
-                "<td title=\"1024 bytes\"><i hidden>1024 </i>1.0 KiB</td>",
-            ),
-            (
-                1536,
-                "<td title=\"1536 bytes\"><i hidden>1536 </i>1.5 KiB</td>",
-            ),
+            (1024, "<td title=\"1024 B\"><i>1024 </i>1.0 KiB</td>"),
+            (1536, "<td title=\"1536 B\"><i>1536 </i>1.5 KiB</td>"),
             (
                 1_048_524,
-                "<td title=\"1048524 bytes\"><i hidden>1048524 </i>1023.9 KiB</td>",
+                "<td title=\"1048524 B\"><i>1048524 </i>1023.9 KiB</td>",
             ),
             (
                 1_048_525,
-                "<td title=\"1048525 bytes\"><i hidden>1048525 </i>1.0 MiB</td>",
+                "<td title=\"1048525 B\"><i>1048525 </i>1.0 MiB</td>",
             ),
             (
                 5 << 30,
-                "<td title=\"5368709120 bytes\"><i hidden>5368709120 </i>5.0 GiB</td>",
+                "<td title=\"5368709120 B\"><i>5368709120 </i>5.0 GiB</td>",
             ),
             (
                 u64::MAX,
-                "<td title=\"18446744073709551615 bytes\"><i hidden>18446744073709551615 </i>16.0 EiB</td>",
+                "<td title=\"18446744073709551615 B\"><i>18446744073709551615 </i>16.0 EiB</td>",
             ),
         ];
         for (bytes, cell) in cases {

@@ -72,18 +72,30 @@ fn files(directory: &Path) -> BTreeSet<String> {
     found
 }
 
-/// All that a crawler takes for the address of another page.
+/// All that a crawler takes for the address of another page: the values of these attributes in all tags.
 fn addresses(page: &str) -> Vec<String> {
-    let attributes = ["href", "src", "action", "formaction", "background"];
-    let values = attributes.iter().flat_map(|attribute| {
-        let begin = format!(" {attribute}=\"");
-        let values: Vec<_> = page.split(&begin).skip(1).map(str::to_owned).collect();
-        values
+    let tags = page
+        .split('<')
+        .skip(1)
+        .map(|tag| tag.split_once('>').unwrap().0);
+    let attributes = [
+        " href=",
+        " src=",
+        " action=",
+        " formaction=",
+        " background=",
+    ];
+    let values = tags.flat_map(|tag| {
+        attributes.iter().filter_map(|attribute| {
+            let value = tag.split_once(attribute)?.1;
+            let quoted = value
+                .strip_prefix('"')
+                .and_then(|value| value.split_once('"'));
+            Some(quoted.map_or(value, |(value, _)| value))
+        })
     });
-    let addresses = values.map(|value| value.split_once('"').unwrap().0.to_owned());
-    addresses
-        .filter(|address| !address.starts_with("data:"))
-        .collect()
+    let addresses = values.filter(|address| !address.starts_with("data:"));
+    addresses.map(str::to_owned).collect()
 }
 
 #[test]
@@ -131,6 +143,16 @@ fn wget_and_wget2_save_names_only() {
             assert_eq!(found, expected, "{program}");
         }
     }
+}
+
+#[test]
+fn fsspec_sees_no_link_that_leads_up_but_the_one_it_knows() {
+    let server = Server::start(&site());
+    let page = server.get("/dir/deeper/");
+    let quoted = page.text().split("<a href=\"").skip(1);
+    let quoted: Vec<_> = quoted.map(|link| link.split_once('"').unwrap().0).collect();
+    assert_eq!(quoted, ["../", "../", "last.txt"]);
+    assert!(page.text().contains("<a href=../../>"));
 }
 
 /// Reads a page as `ParseHTMLFileList` of GDAL's `cpl_vsil_curl.cpp` does. Returns the names and whether each has a date; `None` if
