@@ -46,7 +46,7 @@ th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowr
 th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
 th:last-child{width:7.5rem}
 th:first-child,td:first-child{width:auto;text-align:left;white-space:pre-wrap}
-button{padding:0;border:0;border-radius:3px;background:none;color:var(--dim);font:inherit;cursor:pointer}
+button{padding:.25rem 0;border:0;background:none;color:var(--dim);font:inherit;cursor:pointer}
 th[aria-sort] button{color:var(--fg);font-weight:600}
 th[aria-sort=ascending] button::after{content:' \\2191'}
 th[aria-sort=descending] button::after{content:' \\2193'}
@@ -60,7 +60,6 @@ tbody tr:hover{background:var(--tint)}
 table{width:100%;margin:1.5rem 0 0}
 tr{display:flex;flex-wrap:wrap;column-gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
 th,td,th:last-child{width:auto;padding:0;border:0;box-shadow:none;text-align:left}
-button{padding:.25rem 0}
 td{font-size:.8125rem}
 tbody tr{padding-left:1.75rem}
 td:first-child{flex:0 0 100%;font-size:1rem}
@@ -101,7 +100,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
         FieldValue::constant(policy!(
             "self",
             "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
-            "NO8i70qaiZKmlXZIWGFVvWdxy5OSWO7uF8HktGQkt3U="
+            "EElrFuLEcnmtQvIJ001Yr0q8Ox+AxdDlKFJa3uJbbQ4="
         )),
     ),
 ];
