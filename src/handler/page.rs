@@ -35,7 +35,7 @@ p{margin:0}
 pub(crate) const LISTING_STYLE: &str = "
 :root{--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
 @media(prefers-color-scheme:dark){:root{--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
-a{color:var(--link);text-decoration:none;border-radius:3px}
+a{color:var(--link);text-decoration:none}
 a:hover,button:hover{text-decoration:underline}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
@@ -46,7 +46,7 @@ th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowr
 th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
 th:last-child{width:7.5rem}
 th:first-child,td:first-child{width:auto;text-align:left;white-space:pre-wrap}
-button{padding:.25rem 0;border:0;background:none;color:var(--dim);font:inherit;cursor:pointer}
+button{all:unset;padding:.25rem 0;color:var(--dim);cursor:pointer}
 th[aria-sort] button{color:var(--fg);font-weight:600}
 th[aria-sort=ascending] button::after{content:' \\2191'}
 th[aria-sort=descending] button::after{content:' \\2193'}
@@ -100,7 +100,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
         FieldValue::constant(policy!(
             "self",
             "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
-            "EElrFuLEcnmtQvIJ001Yr0q8Ox+AxdDlKFJa3uJbbQ4="
+            "NYICo8+jwCevSBFs809HIvtU0RWDtuD3sQqPA5nJVhQ="
         )),
     ),
 ];
