@@ -42,9 +42,13 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
         let tenths = (u128::from(bytes) * 10 + (1 << (shift - 1))) >> shift;
         if tenths < 10_240 {
             let tenths = tenths as u64;
-            let mut digits = itoa::Buffer::new();
-            let exact = digits.format(bytes);
-            put(out, &["<td title=\"", exact, " B\"><i>", exact, " </i>"]);
+            put(out, &["<td title=\""]);
+            let start = out.len();
+            push_decimal(out, bytes);
+            let exact = start..out.len();
+            put(out, &[" B\"><i>"]);
+            out.extend_from_within(exact);
+            put(out, &[" </i>"]);
             push_decimal(out, tenths / 10);
             let mut rest = *b".0 KiB</td>";
             rest[1] += (tenths % 10) as u8;
