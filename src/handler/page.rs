@@ -29,7 +29,7 @@ p{margin:0}
 
 /// The second style sheet of a listing.
 ///
-/// What only programs read in the cell of a size is an `i` that is not displayed, which is shorter than `hidden` in every row.
+/// What only programs read in the cell of a size is an `i` that is not displayed: `hidden` would make every row longer.
 /// Directories are recognised by the slash at the end of their link, which costs no byte per row. With the fixed layout a browser
 /// shows a long table while it arrives.
 pub(crate) const LISTING_STYLE: &str = "
