@@ -27,6 +27,7 @@ mod send_head;
 
 use crate::handler::exchange::Exchange;
 use crate::handler::{BaseHttpRequestHandler, unsupported};
+use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
@@ -283,9 +284,10 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        match exchange.command() {
-            "CONNECT" => not_allowed(exchange),
-            _ => unsupported(exchange),
+        if is_registered(exchange.command()) {
+            not_allowed(exchange)
+        } else {
+            unsupported(exchange)
         }
     }
 }

@@ -29,36 +29,37 @@ p{margin:0}
 
 /// The second style sheet of a listing.
 ///
+/// What only programs read in the cell of a size is an `i` that is not displayed: `hidden` would make every row longer.
 /// Directories are recognised by the slash at the end of their link, which costs no byte per row. With the fixed layout a browser
 /// shows a long table while it arrives.
 pub(crate) const LISTING_STYLE: &str = "
 :root{--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
 @media(prefers-color-scheme:dark){:root{--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
-a{color:var(--link);text-decoration:none;border-radius:3px}
-a:hover{text-decoration:underline}
-a:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+a{color:var(--link);text-decoration:none}
+a:hover,button:hover{text-decoration:underline}
+:focus-visible{outline:2px solid var(--link);outline-offset:2px}
 h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
 h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
 .n{color:var(--dim);font-size:.875rem}
 table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
-th{position:sticky;top:0;width:11rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
-th:nth-child(2){width:7.5rem}
+th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
+th:last-child{width:7.5rem}
 th:first-child,td:first-child{width:auto;text-align:left;white-space:pre-wrap}
-th a{color:var(--dim)}
-th[aria-sort] a{color:var(--fg);font-weight:600}
-th[aria-sort=ascending] a::after{content:' \\2191'}
-th[aria-sort=descending] a::after{content:' \\2193'}
+button{all:unset;padding:.25rem 0;color:var(--dim);cursor:pointer}
+th[aria-sort] button{color:var(--fg);font-weight:600}
+th[aria-sort=ascending] button::after{content:' \\2191'}
+th[aria-sort=descending] button::after{content:' \\2193'}
 td{border-bottom:1px solid var(--line);color:var(--dim)}
 td a{display:block;padding-left:1.75rem;background:linear-gradient(225deg,transparent .22rem,var(--file) 0) .15rem .28rem/.78rem .96rem no-repeat}
 td a[href$='/']{font-weight:600;background:linear-gradient(var(--dir) 0 0) 0 .35rem/.5rem .5rem no-repeat,linear-gradient(var(--dir) 0 0) 0 .5rem/1.05rem .7rem no-repeat}
+td+td i{display:none}
 td .x{color:var(--dim)}
 tbody tr:hover{background:var(--tint)}
 @media(max-width:40rem){
 table{width:100%;margin:1.5rem 0 0}
 tr{display:flex;flex-wrap:wrap;column-gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
-th,td,th:nth-child(2){width:auto;padding:0;border:0;box-shadow:none;text-align:left}
-th a{display:block;padding:.25rem 0}
+th,td,th:last-child{width:auto;padding:0;border:0;box-shadow:none;text-align:left}
 td{font-size:.8125rem}
 tbody tr{padding-left:1.75rem}
 td:first-child{flex:0 0 100%;font-size:1rem}
@@ -67,13 +68,14 @@ td:empty{display:none}
 }
 ";
 
-/// The Content-Security-Policy of a page: it loads nothing, runs nothing, and cannot be framed. Style sheets are allowed by their
+/// The Content-Security-Policy of a page: it loads nothing, runs nothing, and cannot be framed. `$forms` is `none`, or `self` for the
+/// buttons that sort a listing. Style sheets are allowed by their
 /// SHA-256, so a style that a name or a message brings into the page has no effect.
 macro_rules! policy {
-    ($($hash:literal),+) => {
+    ($forms:literal, $($hash:literal),+) => {
         concat!(
             "default-src 'none'; style-src", $(" 'sha256-", $hash, "'"),+,
-            "; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+            "; img-src data:; base-uri 'none'; form-action '", $forms, "'; frame-ancestors 'none'"
         )
     };
 }
@@ -83,7 +85,10 @@ pub(crate) const ERROR_FIELDS: &DefaultFields = &[
     NOSNIFF,
     (
         FieldName::CONTENT_SECURITY_POLICY,
-        FieldValue::constant(policy!("IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=")),
+        FieldValue::constant(policy!(
+            "none",
+            "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig="
+        )),
     ),
 ];
 
@@ -93,8 +98,9 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
     (
         FieldName::CONTENT_SECURITY_POLICY,
         FieldValue::constant(policy!(
+            "self",
             "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
-            "B8htjGq8qAs1Ui/hsnHvvFab+JPGApFPAxm3r9Jo3xg="
+            "NYICo8+jwCevSBFs809HIvtU0RWDtuD3sQqPA5nJVhQ="
         )),
     ),
 ];

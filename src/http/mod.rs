@@ -13,6 +13,7 @@ pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod headers;
 pub(crate) mod host;
+pub(crate) mod method;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 pub(crate) mod range;

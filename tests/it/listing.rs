@@ -1,6 +1,7 @@
 //! The listing of a directory as HTML and as JSON.
 
 mod long;
+mod programs;
 
 use std::collections::BTreeMap;
 
@@ -10,19 +11,18 @@ use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request};
 fn links(page: &str) -> Vec<String> {
     let hrefs = page.split("<a ").skip(1).map(|tag| {
         let tag = tag.split_once('>').unwrap().0;
-        tag.split_once("href=\"")
-            .unwrap()
-            .1
-            .split_once('"')
-            .unwrap()
-            .0
+        let href = tag.split_once("href=").unwrap().1;
+        match href.strip_prefix('"') {
+            Some(quoted) => quoted.split_once('"').unwrap().0,
+            None => href,
+        }
     });
     hrefs.map(|href| href.replace("&amp;", "&")).collect()
 }
 
 /// The links of a page that lead to entries.
 fn entries(page: &str) -> Vec<String> {
-    let is_entry = |href: &String| !href.starts_with('?') && !href.starts_with("../");
+    let is_entry = |href: &String| !href.starts_with("../");
     links(page).into_iter().filter(is_entry).collect()
 }
 
@@ -150,6 +150,7 @@ fn entries_are_sorted_as_the_query_says() {
         ("sort=name&order=desc", ["z", "C", "b", "a"]),
         ("sort=size", ["z", "b", "a", "C"]),
         ("sort=size&order=desc", ["z", "C", "a", "b"]),
+        ("sort=-size", ["z", "C", "a", "b"]),
         ("sort=date&order=asc", ["z", "C", "a", "b"]),
         ("sort=date&order=desc", ["z", "b", "a", "C"]),
         ("sort=nonsense&order=up&x", ["z", "a", "b", "C"]),
@@ -168,29 +169,29 @@ fn entries_are_sorted_as_the_query_says() {
     }
 }
 
+/// The targets that the buttons of a page lead to: a form without an action goes to the page itself, with its button as the query.
+fn buttons(page: &str) -> Vec<String> {
+    let values = page.split("<form><button name=\"sort\" value=\"").skip(1);
+    let values = values.map(|value| value.split_once('"').unwrap().0);
+    values.map(|value| format!("/?sort={value}")).collect()
+}
+
 #[test]
-fn column_links_sort_both_ways() {
+fn column_buttons_sort_both_ways() {
     let server = Server::start(&sortable_site());
     let page = server.get("/");
-    let sorts: Vec<_> = links(page.text())
-        .into_iter()
-        .filter(|href| href.starts_with('?'))
-        .collect();
+    let sorts = buttons(page.text());
     assert_eq!(sorts.len(), 3, "{sorts:?}");
-    for (key, sort) in ["name", "size", "date"].iter().zip(sorts) {
-        assert!(sort.contains(&format!("sort={key}")), "{sort}");
-        let first = server.get(&format!("/{sort}"));
-        let again = links(first.text())
+    for (key, sort) in ["name", "date", "size"].iter().zip(sorts) {
+        assert!(sort.ends_with(key), "{sort}");
+        let first = server.get(&sort);
+        let again = buttons(first.text())
             .into_iter()
-            .find(|href| href.contains(&format!("sort={key}")))
+            .find(|target| target.ends_with(key))
             .unwrap();
         let mut files = entries(first.text())[1..].to_vec();
         files.reverse();
-        assert_eq!(
-            entries(server.get(&format!("/{again}")).text())[1..],
-            files,
-            "{again}"
-        );
+        assert_eq!(entries(server.get(&again).text())[1..], files, "{again}");
     }
 }
 
@@ -356,6 +357,7 @@ fn a_listing_has_nosniff_and_a_strict_policy() {
         assert_eq!(options, Some("nosniff"), "{target}");
         let policy = reply.field("Content-Security-Policy").unwrap_or_default();
         let is_strict = policy.starts_with("default-src 'none'; style-src 'sha256-")
+            && policy.contains("; form-action 'self';")
             && !policy.contains("-inline");
         assert_eq!(is_strict, is_page, "{target}: {policy}");
         assert!(!reply.text().contains("style="), "the policy forbids it");

@@ -311,11 +311,16 @@ fn options_lists_the_methods() {
     }
 }
 
+/// The HTTP Method Registry of IANA in June 2026, without CONNECT, whose target is an authority, and the methods that are allowed.
+const KNOWN: &str = "ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY DELETE LABEL LINK LOCK MERGE MKACTIVITY MKCALENDAR MKCOL \
+    MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PATCH POST PRI PROPFIND PROPPATCH PUT QUERY REBIND REPORT SEARCH TRACE UNBIND \
+    UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL";
+
 #[test]
 fn known_methods_are_405() {
     let server = server();
     let mut client = server.connect();
-    for method in ["POST", "PUT", "DELETE", "PATCH", "TRACE"] {
+    for method in KNOWN.split_ascii_whitespace() {
         for target in ["/hello.txt", "/missing", "/"] {
             let reply = client.ask(request(method, target, &[]));
             assert_eq!(reply.status(), 405, "{method} {target}");
@@ -330,7 +335,14 @@ fn known_methods_are_405() {
 fn unknown_methods_are_501() {
     let server = server();
     let mut client = server.connect();
-    for method in ["SPAM", "get", "GETT", "PROPFIND", "!#$%&'*+-.^_`|~"] {
+    for method in [
+        "SPAM",
+        "get",
+        "GETT",
+        "propfind",
+        "PURGE",
+        "!#$%&'*+-.^_`|~",
+    ] {
         let reply = client.ask(request(method, "/hello.txt", &[]));
         assert_eq!(reply.status(), 501, "{method}");
         assert!(reply.text().contains("Unsupported method"), "{method}");

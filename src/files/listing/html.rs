@@ -1,5 +1,9 @@
 //! A listing as HTML: one page without scripts.
 //!
+//! Programs read it, too, as they read the listings of Apache httpd and nginx. GDAL wants the title `Index of /path`, GDAL and lftp
+//! a date as `DD-Mon-YYYY hh:mm` in the line of the link, and lftp a size behind it. A crawler follows every link, so the only links
+//! are those to entries and to directories above.
+//!
 //! Invariant: a name is written in two forms only. In a link it is percent-encoded, all but the unreserved bytes of RFC 3986 §2.3.
 //! As visible text, nothing in it acts as markup, breaks the line or changes its direction.
 
@@ -13,11 +17,8 @@ use crate::http::decimal::push_decimal;
 /// Writes everything before the first entry; `path` has no slash at its ends.
 pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts) {
     page::begin(out, page::LISTING_STYLE, |out| {
-        put(out, &["Directory listing for /"]);
-        if !path.is_empty() {
-            put_visible(out, path);
-            put(out, &["/"]);
-        }
+        put(out, &["Index of /"]);
+        put_visible(out, path);
     });
     put_breadcrumb(out, path);
     put_counts(out, counts.directories, counts.files);
@@ -25,8 +26,8 @@ pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts
     if counts.all() > 0 {
         put(out, &["<thead><tr>"]);
         put_heading(out, order, SortKey::Name, "Name");
-        put_heading(out, order, SortKey::Size, "Size");
         put_heading(out, order, SortKey::Date, "Modified (UTC)");
+        put_heading(out, order, SortKey::Size, "Size");
         put(out, &["</tr></thead>\n"]);
     }
     put(out, &["<tbody>\n"]);
@@ -58,13 +59,13 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
     }
     let sign = if entry.is_link { "<i>@</i>" } else { "" };
     put(out, &["</bdi>", slash, sign, "</a></td>"]);
-    match entry.size {
-        Some(bytes) => put_size(out, bytes),
-        None => put(out, &["<td></td>"]),
-    }
     match entry.mtime.and_then(|mtime| u64::try_from(mtime).ok()) {
         Some(unix) => dates.put(out, unix),
         None => put(out, &["<td></td>"]),
+    }
+    match entry.size {
+        Some(bytes) => put_size(out, bytes),
+        None => put(out, &["<td><i>-</i></td>"]),
     }
     put(out, &["</tr>\n"]);
 }
@@ -94,9 +95,13 @@ fn put_breadcrumb(out: &mut Vec<u8>, path: &[u8]) {
     put(out, &["</h1>\n"]);
 }
 
+/// fsspec skips `../`, but takes all other quoted links for entries: a quoted `../../` would lead it round for ever. It does not see
+/// a link without quotes, which browsers and crawlers read like any other.
 fn put_crumb(out: &mut Vec<u8>, above: usize, name: &[u8]) {
-    if above > 0 {
-        put(out, &["<a href=\"", &"../".repeat(above), "\">"]);
+    match above {
+        0 => {}
+        1 => put(out, &["<a href=\"../\">"]),
+        _ => put(out, &["<a href=", &"../".repeat(above), ">"]),
     }
     put(out, &["<bdi>"]);
     put_visible(out, name);
@@ -123,7 +128,8 @@ fn put_count(out: &mut Vec<u8>, count: usize, one: &str, many: &str) {
     put(out, &[if count == 1 { one } else { many }]);
 }
 
-/// Writes the head of a column: a link that sorts by the column, or reverses the order if it is sorted by it already.
+/// Writes the head of a column: a button that sorts by the column, or reverses the order if it is sorted by it already. A crawler
+/// would follow a link, and save a page for each order.
 fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
     let (sorted, descending) = match (order.by == key, order.descending) {
         (true, false) => (" aria-sort=\"ascending\"", true),
@@ -131,12 +137,13 @@ fn put_heading(out: &mut Vec<u8>, order: Order, key: SortKey, title: &str) {
         // With sizes and dates, the largest and the latest are usually looked for.
         (false, _) => ("", key != SortKey::Name),
     };
-    let (word, direction) = (key.word(), if descending { "desc" } else { "asc" });
+    let minus = if descending { "-" } else { "" };
+    put(out, &["<th scope=\"col\"", sorted]);
     put(
         out,
-        &["<th scope=\"col\"", sorted, "><a href=\"?sort=", word],
+        &["><form><button name=\"sort\" value=\"", minus, key.word()],
     );
-    put(out, &["&amp;order=", direction, "\">", title, "</a></th>"]);
+    put(out, &["\">", title, "</button></form></th>"]);
 }
 
 /// Returns the attributes of an entry's link that tell more than the name does.
@@ -248,7 +255,8 @@ mod tests {
                 ..FILE
             })
         };
-        let directory = "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td></td></tr>\n";
+        let directory =
+            "<tr><td><a href=\"n/\"><bdi>n</bdi>/</a></td><td></td><td><i>-</i></td></tr>\n";
         assert_eq!(entry(EntryKind::Directory, false), directory);
         let title = "title=\"Symbolic link\"";
         assert!(
@@ -267,26 +275,26 @@ mod tests {
     #[test]
     fn a_time_before_1970_is_not_shown() {
         for mtime in [None, Some(-1), Some(i64::MIN)] {
-            assert!(written(&Entry { mtime, ..FILE }).ends_with("<td></td></tr>\n"));
+            assert!(written(&Entry { mtime, ..FILE }).contains("</a></td><td></td><td>"));
         }
         assert!(
             written(&Entry {
                 mtime: Some(0),
                 ..FILE
             })
-            .contains("01 Jan 1970")
+            .contains("01-Jan-1970")
         );
     }
 
     #[test]
     fn the_path_is_in_the_title_and_in_a_row_of_links() {
         let root = page(b"", "", &[FILE]);
-        assert!(root.contains("<title>Directory listing for /</title>"));
+        assert!(root.contains("<title>Index of /</title>"));
         assert!(root.contains("<bdi>/</bdi></h1>"));
         assert!(!root.contains("../"), "there is nothing above the root");
         let deep = page(b"a<b/c\xff\n/d", "", &[]);
-        assert!(deep.contains("<title>Directory listing for /a&lt;b/c\u{fffd}\u{240a}/d/</title>"));
-        let trail = "<a href=\"../../../\"><bdi>/</bdi></a><a href=\"../../\"><bdi>a&lt;b</bdi></a><i>/</i>\
+        assert!(deep.contains("<title>Index of /a&lt;b/c\u{fffd}\u{240a}/d</title>"));
+        let trail = "<a href=../../../><bdi>/</bdi></a><a href=../../><bdi>a&lt;b</bdi></a><i>/</i>\
                      <a href=\"../\"><bdi>c\u{fffd}\u{240a}</bdi></a><i>/</i><bdi>d</bdi><i>/</i></h1>";
         assert!(deep.contains(trail), "{deep}");
         assert!(deep.contains("<td><a href=\"../\" title=\"Parent directory\">../</a></td>"));
@@ -295,14 +303,17 @@ mod tests {
     #[test]
     fn headings_sort_and_reverse_the_order() {
         let heading = |query| page(b"a'\"b", query, &[FILE]);
+        let button = |sorted, value| {
+            format!("<th scope=\"col\"{sorted}><form><button name=\"sort\" value=\"{value}\">")
+        };
+        let (up, down) = (" aria-sort=\"ascending\"", " aria-sort=\"descending\"");
         let default = heading("");
-        assert!(default.contains(
-            "<th scope=\"col\" aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">"
-        ));
-        assert!(default.contains("<th scope=\"col\"><a href=\"?sort=size&amp;order=desc\">"));
-        let turned = heading("sort=size&order=desc");
-        assert!(turned.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">"));
-        assert!(turned.contains("<th scope=\"col\"><a href=\"?sort=name&amp;order=asc\">"));
+        assert!(default.contains(&button(up, "-name")), "{default}");
+        assert!(default.contains(&button("", "-size")), "{default}");
+        let turned = heading("sort=-size");
+        assert!(turned.contains(&button(down, "size")), "{turned}");
+        assert!(turned.contains(&button("", "name")), "{turned}");
+        assert_eq!(turned, heading("sort=size&order=desc"));
         assert_eq!(turned.matches("aria-sort=\"").count(), 1);
     }
 

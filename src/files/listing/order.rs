@@ -36,7 +36,8 @@ pub(crate) struct Order {
 }
 
 impl Order {
-    /// Reads `sort=name|size|date` and `order=asc|desc`; other parameters and values are ignored.
+    /// Reads `sort=name|size|date` and `order=asc|desc`; other parameters and values are ignored. `sort=-size` is short for
+    /// `sort=size&order=desc`, because a button has one value.
     pub(crate) fn from_query(query: &str) -> Self {
         let mut order = Self {
             by: SortKey::Name,
@@ -47,12 +48,22 @@ impl Order {
                 "sort=name" => order.by = SortKey::Name,
                 "sort=size" => order.by = SortKey::Size,
                 "sort=date" => order.by = SortKey::Date,
+                "sort=-name" => order = Self::descending(SortKey::Name),
+                "sort=-size" => order = Self::descending(SortKey::Size),
+                "sort=-date" => order = Self::descending(SortKey::Date),
                 "order=asc" => order.descending = false,
                 "order=desc" => order.descending = true,
                 _ => {}
             }
         }
         order
+    }
+
+    fn descending(by: SortKey) -> Self {
+        Self {
+            by,
+            descending: true,
+        }
     }
 
     /// Returns a different byte for each order.
@@ -183,6 +194,12 @@ mod tests {
             ("Sort=size&sort=size2&sort", SortKey::Name, false),
             ("&&=&%00", SortKey::Name, false),
             ("sort=date&sort=size", SortKey::Size, false),
+            ("sort=-size", SortKey::Size, true),
+            ("sort=-date&format=json", SortKey::Date, true),
+            ("sort=-name", SortKey::Name, true),
+            ("sort=-date&order=asc", SortKey::Date, false),
+            ("sort=--size", SortKey::Name, false),
+            ("sort=-", SortKey::Name, false),
         ];
         for (query, by, descending) in cases {
             assert_eq!(

@@ -30,10 +30,11 @@ fn visible(c: char) -> char {
     }
 }
 
-/// Writes the cell of a size in a readable unit. If the size is rounded, the title of the cell is the exact one.
+/// Writes the cell of a size in a readable unit. If the size is rounded, the title of the cell is the exact one, and so is the hidden
+/// number before the rounded one: programs such as lftp read the first number, and know no units.
 pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     let mut shift = 0;
-    for unit in [" KiB", " MiB", " GiB", " TiB", " PiB", " EiB"] {
+    for unit in *b"KMGTPE" {
         if bytes < 1024 {
             break;
         }
@@ -42,12 +43,17 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
         if tenths < 10_240 {
             let tenths = tenths as u64;
             put(out, &["<td title=\""]);
+            let start = out.len();
             push_decimal(out, bytes);
-            put(out, &[" bytes\">"]);
+            let exact = start..out.len();
+            put(out, &[" B\"><i>"]);
+            out.extend_from_within(exact);
+            put(out, &[" </i>"]);
             push_decimal(out, tenths / 10);
-            put(out, &["."]);
-            push_decimal(out, tenths % 10);
-            return put(out, &[unit, "</td>"]);
+            let mut rest = *b".0 KiB</td>";
+            rest[1] += (tenths % 10) as u8;
+            rest[3] = unit;
+            return out.extend_from_slice(&rest);
         }
     }
     put(out, &["<td>"]);
@@ -55,7 +61,8 @@ pub(super) fn put_size(out: &mut Vec<u8>, bytes: u64) {
     put(out, &[" B</td>"]);
 }
 
-/// Writes the cells of dates, in UTC. The files of a directory are often of the same day, so the text of the last day is kept.
+/// Writes the cells of dates, in UTC, in the format of nginx, which programs know. The files of a directory are often of the same
+/// day, so the text of the last day is kept.
 pub(super) struct Dates {
     day: u64,
     cell: [u8; Self::CELL.len()],
@@ -63,7 +70,7 @@ pub(super) struct Dates {
 
 impl Dates {
     const CELL: &[u8; 68] =
-        b"<td><time datetime=\"yyyy-mm-ddThh:mmZ\">dd Mon yyyy hh:mm</time></td>";
+        b"<td><time datetime=\"yyyy-mm-ddThh:mmZ\">dd-Mon-yyyy hh:mm</time></td>";
     const ISO: usize = 20;
     const TEXT: usize = 39;
 
@@ -82,6 +89,8 @@ impl Dates {
             let date = short_date(unix);
             self.cell[Self::ISO..Self::ISO + 17].copy_from_slice(&iso_date(&date));
             self.cell[Self::TEXT..Self::TEXT + 17].copy_from_slice(&date);
+            self.cell[Self::TEXT + 2] = b'-';
+            self.cell[Self::TEXT + 6] = b'-';
         }
         let (hours, minutes) = (unix % DAY / 3600, unix / 60 % 60);
         for (at, number) in [
@@ -178,14 +187,23 @@ mod tests {
         let cases = [
             (0, "<td>0 B</td>"),
             (1023, "<td>1023 B</td>"),
-            (1024, "<td title=\"1024 bytes\">1.0 KiB</td>"),
-            (1536, "<td title=\"1536 bytes\">1.5 KiB</td>"),
-            (1_048_524, "<td title=\"1048524 bytes\">1023.9 KiB</td>"),
-            (1_048_525, "<td title=\"1048525 bytes\">1.0 MiB</td>"),
-            (5 << 30, "<td title=\"5368709120 bytes\">5.0 GiB</td>"),
+            (1024, "<td title=\"1024 B\"><i>1024 </i>1.0 KiB</td>"),
+            (1536, "<td title=\"1536 B\"><i>1536 </i>1.5 KiB</td>"),
+            (
+                1_048_524,
+                "<td title=\"1048524 B\"><i>1048524 </i>1023.9 KiB</td>",
+            ),
+            (
+                1_048_525,
+                "<td title=\"1048525 B\"><i>1048525 </i>1.0 MiB</td>",
+            ),
+            (
+                5 << 30,
+                "<td title=\"5368709120 B\"><i>5368709120 </i>5.0 GiB</td>",
+            ),
             (
                 u64::MAX,
-                "<td title=\"18446744073709551615 bytes\">16.0 EiB</td>",
+                "<td title=\"18446744073709551615 B\"><i>18446744073709551615 </i>16.0 EiB</td>",
             ),
         ];
         for (bytes, cell) in cases {
@@ -199,11 +217,11 @@ mod tests {
         let mut date = |unix| written(|out| dates.put(out, unix));
         assert_eq!(
             date(1_795_229_464),
-            "<td><time datetime=\"2026-11-21T02:51Z\">21 Nov 2026 02:51</time></td>"
+            "<td><time datetime=\"2026-11-21T02:51Z\">21-Nov-2026 02:51</time></td>"
         );
-        assert!(date(1_795_229_464 + 3600).contains("\"2026-11-21T03:51Z\">21 Nov 2026 03:51<"));
-        assert!(date(0).contains("\"1970-01-01T00:00Z\">01 Jan 1970 00:00<"));
-        assert!(date(86_399).contains("\"1970-01-01T23:59Z\">01 Jan 1970 23:59<"));
+        assert!(date(1_795_229_464 + 3600).contains("\"2026-11-21T03:51Z\">21-Nov-2026 03:51<"));
+        assert!(date(0).contains("\"1970-01-01T00:00Z\">01-Jan-1970 00:00<"));
+        assert!(date(86_399).contains("\"1970-01-01T23:59Z\">01-Jan-1970 23:59<"));
         assert!(date(u64::MAX).contains("\"9999-12-31T23:59Z\""));
         for month in 0..12 {
             let cell = date(86_400 * (15 + month * 30));
