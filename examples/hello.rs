@@ -10,10 +10,6 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false // the server discards a body that a request has nevertheless
-    }
-
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         if exchange.path() != "/" {
             exchange.send_error(HttpStatus::NOT_FOUND, None, None);
@@ -23,10 +19,6 @@ impl BaseHttpRequestHandler for Hello {
         exchange.send_header("Content-Type", "text/plain; charset=utf-8");
         exchange.end_headers();
         exchange.wfile().write_all(b"Hello, world!\n")
-    }
-
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        self.do_get(exchange)
     }
 }
 

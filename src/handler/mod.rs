@@ -29,8 +29,8 @@ use log::LogEntry;
 
 /// Answers requests one at a time, on the thread of its loop, so plain fields need no lock.
 ///
-/// Override the method for each HTTP method that is served; the others answer 501, as http.server does. If a method returns
-/// an error or panics, the client gets a 500.
+/// Override the method for each HTTP method that is served; the others answer 501, as http.server does. Only HEAD is answered as
+/// GET is, without the body. If a method returns an error or panics, the client gets a 500.
 #[doc(alias = "BaseHTTPRequestHandler")]
 pub trait BaseHttpRequestHandler {
     /// Answers GET.
@@ -39,10 +39,12 @@ pub trait BaseHttpRequestHandler {
         unsupported(exchange)
     }
 
-    /// Answers HEAD. The server leaves the body out, so this may do what [`do_get`](Self::do_get) does.
+    /// Answers HEAD. The default calls [`do_get`](Self::do_get), and the server leaves the body out (RFC 9110 §9.3.2).
+    ///
+    /// Override it where the body of GET is costly to make.
     #[doc(alias = "do_HEAD")]
     fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        unsupported(exchange)
+        self.do_get(exchange)
     }
 
     /// Answers POST.

@@ -22,6 +22,7 @@ mod fields;
 mod framing;
 mod full_house;
 mod handlers;
+mod head;
 mod hosts;
 mod kept_pages;
 mod listings;
