@@ -10,6 +10,10 @@ use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, ServerCo
 struct Echo;
 
 impl BaseHttpRequestHandler for Echo {
+    fn reads_body(&self, command: &str, _path: &str) -> bool {
+        command == "POST" // the bodies of other methods are discarded
+    }
+
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let mut body = Vec::new();
         exchange.rfile().read_to_end(&mut body)?;

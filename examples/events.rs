@@ -11,10 +11,6 @@ use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, So
 struct Events(Sender<(SyncSender<String>, Waker)>);
 
 impl BaseHttpRequestHandler for Events {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let (events, subscriber) = mpsc::sync_channel(16);
         let subscribed = self.0.send((events, exchange.waker()));

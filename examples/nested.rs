@@ -13,10 +13,6 @@ use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 struct Ticks(u64);
 
 impl BaseHttpRequestHandler for Ticks {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();

@@ -13,10 +13,6 @@ struct Offload {
 }
 
 impl BaseHttpRequestHandler for Offload {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let number = exchange.path().strip_prefix("/primes/");
         match number.and_then(|number| number.parse().ok()) {

@@ -14,10 +14,6 @@ struct Counter {
 }
 
 impl BaseHttpRequestHandler for Counter {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.answered += 1;
         exchange.send_response(HttpStatus::OK);

@@ -32,7 +32,8 @@ pub struct ServerConfig {
     /// Bytes of a request head, request line included. A longer one is refused with 431, and so is every head of more than
     /// 100 fields. Default: 32 KiB.
     pub max_head: usize,
-    /// Bytes of a request body that the handler wants. A longer one is refused with 413. Default: 1 GiB.
+    /// Bytes of a request body that the handler [reads](crate::BaseHttpRequestHandler::reads_body). A longer one is refused with
+    /// 413. Default: 1 MiB.
     pub max_body: u64,
     /// Bytes that are read and discarded of a request body that the handler does not want, so that the next request on the
     /// connection can be read. The reply is sent at once in any case; after a longer body the connection closes. Default: 1 MiB.
@@ -131,7 +132,7 @@ impl Default for ServerConfig {
             hosts: Vec::new(),
             max_request_line: 8 * 1024,
             max_head: 32 * 1024,
-            max_body: 1024 * 1024 * 1024,
+            max_body: 1024 * 1024,
             max_discard: 1024 * 1024,
             max_spooled_memory: 16 * 1024 * 1024,
             max_spooled_bytes: 4 * 1024 * 1024 * 1024,

@@ -65,8 +65,8 @@
 //! # Writing a handler
 //! A handler implements [`BaseHttpRequestHandler`]. Each method gets an [`Exchange`]: one request, and the reply to it.
 //!
-//! - **Request body.** It has arrived when the method is called: read it from [`Exchange::rfile`]. A handler that reads no bodies
-//!   returns `false` from [`reads_body`](BaseHttpRequestHandler::reads_body), and the server stores none.
+//! - **Request body.** A handler asks for it by [`reads_body`](BaseHttpRequestHandler::reads_body); the server discards every
+//!   other body. It has arrived when the method is called: read it from [`Exchange::rfile`].
 //! - **Reply.** It begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
@@ -192,7 +192,7 @@
 //! |---|---|---|
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
-//! | a request body that the handler does not read | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
+//! | a request body that is read only if the handler asks | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` `library::unwanted::a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |

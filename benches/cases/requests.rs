@@ -207,6 +207,10 @@ impl BaseHttpRequestHandler for Echo {
         exchange.wfile().write_all(b"Hello, world!\n")
     }
 
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let mut body = Vec::new();
         exchange.rfile().read_to_end(&mut body)?;

@@ -191,7 +191,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the request body to read from. All of it has arrived, whatever its framing.
     ///
-    /// It is empty for a handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body).
+    /// For a handler that did not [ask](super::BaseHttpRequestHandler::reads_body) for the body, reading it is an error.
     pub fn rfile(&mut self) -> impl io::Read {
         &mut *self.body
     }
@@ -202,7 +202,7 @@ impl<'a> Exchange<'a> {
         std::mem::take(self.body)
     }
 
-    /// Returns the number of bytes of the request body.
+    /// Returns the number of bytes of the request body; 0 for a body that the handler did not ask for.
     pub fn body_length(&self) -> u64 {
         self.body.length()
     }

@@ -104,14 +104,39 @@ pub trait BaseHttpRequestHandler {
         }
     }
 
-    /// Returns whether the body of a request is read for [`Exchange::rfile`] before the request is answered.
+    /// Returns whether the body of a request is read for [`Exchange::rfile`] before the request is answered. The default is
+    /// `false`, so that clients cannot make the server store bodies that no method reads.
     ///
-    /// `false` answers at once, and discards the body when the reply has left, which costs neither memory nor disk. The default
-    /// is `true`, because an empty `rfile` would be a trap. A handler that reads no bodies, or only those of some methods, should
-    /// say so; otherwise clients can make the server store bodies only to answer 501. A handler that passes requests on to
-    /// another handler should ask that one here too.
+    /// `true` reads bodies of up to [`max_body`](crate::ServerConfig::max_body) bytes. `false` answers at once, and discards the
+    /// body when the reply has left, which costs neither memory nor disk; an attempt to read it from `rfile` is then an error.
+    /// `path` is the target with its query, as [`Exchange::path`] is. A handler that passes requests on to another handler should
+    /// ask that one here too.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+    ///
+    /// struct Shout;
+    ///
+    /// impl BaseHttpRequestHandler for Shout {
+    ///     fn reads_body(&self, command: &str, _path: &str) -> bool {
+    ///         command == "POST"
+    ///     }
+    ///
+    ///     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    ///         let text = io::read_to_string(exchange.rfile())?;
+    ///         exchange.send_response(HttpStatus::OK);
+    ///         exchange.end_headers();
+    ///         io::Write::write_all(&mut exchange.wfile(), text.to_uppercase().as_bytes())
+    ///     }
+    /// }
+    ///
+    /// let request = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nhey";
+    /// assert!(MemoryServer::new(Shout).respond(request).ends_with(b"HEY"));
+    /// ```
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        true
+        false
     }
 
     /// Returns whether answering requests may change files that a

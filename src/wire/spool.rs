@@ -138,7 +138,7 @@ impl Spool {
         if let Some(file) = &mut self.file {
             file.rewind().map_err(|_| RequestError::Storage)?;
         }
-        Ok(RequestBody(Some(self)))
+        Ok(RequestBody(Content::Spooled(self)))
     }
 
     fn store_memory(&mut self) -> Result<(), RequestError> {
@@ -184,17 +184,40 @@ impl Read for Spool {
 /// While it exists, it counts towards the limits of all bodies: see
 /// [`ServerConfig::max_spooled_bytes`](crate::ServerConfig::max_spooled_bytes).
 #[derive(Debug, Default)]
-pub struct RequestBody(Option<Box<Spool>>);
+pub struct RequestBody(Content);
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    Spooled(Box<Spool>),
+    /// The request has a body, and the handler did not ask for it.
+    Unread,
+}
 
 impl RequestBody {
+    /// Stands for a body that is discarded. Reading from it is an error: an empty body would hide that the handler did not ask.
+    pub(crate) fn unread() -> Self {
+        Self(Content::Unread)
+    }
+
     pub(crate) fn length(&self) -> u64 {
-        self.0.as_ref().map_or(0, |spool| spool.length)
+        match &self.0 {
+            Content::Spooled(spool) => spool.length,
+            Content::Empty | Content::Unread => 0,
+        }
     }
 }
 
 impl Read for RequestBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.as_mut().map_or(Ok(0), |spool| spool.read(buffer))
+        match &mut self.0 {
+            Content::Empty => Ok(0),
+            Content::Spooled(spool) => spool.read(buffer),
+            Content::Unread => Err(io::Error::other(
+                "the request body was not read: reads_body returned false",
+            )),
+        }
     }
 }
 
@@ -228,7 +251,9 @@ mod tests {
                     spool.push(piece).unwrap();
                 }
                 let mut body_read = spool.finish().unwrap();
-                let spool = body_read.0.as_ref().unwrap();
+                let Content::Spooled(spool) = &body_read.0 else {
+                    panic!("a body that is not stored");
+                };
                 assert_eq!(spool.file.is_some(), length > IN_MEMORY);
                 assert!(spool.memory.len() <= IN_MEMORY);
                 let is_stored = usize::from(length > IN_MEMORY);

@@ -51,7 +51,7 @@ fn a_body_of_any_size_and_framing_arrives_whole_and_the_next_request_in_step() {
             chunked(&body, 64 * KIB),
         ] {
             let both = [request.as_slice(), get("/next").as_bytes()].concat();
-            let bytes = MemoryServer::new(answering(echo)).respond(&both);
+            let bytes = MemoryServer::with_config(answering(echo), config()).respond(&both);
             let replies = Reply::all(&bytes, &["POST", "GET"]);
             assert!(replies[0].body == body, "{length}");
             assert_eq!(replies[1].body, b"");
@@ -115,6 +115,17 @@ fn with_max_body(max_body: u64) -> ServerConfig {
     ServerConfig {
         max_body,
         ..config()
+    }
+}
+
+#[test]
+fn a_body_is_at_most_one_mebibyte_by_default() {
+    for (length, status) in [(MIB, 200), (MIB + 1, 413)] {
+        for request in [post("/", pattern(length)), chunked(&pattern(length), 9999)] {
+            let mut server = MemoryServer::new(answering(|exchange| send_text(exchange, "")));
+            let bytes = server.respond(&request);
+            assert_eq!(Reply::all(&bytes, &["POST"])[0].status, status, "{length}");
+        }
     }
 }
 
@@ -195,6 +206,10 @@ struct DecidesByPath {
 }
 
 impl BaseHttpRequestHandler for DecidesByPath {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.answered += 1;
         echo(exchange)
@@ -276,7 +291,10 @@ impl BaseHttpRequestHandler for ReadsOnlyWanted {
     }
 
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        echo(exchange)
+        match exchange.path() {
+            "/wanted" => echo(exchange),
+            _ => send_text(exchange, ""),
+        }
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, ServerConfig, Source,
+    ThreadingHttpServer,
 };
 
 use crate::client::{Client, TIMEOUT};
@@ -178,7 +179,11 @@ fn serve() {
 }
 
 fn run(handler: impl BaseHttpRequestHandler) {
-    let mut server = HttpServer::bind("127.0.0.1:0", handler).unwrap();
+    let config = ServerConfig {
+        max_body: 1 << 30,
+        ..ServerConfig::default()
+    };
+    let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
     println!("\nhttp://{}/", server.info().addresses()[0]);
     server.serve_forever().unwrap();
 }
@@ -187,6 +192,10 @@ fn run(handler: impl BaseHttpRequestHandler) {
 struct Discarding;
 
 impl BaseHttpRequestHandler for Discarding {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let length = io::copy(&mut exchange.rfile(), &mut io::sink())?;
         send_text(exchange, &length.to_string())

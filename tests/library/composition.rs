@@ -213,6 +213,9 @@ fn index_pages_may_be_chosen() {
 fn a_handler_may_store_bodies_beside_static_files() {
     struct Notes(SimpleHttpRequestHandler, PathBuf);
     impl BaseHttpRequestHandler for Notes {
+        fn reads_body(&self, _command: &str, _path: &str) -> bool {
+            true
+        }
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
             self.0.do_get(exchange)
         }

@@ -61,6 +61,10 @@ pub(crate) fn serve(name: &str, directory: &Path) {
 struct Trying;
 
 impl BaseHttpRequestHandler for Trying {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let path = exchange.path().strip_prefix('/').unwrap();
         let (what, path) = path.split_once('/').unwrap_or((path, ""));

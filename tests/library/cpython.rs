@@ -306,6 +306,9 @@ fn expectations_need_http_1_1() {
     let refusing = |version: &str| {
         struct Refusing;
         impl BaseHttpRequestHandler for Refusing {
+            fn reads_body(&self, _command: &str, _path: &str) -> bool {
+                true
+            }
             fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
                 send_text(exchange, "put")
             }

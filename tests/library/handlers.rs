@@ -27,6 +27,10 @@ impl<F> BaseHttpRequestHandler for Answering<F>
 where
     F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
 {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         (self.answer)(exchange)
     }

@@ -24,6 +24,10 @@ struct Stores {
 }
 
 impl BaseHttpRequestHandler for Stores {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.files.do_get(exchange)
     }

@@ -126,6 +126,10 @@ fn an_abort_after_send_response_sends_nothing() {
 struct Shared(Rc<RefCell<SimpleHttpRequestHandler>>);
 
 impl BaseHttpRequestHandler for Shared {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
         self.0.borrow_mut().handle_one_request(exchange)
     }

@@ -96,7 +96,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         if wanted && decoder.announces_more_than(config.max_body) {
             return self.refuse(RequestError::BodyTooLarge, request.requestline);
         } else if !wanted && decoder.announces_more_than(config.max_discard) {
-            return self.respond(request, RequestBody::default(), Rest::Unread);
+            return self.respond(request, RequestBody::unread(), Rest::Unread);
         }
         if self.expects_continue(request) && bytes.is_empty() {
             match self.expect_100(request) {
@@ -197,7 +197,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             Discarded::TooMuch => Rest::Unread,
             Discarded::Malformed(error) => return self.refuse(error, request.requestline),
         };
-        self.respond(request, RequestBody::default(), rest)
+        self.respond(request, RequestBody::unread(), rest)
     }
 
     /// Takes what has come of a body for the handler; answers the request once all of it has.
