@@ -130,7 +130,7 @@
 //! | Python's name | here | shown by |
 //! |---|---|---|
 //! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
-//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
+//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::error_pages::a_handler_brings_its_own_error_page_and_name` `library::error_pages::an_own_page_may_be_for_one_status_alone` |
 //! | `protocol_version` | [`ServerConfig::protocol_version`] | `library::framing::a_server_of_http_1_0_never_chunks` |
 //! | `default_request_version` | not needed: every reply has a status line, except to an HTTP/0.9 request | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
 //! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::an_unregistered_status_has_a_placeholder_phrase` |
@@ -190,6 +190,10 @@
 //! ## Beyond http.server
 //! | what | here | shown by |
 //! |---|---|---|
+//! | the path without its query, and the query as pairs | [`Exchange::path_only`], [`Exchange::query`] | `library::replies::the_query_is_decoded_pairs_and_not_in_the_path` |
+//! | text or JSON by one call | [`Exchange::send_text`], [`Exchange::send_json`] | `library::replies::text_and_json_have_their_fields_and_take_more` |
+//! | what was sent | [`Exchange::status`] | `library::replies::the_status_of_a_begun_reply_is_known` |
+//! | a guard before the files | [`SimpleHttpRequestHandler::is_below`] | `library::guarding::every_spelling_of_a_guarded_path_is_below_its_directory` |
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
 //! | a request body that is read only if the handler asks | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` `library::unwanted::a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length` |
@@ -211,7 +215,7 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig};
+pub use config::{LogFormat, ProtocolVersion, ServerConfig, UnknownName};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::BaseHttpRequestHandler;
 pub use handler::counters::Counters;
@@ -219,8 +223,9 @@ pub use handler::deferred::Deferred;
 pub use handler::exchange::Exchange;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
-pub use http::headers::Headers;
-pub use http::status::HttpStatus;
+pub use http::header_value::HeaderValue;
+pub use http::headers::{Headers, HeadersIter};
+pub use http::status::{HttpStatus, InvalidStatus};
 pub use server::confinement::{Confined, Confinement};
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;

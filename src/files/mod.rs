@@ -178,6 +178,27 @@ impl SimpleHttpRequestHandler {
         Some(PathBuf::from(OsString::from_vec(path)))
     }
 
+    /// Returns whether the file or listing for `target` is `directory`, a path below the served directory, or is in it. It is
+    /// `false` for a target that is not served.
+    ///
+    /// This is the question of a guard before the files. The text of a target cannot answer it: `/%70rivate/x`, `/./private/x`
+    /// and `//private/x` all mean `/private/x`. The names on the way count, not what they lead to: a symbolic link from elsewhere
+    /// into `directory` is not below it, and a listing of its parent shows its name.
+    ///
+    /// ```
+    /// # use httpoll::SimpleHttpRequestHandler;
+    /// let files = SimpleHttpRequestHandler::new(".")?;
+    /// assert!(files.is_below("/a/..//%70rivate?x", "/private"));
+    /// assert!(!files.is_below("/privateer", "/private"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_below(&self, target: &str, directory: impl AsRef<Path>) -> bool {
+        let mut below = directory.as_ref().as_os_str().as_bytes().to_vec();
+        clean(&mut below);
+        self.translate_path(target)
+            .is_some_and(|path| path.starts_with(OsString::from_vec(below)))
+    }
+
     /// Writes the path that `target` means to `path`, and returns whether it means a directory.
     ///
     /// # Errors

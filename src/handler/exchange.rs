@@ -3,6 +3,7 @@
 //! Invariant: nothing is sent before the handler has returned. Misuse (a field after the head, CR or LF in a value, two
 //! replies) is remembered and becomes a clean 500.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
@@ -17,9 +18,9 @@ use super::BaseHttpRequestHandler;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
-use super::error_page::error_page;
 use super::mailbox::SourceWaker;
 use super::prepared::Prepared;
+use super::query;
 use super::reply::Reply;
 use super::request_context::RequestContext;
 use super::server_info::ServerInfo;
@@ -28,6 +29,7 @@ use super::work::{Allowance, Work};
 use crate::http::accept;
 use crate::http::conditional::Condition;
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
+use crate::http::header_value::HeaderValue;
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
@@ -35,6 +37,8 @@ use crate::wire::body::Part;
 use crate::wire::file_range::SharedFile;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
+
+mod whole_reply;
 
 /// One request and its response.
 ///
@@ -102,6 +106,36 @@ impl<'a> Exchange<'a> {
         self.request.path_text()
     }
 
+    /// Returns the [path](Self::path) without its query, percent-encoded as it came.
+    ///
+    /// Several spellings mean one file: a guard of files asks
+    /// [`is_below`](crate::SimpleHttpRequestHandler::is_below) instead of comparing this text.
+    pub fn path_only(&self) -> &'a str {
+        query::split_target(self.path()).0
+    }
+
+    /// Returns the pairs of name and value in the query of the [path](Self::path), in order, as a form has them: decoded, `+` for
+    /// a space. A name without `=` has an empty value; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, MemoryServer, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+    ///     let page = exchange.query().find(|(name, _)| name == "page");
+    ///     let page = page.map_or("1".into(), |(_, value)| value);
+    ///     exchange.send_text(200, format!("page {page} of {}", exchange.path_only()));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let reply = MemoryServer::new(Handler).respond(b"GET /a?x&page=%32 HTTP/1.0\r\n\r\n");
+    /// # assert!(reply.ends_with(b"page 2 of /a"));
+    /// ```
+    #[doc(alias = "parse_qsl")]
+    pub fn query(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        query::pairs(query::split_target(self.path()).1)
+    }
+
     /// Returns the [path](Self::path) as bytes, without checking again that they are UTF-8.
     pub(crate) fn target(&self) -> &'a [u8] {
         &self.request.path
@@ -128,16 +162,36 @@ impl<'a> Exchange<'a> {
         self.close = close || !self.request.meaning.keep_alive;
     }
 
-    /// Begins the reply with a status line, `Server` and `Date`.
-    pub fn send_response(&mut self, status: HttpStatus) {
-        self.send_response_only(status);
-        self.reply
-            .server_and_date(self.context.server, self.context.clock);
+    /// Begins the reply with a status line, `Server` and `Date`. The status is an [`HttpStatus`], or a number of three digits;
+    /// any other number is misuse: the client gets a 500.
+    pub fn send_response(&mut self, status: impl TryInto<HttpStatus>) {
+        if let Some(status) = self.checked(status) {
+            self.reply.status_line(status, self.context.server);
+            self.reply
+                .server_and_date(self.context.server, self.context.clock);
+        }
     }
 
     /// Begins the reply with the status line alone.
-    pub fn send_response_only(&mut self, status: HttpStatus) {
-        self.reply.status_line(status, self.context.server);
+    pub fn send_response_only(&mut self, status: impl TryInto<HttpStatus>) {
+        if let Some(status) = self.checked(status) {
+            self.reply.status_line(status, self.context.server);
+        }
+    }
+
+    /// Returns the status of the reply that was begun; `None` before [`send_response`](Self::send_response), and after
+    /// [`defer`](Self::defer).
+    pub fn status(&self) -> Option<HttpStatus> {
+        self.reply.status()
+    }
+
+    /// Returns `status` as one; a number without three digits is noted as misuse.
+    fn checked(&mut self, status: impl TryInto<HttpStatus>) -> Option<HttpStatus> {
+        let status = status.try_into().ok();
+        if status.is_none() {
+            self.reply.refuse("a status without three digits");
+        }
+        status
     }
 
     /// Adds a header field to the open head.
@@ -145,9 +199,9 @@ impl<'a> Exchange<'a> {
     /// The server decides about its own fields: `Connection` is only searched for `close`, which closes the connection after
     /// the reply; `Content-Length` must be the length of the body. A name that is no token, a control byte other than the tab
     /// in a value (CR, LF and NUL among them), a field outside of the head, and `Transfer-Encoding` are misuse: the client
-    /// gets a 500. Bytes beyond ASCII are sent as they are.
-    pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        match (FieldName::new(name), FieldValue::new(value.as_ref())) {
+    /// gets a 500. Bytes beyond ASCII are sent as they are, numbers in decimal.
+    pub fn send_header(&mut self, name: &str, value: impl HeaderValue) {
+        match (FieldName::new(name), FieldValue::new(&value.to_bytes())) {
             (Ok(name), Ok(value)) => self.send_field(name, value),
             _ => self.reply.refuse(ForbiddenBytes::MESSAGE),
         }
@@ -197,12 +251,13 @@ impl<'a> Exchange<'a> {
     }
 
     /// Takes the request body out of the exchange, to read it while the reply is written, or in the thread that makes a
-    /// [promised](Self::defer) reply.
+    /// [promised](Self::defer) reply. What [`rfile`](Self::rfile) reads is empty from then on.
     pub fn take_body(&mut self) -> RequestBody {
-        std::mem::take(self.body)
+        self.body.take()
     }
 
-    /// Returns the number of bytes of the request body; 0 for a body that the handler did not ask for.
+    /// Returns the number of bytes of the whole request body, also after it was read or taken; 0 for a body that the handler did
+    /// not ask for.
     pub fn body_length(&self) -> u64 {
         self.body.length()
     }
@@ -269,23 +324,6 @@ impl<'a> Exchange<'a> {
     /// Sends several ranges of `file` with text between.
     pub(crate) fn copy_parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
         self.reply.parts(file, parts);
-    }
-
-    /// Replies with an error page of `status`; it replaces what was begun of a reply.
-    ///
-    /// `message` stands for the status's phrase on the page, `explain` for its description. The page is HTML, or plain text
-    /// for a client that accepts no HTML. Fields may be added with [`send_header`](Self::send_header) afterwards.
-    pub fn send_error(&mut self, status: HttpStatus, message: Option<&str>, explain: Option<&str>) {
-        self.reply.reset();
-        self.send_response(status);
-        if !status.allows_body() {
-            return;
-        }
-        let is_html = self.accepts_html();
-        match error_page(self.context.server, is_html, status, message, explain) {
-            Ok(page) => self.reply.page(page),
-            Err(_) => self.reply.refuse(ForbiddenBytes::MESSAGE),
-        }
     }
 
     /// Promises the reply for later. Any thread can give it through the value that is returned.

@@ -8,6 +8,7 @@ pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod ending;
 pub(crate) mod error_page;
+pub(crate) mod error_pages;
 pub(crate) mod exchange;
 pub(crate) mod idle_files;
 pub(crate) mod lines;
@@ -16,6 +17,7 @@ pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod page;
 pub(crate) mod prepared;
+pub(crate) mod query;
 pub(crate) mod reply;
 pub(crate) mod request_context;
 pub(crate) mod server_info;
@@ -194,9 +196,23 @@ pub trait BaseHttpRequestHandler {
         concat!("httpoll/", env!("CARGO_PKG_VERSION")).to_owned()
     }
 
-    /// Returns the format of the error page, in which `%(code)d`, `%(message)s` and `%(explain)s` are filled in, HTML-escaped.
-    /// It is called once, when the server starts; `None` stands for the page of this crate.
-    fn error_message_format(&self) -> Option<String> {
+    /// Returns the format of the error page of `status`, in which `%(code)d`, `%(message)s` and `%(explain)s` are filled in,
+    /// HTML-escaped; `None` stands for the page of this crate. It is called when the server starts, once for each status from 400
+    /// to 599.
+    ///
+    /// ```
+    /// # use httpoll::{BaseHttpRequestHandler, HttpStatus};
+    /// # struct Site;
+    /// # impl BaseHttpRequestHandler for Site {
+    /// fn error_message_format(&self, status: HttpStatus) -> Option<String> {
+    ///     match status {
+    ///         HttpStatus::NOT_FOUND => Some("<h1>Nothing here</h1>".to_owned()),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         None
     }
 

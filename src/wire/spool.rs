@@ -193,6 +193,8 @@ enum Content {
     Spooled(Box<Spool>),
     /// The request has a body, and the handler did not ask for it.
     Unread,
+    /// The handler has taken the body, which has this length.
+    Taken(u64),
 }
 
 impl RequestBody {
@@ -204,7 +206,20 @@ impl RequestBody {
     pub(crate) fn length(&self) -> u64 {
         match &self.0 {
             Content::Spooled(spool) => spool.length,
+            Content::Taken(length) => *length,
             Content::Empty | Content::Unread => 0,
+        }
+    }
+
+    /// Takes what can be read of the body, and leaves its length.
+    pub(crate) fn take(&mut self) -> Self {
+        match &self.0 {
+            Content::Spooled(spool) => {
+                let taken = Self(Content::Taken(spool.length));
+                mem::replace(self, taken)
+            }
+            Content::Unread => Self::unread(),
+            Content::Empty | Content::Taken(_) => Self::default(),
         }
     }
 }
@@ -212,7 +227,7 @@ impl RequestBody {
 impl Read for RequestBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.0 {
-            Content::Empty => Ok(0),
+            Content::Empty | Content::Taken(_) => Ok(0),
             Content::Spooled(spool) => spool.read(buffer),
             Content::Unread => Err(io::Error::other(
                 "the request body was not read: reads_body returned false",

@@ -46,7 +46,7 @@ impl BaseHttpRequestHandler for Site {
         self.do_get(exchange)
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         Some("our own %(code)d".to_owned())
     }
 }

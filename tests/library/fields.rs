@@ -324,7 +324,7 @@ impl BaseHttpRequestHandler for Named {
         self.version.clone()
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         Some("%(message)s".to_owned())
     }
 

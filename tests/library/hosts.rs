@@ -2,7 +2,9 @@
 
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, MemoryServer, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, MemoryServer, ServerConfig,
+};
 
 use crate::client::{Reply, find};
 use crate::handlers::send_text;
@@ -185,7 +187,7 @@ fn a_421_has_the_page_of_the_handler_and_the_configured_fields() {
         fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
             exchange.wfile().write_all(b"never")
         }
-        fn error_message_format(&self) -> Option<String> {
+        fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
             Some("own page: %(code)d".to_owned())
         }
     }

@@ -22,7 +22,7 @@ impl BaseHttpRequestHandler for Files {
         self.files.send_head(exchange)
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         own_page(self.own_page)
     }
 }
@@ -38,7 +38,7 @@ impl BaseHttpRequestHandler for Errors {
         Ok(())
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         own_page(self.own_page)
     }
 }
