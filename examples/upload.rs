@@ -6,7 +6,9 @@ use std::env;
 use std::io;
 use std::path::PathBuf;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+};
 use tempfile::NamedTempFile;
 
 struct Upload {
@@ -18,7 +20,7 @@ impl BaseHttpRequestHandler for Upload {
         command == "PUT" && file_name(path).is_some() // the body of a PUT that is refused is discarded
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let Some(name) = file_name(exchange.path()) else {
             exchange.send_error(HttpStatus::FORBIDDEN, Some("Not a plain file name"), None);
             return Ok(());

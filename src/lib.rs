@@ -5,19 +5,20 @@
 //! ```no_run
 //! use std::io::{self, Write as _};
 //!
-//! use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+//! use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer};
 //!
 //! struct Hello {
 //!     visitors: u64, // a plain field: one loop owns the handler, so no lock is needed
 //! }
 //!
 //! impl BaseHttpRequestHandler for Hello {
-//!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+//!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
 //!         self.visitors += 1;
-//!         exchange.send_response(HttpStatus::OK);
+//!         exchange.send_response(200);
 //!         exchange.send_header("Content-Type", "text/plain; charset=utf-8");
 //!         exchange.end_headers();
-//!         writeln!(exchange.wfile(), "Hello, visitor {}!", self.visitors)
+//!         writeln!(exchange.wfile(), "Hello, visitor {}!", self.visitors)?;
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -26,7 +27,7 @@
 //! }
 //! ```
 //!
-//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has ten
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has eleven
 //! servers, from uploads to Server-Sent Events, none longer than a screen.
 //!
 //! # How a request flows
@@ -71,11 +72,13 @@
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
+//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
 //!   gets a complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
 //!   thread gives it later.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
+//!   To guard some of the files, ask it what a path means ([`is_below`](SimpleHttpRequestHandler::is_below)): a comparison of
+//!   [`Exchange::path`] with `"/private/"` lets `/%70rivate/` and `/./private/` through. `examples/guard.rs` shows it.
 //! - **Tests.** [`MemoryServer`] runs a handler without sockets.
 //!
 //! # Coming from http.server
@@ -87,7 +90,7 @@
 //! | `def do_GET(self)` | [`fn do_get(&mut self, exchange)`](BaseHttpRequestHandler::do_get) |
 //! | `self.path`, `self.command`, `self.headers` | [`exchange.path()`](Exchange::path), [`command()`](Exchange::command), [`headers()`](Exchange::headers) |
 //! | `self.rfile.read(n)` | [`exchange.rfile()`](Exchange::rfile), which ends where the body ends |
-//! | `self.send_response(200)` | [`exchange.send_response(HttpStatus::OK)`](Exchange::send_response) |
+//! | `self.send_response(200)` | [`exchange.send_response(200)`](Exchange::send_response) |
 //! | `self.wfile.write(body)` | [`exchange.wfile()`](Exchange::wfile), an [`io::Write`](std::io::Write) |
 //! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] |
 //! | `server.shutdown()` | [`HttpServer::handle`], then [`ServerHandle::shutdown`] |
@@ -217,12 +220,12 @@ mod wire;
 
 pub use config::{LogFormat, ProtocolVersion, ServerConfig, UnknownName};
 pub use files::SimpleHttpRequestHandler;
-pub use handler::BaseHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
 pub use handler::exchange::Exchange;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
+pub use handler::{BaseHttpRequestHandler, HandlerResult};
 pub use http::header_value::HeaderValue;
 pub use http::headers::{Headers, HeadersIter};
 pub use http::status::{HttpStatus, InvalidStatus};

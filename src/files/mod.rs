@@ -26,7 +26,7 @@ mod send_file;
 mod send_head;
 
 use crate::handler::exchange::Exchange;
-use crate::handler::{BaseHttpRequestHandler, unsupported};
+use crate::handler::{BaseHttpRequestHandler, HandlerResult, unsupported};
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
@@ -268,42 +268,42 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
         self.overrides.are_set()
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        self.send_head(exchange)
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(self.send_head(exchange)?)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        self.send_head(exchange)
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(self.send_head(exchange)?)
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::NO_CONTENT);
         exchange.send_header("Allow", ALLOW);
         exchange.end_headers();
         Ok(())
     }
 
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.command() {
             "CONNECT" => not_allowed(exchange),
             _ => unsupported(exchange),
@@ -311,7 +311,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 }
 
-fn not_allowed(exchange: &mut Exchange<'_>) -> io::Result<()> {
+fn not_allowed(exchange: &mut Exchange<'_>) -> HandlerResult {
     exchange.send_error(HttpStatus::METHOD_NOT_ALLOWED, None, None);
     exchange.send_header("Allow", ALLOW);
     Ok(())

@@ -9,12 +9,9 @@ use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread;
 
-use super::BaseHttpRequestHandler;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
@@ -38,6 +35,7 @@ use crate::wire::file_range::SharedFile;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
 
+mod end;
 mod whole_reply;
 
 /// One request and its response.
@@ -118,10 +116,10 @@ impl<'a> Exchange<'a> {
     /// a space. A name without `=` has an empty value; bytes that are not UTF-8 become U+FFFD.
     ///
     /// ```
-    /// # use httpoll::{Exchange, MemoryServer, BaseHttpRequestHandler};
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
     /// # struct Handler;
     /// # impl BaseHttpRequestHandler for Handler {
-    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
     ///     let page = exchange.query().find(|(name, _)| name == "page");
     ///     let page = page.map_or("1".into(), |(_, value)| value);
     ///     exchange.send_text(200, format!("page {page} of {}", exchange.path_only()));
@@ -392,64 +390,5 @@ impl<'a> Exchange<'a> {
     /// Forgets the reply that was begun.
     pub(crate) fn discard(&mut self) {
         self.reply.reset();
-    }
-
-    /// Ends the exchange when `handler` has `responded`: frames the reply, unless none was left; `close` makes it the last
-    /// one. A failure, panic or misuse of the handler becomes a clean 500.
-    pub(crate) fn end<H: BaseHttpRequestHandler>(
-        &mut self,
-        handler: &mut H,
-        responded: thread::Result<io::Result<()>>,
-        close: bool,
-    ) -> Ending {
-        let ended = match responded {
-            Ok(Ok(())) => self.take_ending(close),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the handler panicked")),
-        };
-        ended.unwrap_or_else(|failure| self.fail(handler, &failure.to_string(), close))
-    }
-
-    /// Takes what the handler left. A reply that was begun beside one that comes later is misuse.
-    fn take_ending(&mut self, close: bool) -> io::Result<Ending> {
-        match self.ending.take() {
-            Some(Ending::Later { .. }) if self.reply.is_begun() => {
-                return Err(io::Error::other("a reply beside a promised one"));
-            }
-            Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
-                let close = close || self.close;
-                return Ok(Ending::Later { coming, close });
-            }
-            Some(Ending::Aborted) => {
-                self.reply.reset();
-                return Ok(Ending::Aborted);
-            }
-            _ => {}
-        }
-        match self.reply.misuse() {
-            Some(misuse) => Err(io::Error::other(misuse)),
-            None => self.frame(close),
-        }
-    }
-
-    fn frame(&mut self, close: bool) -> io::Result<Ending> {
-        let RequestContext { server, clock, .. } = self.context;
-        self.reply
-            .finish(self.request, server, clock, close || self.close)
-            .map(Ending::Reply)
-    }
-
-    /// Replies with a 500, after the handler was told of the failure.
-    fn fail<H: BaseHttpRequestHandler>(
-        &mut self,
-        handler: &mut H,
-        failure: &str,
-        close: bool,
-    ) -> Ending {
-        // If the hook panics too, the client still gets its 500.
-        let _ = catch_unwind(AssertUnwindSafe(|| handler.handle_error(self, failure)));
-        self.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
-        // Framing cannot fail here, because the page stands in memory.
-        self.frame(close).unwrap_or(Ending::Aborted)
     }
 }

@@ -1,6 +1,6 @@
 //! What to answer: the public handler API. No poll, no slab, no file system.
 
-use std::io;
+use std::error::Error;
 use std::net::SocketAddr;
 
 pub(crate) mod clock;
@@ -29,6 +29,29 @@ use crate::http::status::HttpStatus;
 use exchange::Exchange;
 use log::LogEntry;
 
+/// What a method of a handler returns. Any error may be in it, so `?` works on those of parsing, of files and of other crates; it
+/// becomes a 500, and its text a line in the log.
+///
+/// ```
+/// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
+///
+/// struct Double;
+///
+/// impl BaseHttpRequestHandler for Double {
+///     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+///         let text = exchange.path_only().strip_prefix("/double/").ok_or("not a number to double")?;
+///         let number: u32 = text.parse()?;
+///         exchange.send_text(200, (2 * number).to_string());
+///         Ok(())
+///     }
+/// }
+///
+/// let mut server = MemoryServer::new(Double);
+/// assert!(server.respond(b"GET /double/21 HTTP/1.0\r\n\r\n").ends_with(b"42"));
+/// assert!(server.respond(b"GET /double/x HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.1 500 "));
+/// ```
+pub type HandlerResult<T = ()> = Result<T, Box<dyn Error>>;
+
 /// Answers requests one at a time, on the thread of its loop, so plain fields need no lock.
 ///
 /// Override the method for each HTTP method that is served; the others answer 501, as http.server does. Only HEAD is answered as
@@ -37,7 +60,7 @@ use log::LogEntry;
 pub trait BaseHttpRequestHandler {
     /// Answers GET.
     #[doc(alias = "do_GET")]
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
@@ -45,54 +68,54 @@ pub trait BaseHttpRequestHandler {
     ///
     /// Override it where the body of GET is costly to make.
     #[doc(alias = "do_HEAD")]
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
     /// Answers POST.
     #[doc(alias = "do_POST")]
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers PUT.
     #[doc(alias = "do_PUT")]
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers DELETE.
     #[doc(alias = "do_DELETE")]
-    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers PATCH.
     #[doc(alias = "do_PATCH")]
-    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers OPTIONS.
     #[doc(alias = "do_OPTIONS")]
-    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers TRACE.
     #[doc(alias = "do_TRACE")]
-    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers every other method; [`Exchange::command`] tells which.
     #[doc(alias = "do_SPAM")]
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Calls the method for the HTTP method of the request; HTTP methods are case-sensitive (RFC 9110 §9.1).
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.command() {
             "GET" => self.do_get(exchange),
             "HEAD" => self.do_head(exchange),
@@ -117,7 +140,7 @@ pub trait BaseHttpRequestHandler {
     /// ```
     /// use std::io;
     ///
-    /// use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+    /// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
     ///
     /// struct Shout;
     ///
@@ -126,11 +149,10 @@ pub trait BaseHttpRequestHandler {
     ///         command == "POST"
     ///     }
     ///
-    ///     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    ///     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
     ///         let text = io::read_to_string(exchange.rfile())?;
-    ///         exchange.send_response(HttpStatus::OK);
-    ///         exchange.end_headers();
-    ///         io::Write::write_all(&mut exchange.wfile(), text.to_uppercase().as_bytes())
+    ///         exchange.send_text(200, text.to_uppercase());
+    ///         Ok(())
     ///     }
     /// }
     ///
@@ -155,7 +177,7 @@ pub trait BaseHttpRequestHandler {
     /// `true` sends `100 Continue`, and right after it the reply if the body is not [wanted](Self::reads_body). For `false` the
     /// method should make the final reply, such as 413; without one the client gets a 417. The connection closes after it. The
     /// method is not called if the body has begun to arrive already.
-    fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
+    fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
         Ok(true)
     }
 
@@ -223,7 +245,7 @@ pub trait BaseHttpRequestHandler {
 }
 
 /// Answers a method that the handler does not know, as http.server does.
-pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> io::Result<()> {
+pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> HandlerResult {
     let message = format!("Unsupported method ('{}')", exchange.command());
     exchange.send_error(HttpStatus::NOT_IMPLEMENTED, Some(&message), None);
     Ok(())

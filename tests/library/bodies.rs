@@ -3,7 +3,9 @@
 use std::io::{self, Read as _, Write as _};
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ServerConfig,
+};
 
 use crate::client::{Reply, get, post};
 use crate::handlers::{answering, send_text};
@@ -210,12 +212,12 @@ impl BaseHttpRequestHandler for DecidesByPath {
         true
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.answered += 1;
-        echo(exchange)
+        Ok(echo(exchange)?)
     }
 
-    fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+    fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
         self.asked += 1;
         match exchange.path() {
             "/refused" => Ok(false),
@@ -224,7 +226,7 @@ impl BaseHttpRequestHandler for DecidesByPath {
                 exchange.send_header("WWW-Authenticate", "Basic realm=\"door\"");
                 Ok(false)
             }
-            "/fails" => Err(io::Error::other("fails")),
+            "/fails" => Err("fails".into()),
             "/panics" => panic!("expected in this test"),
             "/undecided" => {
                 exchange.send_error(HttpStatus::NOT_FOUND, None, None);
@@ -290,15 +292,15 @@ impl BaseHttpRequestHandler for ReadsOnlyWanted {
         (command, path) == ("POST", "/wanted")
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
-            "/wanted" => echo(exchange),
-            _ => send_text(exchange, ""),
+            "/wanted" => Ok(echo(exchange)?),
+            _ => Ok(send_text(exchange, "")?),
         }
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        send_text(exchange, "next")
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(send_text(exchange, "next")?)
     }
 }
 
@@ -400,7 +402,7 @@ fn a_taken_body_may_move_to_another_thread() {
         let (body, deferred) = (exchange.take_body(), exchange.defer());
         std::thread::spawn(move || {
             let text = io::read_to_string(body).unwrap();
-            deferred.answer(move |exchange| send_text(exchange, &text.to_uppercase()));
+            deferred.answer(move |exchange| Ok(send_text(exchange, &text.to_uppercase())?));
         });
         Ok(())
     }));

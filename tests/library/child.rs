@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, ServerConfig, Source,
-    ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+    Source, ThreadingHttpServer,
 };
 
 use crate::client::{Client, TIMEOUT};
@@ -196,20 +196,20 @@ impl BaseHttpRequestHandler for Discarding {
         true
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let length = io::copy(&mut exchange.rfile(), &mut io::sink())?;
-        send_text(exchange, &length.to_string())
+        Ok(send_text(exchange, &length.to_string())?)
     }
 }
 
 struct Failing;
 
 impl BaseHttpRequestHandler for Failing {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
-            "/error" => Err(io::Error::other("it failed\nbadly")),
+            "/error" => Err("it failed\nbadly".into()),
             "/panic" => panic!("expected in this test"),
-            _ => send_text(exchange, "alive"),
+            _ => Ok(send_text(exchange, "alive")?),
         }
     }
 }
@@ -217,7 +217,7 @@ impl BaseHttpRequestHandler for Failing {
 struct EndlessStream;
 
 impl BaseHttpRequestHandler for EndlessStream {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
         exchange.stream(Box::new(Endless));

@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ServerConfig,
     SimpleHttpRequestHandler,
 };
 
@@ -103,7 +103,7 @@ fn a_client_that_accepts_no_html_reads_plain_text() {
 fn a_handler_brings_its_own_error_page_and_name() {
     struct Own;
     impl BaseHttpRequestHandler for Own {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             exchange.send_error(HttpStatus::NOT_FOUND, Some("<no> 100%(code)d"), Some("'&'"));
             Ok(())
         }
@@ -143,7 +143,7 @@ fn a_handler_brings_its_own_error_page_and_name() {
 fn an_own_page_may_be_for_one_status_alone() {
     struct Site(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Site {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             match exchange.path() {
                 "/files" => return self.0.do_get(exchange),
                 path => exchange.send_error(path[1..].parse::<HttpStatus>().unwrap(), None, None),

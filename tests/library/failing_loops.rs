@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpServer, HttpStatus, Source,
+    ThreadingHttpServer,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::SockRef;
@@ -22,7 +23,7 @@ use crate::running::config;
 pub(crate) struct PanickingSource;
 
 impl BaseHttpRequestHandler for PanickingSource {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         if exchange.path() == "/panic" {
             exchange.send_response(HttpStatus::OK);
             exchange.end_headers();
@@ -30,7 +31,7 @@ impl BaseHttpRequestHandler for PanickingSource {
             return Ok(());
         }
         let thread = thread::current();
-        send_text(exchange, thread.name().unwrap_or("unnamed"))
+        Ok(send_text(exchange, thread.name().unwrap_or("unnamed"))?)
     }
 }
 

@@ -3,7 +3,9 @@
 use std::io::{self, Seek as _, Write as _};
 use std::thread;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer, Source,
+};
 
 use crate::client::{Framing, Reply, get};
 use crate::handlers::send_text;
@@ -12,17 +14,17 @@ use crate::handlers::send_text;
 struct OnlyGet;
 
 impl BaseHttpRequestHandler for OnlyGet {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let path = exchange.path();
         if path == "/deferred" {
             let deferred = exchange.defer();
-            thread::spawn(move || deferred.answer(|exchange| send_text(exchange, "later")));
+            thread::spawn(move || deferred.answer(|exchange| Ok(send_text(exchange, "later")?)));
             return Ok(());
         } else if path == "/error" {
             exchange.send_error(HttpStatus::NOT_FOUND, None, None);
             return Ok(());
         } else if path == "/written" {
-            return send_text(exchange, "in memory");
+            return Ok(send_text(exchange, "in memory")?);
         }
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
@@ -80,10 +82,10 @@ fn head_of_a_stream_ends_with_its_head() {
 fn a_handler_may_answer_head_itself() {
     struct Own;
     impl BaseHttpRequestHandler for Own {
-        fn do_get(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, _exchange: &mut Exchange<'_>) -> HandlerResult {
             panic!("it must not be called");
         }
-        fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             exchange.send_response(HttpStatus::NO_CONTENT);
             exchange.end_headers();
             Ok(())

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ServerConfig,
     SimpleHttpRequestHandler,
 };
 
@@ -28,11 +28,11 @@ impl BaseHttpRequestHandler for Stores {
         true
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.files.do_get(exchange)
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let path = self
             .files
             .path()
@@ -98,7 +98,7 @@ struct Makes {
 }
 
 impl BaseHttpRequestHandler for Makes {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.count += 1;
         fs::write(
             self.files.path().unwrap().join("n"),

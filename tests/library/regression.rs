@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, ProtocolVersion,
-    ServerConfig, SimpleHttpRequestHandler, Source,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer,
+    ProtocolVersion, ServerConfig, SimpleHttpRequestHandler, Source,
 };
 
 use crate::client::{Reply, TIMEOUT, get};
@@ -23,10 +23,10 @@ impl BaseHttpRequestHandler for Deferring {
         false
     }
 
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange
             .defer()
-            .answer(|exchange| send_text(exchange, "later"));
+            .answer(|exchange| Ok(send_text(exchange, "later")?));
         Ok(())
     }
 }
@@ -53,7 +53,7 @@ fn a_deferred_reply_keeps_close_connection() {
         exchange.set_close_connection(true);
         exchange
             .defer()
-            .answer(|exchange| send_text(exchange, "bye"));
+            .answer(|exchange| Ok(send_text(exchange, "bye")?));
         Ok(())
     }));
     let response = server.respond(get("/").repeat(2).as_bytes());
@@ -130,7 +130,7 @@ impl BaseHttpRequestHandler for Shared {
         true
     }
 
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.0.borrow_mut().handle_one_request(exchange)
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::io::{self, Write as _};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, InvalidStatus, LogFormat, MemoryServer,
-    ProtocolVersion,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, InvalidStatus, LogFormat,
+    MemoryServer, ProtocolVersion,
 };
 
 use crate::client::{Reply, get, post};
@@ -255,7 +255,7 @@ fn the_length_of_a_body_stays_when_the_body_is_read_or_taken() {
         fn reads_body(&self, _command: &str, _path: &str) -> bool {
             true
         }
-        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             let length = exchange.body_length();
             let mut start = [0; 1];
             io::Read::read(&mut exchange.rfile(), &mut start)?;
@@ -269,7 +269,7 @@ fn the_length_of_a_body_stays_when_the_body_is_read_or_taken() {
             let deferred = exchange.defer();
             deferred.answer(move |exchange| {
                 let length = exchange.body_length();
-                send_text(exchange, &format!("{length} {rest}"))
+                Ok(send_text(exchange, &format!("{length} {rest}"))?)
             });
             Ok(())
         }

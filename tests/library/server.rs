@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogEntry, LogFormat, ServerConfig,
-    ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, LogEntry, LogFormat,
+    ServerConfig, ThreadingHttpServer,
 };
 
 use crate::client::{Client, Reply, TIMEOUT, get};
@@ -28,7 +28,7 @@ const LARGE: usize = 20 * 1024 * 1024;
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
             "/large" => {
                 let file = tempfile::tempfile()?;
@@ -40,7 +40,7 @@ impl BaseHttpRequestHandler for Hello {
             }
             path => {
                 let text = format!("hello {path}");
-                send_text(exchange, &text)
+                Ok(send_text(exchange, &text)?)
             }
         }
     }
@@ -133,10 +133,10 @@ fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4() {
 fn the_handler_may_be_seen_and_changed_between_two_turns() {
     struct Says(String);
     impl BaseHttpRequestHandler for Says {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             let reply = send_text(exchange, &self.0);
             self.0 = "seen".to_owned();
-            reply
+            Ok(reply?)
         }
     }
     let (mut server, address) = bind(Says("one".to_owned()));
@@ -154,9 +154,9 @@ struct Hooks {
 }
 
 impl BaseHttpRequestHandler for Hooks {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.calls.push(format!("do_get {}", exchange.path()));
-        send_text(exchange, "")
+        Ok(send_text(exchange, "")?)
     }
     fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
         self.calls.push("verify_request".to_owned());
@@ -290,8 +290,8 @@ fn handle_request_returns_when_the_reply_has_been_sent() {
 fn a_handler_may_write_the_log_itself() {
     struct Logging(mpsc::Sender<String>);
     impl BaseHttpRequestHandler for Logging {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-            send_text(exchange, "twelve bytes")
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            Ok(send_text(exchange, "twelve bytes")?)
         }
         fn log_request(&mut self, entry: &LogEntry<'_>, _line: &mut Vec<u8>) {
             let mut usual = Vec::new();
@@ -330,9 +330,9 @@ impl Clone for Loop {
 }
 
 impl BaseHttpRequestHandler for Loop {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let thread = format!("{:?}", thread::current().id());
-        send_text(exchange, &thread)
+        Ok(send_text(exchange, &thread)?)
     }
 }
 

@@ -4,7 +4,9 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer, Source,
+};
 
 use crate::child::Child;
 use crate::client::{Reply, get};
@@ -15,13 +17,13 @@ use crate::running::{Running, config};
 struct Answers;
 
 impl BaseHttpRequestHandler for Answers {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
             "/deferred" => {
                 let deferred = exchange.defer();
                 thread::spawn(move || {
                     thread::sleep(Duration::from_millis(50));
-                    deferred.answer(|exchange| send_text(exchange, "deferred"));
+                    deferred.answer(|exchange| Ok(send_text(exchange, "deferred")?));
                 });
                 Ok(())
             }
@@ -31,17 +33,17 @@ impl BaseHttpRequestHandler for Answers {
                 exchange.stream(Box::new(Pieces(3)));
                 Ok(())
             }
-            "/large" => send_text(exchange, &"large".repeat(4 << 20)),
-            "/fails" => Err(io::Error::other("expected in this test")),
-            path => send_text(exchange, path),
+            "/large" => Ok(send_text(exchange, &"large".repeat(4 << 20))?),
+            "/fails" => Err("expected in this test".into()),
+            path => Ok(send_text(exchange, path)?),
         }
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
@@ -154,9 +156,9 @@ fn a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length() {
     let taken = |mut body: httpoll::RequestBody| io::read_to_string(&mut body);
     struct Reads<F>(F, Vec<String>);
     impl<F: FnMut(&mut Exchange<'_>) -> io::Result<String>> BaseHttpRequestHandler for Reads<F> {
-        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             let text = (self.0)(exchange)?;
-            send_text(exchange, &text)
+            Ok(send_text(exchange, &text)?)
         }
         fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {
             self.1.push(failure.to_owned());

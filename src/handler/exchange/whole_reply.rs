@@ -10,10 +10,10 @@ impl Exchange<'_> {
     /// Replies with `text`, which is UTF-8, as `text/plain`. Fields may be added with [`send_header`](Self::send_header) afterwards.
     ///
     /// ```
-    /// # use httpoll::{Exchange, MemoryServer, BaseHttpRequestHandler};
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
     /// # struct Handler;
     /// # impl BaseHttpRequestHandler for Handler {
-    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
     ///     exchange.send_text(200, "Hello, world!\n");
     ///     Ok(())
     /// }
@@ -29,10 +29,10 @@ impl Exchange<'_> {
     /// [`send_header`](Self::send_header) afterwards.
     ///
     /// ```
-    /// # use httpoll::{Exchange, MemoryServer, BaseHttpRequestHandler};
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
     /// # struct Handler;
     /// # impl BaseHttpRequestHandler for Handler {
-    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
     ///     exchange.send_json(200, r#"{"answer":42}"#);
     ///     exchange.send_header("Cache-Control", "no-store");
     ///     Ok(())
@@ -61,10 +61,10 @@ impl Exchange<'_> {
     /// for a client that accepts no HTML. Fields may be added with [`send_header`](Self::send_header) afterwards.
     ///
     /// ```
-    /// # use httpoll::{Exchange, MemoryServer, BaseHttpRequestHandler};
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
     /// # struct Handler;
     /// # impl BaseHttpRequestHandler for Handler {
-    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> std::io::Result<()> {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
     ///     exchange.send_error(404, Some("No such user"), None);
     ///     Ok(())
     /// }

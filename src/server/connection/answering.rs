@@ -3,7 +3,6 @@
 //!
 //! Invariant: nothing here reads from the socket or writes to it; [`Then`] says what must happen next.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -293,7 +292,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     fn fail(&mut self, request: &Request<'_>, failure: &'static str) -> Then {
         let started = self.context.log.start(&self.context.clock);
         let mut body = RequestBody::default();
-        let fail = |_: &mut H, _: &mut Exchange<'_>| Err(io::Error::other(failure));
+        let fail = |_: &mut H, _: &mut Exchange<'_>| Err(failure.into());
         self.context
             .reply(request, &mut body, self.client, true, started, fail);
         Then::Linger

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::handler::{get, statuses};
 use super::script::{Event, Room, TestLoop};
 use crate::config::{LogFormat, ServerConfig};
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
 use crate::handler::log::LogEntry;
 use crate::handler::work::Work;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::status::HttpStatus;
 use crate::server::connection::readable::Readable;
 use crate::wire::next::Next;
@@ -32,7 +32,7 @@ struct Slices {
 }
 
 impl BaseHttpRequestHandler for Worker {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let (number, ending) = exchange.path()[1..].split_once('-').unwrap_or_default();
         if exchange.path().contains("begun") {
             exchange.send_response(HttpStatus::OK);
