@@ -168,6 +168,7 @@
 //! | Python's name | here | shown by |
 //! |---|---|---|
 //! | `__init__`, `bind_and_activate`, `server_bind`, `server_activate` | [`bind`](HttpServer::bind), [`bind_with`](HttpServer::bind_with), [`from_listener`](HttpServer::from_listener), [`from_listeners`](HttpServer::from_listeners) | `library::server::sockets_that_listen_already_are_taken_over` |
+//! | `serve_forever` in a thread | [`HttpServer`] is `Send` if its handler is | `library::server::a_server_may_be_bound_asked_for_its_port_and_moved_into_a_thread` |
 //! | `serve_forever` | [`HttpServer::serve_forever`], without a polling interval | `library::server::shutdown::a_shutdown_before_the_start_is_not_forgotten` |
 //! | `shutdown` | [`HttpServer::handle`], [`ServerHandle::shutdown`] | `library::server::shutdown::a_shutdown_from_another_thread_drains` `library::server::shutdown::a_handler_may_end_its_server` |
 //! | `handle_request` | [`HttpServer::handle_request`] | `library::server::handle_request_answers_one` |

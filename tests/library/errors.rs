@@ -84,7 +84,7 @@ fn a_method_may_return_any_error() {
             match exchange.path() {
                 "/number" => drop("x".parse::<u32>()?),
                 "/file" => drop(std::fs::File::open("/nonexistent")?),
-                "/utf-8" => drop(str::from_utf8(b"\xff")?),
+                "/utf-8" => drop(String::from_utf8(vec![0xff])?),
                 "/status" => drop(HttpStatus::try_from(1)?),
                 "/text" => return Err("in words".into()),
                 _ => return Err(format!("no {}", exchange.path()).into()),

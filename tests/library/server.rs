@@ -363,6 +363,52 @@ fn several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all() {
 }
 
 #[test]
+fn several_loops_take_over_a_socket_that_listens_already_and_their_threads_have_names() {
+    #[derive(Clone)]
+    struct Named;
+    impl BaseHttpRequestHandler for Named {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            exchange.send_text(200, thread::current().name().unwrap_or("no name"));
+            Ok(())
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let loops = NonZeroUsize::new(3).unwrap();
+    let server =
+        ThreadingHttpServer::from_listeners(vec![listener], Named, config(), loops).unwrap();
+    assert_eq!(server.server_addresses(), [address]);
+    assert_eq!(server.info().server_port(), address.port());
+    let handle = server.handle();
+    let thread = thread::Builder::new().name("mine".to_owned());
+    let thread = thread.spawn(move || server.serve_forever()).unwrap();
+    let names: HashSet<_> = (0..300)
+        .map(|_| Client::connect(address).get("/").text().to_owned())
+        .collect();
+    let known = ["mine", "httpoll-1", "httpoll-2"];
+    assert!(
+        names.iter().all(|name| known.contains(&name.as_str())),
+        "{names:?}"
+    );
+    handle.shutdown();
+    thread.join().unwrap().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_server_may_be_bound_asked_for_its_port_and_moved_into_a_thread() {
+    let site = tempfile::tempdir().unwrap();
+    let files = httpoll::SimpleHttpRequestHandler::new(&site).unwrap();
+    let mut server = HttpServer::bind_with("127.0.0.1:0", files, config()).unwrap();
+    let (port, handle) = (server.server_port(), server.handle());
+    let thread = thread::spawn(move || server.serve_forever());
+    let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+    assert_eq!(client.get("/").status, 200);
+    handle.shutdown();
+    thread.join().unwrap().unwrap();
+}
+
+#[test]
 fn one_loop_does_not_share_its_port_unasked() {
     let one = NonZeroUsize::MIN;
     let first = ThreadingHttpServer::bind_with("127.0.0.1:0", Loop(Arc::default()), config(), one);
