@@ -31,7 +31,7 @@ impl BaseHttpRequestHandler for PanickingSource {
             return Ok(());
         }
         let thread = thread::current();
-        Ok(send_text(exchange, thread.name().unwrap_or("httpoll-1"))?)
+        Ok(send_text(exchange, thread.name().unwrap_or("unnamed"))?)
     }
 }
 
