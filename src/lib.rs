@@ -224,6 +224,7 @@ pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
 pub use handler::exchange::Exchange;
+pub use handler::handler_error::HandlerError;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
 pub use handler::{BaseHttpRequestHandler, HandlerResult};

@@ -162,12 +162,12 @@ impl SimpleHttpRequestHandler {
     ///
     /// # Errors
     /// The disk fails: a 500.
-    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         // The scratch must not be borrowed from the handler while the handler answers.
         let mut scratch = mem::take(&mut self.scratch);
         let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
         self.scratch = scratch;
-        answered
+        Ok(answered?)
     }
 
     /// Returns the path below the directory that `target` means, whether or not anything is there; `None` if it is not served:
@@ -269,11 +269,11 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        Ok(self.send_head(exchange)?)
+        self.send_head(exchange)
     }
 
     fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        Ok(self.send_head(exchange)?)
+        self.send_head(exchange)
     }
 
     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {

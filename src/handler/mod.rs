@@ -1,6 +1,5 @@
 //! What to answer: the public handler API. No poll, no slab, no file system.
 
-use std::error::Error;
 use std::net::SocketAddr;
 
 pub(crate) mod clock;
@@ -10,6 +9,7 @@ pub(crate) mod ending;
 pub(crate) mod error_page;
 pub(crate) mod error_pages;
 pub(crate) mod exchange;
+pub(crate) mod handler_error;
 pub(crate) mod idle_files;
 pub(crate) mod lines;
 pub(crate) mod listing_memory;
@@ -27,6 +27,7 @@ pub(crate) mod work;
 
 use crate::http::status::HttpStatus;
 use exchange::Exchange;
+use handler_error::HandlerError;
 use log::LogEntry;
 
 /// What a method of a handler returns. Any error may be in it, so `?` works on those of parsing, of files and of other crates; it
@@ -50,7 +51,7 @@ use log::LogEntry;
 /// assert!(server.respond(b"GET /double/21 HTTP/1.0\r\n\r\n").ends_with(b"42"));
 /// assert!(server.respond(b"GET /double/x HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.1 500 "));
 /// ```
-pub type HandlerResult<T = ()> = Result<T, Box<dyn Error>>;
+pub type HandlerResult<T = ()> = Result<T, HandlerError>;
 
 /// Answers requests one at a time, on the thread of its loop, so plain fields need no lock.
 ///

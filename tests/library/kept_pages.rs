@@ -19,7 +19,7 @@ struct Files {
 
 impl BaseHttpRequestHandler for Files {
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        Ok(self.files.send_head(exchange)?)
+        self.files.send_head(exchange)
     }
 
     fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
