@@ -3,9 +3,9 @@
 //! `cargo run --example counter`, then `curl http://127.0.0.1:8000/` a few times.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer};
 
 #[derive(Default)]
 struct Counter {
@@ -13,17 +13,11 @@ struct Counter {
 }
 
 impl BaseHttpRequestHandler for Counter {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.visitors += 1;
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", "text/plain; charset=utf-8");
+        exchange.send_text(200, format!("You are visitor {}.\n", self.visitors));
         exchange.send_header("Cache-Control", "no-store");
-        exchange.end_headers();
-        writeln!(exchange.wfile(), "You are visitor {}.", self.visitors)
+        Ok(())
     }
 }
 

@@ -5,12 +5,18 @@
 use std::env;
 use std::io::{self, Read as _, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+};
 
 struct Echo;
 
 impl BaseHttpRequestHandler for Echo {
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, command: &str, _path: &str) -> bool {
+        command == "POST" // the bodies of other methods are discarded
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let mut body = Vec::new();
         exchange.rfile().read_to_end(&mut body)?;
         let media_type = exchange.headers().get("content-type");
@@ -20,7 +26,8 @@ impl BaseHttpRequestHandler for Echo {
             media_type.unwrap_or(b"application/octet-stream"),
         );
         exchange.end_headers();
-        exchange.wfile().write_all(&body)
+        exchange.wfile().write_all(&body)?;
+        Ok(())
     }
 }
 

@@ -6,23 +6,21 @@ use std::io;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender, TrySendError};
 use std::{env, task::Waker, thread, time::Duration};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpServer, HttpStatus, Source,
+};
 
 struct Events(Sender<(SyncSender<String>, Waker)>);
 
 impl BaseHttpRequestHandler for Events {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let (events, subscriber) = mpsc::sync_channel(16);
         let subscribed = self.0.send((events, exchange.waker()));
         exchange.send_response(HttpStatus::OK);
         exchange.send_header("Content-Type", "text/event-stream");
         exchange.end_headers();
         exchange.stream(Box::new(Subscriber(subscriber)));
-        subscribed.map_err(io::Error::other)
+        Ok(subscribed?)
     }
 }
 

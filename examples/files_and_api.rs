@@ -3,9 +3,11 @@
 //! `cargo run --example files_and_api 127.0.0.1:8000 .`, then `curl http://127.0.0.1:8000/api/calls`.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, SimpleHttpRequestHandler};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, SimpleHttpRequestHandler,
+};
 
 struct FilesAndApi {
     files: SimpleHttpRequestHandler,
@@ -13,8 +15,8 @@ struct FilesAndApi {
 }
 
 impl BaseHttpRequestHandler for FilesAndApi {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        match (exchange.command(), exchange.path()) {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        match (exchange.command(), exchange.path_only()) {
             ("GET" | "HEAD", "/api/calls") => self.send_calls(exchange),
             _ => self.files.handle_one_request(exchange),
         }
@@ -30,12 +32,10 @@ impl BaseHttpRequestHandler for FilesAndApi {
 }
 
 impl FilesAndApi {
-    fn send_calls(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn send_calls(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.calls += 1;
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", "application/json");
-        exchange.end_headers();
-        writeln!(exchange.wfile(), r#"{{"calls":{}}}"#, self.calls)
+        exchange.send_json(200, format!("{{\"calls\":{}}}\n", self.calls));
+        Ok(())
     }
 }
 

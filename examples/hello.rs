@@ -5,28 +5,21 @@
 use std::env;
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer};
 
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false // the server discards a body that a request has nevertheless
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        if exchange.path() != "/" {
-            exchange.send_error(HttpStatus::NOT_FOUND, None, None);
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        if exchange.path_only() != "/" {
+            exchange.send_error(404, None, None);
             return Ok(());
         }
-        exchange.send_response(HttpStatus::OK);
+        exchange.send_response(200);
         exchange.send_header("Content-Type", "text/plain; charset=utf-8");
         exchange.end_headers();
-        exchange.wfile().write_all(b"Hello, world!\n")
-    }
-
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        self.do_get(exchange)
+        exchange.wfile().write_all(b"Hello, world!\n")?;
+        Ok(())
     }
 }
 

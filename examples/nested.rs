@@ -2,25 +2,20 @@
 //!
 //! `cargo run --example nested`, then `curl http://127.0.0.1:8000/`.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::os::fd::AsRawFd as _;
 use std::{env, time::Duration, time::Instant};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer};
 use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
 #[derive(Default)]
 struct Ticks(u64);
 
 impl BaseHttpRequestHandler for Ticks {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        exchange.send_response(HttpStatus::OK);
-        exchange.end_headers();
-        writeln!(exchange.wfile(), "{} ticks", self.0)
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        exchange.send_text(200, format!("{} ticks\n", self.0));
+        Ok(())
     }
 }
 

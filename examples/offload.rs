@@ -2,38 +2,25 @@
 //!
 //! `cargo run --example offload`, then `curl http://127.0.0.1:8000/primes/1000000`.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::sync::mpsc::{self, Sender};
 use std::{env, thread};
 
-use httpoll::{BaseHttpRequestHandler, Deferred, Exchange, HttpServer, HttpStatus};
+use httpoll::{BaseHttpRequestHandler, Deferred, Exchange, HandlerResult, HttpServer};
 
 struct Offload {
     worker: Sender<(u64, Deferred)>,
 }
 
 impl BaseHttpRequestHandler for Offload {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let number = exchange.path().strip_prefix("/primes/");
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        let number = exchange.path_only().strip_prefix("/primes/");
         match number.and_then(|number| number.parse().ok()) {
-            Some(limit) => self
-                .worker
-                .send((limit, exchange.defer()))
-                .map_err(io::Error::other),
-            None => send_text(exchange, "ask for /primes/1000"),
+            Some(limit) => self.worker.send((limit, exchange.defer()))?,
+            None => exchange.send_text(404, "ask for /primes/1000\n"),
         }
+        Ok(())
     }
-}
-
-fn send_text(exchange: &mut Exchange<'_>, text: &str) -> io::Result<()> {
-    exchange.send_response(HttpStatus::OK);
-    exchange.send_header("Content-Type", "text/plain; charset=utf-8");
-    exchange.end_headers();
-    writeln!(exchange.wfile(), "{text}")
 }
 
 /// Counts the primes below `limit`, and stops when the client leaves.
@@ -44,7 +31,16 @@ fn count_primes((limit, deferred): (u64, Deferred)) {
     };
     let candidates = (2..limit).take_while(|_| !deferred.client_left());
     let count = candidates.filter(is_prime).count();
-    deferred.answer(move |exchange| send_text(exchange, &count.to_string()));
+    deferred.answer(move |exchange| {
+        exchange.send_text(
+            200,
+            format!(
+                "{count}
+"
+            ),
+        );
+        Ok(())
+    });
 }
 
 fn main() -> io::Result<()> {

@@ -3,10 +3,10 @@
 //! `cargo run --example threads 127.0.0.1:8000 4`, then `curl http://127.0.0.1:8000/` a few times.
 
 use std::env;
-use std::io::{self, Write as _};
+use std::io;
 use std::thread;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, ServerConfig, ThreadingHttpServer};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, ServerConfig, ThreadingHttpServer};
 
 #[derive(Clone, Default)]
 struct Counter {
@@ -14,17 +14,11 @@ struct Counter {
 }
 
 impl BaseHttpRequestHandler for Counter {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.answered += 1;
-        exchange.send_response(HttpStatus::OK);
-        exchange.send_header("Content-Type", "text/plain; charset=utf-8");
-        exchange.end_headers();
         let thread = thread::current().id();
-        writeln!(exchange.wfile(), "{thread:?}: answer {}", self.answered)
+        exchange.send_text(200, format!("{thread:?}: answer {}\n", self.answered));
+        Ok(())
     }
 }
 

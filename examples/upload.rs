@@ -6,7 +6,9 @@ use std::env;
 use std::io;
 use std::path::PathBuf;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+};
 use tempfile::NamedTempFile;
 
 struct Upload {
@@ -14,7 +16,11 @@ struct Upload {
 }
 
 impl BaseHttpRequestHandler for Upload {
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, command: &str, path: &str) -> bool {
+        command == "PUT" && file_name(path).is_some() // the body of a PUT that is refused is discarded
+    }
+
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let Some(name) = file_name(exchange.path()) else {
             exchange.send_error(HttpStatus::FORBIDDEN, Some("Not a plain file name"), None);
             return Ok(());
@@ -39,7 +45,11 @@ fn file_name(path: &str) -> Option<&str> {
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
     let directory = env::args().nth(2).unwrap_or(".".into()).into();
-    let mut server = HttpServer::bind(address, Upload { directory })?;
+    let config = ServerConfig {
+        max_body: 1024 * 1024 * 1024, // a larger body is refused with 413
+        ..ServerConfig::default()
+    };
+    let mut server = HttpServer::bind_with(address, Upload { directory }, config)?;
     println!("http://{}/", server.info().addresses()[0]);
     server.serve_forever()
 }

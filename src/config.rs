@@ -1,5 +1,8 @@
 //! The configuration of a server: plain data, read by the loop and never changed by it.
 
+use std::error::Error;
+use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// The limits, timeouts and choices of a server. The defaults fit a small machine.
@@ -32,7 +35,8 @@ pub struct ServerConfig {
     /// Bytes of a request head, request line included. A longer one is refused with 431, and so is every head of more than
     /// 100 fields. Default: 32 KiB.
     pub max_head: usize,
-    /// Bytes of a request body that the handler wants. A longer one is refused with 413. Default: 1 GiB.
+    /// Bytes of a request body that the handler [reads](crate::BaseHttpRequestHandler::reads_body). A longer one is refused with
+    /// 413. Default: 1 MiB.
     pub max_body: u64,
     /// Bytes that are read and discarded of a request body that the handler does not want, so that the next request on the
     /// connection can be read. The reply is sent at once in any case; after a longer body the connection closes. Default: 1 MiB.
@@ -131,7 +135,7 @@ impl Default for ServerConfig {
             hosts: Vec::new(),
             max_request_line: 8 * 1024,
             max_head: 32 * 1024,
-            max_body: 1024 * 1024 * 1024,
+            max_body: 1024 * 1024,
             max_discard: 1024 * 1024,
             max_spooled_memory: 16 * 1024 * 1024,
             max_spooled_bytes: 4 * 1024 * 1024 * 1024,
@@ -165,7 +169,15 @@ impl Default for ServerConfig {
 }
 
 /// The HTTP version of a server's replies.
+///
+/// ```
+/// use httpoll::ProtocolVersion;
+///
+/// assert_eq!("HTTP/1.0".parse(), Ok(ProtocolVersion::Http10));
+/// assert_eq!(ProtocolVersion::Http11.to_string(), "HTTP/1.1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ProtocolVersion {
     /// HTTP/1.0: one request per connection, no chunked bodies.
     Http10,
@@ -183,8 +195,35 @@ impl ProtocolVersion {
     }
 }
 
+impl fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ProtocolVersion {
+    type Err = UnknownName;
+
+    /// Reads `HTTP/1.0` or `HTTP/1.1`.
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "HTTP/1.0" => Ok(Self::Http10),
+            "HTTP/1.1" => Ok(Self::Http11),
+            _ => Err(UnknownName("HTTP/1.0, HTTP/1.1")),
+        }
+    }
+}
+
 /// The format of the access log on standard error.
+///
+/// ```
+/// use httpoll::LogFormat;
+///
+/// assert_eq!("json".parse(), Ok(LogFormat::Json));
+/// assert_eq!(LogFormat::Common.to_string(), "common");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LogFormat {
     /// No access log.
     None,
@@ -195,3 +234,41 @@ pub enum LogFormat {
     /// One JSON object per line, with the duration in microseconds.
     Json,
 }
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Common => "common",
+            Self::Combined => "combined",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = UnknownName;
+
+    /// Reads `none`, `common`, `combined` or `json`.
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        match text {
+            "none" => Ok(Self::None),
+            "common" => Ok(Self::Common),
+            "combined" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
+            _ => Err(UnknownName("none, common, combined, json")),
+        }
+    }
+}
+
+/// The error for a text that names no [`LogFormat`] or [`ProtocolVersion`]; it says which names there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnknownName(&'static str);
+
+impl fmt::Display for UnknownName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not one of {}", self.0)
+    }
+}
+
+impl Error for UnknownName {}

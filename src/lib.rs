@@ -5,19 +5,20 @@
 //! ```no_run
 //! use std::io::{self, Write as _};
 //!
-//! use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus};
+//! use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer};
 //!
 //! struct Hello {
 //!     visitors: u64, // a plain field: one loop owns the handler, so no lock is needed
 //! }
 //!
 //! impl BaseHttpRequestHandler for Hello {
-//!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+//!     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
 //!         self.visitors += 1;
-//!         exchange.send_response(HttpStatus::OK);
+//!         exchange.send_response(200);
 //!         exchange.send_header("Content-Type", "text/plain; charset=utf-8");
 //!         exchange.end_headers();
-//!         writeln!(exchange.wfile(), "Hello, visitor {}!", self.visitors)
+//!         writeln!(exchange.wfile(), "Hello, visitor {}!", self.visitors)?;
+//!         Ok(())
 //!     }
 //! }
 //!
@@ -26,7 +27,7 @@
 //! }
 //! ```
 //!
-//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has ten
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has eleven
 //! servers, from uploads to Server-Sent Events, none longer than a screen.
 //!
 //! # How a request flows
@@ -65,17 +66,19 @@
 //! # Writing a handler
 //! A handler implements [`BaseHttpRequestHandler`]. Each method gets an [`Exchange`]: one request, and the reply to it.
 //!
-//! - **Request body.** It has arrived when the method is called: read it from [`Exchange::rfile`]. A handler that reads no bodies
-//!   returns `false` from [`reads_body`](BaseHttpRequestHandler::reads_body), and the server stores none.
+//! - **Request body.** A handler asks for it by [`reads_body`](BaseHttpRequestHandler::reads_body); the server discards every
+//!   other body. It has arrived when the method is called: read it from [`Exchange::rfile`].
 //! - **Reply.** It begins with [`send_response`](Exchange::send_response), [`send_header`](Exchange::send_header) and
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
+//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
 //!   gets a complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
 //!   thread gives it later.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
+//!   To guard some of the files, ask it what a path means ([`is_below`](SimpleHttpRequestHandler::is_below)): a comparison of
+//!   [`Exchange::path`] with `"/private/"` lets `/%70rivate/` and `/./private/` through. `examples/guard.rs` shows it.
 //! - **Tests.** [`MemoryServer`] runs a handler without sockets.
 //!
 //! # Coming from http.server
@@ -87,7 +90,7 @@
 //! | `def do_GET(self)` | [`fn do_get(&mut self, exchange)`](BaseHttpRequestHandler::do_get) |
 //! | `self.path`, `self.command`, `self.headers` | [`exchange.path()`](Exchange::path), [`command()`](Exchange::command), [`headers()`](Exchange::headers) |
 //! | `self.rfile.read(n)` | [`exchange.rfile()`](Exchange::rfile), which ends where the body ends |
-//! | `self.send_response(200)` | [`exchange.send_response(HttpStatus::OK)`](Exchange::send_response) |
+//! | `self.send_response(200)` | [`exchange.send_response(200)`](Exchange::send_response) |
 //! | `self.wfile.write(body)` | [`exchange.wfile()`](Exchange::wfile), an [`io::Write`](std::io::Write) |
 //! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] |
 //! | `server.shutdown()` | [`HttpServer::handle`], then [`ServerHandle::shutdown`] |
@@ -130,7 +133,7 @@
 //! | Python's name | here | shown by |
 //! |---|---|---|
 //! | `server_version`, `sys_version`, `version_string` | [`BaseHttpRequestHandler::version_string`] | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
-//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::error_pages::a_handler_brings_its_own_error_page_and_name` |
+//! | `error_message_format`, `error_content_type` | [`error_message_format`](BaseHttpRequestHandler::error_message_format), [`error_content_type`](BaseHttpRequestHandler::error_content_type) | `library::error_pages::a_handler_brings_its_own_error_page_and_name` `library::error_pages::an_own_page_may_be_for_one_status_alone` |
 //! | `protocol_version` | [`ServerConfig::protocol_version`] | `library::framing::a_server_of_http_1_0_never_chunks` |
 //! | `default_request_version` | not needed: every reply has a status line, except to an HTTP/0.9 request | `library::cpython::request_lines_are_understood_or_refused_with_the_right_code` |
 //! | `responses` | [`HttpStatus::phrase`], [`HttpStatus::description`] | `library::cpython::an_unregistered_status_has_a_placeholder_phrase` |
@@ -165,6 +168,7 @@
 //! | Python's name | here | shown by |
 //! |---|---|---|
 //! | `__init__`, `bind_and_activate`, `server_bind`, `server_activate` | [`bind`](HttpServer::bind), [`bind_with`](HttpServer::bind_with), [`from_listener`](HttpServer::from_listener), [`from_listeners`](HttpServer::from_listeners) | `library::server::sockets_that_listen_already_are_taken_over` |
+//! | `serve_forever` in a thread | [`HttpServer`] is `Send` if its handler is | `library::server::a_server_may_be_bound_asked_for_its_port_and_moved_into_a_thread` |
 //! | `serve_forever` | [`HttpServer::serve_forever`], without a polling interval | `library::server::shutdown::a_shutdown_before_the_start_is_not_forgotten` |
 //! | `shutdown` | [`HttpServer::handle`], [`ServerHandle::shutdown`] | `library::server::shutdown::a_shutdown_from_another_thread_drains` `library::server::shutdown::a_handler_may_end_its_server` |
 //! | `handle_request` | [`HttpServer::handle_request`] | `library::server::handle_request_answers_one` |
@@ -190,9 +194,13 @@
 //! ## Beyond http.server
 //! | what | here | shown by |
 //! |---|---|---|
+//! | the path without its query, and the query as pairs | [`Exchange::path_only`], [`Exchange::query`] | `library::replies::the_query_is_decoded_pairs_and_not_in_the_path` |
+//! | text or JSON by one call | [`Exchange::send_text`], [`Exchange::send_json`] | `library::replies::text_and_json_have_their_fields_and_take_more` |
+//! | what was sent | [`Exchange::status`] | `library::replies::the_status_of_a_begun_reply_is_known` |
+//! | a guard before the files | [`SimpleHttpRequestHandler::is_below`] | `library::guarding::every_spelling_of_a_guarded_path_is_below_its_directory` |
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
-//! | a request body that the handler does not read | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` |
+//! | a request body that is read only if the handler asks | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` `library::unwanted::a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
@@ -211,16 +219,18 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig};
+pub use config::{LogFormat, ProtocolVersion, ServerConfig, UnknownName};
 pub use files::SimpleHttpRequestHandler;
-pub use handler::BaseHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
 pub use handler::exchange::Exchange;
+pub use handler::handler_error::HandlerError;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
-pub use http::headers::Headers;
-pub use http::status::HttpStatus;
+pub use handler::{BaseHttpRequestHandler, HandlerResult};
+pub use http::header_value::HeaderValue;
+pub use http::headers::{Headers, HeadersIter};
+pub use http::status::{HttpStatus, InvalidStatus};
 pub use server::confinement::{Confined, Confinement};
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;

@@ -5,15 +5,15 @@
 //! a different head. The work of the clients and of the kernel is not counted.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogFormat, MemoryServer,
-    ServerConfig, SimpleHttpRequestHandler,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, LogFormat,
+    MemoryServer, ServerConfig, SimpleHttpRequestHandler,
 };
 
 use super::Case;
@@ -187,7 +187,7 @@ fn logged() -> Box<dyn Case> {
 struct ChangingListing(SimpleHttpRequestHandler);
 
 impl BaseHttpRequestHandler for ChangingListing {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.0.dotfiles = !self.0.dotfiles;
         self.0.do_get(exchange)
     }
@@ -202,16 +202,20 @@ fn list(target: &str, fields: &str) -> Box<dyn Case> {
 struct Echo;
 
 impl BaseHttpRequestHandler for Echo {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         begin(exchange);
-        exchange.wfile().write_all(b"Hello, world!\n")
+        Ok(exchange.wfile().write_all(b"Hello, world!\n")?)
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let mut body = Vec::new();
         exchange.rfile().read_to_end(&mut body)?;
         begin(exchange);
-        exchange.wfile().write_all(&body)
+        Ok(exchange.wfile().write_all(&body)?)
     }
 }
 

@@ -26,7 +26,7 @@ mod send_file;
 mod send_head;
 
 use crate::handler::exchange::Exchange;
-use crate::handler::{BaseHttpRequestHandler, unsupported};
+use crate::handler::{BaseHttpRequestHandler, HandlerResult, unsupported};
 use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
 use access::Access;
@@ -163,12 +163,12 @@ impl SimpleHttpRequestHandler {
     ///
     /// # Errors
     /// The disk fails: a 500.
-    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         // Taken out, because the request borrows the whole handler.
         let mut scratch = mem::take(&mut self.scratch);
         let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
         self.scratch = scratch;
-        answered
+        Ok(answered?)
     }
 
     /// Returns the path below the directory that `target` means, whether or not anything is there; `None` if it is not served:
@@ -177,6 +177,27 @@ impl SimpleHttpRequestHandler {
         let mut path = Vec::new();
         self.locate(target.as_bytes(), &mut path).ok()?;
         Some(PathBuf::from(OsString::from_vec(path)))
+    }
+
+    /// Returns whether the file or listing for `target` is `directory`, a path below the served directory, or is in it. It is
+    /// `false` for a target that is not served.
+    ///
+    /// This is the question of a guard before the files. The text of a target cannot answer it: `/%70rivate/x`, `/./private/x`
+    /// and `//private/x` all mean `/private/x`. The names on the way count, not what they lead to: a symbolic link from elsewhere
+    /// into `directory` is not below it, and a listing of its parent shows its name.
+    ///
+    /// ```
+    /// # use httpoll::SimpleHttpRequestHandler;
+    /// let files = SimpleHttpRequestHandler::new(".")?;
+    /// assert!(files.is_below("/a/..//%70rivate?x", "/private"));
+    /// assert!(!files.is_below("/privateer", "/private"));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_below(&self, target: &str, directory: impl AsRef<Path>) -> bool {
+        let mut below = directory.as_ref().as_os_str().as_bytes().to_vec();
+        clean(&mut below);
+        self.translate_path(target)
+            .is_some_and(|path| path.starts_with(OsString::from_vec(below)))
     }
 
     /// Writes the path that `target` means to `path`, and returns whether it means a directory.
@@ -248,42 +269,42 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
         self.overrides.are_set()
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.send_head(exchange)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.send_head(exchange)
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         not_allowed(exchange)
     }
 
-    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::NO_CONTENT);
         exchange.send_header("Allow", ALLOW);
         exchange.end_headers();
         Ok(())
     }
 
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         if is_registered(exchange.command()) {
             not_allowed(exchange)
         } else {
@@ -292,7 +313,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 }
 
-fn not_allowed(exchange: &mut Exchange<'_>) -> io::Result<()> {
+fn not_allowed(exchange: &mut Exchange<'_>) -> HandlerResult {
     exchange.send_error(HttpStatus::METHOD_NOT_ALLOWED, None, None);
     exchange.send_header("Allow", ALLOW);
     Ok(())

@@ -2,10 +2,10 @@
 //!
 //! Invariant: each promise ends exactly once: its reply is given, or it is dropped.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::HandlerResult;
 use super::exchange::Exchange;
 use super::mailbox::{Answer, Mailbox, MessageContent};
 
@@ -49,7 +49,7 @@ impl Deferred {
     /// what is known by then, because the loop waits for it.
     pub fn answer(
         mut self,
-        make: impl FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send + 'static,
+        make: impl FnOnce(&mut Exchange<'_>) -> HandlerResult + Send + 'static,
     ) {
         self.answered = true;
         self.post(Some(Answer(Box::new(make))));

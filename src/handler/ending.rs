@@ -1,8 +1,8 @@
 //! How an exchange ends: with a reply that is framed, with one that comes later, or with none.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::HandlerResult;
 use super::deferred::Promise;
 use super::exchange::Exchange;
 use super::mailbox::Answer;
@@ -55,13 +55,11 @@ impl Coming {
     ///
     /// # Errors
     /// The promise was dropped, or what makes the reply has failed: a 500.
-    pub(crate) fn reply(self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    pub(crate) fn reply(self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match self {
             Self::Given(Some(Answer(make))) => make(exchange),
-            Self::Work(work) => work.reply(exchange),
-            Self::Given(None) | Self::Promised(_) => {
-                Err(io::Error::other("the promised reply was dropped"))
-            }
+            Self::Work(work) => Ok(work.reply(exchange)?),
+            Self::Given(None) | Self::Promised(_) => Err("the promised reply was dropped".into()),
         }
     }
 }

@@ -28,10 +28,10 @@ pub(crate) fn error_page(
     let explain = explain.unwrap_or_else(|| status.description());
     let mut content = Vec::with_capacity(ROOM);
     let mut fields = FieldLines::default();
-    let defaults = if let Some(own) = server.error_page() {
-        let content_type = FieldValue::new(own.content_type.as_bytes())?;
+    let defaults = if let Some((format, content_type)) = server.error_pages().of_status(status) {
+        let content_type = FieldValue::new(content_type.as_bytes())?;
         fields.push(FieldName::CONTENT_TYPE, content_type);
-        filled(&mut content, &own.format, status, message, explain);
+        filled(&mut content, format, status, message, explain);
         page::DATA_FIELDS
     } else if accepts_html {
         fields.push(FieldName::VARY, page::ACCEPT);

@@ -3,23 +3,21 @@
 //! Invariant: nothing is sent before the handler has returned. Misuse (a field after the head, CR or LF in a value, two
 //! replies) is remembered and becomes a clean 500.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
-use std::thread;
 
-use super::BaseHttpRequestHandler;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
-use super::error_page::error_page;
 use super::mailbox::SourceWaker;
 use super::prepared::Prepared;
+use super::query;
 use super::reply::Reply;
 use super::request_context::RequestContext;
 use super::server_info::ServerInfo;
@@ -28,6 +26,7 @@ use super::work::{Allowance, Work};
 use crate::http::accept;
 use crate::http::conditional::Condition;
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
+use crate::http::header_value::HeaderValue;
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
@@ -35,6 +34,9 @@ use crate::wire::body::Part;
 use crate::wire::file_range::SharedFile;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
+
+mod end;
+mod whole_reply;
 
 /// One request and its response.
 ///
@@ -102,6 +104,36 @@ impl<'a> Exchange<'a> {
         self.request.path_text()
     }
 
+    /// Returns the [path](Self::path) without its query, percent-encoded as it came.
+    ///
+    /// Several spellings mean one file: a guard of files asks
+    /// [`is_below`](crate::SimpleHttpRequestHandler::is_below) instead of comparing this text.
+    pub fn path_only(&self) -> &'a str {
+        query::split_target(self.path()).0
+    }
+
+    /// Returns the pairs of name and value in the query of the [path](Self::path), in order, as a form has them: decoded, `+` for
+    /// a space. A name without `=` has an empty value; bytes that are not UTF-8 become U+FFFD.
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///     let page = exchange.query().find(|(name, _)| name == "page");
+    ///     let page = page.map_or("1".into(), |(_, value)| value);
+    ///     exchange.send_text(200, format!("page {page} of {}", exchange.path_only()));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let reply = MemoryServer::new(Handler).respond(b"GET /a?x&page=%32 HTTP/1.0\r\n\r\n");
+    /// # assert!(reply.ends_with(b"page 2 of /a"));
+    /// ```
+    #[doc(alias = "parse_qsl")]
+    pub fn query(&self) -> impl Iterator<Item = (Cow<'a, str>, Cow<'a, str>)> + use<'a> {
+        query::pairs(query::split_target(self.path()).1)
+    }
+
     /// Returns the [path](Self::path) as bytes, without checking again that they are UTF-8.
     pub(crate) fn target(&self) -> &'a [u8] {
         &self.request.path
@@ -128,16 +160,36 @@ impl<'a> Exchange<'a> {
         self.close = close || !self.request.meaning.keep_alive;
     }
 
-    /// Begins the reply with a status line, `Server` and `Date`.
-    pub fn send_response(&mut self, status: HttpStatus) {
-        self.send_response_only(status);
-        self.reply
-            .server_and_date(self.context.server, self.context.clock);
+    /// Begins the reply with a status line, `Server` and `Date`. The status is an [`HttpStatus`], or a number of three digits;
+    /// any other number is misuse: the client gets a 500.
+    pub fn send_response(&mut self, status: impl TryInto<HttpStatus>) {
+        if let Some(status) = self.checked(status) {
+            self.reply.status_line(status, self.context.server);
+            self.reply
+                .server_and_date(self.context.server, self.context.clock);
+        }
     }
 
     /// Begins the reply with the status line alone.
-    pub fn send_response_only(&mut self, status: HttpStatus) {
-        self.reply.status_line(status, self.context.server);
+    pub fn send_response_only(&mut self, status: impl TryInto<HttpStatus>) {
+        if let Some(status) = self.checked(status) {
+            self.reply.status_line(status, self.context.server);
+        }
+    }
+
+    /// Returns the status of the reply that was begun; `None` before [`send_response`](Self::send_response), and after
+    /// [`defer`](Self::defer).
+    pub fn status(&self) -> Option<HttpStatus> {
+        self.reply.status()
+    }
+
+    /// Returns `status` as one; a number without three digits is noted as misuse.
+    fn checked(&mut self, status: impl TryInto<HttpStatus>) -> Option<HttpStatus> {
+        let status = status.try_into().ok();
+        if status.is_none() {
+            self.reply.refuse("a status without three digits");
+        }
+        status
     }
 
     /// Adds a header field to the open head.
@@ -145,9 +197,9 @@ impl<'a> Exchange<'a> {
     /// The server decides about its own fields: `Connection` is only searched for `close`, which closes the connection after
     /// the reply; `Content-Length` must be the length of the body. A name that is no token, a control byte other than the tab
     /// in a value (CR, LF and NUL among them), a field outside of the head, and `Transfer-Encoding` are misuse: the client
-    /// gets a 500. Bytes beyond ASCII are sent as they are.
-    pub fn send_header(&mut self, name: &str, value: impl AsRef<[u8]>) {
-        match (FieldName::new(name), FieldValue::new(value.as_ref())) {
+    /// gets a 500. Bytes beyond ASCII are sent as they are, numbers in decimal.
+    pub fn send_header(&mut self, name: &str, value: impl HeaderValue) {
+        match (FieldName::new(name), FieldValue::new(&value.to_bytes())) {
             (Ok(name), Ok(value)) => self.send_field(name, value),
             _ => self.reply.refuse(ForbiddenBytes::MESSAGE),
         }
@@ -191,18 +243,19 @@ impl<'a> Exchange<'a> {
 
     /// Returns the request body to read from. All of it has arrived, whatever its framing.
     ///
-    /// It is empty for a handler that does not [read bodies](super::BaseHttpRequestHandler::reads_body).
+    /// For a handler that did not [ask](super::BaseHttpRequestHandler::reads_body) for the body, reading it is an error.
     pub fn rfile(&mut self) -> impl io::Read {
         &mut *self.body
     }
 
     /// Takes the request body out of the exchange, to read it while the reply is written, or in the thread that makes a
-    /// [promised](Self::defer) reply.
+    /// [promised](Self::defer) reply. What [`rfile`](Self::rfile) reads is empty from then on.
     pub fn take_body(&mut self) -> RequestBody {
-        std::mem::take(self.body)
+        self.body.take()
     }
 
-    /// Returns the number of bytes of the request body.
+    /// Returns the number of bytes of the whole request body, also after it was read or taken; 0 for a body that the handler did
+    /// not ask for.
     pub fn body_length(&self) -> u64 {
         self.body.length()
     }
@@ -271,23 +324,6 @@ impl<'a> Exchange<'a> {
         self.reply.parts(file, parts);
     }
 
-    /// Replies with an error page of `status`; it replaces what was begun of a reply.
-    ///
-    /// `message` stands for the status's phrase on the page, `explain` for its description. The page is HTML, or plain text
-    /// for a client that accepts no HTML. Fields may be added with [`send_header`](Self::send_header) afterwards.
-    pub fn send_error(&mut self, status: HttpStatus, message: Option<&str>, explain: Option<&str>) {
-        self.reply.reset();
-        self.send_response(status);
-        if !status.allows_body() {
-            return;
-        }
-        let is_html = self.accepts_html();
-        match error_page(self.context.server, is_html, status, message, explain) {
-            Ok(page) => self.reply.page(page),
-            Err(_) => self.reply.refuse(ForbiddenBytes::MESSAGE),
-        }
-    }
-
     /// Promises the reply for later. Any thread can give it through the value that is returned.
     ///
     /// The handler must then return without having begun a reply. The request stays as it is, body included.
@@ -354,64 +390,5 @@ impl<'a> Exchange<'a> {
     /// Forgets the reply that was begun.
     pub(crate) fn discard(&mut self) {
         self.reply.reset();
-    }
-
-    /// Ends the exchange when `handler` has `responded`: frames the reply, unless none was left; `close` makes it the last
-    /// one. A failure, panic or misuse of the handler becomes a clean 500.
-    pub(crate) fn end<H: BaseHttpRequestHandler>(
-        &mut self,
-        handler: &mut H,
-        responded: thread::Result<io::Result<()>>,
-        close: bool,
-    ) -> Ending {
-        let ended = match responded {
-            Ok(Ok(())) => self.take_ending(close),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(io::Error::other("the handler panicked")),
-        };
-        ended.unwrap_or_else(|failure| self.fail(handler, &failure.to_string(), close))
-    }
-
-    /// Takes what the handler left. A handler that has begun a reply must not leave another for later.
-    fn take_ending(&mut self, close: bool) -> io::Result<Ending> {
-        match self.ending.take() {
-            Some(Ending::Later { .. }) if self.reply.is_begun() => {
-                return Err(io::Error::other("a reply beside a promised one"));
-            }
-            Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
-                let close = close || self.close;
-                return Ok(Ending::Later { coming, close });
-            }
-            Some(Ending::Aborted) => {
-                self.reply.reset();
-                return Ok(Ending::Aborted);
-            }
-            _ => {}
-        }
-        match self.reply.misuse() {
-            Some(misuse) => Err(io::Error::other(misuse)),
-            None => self.frame(close),
-        }
-    }
-
-    fn frame(&mut self, close: bool) -> io::Result<Ending> {
-        let RequestContext { server, clock, .. } = self.context;
-        self.reply
-            .finish(self.request, server, clock, close || self.close)
-            .map(Ending::Reply)
-    }
-
-    /// Replies with a 500, after the handler was told of the failure.
-    fn fail<H: BaseHttpRequestHandler>(
-        &mut self,
-        handler: &mut H,
-        failure: &str,
-        close: bool,
-    ) -> Ending {
-        // If the hook panics too, the client still gets its 500.
-        let _ = catch_unwind(AssertUnwindSafe(|| handler.handle_error(self, failure)));
-        self.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
-        // Framing cannot fail here, because the page stands in memory.
-        self.frame(close).unwrap_or(Ending::Aborted)
     }
 }

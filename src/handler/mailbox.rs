@@ -3,18 +3,18 @@
 //! Invariant: posting blocks at most for as long as another post takes, and any number of messages wake the loop once.
 
 use std::fmt;
-use std::io;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Wake;
 
+use super::HandlerResult;
 use super::exchange::Exchange;
 
 /// Makes the reply that was promised, on the thread of the loop.
 pub(crate) struct Answer(pub(crate) Box<MakeReply>);
 
-type MakeReply = dyn FnOnce(&mut Exchange<'_>) -> io::Result<()> + Send;
+type MakeReply = dyn FnOnce(&mut Exchange<'_>) -> HandlerResult + Send;
 
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

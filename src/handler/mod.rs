@@ -3,7 +3,6 @@
 //! Invariant: nothing here polls, knows the table of connections, or finds a file by its name. What `files` and `server` share is
 //! here too (open files, listing memory), because these two layers do not import each other.
 
-use std::io;
 use std::net::SocketAddr;
 
 pub(crate) mod clock;
@@ -11,7 +10,9 @@ pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod ending;
 pub(crate) mod error_page;
+pub(crate) mod error_pages;
 pub(crate) mod exchange;
+pub(crate) mod handler_error;
 pub(crate) mod idle_files;
 pub(crate) mod lines;
 pub(crate) mod listing_memory;
@@ -19,6 +20,7 @@ pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod page;
 pub(crate) mod prepared;
+pub(crate) mod query;
 pub(crate) mod reply;
 pub(crate) mod request_context;
 pub(crate) mod server_info;
@@ -28,70 +30,96 @@ pub(crate) mod work;
 
 use crate::http::status::HttpStatus;
 use exchange::Exchange;
+use handler_error::HandlerError;
 use log::LogEntry;
+
+/// What a method of a handler returns. Any error may be in it, so `?` works on those of parsing, of files and of other crates; it
+/// becomes a 500, and its text a line in the log.
+///
+/// ```
+/// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
+///
+/// struct Double;
+///
+/// impl BaseHttpRequestHandler for Double {
+///     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+///         let text = exchange.path_only().strip_prefix("/double/").ok_or("not a number to double")?;
+///         let number: u32 = text.parse()?;
+///         exchange.send_text(200, (2 * number).to_string());
+///         Ok(())
+///     }
+/// }
+///
+/// let mut server = MemoryServer::new(Double);
+/// assert!(server.respond(b"GET /double/21 HTTP/1.0\r\n\r\n").ends_with(b"42"));
+/// assert!(server.respond(b"GET /double/x HTTP/1.0\r\n\r\n").starts_with(b"HTTP/1.1 500 "));
+/// ```
+pub type HandlerResult<T = ()> = Result<T, HandlerError>;
 
 /// Answers requests one at a time, on the thread of its loop, so plain fields need no lock.
 ///
-/// Override the method for each HTTP method that is served; the others answer 501, as http.server does. If a method returns
-/// an error or panics, the client gets a 500.
+/// Override the method for each HTTP method that is served; the others answer 501, as http.server does. Only HEAD is answered as
+/// GET is, without the body. If a method returns an error or panics, the client gets a 500.
 #[doc(alias = "BaseHTTPRequestHandler")]
 pub trait BaseHttpRequestHandler {
     /// Answers GET.
     #[doc(alias = "do_GET")]
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
-    /// Answers HEAD. The server leaves the body out, so this may do what [`do_get`](Self::do_get) does.
+    /// Answers HEAD. The default calls [`do_get`](Self::do_get), and the server leaves the body out (RFC 9110 §9.3.2).
+    ///
+    /// Override it where the body of GET is costly to make.
     #[doc(alias = "do_HEAD")]
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        unsupported(exchange)
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        self.do_get(exchange)
     }
 
     /// Answers POST.
     #[doc(alias = "do_POST")]
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers PUT.
     #[doc(alias = "do_PUT")]
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers DELETE.
     #[doc(alias = "do_DELETE")]
-    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers PATCH.
     #[doc(alias = "do_PATCH")]
-    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers OPTIONS.
     #[doc(alias = "do_OPTIONS")]
-    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers TRACE.
     #[doc(alias = "do_TRACE")]
-    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Answers every other method; [`Exchange::command`] tells which.
     #[doc(alias = "do_SPAM")]
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         unsupported(exchange)
     }
 
     /// Calls the method for the HTTP method of the request; HTTP methods are case-sensitive (RFC 9110 §9.1).
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.command() {
             "GET" => self.do_get(exchange),
             "HEAD" => self.do_head(exchange),
@@ -105,14 +133,38 @@ pub trait BaseHttpRequestHandler {
         }
     }
 
-    /// Returns whether the body of a request is read for [`Exchange::rfile`] before the request is answered.
+    /// Returns whether the body of a request is read for [`Exchange::rfile`] before the request is answered. The default is
+    /// `false`, so that clients cannot make the server store bodies that no method reads.
     ///
-    /// `false` answers at once, and discards the body when the reply has left, which costs neither memory nor disk. The default
-    /// is `true`, because an empty `rfile` would be a trap. A handler that reads no bodies, or only those of some methods, should
-    /// say so; otherwise clients can make the server store bodies only to answer 501. A handler that passes requests on to
-    /// another handler should ask that one here too.
+    /// `true` reads bodies of up to [`max_body`](crate::ServerConfig::max_body) bytes. `false` answers at once, and discards the
+    /// body when the reply has left, which costs neither memory nor disk; an attempt to read it from `rfile` is then an error.
+    /// `path` is the target with its query, as [`Exchange::path`] is. A handler that passes requests on to another handler should
+    /// ask that one here too.
+    ///
+    /// ```
+    /// use std::io;
+    ///
+    /// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
+    ///
+    /// struct Shout;
+    ///
+    /// impl BaseHttpRequestHandler for Shout {
+    ///     fn reads_body(&self, command: &str, _path: &str) -> bool {
+    ///         command == "POST"
+    ///     }
+    ///
+    ///     fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///         let text = io::read_to_string(exchange.rfile())?;
+    ///         exchange.send_text(200, text.to_uppercase());
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// let request = b"POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 3\r\n\r\nhey";
+    /// assert!(MemoryServer::new(Shout).respond(request).ends_with(b"HEY"));
+    /// ```
     fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        true
+        false
     }
 
     /// Returns whether answering requests may change files that a
@@ -129,7 +181,7 @@ pub trait BaseHttpRequestHandler {
     /// `true` sends `100 Continue`, and right after it the reply if the body is not [wanted](Self::reads_body). For `false` the
     /// method should make the final reply, such as 413; without one the client gets a 417. The connection closes after it. The
     /// method is not called if the body has begun to arrive already.
-    fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> io::Result<bool> {
+    fn handle_expect_100(&mut self, _exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
         Ok(true)
     }
 
@@ -171,9 +223,23 @@ pub trait BaseHttpRequestHandler {
         concat!("httpoll/", env!("CARGO_PKG_VERSION")).to_owned()
     }
 
-    /// Returns the format of the error page, in which `%(code)d`, `%(message)s` and `%(explain)s` are filled in, HTML-escaped.
-    /// It is called once, when the server starts; `None` stands for the page of this crate.
-    fn error_message_format(&self) -> Option<String> {
+    /// Returns the format of the error page of `status`, in which `%(code)d`, `%(message)s` and `%(explain)s` are filled in,
+    /// HTML-escaped; `None` stands for the page of this crate. It is called when the server starts, once for each status from 400
+    /// to 599.
+    ///
+    /// ```
+    /// # use httpoll::{BaseHttpRequestHandler, HttpStatus};
+    /// # struct Site;
+    /// # impl BaseHttpRequestHandler for Site {
+    /// fn error_message_format(&self, status: HttpStatus) -> Option<String> {
+    ///     match status {
+    ///         HttpStatus::NOT_FOUND => Some("<h1>Nothing here</h1>".to_owned()),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         None
     }
 
@@ -184,7 +250,7 @@ pub trait BaseHttpRequestHandler {
 }
 
 /// Answers a method that the handler does not know, as http.server does.
-pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> io::Result<()> {
+pub(crate) fn unsupported(exchange: &mut Exchange<'_>) -> HandlerResult {
     let message = format!("Unsupported method ('{}')", exchange.command());
     exchange.send_error(HttpStatus::NOT_IMPLEMENTED, Some(&message), None);
     Ok(())

@@ -116,6 +116,7 @@ const NOSNIFF: (FieldName<'static>, FieldValue<'static>) = (
 /// The media types of pages.
 pub(crate) const HTML: FieldValue<'static> = FieldValue::constant("text/html; charset=utf-8");
 pub(crate) const TEXT: FieldValue<'static> = FieldValue::constant("text/plain; charset=utf-8");
+pub(crate) const JSON: FieldValue<'static> = FieldValue::constant("application/json");
 /// The `Vary` of a page that depends on what the client accepts.
 pub(crate) const ACCEPT: FieldValue<'static> = FieldValue::constant("Accept");
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lines::{connection, end_head, write_server_and_date};
-use super::page::Page;
+use super::page::{self, Page};
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
@@ -119,6 +119,10 @@ impl<'a> Reply<'a> {
         }
     }
 
+    pub(crate) fn status(&self) -> Option<HttpStatus> {
+        self.is_begun().then_some(self.status)
+    }
+
     pub(crate) fn is_untouched(&self) -> bool {
         self.stage == ReplyStage::Start && self.misuse.is_none()
     }
@@ -197,6 +201,13 @@ impl<'a> Reply<'a> {
         self.lines(&page.fields);
         self.set_defaults(page.defaults);
         *self.written = page.content;
+    }
+
+    /// Takes a copy of `content` as the body. The head stays open for further fields.
+    pub(crate) fn content(&mut self, media_type: FieldValue<'_>, content: &[u8]) {
+        self.field(FieldName::CONTENT_TYPE, media_type);
+        self.set_defaults(page::DATA_FIELDS);
+        self.written.extend_from_slice(content);
     }
 
     pub(crate) fn file(&mut self, file: Arc<SharedFile>, range: Range<u64>) {

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use super::BaseHttpRequestHandler;
 use super::counters::Counters;
+use super::error_pages::ErrorPages;
 use super::idle_files::IdleFiles;
 use super::listing_memory::ListingMemory;
 use crate::config::ServerConfig;
@@ -27,7 +28,7 @@ pub struct ServerInfo {
     server_field: FieldLines,
     /// The fields that the configuration adds to every reply, rendered.
     extra_fields: FieldLines,
-    error_page: Option<ErrorPage>,
+    error_pages: ErrorPages,
     hosts: Vec<ServedHost>,
     addresses: Vec<SocketAddr>,
     /// A number that no other loop of this process has.
@@ -110,13 +111,6 @@ fn invalid(name: &str, value: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// The error page of a handler that has its own.
-#[derive(Clone, Debug)]
-pub(crate) struct ErrorPage {
-    pub(crate) format: String,
-    pub(crate) content_type: String,
-}
-
 impl ServerInfo {
     /// Asks `handler` for everything that stays the same while the server runs.
     pub(crate) fn new(
@@ -125,10 +119,6 @@ impl ServerInfo {
         addresses: &[SocketAddr],
     ) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        let error_page = |format| ErrorPage {
-            format,
-            content_type: handler.error_content_type(),
-        };
         let version_string = handler.version_string();
         let extra_fields = &config.extra_response_headers;
         let extra_fields = extra_fields.iter().map(|(name, value)| (&**name, &**value));
@@ -143,7 +133,7 @@ impl ServerInfo {
             listing_memory: ListingMemory::new(config.max_listing_bytes),
             config,
             version_string,
-            error_page: handler.error_message_format().map(error_page),
+            error_pages: ErrorPages::of(handler),
             addresses: addresses.to_vec(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
@@ -168,8 +158,8 @@ impl ServerInfo {
     /// Checks that the configuration and the handler's own texts make valid fields.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.config.check()?;
-        if let Some(page) = &self.error_page {
-            let (name, value) = (FieldName::CONTENT_TYPE.as_str(), &page.content_type);
+        if let Some(value) = self.error_pages.content_type() {
+            let name = FieldName::CONTENT_TYPE.as_str();
             check_field(name, value)?;
             if value.trim_ascii().is_empty() {
                 return Err(invalid(name, value));
@@ -192,8 +182,8 @@ impl ServerInfo {
         !self.config.hosts.is_empty() && !is_served(&self.hosts, request)
     }
 
-    pub(crate) fn error_page(&self) -> Option<&ErrorPage> {
-        self.error_page.as_ref()
+    pub(crate) fn error_pages(&self) -> &ErrorPages {
+        &self.error_pages
     }
 
     /// Returns the configuration that the server was started with.

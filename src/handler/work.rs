@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::exchange::Exchange;
 
 /// What must be done before a reply can be made. If the client leaves earlier, the work is dropped.
-pub(crate) trait Work {
+pub(crate) trait Work: Send {
     /// Does one slice at most, until the time `until`, and says whether the reply can be made now. Each call does at least a
     /// little, even if the time is over.
     fn advance(&mut self, until: Instant) -> bool;

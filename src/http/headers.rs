@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::slice;
 
 use super::request::Field;
 
@@ -66,10 +67,11 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns the fields as pairs of name and value, in order of arrival.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
-        // A name is a token, so it is always text.
-        self.entries()
-            .map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
+    pub fn iter(&self) -> HeadersIter<'a> {
+        HeadersIter {
+            block: self.block,
+            fields: self.fields.iter(),
+        }
     }
 
     /// Returns the fields as pairs of name and value in bytes, in order of arrival.
@@ -84,6 +86,48 @@ impl<'a> Headers<'a> {
     pub(crate) fn value(&self, number: usize) -> Option<&'a [u8]> {
         let field = self.fields.get(number)?;
         Some(part(self.block, &field.value))
+    }
+}
+
+/// The fields of [`Headers`] as pairs of name and value, in order of arrival.
+#[derive(Clone, Debug)]
+pub struct HeadersIter<'a> {
+    block: &'a [u8],
+    fields: slice::Iter<'a, FieldSpan>,
+}
+
+impl<'a> Iterator for HeadersIter<'a> {
+    type Item = (&'a str, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let FieldSpan { name, value } = self.fields.next()?;
+        // A name is a token, so it is always text.
+        let name = str::from_utf8(part(self.block, name)).unwrap_or_default();
+        Some((name, part(self.block, value)))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.fields.size_hint()
+    }
+}
+
+impl ExactSizeIterator for HeadersIter<'_> {}
+
+impl<'a> IntoIterator for Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+    type IntoIter = HeadersIter<'a>;
+
+    fn into_iter(self) -> HeadersIter<'a> {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Headers<'a> {
+    type Item = (&'a str, &'a [u8]);
+    type IntoIter = HeadersIter<'a>;
+
+    fn into_iter(self) -> HeadersIter<'a> {
+        self.iter()
     }
 }
 

@@ -11,6 +11,7 @@ pub(crate) mod decimal;
 pub(crate) mod field;
 pub(crate) mod framing;
 pub(crate) mod head;
+pub(crate) mod header_value;
 pub(crate) mod headers;
 pub(crate) mod host;
 pub(crate) mod method;

@@ -4,7 +4,9 @@
 //!
 //! Invariant: a status has exactly three digits, so it fits every status line (RFC 9112 §4).
 
+use std::error::Error;
 use std::fmt;
+use std::str::FromStr;
 
 /// A status code of three digits, registered with IANA or not.
 ///
@@ -13,6 +15,8 @@ use std::fmt;
 ///
 /// assert_eq!(HttpStatus::NOT_FOUND.to_string(), "404 Not Found");
 /// assert_eq!(HttpStatus::new(404), Some(HttpStatus::NOT_FOUND));
+/// assert_eq!(HttpStatus::try_from(404), Ok(HttpStatus::NOT_FOUND));
+/// assert_eq!("404".parse(), Ok(HttpStatus::NOT_FOUND));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[doc(alias = "HTTPStatus")]
@@ -41,6 +45,44 @@ impl HttpStatus {
         !matches!(self.0, 100..=199 | 204 | 205 | 304)
     }
 }
+
+impl TryFrom<u16> for HttpStatus {
+    type Error = InvalidStatus;
+
+    fn try_from(code: u16) -> Result<Self, InvalidStatus> {
+        Self::new(code).ok_or(InvalidStatus)
+    }
+}
+
+impl From<HttpStatus> for u16 {
+    fn from(status: HttpStatus) -> Self {
+        status.code()
+    }
+}
+
+impl FromStr for HttpStatus {
+    type Err = InvalidStatus;
+
+    /// Reads a code, with or without a phrase, such as `404` or `404 Not Found`.
+    fn from_str(text: &str) -> Result<Self, InvalidStatus> {
+        let code = text.split_once(' ').map_or(text, |(code, _)| code);
+        let is_number = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit());
+        let code: u16 = code.parse().map_err(|_| InvalidStatus)?;
+        is_number.then_some(code).ok_or(InvalidStatus)?.try_into()
+    }
+}
+
+/// The error for a number or a text that is no status code: it does not have three digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidStatus;
+
+impl fmt::Display for InvalidStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a status code has three digits, from 100 to 999")
+    }
+}
+
+impl Error for InvalidStatus {}
 
 impl fmt::Display for HttpStatus {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,5 @@
 //! What the loop lends to a connection while it has its turn: the handler, the clock, the log, and the outgoing buffer.
 
-use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,7 +7,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::outgoing::Outgoing;
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::clock::Clock;
 use crate::handler::ending::Ending;
 use crate::handler::exchange::Exchange;
@@ -17,6 +15,7 @@ use crate::handler::mailbox::Mailbox;
 use crate::handler::request_context::{Client, RequestContext};
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::request::Request;
 use crate::wire::spool::{RequestBody, SpoolLimits};
 
@@ -65,7 +64,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         client: &Client,
         close: bool,
         started: Instant,
-        make: impl FnOnce(&mut H, &mut Exchange<'_>) -> io::Result<()>,
+        make: impl FnOnce(&mut H, &mut Exchange<'_>) -> HandlerResult,
     ) -> Ending {
         let start = self.outgoing.buffer.bytes.len();
         let close = close || self.draining;

@@ -33,24 +33,21 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Runs a handler on bytes in memory, for tests: without sockets, without a log, and with a clock that can be stopped.
 ///
 /// ```
-/// use std::io::{self, Write as _};
-///
-/// use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+/// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
 ///
 /// struct Hello;
 ///
 /// impl BaseHttpRequestHandler for Hello {
-///     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-///         exchange.send_response(HttpStatus::OK);
-///         exchange.end_headers();
-///         exchange.wfile().write_all(b"hello")
+///     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+///         exchange.send_text(200, "hello");
+///         Ok(())
 ///     }
 /// }
 ///
 /// let mut server = MemoryServer::new(Hello);
 /// let response = server.respond(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n");
 /// assert!(response.starts_with(b"HTTP/1.1 200 OK\r\n"));
-/// assert!(response.ends_with(b"Content-Length: 5\r\n\r\nhello"));
+/// assert!(response.ends_with(b"\r\n\r\nhello"));
 /// ```
 #[derive(Debug)]
 pub struct MemoryServer<H> {

@@ -38,8 +38,24 @@ use loop_context::LoopContext;
 /// A server of one loop: it serves any number of connections without a thread.
 ///
 /// It runs by itself ([`serve_forever`](Self::serve_forever)) or inside another loop, turn by turn ([`turn`](Self::turn)).
-/// It stays in the thread that made it, because the streams of its handler need not be [`Send`]; its [`ServerHandle`] may go to
-/// any thread.
+/// It may be moved into another thread if its handler is [`Send`]; its [`ServerHandle`] may go to any thread.
+///
+/// ```
+/// use std::thread;
+///
+/// use httpoll::{BaseHttpRequestHandler, HttpServer};
+///
+/// struct Nothing;
+/// impl BaseHttpRequestHandler for Nothing {}
+///
+/// let mut server = HttpServer::bind("127.0.0.1:0", Nothing)?;
+/// let (port, handle) = (server.server_port(), server.handle());
+/// let thread = thread::spawn(move || server.serve_forever());
+/// assert!(std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+/// handle.shutdown();
+/// thread.join().expect("the loop does not panic")?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
 #[doc(alias = "HTTPServer")]
 #[doc(alias = "TCPServer")]
 #[doc(alias = "BaseServer")]

@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::{self, ScopedJoinHandle};
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::event_loop::EventLoop;
@@ -32,7 +32,7 @@ pub struct ThreadingHttpServer<H> {
     /// One for each loop, cloned before the process is confined, because a clone may have to open files.
     handlers: Vec<H>,
     config: ServerConfig,
-    addresses: Vec<SocketAddr>,
+    info: ServerInfo,
     handle: ServerHandle,
     signals: Option<ShutdownSignals>,
 }
@@ -68,18 +68,51 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         for _ in 1..loops.get() {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
         }
+        Self::from_endpoints(endpoints, addresses, handler, config)
+    }
+
+    /// Serves on sockets that listen already, such as those inherited from a service manager, with `loops` loops. Each loop has a
+    /// duplicate of each socket, and takes the connections that it is the first to accept.
+    ///
+    /// # Errors
+    /// A socket cannot be duplicated or polled, or the configuration is not valid.
+    pub fn from_listeners(
+        listeners: Vec<TcpListener>,
+        handler: H,
+        config: ServerConfig,
+        loops: NonZeroUsize,
+    ) -> io::Result<Self> {
+        ServerInfo::new(&handler, config.clone(), &[]).check()?;
+        let addresses = local_addresses(&listeners)?;
+        let mut endpoints = Vec::new();
+        for _ in 1..loops.get() {
+            let duplicates = listeners.iter().map(TcpListener::try_clone);
+            endpoints.push(Endpoint::new(duplicates.collect::<io::Result<_>>()?)?);
+        }
+        endpoints.push(Endpoint::new(listeners)?);
+        Self::from_endpoints(endpoints, addresses, handler, config)
+    }
+
+    /// Makes a server with a loop for each of `endpoints`.
+    fn from_endpoints(
+        endpoints: Vec<Endpoint>,
+        addresses: Vec<SocketAddr>,
+        handler: H,
+        config: ServerConfig,
+    ) -> io::Result<Self> {
+        let info = ServerInfo::new(&handler, config.clone(), &addresses);
         let handle = ServerHandle::new(endpoints.iter().map(|endpoint| endpoint.poll.registry()))?;
         let logs = endpoints
             .iter()
             .map(|_| Log::new(config.log_format))
             .collect();
-        let handlers = vec![handler; loops.get()];
+        let handlers = vec![handler; endpoints.len()];
         Ok(Self {
             endpoints,
             logs,
             handlers,
             config,
-            addresses,
+            info,
             handle,
             signals: None,
         })
@@ -87,7 +120,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
 
     /// Returns the addresses that the server listens on.
     pub fn server_addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.info.addresses()
+    }
+
+    /// Returns the server's configuration and addresses. Its counters stay 0: each loop has its own, which a handler sees by
+    /// [`Exchange::server`](crate::Exchange::server).
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
     }
 
     /// Returns a handle that ends all loops from any thread.
@@ -109,7 +148,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
 
     /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
     ///
-    /// A loop that fails or panics ends alone, with a line on standard error; the others go on.
+    /// The first loop runs in this thread, the others in threads called `httpoll-1`, `httpoll-2` and so on. A loop that fails or panics ends alone, with a line on standard error; the others go on.
     ///
     /// # Errors
     /// The first failure of a loop, when all have ended.
@@ -119,13 +158,13 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             logs,
             handlers,
             config,
-            addresses,
+            info,
             handle,
             signals,
         } = self;
         let common = Common {
             config,
-            addresses,
+            addresses: info.addresses().to_vec(),
             handle,
         };
         let mut loops = endpoints.into_iter().zip(logs).zip(handlers);
@@ -135,8 +174,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         thread::scope(|scope| {
             let mut threads = Vec::new();
             for (parts, handler) in loops {
-                let (common, index) = (&common, threads.len() + 1);
-                threads.push(scope.spawn(move || common.run(index, parts, handler, None).0));
+                threads.push(common.spawn(scope, threads.len() + 1, parts, handler)?);
             }
             let (mut served, signals) = common.run(0, first, handler, signals);
             if let Some(mut signals) = signals {
@@ -181,6 +219,21 @@ struct Common {
 }
 
 impl Common {
+    /// Runs loop number `index` in a thread of its own.
+    fn spawn<'scope, H: BaseHttpRequestHandler + Send + 'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        index: usize,
+        parts: (Endpoint, Log),
+        handler: H,
+    ) -> io::Result<ScopedJoinHandle<'scope, io::Result<()>>> {
+        let run = move || self.run(index, parts, handler, None).0;
+        let thread = thread::Builder::new().name(format!("httpoll-{index}"));
+        // A server with fewer loops than configured does not start.
+        let spawned = thread.spawn_scoped(scope, run);
+        spawned.inspect_err(|_| self.handle.shutdown())
+    }
+
     /// Makes a loop and runs it to its end. Where it fails, the signals are returned, because the other loops still need them.
     // Not inlined: the whole server would be compiled once more for each way to start a loop.
     #[inline(never)]
@@ -231,7 +284,7 @@ fn panicked() -> io::Error {
 impl<H> fmt::Debug for ThreadingHttpServer<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ThreadingHttpServer")
-            .field("addresses", &self.addresses)
+            .field("addresses", &self.info.addresses())
             .field("loops", &self.endpoints.len())
             .finish_non_exhaustive()
     }

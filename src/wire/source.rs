@@ -6,8 +6,8 @@ use std::{fmt, io};
 /// A response body that is produced piece by piece, whenever the socket takes more.
 ///
 /// The server frames the pieces (RFC 9112 §7.1): chunked for HTTP/1.1, until the close for HTTP/1.0. A body that is complete
-/// after the first `fill` is sent with a `Content-Length` instead.
-pub trait Source {
+/// after the first `fill` is sent with a `Content-Length` instead. It is [`Send`], because its server may be moved into a thread.
+pub trait Source: Send {
     /// Appends the next piece, ideally a few KiB, to `out` and returns whether more will follow.
     ///
     /// A call must be short, because the loop serves no other connection meanwhile.

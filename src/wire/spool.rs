@@ -139,7 +139,7 @@ impl Spool {
             file.rewind()
                 .map_err(|_| RequestError::InsufficientStorage)?;
         }
-        Ok(RequestBody(Some(self)))
+        Ok(RequestBody(Content::Spooled(self)))
     }
 
     fn store_memory(&mut self) -> Result<(), RequestError> {
@@ -186,17 +186,55 @@ impl Read for Spool {
 /// While it exists, it counts towards the limits of all bodies: see
 /// [`ServerConfig::max_spooled_bytes`](crate::ServerConfig::max_spooled_bytes).
 #[derive(Debug, Default)]
-pub struct RequestBody(Option<Box<Spool>>);
+pub struct RequestBody(Content);
+
+#[derive(Debug, Default)]
+enum Content {
+    #[default]
+    Empty,
+    Spooled(Box<Spool>),
+    /// The request has a body, and the handler did not ask for it.
+    Unread,
+    /// The handler has taken the body, which has this length.
+    Taken(u64),
+}
 
 impl RequestBody {
+    /// Stands for a body that is discarded. Reading from it is an error: an empty body would hide that the handler did not ask.
+    pub(crate) fn unread() -> Self {
+        Self(Content::Unread)
+    }
+
     pub(crate) fn length(&self) -> u64 {
-        self.0.as_ref().map_or(0, |spool| spool.length)
+        match &self.0 {
+            Content::Spooled(spool) => spool.length,
+            Content::Taken(length) => *length,
+            Content::Empty | Content::Unread => 0,
+        }
+    }
+
+    /// Takes what can be read of the body, and leaves its length.
+    pub(crate) fn take(&mut self) -> Self {
+        match &self.0 {
+            Content::Spooled(spool) => {
+                let taken = Self(Content::Taken(spool.length));
+                mem::replace(self, taken)
+            }
+            Content::Unread => Self::unread(),
+            Content::Empty | Content::Taken(_) => Self::default(),
+        }
     }
 }
 
 impl Read for RequestBody {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.as_mut().map_or(Ok(0), |spool| spool.read(buffer))
+        match &mut self.0 {
+            Content::Empty | Content::Taken(_) => Ok(0),
+            Content::Spooled(spool) => spool.read(buffer),
+            Content::Unread => Err(io::Error::other(
+                "the request body was not read: reads_body returned false",
+            )),
+        }
     }
 }
 
@@ -230,7 +268,9 @@ mod tests {
                     spool.push(piece).unwrap();
                 }
                 let mut body_read = spool.finish().unwrap();
-                let spool = body_read.0.as_ref().unwrap();
+                let Content::Spooled(spool) = &body_read.0 else {
+                    panic!("a body that is not stored");
+                };
                 assert_eq!(spool.file.is_some(), length > IN_MEMORY);
                 assert!(spool.memory.len() <= IN_MEMORY);
                 let is_stored = usize::from(length > IN_MEMORY);

@@ -12,7 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+    Source, ThreadingHttpServer,
 };
 
 use crate::client::{Client, TIMEOUT};
@@ -178,7 +179,11 @@ fn serve() {
 }
 
 fn run(handler: impl BaseHttpRequestHandler) {
-    let mut server = HttpServer::bind("127.0.0.1:0", handler).unwrap();
+    let config = ServerConfig {
+        max_body: 1 << 30,
+        ..ServerConfig::default()
+    };
+    let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
     println!("\nhttp://{}/", server.info().addresses()[0]);
     server.serve_forever().unwrap();
 }
@@ -187,20 +192,24 @@ fn run(handler: impl BaseHttpRequestHandler) {
 struct Discarding;
 
 impl BaseHttpRequestHandler for Discarding {
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let length = io::copy(&mut exchange.rfile(), &mut io::sink())?;
-        send_text(exchange, &length.to_string())
+        Ok(send_text(exchange, &length.to_string())?)
     }
 }
 
 struct Failing;
 
 impl BaseHttpRequestHandler for Failing {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
-            "/error" => Err(io::Error::other("it failed\nbadly")),
+            "/error" => Err("it failed\nbadly".into()),
             "/panic" => panic!("expected in this test"),
-            _ => send_text(exchange, "alive"),
+            _ => Ok(send_text(exchange, "alive")?),
         }
     }
 }
@@ -208,7 +217,7 @@ impl BaseHttpRequestHandler for Failing {
 struct EndlessStream;
 
 impl BaseHttpRequestHandler for EndlessStream {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
         exchange.stream(Box::new(Endless));

@@ -5,7 +5,8 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, SimpleHttpRequestHandler,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer,
+    SimpleHttpRequestHandler,
 };
 use tempfile::TempDir;
 
@@ -35,18 +36,18 @@ struct Site {
 }
 
 impl BaseHttpRequestHandler for Site {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
-            "/api" => send_text(exchange, "from the api"),
+            "/api" => Ok(send_text(exchange, "from the api")?),
             _ => self.files.do_get(exchange),
         }
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         Some("our own %(code)d".to_owned())
     }
 }
@@ -76,7 +77,7 @@ fn a_handler_answers_what_differs_and_leaves_the_rest_to_the_files() {
 fn all_methods_may_be_passed_on_at_once() {
     struct All(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for All {
-        fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             self.0.handle_one_request(exchange)
         }
     }
@@ -95,7 +96,7 @@ fn all_methods_may_be_passed_on_at_once() {
 fn a_reply_of_the_files_may_be_added_to() {
     struct Later(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Later {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             self.0.send_head(exchange)?;
             exchange.set_close_connection(true);
             Ok(())
@@ -183,8 +184,8 @@ fn list_directory_may_be_replaced() {
 fn list_directory_lists_any_path() {
     struct Listing(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Listing {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-            self.0.list_directory(exchange, Path::new("sub"))
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            Ok(self.0.list_directory(exchange, Path::new("sub"))?)
         }
     }
     let (_directory, files) = site();
@@ -213,10 +214,13 @@ fn index_pages_may_be_chosen() {
 fn a_handler_may_store_bodies_beside_static_files() {
     struct Notes(SimpleHttpRequestHandler, PathBuf);
     impl BaseHttpRequestHandler for Notes {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn reads_body(&self, _command: &str, _path: &str) -> bool {
+            true
+        }
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             self.0.do_get(exchange)
         }
-        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             let mut file = fs::OpenOptions::new()
                 .append(true)
                 .create(true)

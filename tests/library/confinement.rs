@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, thread};
 
-use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HttpServer};
+use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HandlerResult, HttpServer};
 use rustix::process::{
     Resource, getpid, getppid, getrlimit, getuid, prlimit, setrlimit, test_kill_process,
 };
@@ -61,7 +61,11 @@ pub(crate) fn serve(name: &str, directory: &Path) {
 struct Trying;
 
 impl BaseHttpRequestHandler for Trying {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let path = exchange.path().strip_prefix('/').unwrap();
         let (what, path) = path.split_once('/').unwrap_or((path, ""));
         let path = Path::new("/").join(path);
@@ -69,12 +73,12 @@ impl BaseHttpRequestHandler for Trying {
             Ok(()) => "done".to_owned(),
             Err(error) => format!("{:?}", error.kind()),
         };
-        send_text(exchange, &said)
+        Ok(send_text(exchange, &said)?)
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let length = exchange.body_length().to_string();
-        send_text(exchange, &length)
+        Ok(send_text(exchange, &length)?)
     }
 }
 

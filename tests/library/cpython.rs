@@ -3,7 +3,7 @@
 
 use std::io::{self, Read as _, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer};
 
 use crate::client::{Framing, Reply};
 use crate::handlers::{answering, send_text};
@@ -13,22 +13,22 @@ use crate::running::Running;
 struct Handler;
 
 impl BaseHttpRequestHandler for Handler {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::OK);
         exchange.send_header("Content-Type", "text/html");
         exchange.end_headers();
-        exchange
+        Ok(exchange
             .wfile()
-            .write_all(b"<html><body>Data</body></html>\r\n")
+            .write_all(b"<html><body>Data</body></html>\r\n")?)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_error(HttpStatus::NOT_FOUND, None, None);
         Ok(())
     }
 
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let custom = HttpStatus::new(999).ok_or(io::ErrorKind::InvalidInput)?;
+    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        let custom = HttpStatus::try_from(999)?;
         match exchange.command() {
             "CUSTOM" => exchange.send_response(custom),
             "NOCONTENT" => exchange.send_response(HttpStatus::NO_CONTENT),
@@ -46,18 +46,14 @@ impl BaseHttpRequestHandler for Handler {
             }
             "SENDERROR" => {
                 let code: u16 = exchange.path()[1..].parse().map_err(io::Error::other)?;
-                exchange.send_error(
-                    HttpStatus::new(code).ok_or(io::ErrorKind::InvalidInput)?,
-                    None,
-                    None,
-                );
+                exchange.send_error(HttpStatus::try_from(code)?, None, None);
                 return Ok(());
             }
             "LATIN1" => {
                 exchange.send_response(HttpStatus::OK);
                 exchange.send_header("X-Special", b"D\xe4ngerous Mind".as_slice());
             }
-            _ => return Err(io::ErrorKind::Unsupported.into()),
+            _ => return Err("unsupported".into()),
         }
         exchange.end_headers();
         Ok(())
@@ -306,10 +302,13 @@ fn expectations_need_http_1_1() {
     let refusing = |version: &str| {
         struct Refusing;
         impl BaseHttpRequestHandler for Refusing {
-            fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-                send_text(exchange, "put")
+            fn reads_body(&self, _command: &str, _path: &str) -> bool {
+                true
             }
-            fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+            fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+                Ok(send_text(exchange, "put")?)
+            }
+            fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
                 exchange.send_error(HttpStatus::EXPECTATION_FAILED, None, None);
                 Ok(false)
             }

@@ -34,7 +34,7 @@ fn next(deferreds: &Receiver<(String, Deferred)>) -> Deferred {
 }
 
 fn answer(deferred: Deferred, text: &'static str) {
-    deferred.answer(move |exchange| send_text(exchange, text));
+    deferred.answer(move |exchange| Ok(send_text(exchange, text)?));
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn connections_may_be_answered_in_any_order() {
         let number: usize = path[1..].parse().unwrap();
         deferred.answer(move |exchange| {
             let path = exchange.path().to_owned();
-            send_text(exchange, &path)
+            Ok(send_text(exchange, &path)?)
         });
         assert_eq!(clients[number].reply().text(), path);
     }
@@ -123,7 +123,7 @@ fn an_answer_that_fails_panics_or_sends_nothing_is_a_500() {
     ];
     for answer in answers {
         client.send([get("/later"), get("/")].concat());
-        next(&deferreds).answer(answer);
+        next(&deferreds).answer(move |exchange| Ok(answer(exchange)?));
         assert_eq!(client.reply().status, 500);
         assert_eq!(client.reply().text(), "at once");
     }
@@ -242,7 +242,7 @@ fn an_answer_may_read_the_body() {
             exchange.rfile().read_to_string(&mut body)?;
             assert_eq!(exchange.command(), "POST");
             assert_eq!(exchange.headers().get("host"), Some(b"test".as_slice()));
-            send_text(exchange, &body)
+            Ok(send_text(exchange, &body)?)
         });
         assert_eq!(client.reply().text(), "x".repeat(length));
         assert_eq!(client.reply().text(), "at once");

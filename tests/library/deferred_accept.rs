@@ -1,10 +1,13 @@
 //! `defer_accept`: the kernel hands over a connection only when its first bytes have arrived (TCP_DEFER_ACCEPT).
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogFormat, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, LogFormat,
+    ServerConfig,
+};
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::SetStruct;
 use nix::{libc, setsockopt_impl};
@@ -24,11 +27,11 @@ setsockopt_impl!(
 struct PathHandler;
 
 impl BaseHttpRequestHandler for PathHandler {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_response(HttpStatus::OK);
         exchange.end_headers();
         let path = exchange.path().to_owned();
-        exchange.wfile().write_all(path.as_bytes())
+        Ok(exchange.wfile().write_all(path.as_bytes())?)
     }
 }
 

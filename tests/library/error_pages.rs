@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ServerConfig,
+    SimpleHttpRequestHandler,
+};
 
 use crate::client::{Framing, Reply, get};
 use crate::errors::begin;
@@ -100,11 +103,11 @@ fn a_client_that_accepts_no_html_reads_plain_text() {
 fn a_handler_brings_its_own_error_page_and_name() {
     struct Own;
     impl BaseHttpRequestHandler for Own {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             exchange.send_error(HttpStatus::NOT_FOUND, Some("<no> 100%(code)d"), Some("'&'"));
             Ok(())
         }
-        fn error_message_format(&self) -> Option<String> {
+        fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
             Some("%(code)d|%(message)s|%(explain)s|100%%|%d".to_owned())
         }
         fn error_content_type(&self) -> String {
@@ -133,6 +136,49 @@ fn a_handler_brings_its_own_error_page_and_name() {
             policy, None,
             "the server does not know what this page needs"
         );
+    }
+}
+
+#[test]
+fn an_own_page_may_be_for_one_status_alone() {
+    struct Site(SimpleHttpRequestHandler);
+    impl BaseHttpRequestHandler for Site {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            match exchange.path() {
+                "/files" => return self.0.do_get(exchange),
+                path => exchange.send_error(path[1..].parse::<HttpStatus>().unwrap(), None, None),
+            }
+            Ok(())
+        }
+        fn error_message_format(&self, status: HttpStatus) -> Option<String> {
+            match status.code() {
+                404 => Some("nothing here".to_owned()),
+                500.. => Some("sorry: %(code)d".to_owned()),
+                _ => None,
+            }
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let files = SimpleHttpRequestHandler::new(&directory).unwrap();
+    let mut server = MemoryServer::new(Site(files));
+    for (path, own) in [
+        ("/files", Some("nothing here")),
+        ("/404", Some("nothing here")),
+        ("/500", Some("sorry: 500")),
+        ("/599", Some("sorry: 599")),
+        ("/401", None),
+        ("/403", None),
+        ("/405", None),
+        ("/499", None),
+        ("/399", None),
+        ("/600", None),
+    ] {
+        let bytes = server.respond(get(path).as_bytes());
+        let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();
+        match own {
+            Some(own) => assert_eq!(reply.text(), own, "{path}"),
+            None => assert!(reply.text().contains("Error code: "), "{path}"),
+        }
     }
 }
 

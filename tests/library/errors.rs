@@ -1,8 +1,11 @@
 //! Handlers that fail, panic or misuse their exchange.
 
 use std::io::{self, Write as _};
+use std::panic::panic_any;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer, Source,
+};
 
 use crate::child::Child;
 use crate::client::{Reply, get};
@@ -60,7 +63,52 @@ fn a_panic_of_the_handler_is_a_500() {
         begin(exchange);
         panic!("expected in this test")
     });
-    assert_eq!(told, "the handler panicked");
+    assert_eq!(told, "the handler panicked: expected in this test");
+}
+
+#[test]
+fn a_panic_is_told_with_its_message_if_that_is_text() {
+    assert_eq!(
+        failure(|exchange| panic!("no {} at {}", exchange.command(), exchange.path())),
+        "the handler panicked: no GET at /wrong"
+    );
+    assert_eq!(failure(|_| panic_any(7)), "the handler panicked");
+}
+
+#[test]
+fn a_method_may_return_any_error() {
+    #[derive(Default)]
+    struct Fails(Vec<String>);
+    impl BaseHttpRequestHandler for Fails {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            match exchange.path() {
+                "/number" => drop("x".parse::<u32>()?),
+                "/file" => drop(std::fs::File::open("/nonexistent")?),
+                "/utf-8" => drop(String::from_utf8(vec![0xff])?),
+                "/status" => drop(HttpStatus::try_from(1)?),
+                "/text" => return Err("in words".into()),
+                _ => return Err(format!("no {}", exchange.path()).into()),
+            }
+            Ok(())
+        }
+        fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {
+            self.0.push(failure.to_owned());
+        }
+    }
+    for (path, expected) in [
+        ("/number", "invalid digit found in string"),
+        ("/file", "No such file or directory"),
+        ("/utf-8", "invalid utf-8 sequence"),
+        ("/status", "three digits"),
+        ("/text", "in words"),
+        ("/other", "no /other"),
+    ] {
+        let mut server = MemoryServer::new(Fails::default());
+        let bytes = server.respond(get(path).as_bytes());
+        assert_eq!(Reply::all(&bytes, &["GET"])[0].status, 500);
+        let told = &server.handler().0;
+        assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
 }
 
 #[test]
@@ -305,10 +353,10 @@ fn a_source_that_panics_later_ends_only_its_connection() {
 fn hooks_that_panic_leave_the_loop_alive() {
     struct PanickingHook;
     impl BaseHttpRequestHandler for PanickingHook {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             match exchange.path() {
-                "/" => send_text(exchange, "alive"),
-                _ => Err(io::Error::other("fails")),
+                "/" => Ok(send_text(exchange, "alive")?),
+                _ => Err("fails".into()),
             }
         }
         fn handle_error(&mut self, _exchange: &mut Exchange<'_>, _failure: &str) {
@@ -335,7 +383,7 @@ fn a_failure_is_one_line_in_the_log_with_its_request() {
         "{log}"
     );
     assert_eq!(
-        with("] GET /panic HTTP/1.1: the handler panicked"),
+        with("] GET /panic HTTP/1.1: the handler panicked: expected in this test"),
         1,
         "{log}"
     );
@@ -367,7 +415,7 @@ fn every_method_reaches_its_own() {
         ($($name:ident)*) => {
             struct Named;
             impl BaseHttpRequestHandler for Named {
-                $(fn $name(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+                $(fn $name(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
                     exchange.send_response(HttpStatus::OK);
                     exchange.send_header("X-Called", stringify!($name));
                     exchange.end_headers();

@@ -187,6 +187,53 @@ fn files_and_api_serves_both() {
 }
 
 #[test]
+fn guard_asks_for_a_password_however_the_path_is_spelled() {
+    let site = tempfile::tempdir().unwrap();
+    fs::create_dir(site.path().join("private")).unwrap();
+    fs::write(site.path().join("private/x"), "secret").unwrap();
+    fs::write(site.path().join("open"), "open").unwrap();
+    let server = Child::example("guard", &[OsStr::new(site.path())]);
+    let mut client = server.client();
+    assert_eq!(client.get("/open").text(), "open");
+    let own_page = client.get("/none");
+    assert_eq!(
+        (own_page.status, own_page.text()),
+        (404, "<title>404</title><p>Nothing here")
+    );
+    for path in [
+        "/private",
+        "/private/",
+        "/private/x",
+        "/%70rivate/x",
+        "/./private/x",
+        "//private/x",
+    ] {
+        let refused = client.get(path);
+        assert_eq!(refused.status, 401, "{path}");
+        assert!(
+            refused
+                .field("www-authenticate")
+                .unwrap()
+                .starts_with("Basic ")
+        );
+        assert!(refused.text().contains("Unauthorized"));
+    }
+    for (given, status) in [
+        ("Basic bWU6c2VjcmV0", 200),
+        ("Basic bWU6c2VjcmV1", 401),
+        ("Basic bWU6c2VjcmV0x", 401),
+        ("Basic bWU6", 401),
+        ("", 401),
+    ] {
+        let head =
+            format!("GET /%70rivate/x HTTP/1.1\r\nHost: test\r\nAuthorization: {given}\r\n\r\n");
+        let reply = client.send(head).reply();
+        assert_eq!(reply.status, status, "{given}");
+        assert_eq!(reply.text() == "secret", status == 200);
+    }
+}
+
+#[test]
 fn limits_come_from_the_command_line() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("a.txt"), "a file").unwrap();

@@ -7,7 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpServer, HttpStatus, Source, ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpServer, HttpStatus, Source,
+    ThreadingHttpServer,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use socket2::SockRef;
@@ -22,7 +23,7 @@ use crate::running::config;
 pub(crate) struct PanickingSource;
 
 impl BaseHttpRequestHandler for PanickingSource {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         if exchange.path() == "/panic" {
             exchange.send_response(HttpStatus::OK);
             exchange.end_headers();
@@ -30,7 +31,7 @@ impl BaseHttpRequestHandler for PanickingSource {
             return Ok(());
         }
         let thread = thread::current();
-        send_text(exchange, thread.name().unwrap_or("unnamed"))
+        Ok(send_text(exchange, thread.name().unwrap_or("unnamed"))?)
     }
 }
 
@@ -79,14 +80,14 @@ fn signals_work_after_the_first_loop_has_died() {
     let mut server = Child::handler("panicking source");
     // The first loop runs in the test's own thread, which has a name.
     let mut client = server.client();
-    while client.get("/").text() == "unnamed" {
+    while client.get("/").text() == "httpoll-1" {
         client = server.client();
     }
     client.send(get("/panic"));
     let said = server.errors_with("httpoll: loop 1 of 2 has ended: a loop panicked", 1);
     assert!(said.contains("expected in this test"), "{said}");
     for _ in 0..20 {
-        assert_eq!(server.client().get("/").text(), "unnamed");
+        assert_eq!(server.client().get("/").text(), "httpoll-1");
     }
     let pid = Pid::from_child(&server.process);
     kill_process(pid, Signal::TERM).unwrap();

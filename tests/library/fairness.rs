@@ -4,7 +4,9 @@ use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, ServerConfig,
+};
 
 use crate::client::{Client, get};
 use crate::running::config;
@@ -18,7 +20,7 @@ const HEADS: u64 = 10_000;
 struct Files;
 
 impl BaseHttpRequestHandler for Files {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let length: u64 = exchange.path()[1..].parse().unwrap();
         let file = tempfile::tempfile()?;
         file.set_len(length)?;

@@ -7,8 +7,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, MemoryServer, ServerConfig,
-    SimpleHttpRequestHandler, ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, MemoryServer,
+    ServerConfig, SimpleHttpRequestHandler, ThreadingHttpServer,
 };
 use tempfile::TempDir;
 
@@ -45,11 +45,11 @@ struct Files {
 }
 
 impl BaseHttpRequestHandler for Files {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.files.do_get(exchange)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.files.do_head(exchange)
     }
 
@@ -284,7 +284,7 @@ fn a_field_of_a_handler_is_one_line_or_a_500() {
 fn fields_of_a_deferred_reply_and_of_a_refusal_are_checked() {
     struct Later;
     impl BaseHttpRequestHandler for Later {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             exchange.defer().answer(|exchange| {
                 exchange.send_response(HttpStatus::OK);
                 exchange.send_header("X-Mine", INJECTED);
@@ -292,7 +292,7 @@ fn fields_of_a_deferred_reply_and_of_a_refusal_are_checked() {
             });
             Ok(())
         }
-        fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
             exchange.send_error(HttpStatus::EXPECTATION_FAILED, None, None);
             exchange.send_header("X-Mine", INJECTED);
             Ok(false)
@@ -312,9 +312,9 @@ struct Named {
 }
 
 impl BaseHttpRequestHandler for Named {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         if exchange.path() == "/" {
-            return send_text(exchange, "hello");
+            return Ok(send_text(exchange, "hello")?);
         }
         exchange.send_error(HttpStatus::NOT_FOUND, Some(INJECTED), Some(INJECTED));
         Ok(())
@@ -324,7 +324,7 @@ impl BaseHttpRequestHandler for Named {
         self.version.clone()
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         Some("%(message)s".to_owned())
     }
 

@@ -5,7 +5,9 @@ use std::io::{self, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Deferred, Exchange, HttpStatus, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Deferred, Exchange, HandlerResult, HttpStatus, ServerConfig,
+};
 
 use crate::client::{Client, get};
 use crate::handlers::send_text;
@@ -22,12 +24,12 @@ impl BaseHttpRequestHandler for Answers {
         command == "PUT"
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
             "/large" => {
                 exchange.send_response(HttpStatus::OK);
                 exchange.end_headers();
-                exchange.wfile().write_all(&vec![b'x'; 32 << 20])
+                Ok(exchange.wfile().write_all(&vec![b'x'; 32 << 20])?)
             }
             "/held" => {
                 self.held.push(exchange.defer());
@@ -37,20 +39,20 @@ impl BaseHttpRequestHandler for Answers {
                 let deferred = exchange.defer();
                 thread::spawn(move || {
                     thread::sleep(Duration::from_secs(1));
-                    deferred.answer(|exchange| send_text(exchange, "deferred"));
+                    deferred.answer(|exchange| Ok(send_text(exchange, "deferred")?));
                 });
                 Ok(())
             }
-            path => send_text(exchange, path),
+            path => Ok(send_text(exchange, path)?),
         }
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        send_text(exchange, "posted")
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(send_text(exchange, "posted")?)
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        send_text(exchange, "put")
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(send_text(exchange, "put")?)
     }
 }
 

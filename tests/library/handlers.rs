@@ -2,7 +2,7 @@
 
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer};
+use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer};
 
 use crate::client::Reply;
 
@@ -27,8 +27,12 @@ impl<F> BaseHttpRequestHandler for Answering<F>
 where
     F: FnMut(&mut Exchange<'_>) -> io::Result<()>,
 {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        (self.answer)(exchange)
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok((self.answer)(exchange)?)
     }
 
     fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {

@@ -2,7 +2,10 @@
 
 use std::io::{self, Write as _};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HttpServer, MemoryServer, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, MemoryServer,
+    ServerConfig,
+};
 
 use crate::client::{Reply, find};
 use crate::handlers::send_text;
@@ -18,9 +21,9 @@ impl Asked {
 }
 
 impl BaseHttpRequestHandler for Asked {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.note(exchange.command(), exchange.path());
-        send_text(exchange, "hello")
+        Ok(send_text(exchange, "hello")?)
     }
 
     fn reads_body(&self, _command: &str, path: &str) -> bool {
@@ -28,7 +31,7 @@ impl BaseHttpRequestHandler for Asked {
         true
     }
 
-    fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+    fn handle_expect_100(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
         self.note("Expect", exchange.path());
         Ok(true)
     }
@@ -182,10 +185,10 @@ fn a_malformed_host_in_the_list_is_refused() {
 fn a_421_has_the_page_of_the_handler_and_the_configured_fields() {
     struct Paged;
     impl BaseHttpRequestHandler for Paged {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-            exchange.wfile().write_all(b"never")
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            Ok(exchange.wfile().write_all(b"never")?)
         }
-        fn error_message_format(&self) -> Option<String> {
+        fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
             Some("own page: %(code)d".to_owned())
         }
     }

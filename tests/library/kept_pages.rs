@@ -1,12 +1,12 @@
 //! The static handler makes its 404 once and keeps it; it equals the page of `send_error`. A listing depends only on its
 //! directory.
 
+use std::fs;
 use std::time::UNIX_EPOCH;
-use std::{fs, io};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ProtocolVersion, ServerConfig,
-    SimpleHttpRequestHandler,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ProtocolVersion,
+    ServerConfig, SimpleHttpRequestHandler,
 };
 use tempfile::TempDir;
 
@@ -18,11 +18,11 @@ struct Files {
 }
 
 impl BaseHttpRequestHandler for Files {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.files.send_head(exchange)
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         own_page(self.own_page)
     }
 }
@@ -33,12 +33,12 @@ struct Errors {
 }
 
 impl BaseHttpRequestHandler for Errors {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
         Ok(())
     }
 
-    fn error_message_format(&self) -> Option<String> {
+    fn error_message_format(&self, _status: HttpStatus) -> Option<String> {
         own_page(self.own_page)
     }
 }
@@ -145,7 +145,7 @@ struct BeginsReply {
 }
 
 impl BaseHttpRequestHandler for BeginsReply {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         if self.has_status {
             exchange.send_response(HttpStatus::OK);
         }

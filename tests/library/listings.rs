@@ -1,13 +1,13 @@
 //! Listings of many entries: what they share, how much memory they may take, and how they are spread over turns of the loop.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpServer, MemoryServer, ServerConfig,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, MemoryServer, ServerConfig,
     SimpleHttpRequestHandler, ThreadingHttpServer,
 };
 use tempfile::TempDir;
@@ -313,11 +313,11 @@ fn a_shutdown_waits_for_an_unfinished_listing() {
 fn list_directory_beside_a_reply_is_a_500() {
     struct Named(SimpleHttpRequestHandler);
     impl BaseHttpRequestHandler for Named {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             if exchange.path() == "/beside" {
                 exchange.send_response(httpoll::HttpStatus::OK);
             }
-            self.0.list_directory(exchange, Path::new("many"))
+            Ok(self.0.list_directory(exchange, Path::new("many"))?)
         }
     }
     let site = site(3000);

@@ -1,10 +1,11 @@
 //! `MemoryServer`: handlers without sockets, as users test their own.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, UNIX_EPOCH};
 
-use httpoll::{BaseHttpRequestHandler, Exchange, MemoryServer, ProtocolVersion, ServerConfig};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer, ProtocolVersion, ServerConfig,
+};
 
 use crate::client::{Reply, get, post};
 use crate::handlers::{answering, send_text};
@@ -89,9 +90,9 @@ fn each_call_is_one_connection_of_the_same_handler() {
         fn setup(&mut self, _client_address: SocketAddr) {
             self.calls.push("setup");
         }
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             self.calls.push("do_get");
-            send_text(exchange, "")
+            Ok(send_text(exchange, "")?)
         }
         fn finish(&mut self, _client_address: SocketAddr) {
             self.calls.push("finish");

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpStatus, MemoryServer, ServerConfig,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpStatus, MemoryServer, ServerConfig,
     SimpleHttpRequestHandler,
 };
 
@@ -24,11 +24,15 @@ struct Stores {
 }
 
 impl BaseHttpRequestHandler for Stores {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.files.do_get(exchange)
     }
 
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let path = self
             .files
             .path()
@@ -94,7 +98,7 @@ struct Makes {
 }
 
 impl BaseHttpRequestHandler for Makes {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.count += 1;
         fs::write(
             self.files.path().unwrap().join("n"),

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HttpStatus, MemoryServer, ProtocolVersion,
-    ServerConfig, SimpleHttpRequestHandler, Source,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer,
+    ProtocolVersion, ServerConfig, SimpleHttpRequestHandler, Source,
 };
 
 use crate::client::{Reply, TIMEOUT, get};
@@ -23,10 +23,10 @@ impl BaseHttpRequestHandler for Deferring {
         false
     }
 
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange
             .defer()
-            .answer(|exchange| send_text(exchange, "later"));
+            .answer(|exchange| Ok(send_text(exchange, "later")?));
         Ok(())
     }
 }
@@ -53,7 +53,7 @@ fn a_deferred_reply_keeps_close_connection() {
         exchange.set_close_connection(true);
         exchange
             .defer()
-            .answer(|exchange| send_text(exchange, "bye"));
+            .answer(|exchange| Ok(send_text(exchange, "bye")?));
         Ok(())
     }));
     let response = server.respond(get("/").repeat(2).as_bytes());
@@ -126,7 +126,11 @@ fn an_abort_after_send_response_sends_nothing() {
 struct Shared(Rc<RefCell<SimpleHttpRequestHandler>>);
 
 impl BaseHttpRequestHandler for Shared {
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn reads_body(&self, _command: &str, _path: &str) -> bool {
+        true
+    }
+
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.0.borrow_mut().handle_one_request(exchange)
     }
 }

@@ -75,10 +75,11 @@ impl Drop for Running {
     }
 }
 
-/// A configuration without a log and with short timeouts at the end of connections.
+/// A configuration without a log, for large bodies, and with short timeouts at the end of connections.
 pub(crate) fn config() -> ServerConfig {
     ServerConfig {
         log_format: LogFormat::None,
+        max_body: 1 << 30,
         drain_timeout: Duration::from_secs(1),
         linger_timeout: Duration::from_millis(200),
         ..ServerConfig::default()

@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, HttpServer, HttpStatus, LogEntry, LogFormat, ServerConfig,
-    ThreadingHttpServer,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, LogEntry, LogFormat,
+    ServerConfig, ThreadingHttpServer,
 };
 
 use crate::client::{Client, Reply, TIMEOUT, get};
@@ -28,7 +28,7 @@ const LARGE: usize = 20 * 1024 * 1024;
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
             "/large" => {
                 let file = tempfile::tempfile()?;
@@ -40,7 +40,7 @@ impl BaseHttpRequestHandler for Hello {
             }
             path => {
                 let text = format!("hello {path}");
-                send_text(exchange, &text)
+                Ok(send_text(exchange, &text)?)
             }
         }
     }
@@ -133,10 +133,10 @@ fn an_ipv4_client_of_a_socket_for_both_families_is_shown_as_ipv4() {
 fn the_handler_may_be_seen_and_changed_between_two_turns() {
     struct Says(String);
     impl BaseHttpRequestHandler for Says {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
             let reply = send_text(exchange, &self.0);
             self.0 = "seen".to_owned();
-            reply
+            Ok(reply?)
         }
     }
     let (mut server, address) = bind(Says("one".to_owned()));
@@ -154,9 +154,9 @@ struct Hooks {
 }
 
 impl BaseHttpRequestHandler for Hooks {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.calls.push(format!("do_get {}", exchange.path()));
-        send_text(exchange, "")
+        Ok(send_text(exchange, "")?)
     }
     fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
         self.calls.push("verify_request".to_owned());
@@ -290,8 +290,8 @@ fn handle_request_returns_when_the_reply_has_been_sent() {
 fn a_handler_may_write_the_log_itself() {
     struct Logging(mpsc::Sender<String>);
     impl BaseHttpRequestHandler for Logging {
-        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-            send_text(exchange, "twelve bytes")
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            Ok(send_text(exchange, "twelve bytes")?)
         }
         fn log_request(&mut self, entry: &LogEntry<'_>, _line: &mut Vec<u8>) {
             let mut usual = Vec::new();
@@ -314,7 +314,7 @@ fn a_handler_may_write_the_log_itself() {
     client
         .send("HEAD /b HTTP/1.1\r\nHost: test\r\n\r\n")
         .reply_to("HEAD");
-    for expected in ["GET /a HTTP/1.1 200 12", "HEAD /b HTTP/1.1 501 0"] {
+    for expected in ["GET /a HTTP/1.1 200 12", "HEAD /b HTTP/1.1 200 0"] {
         assert_eq!(logged.recv_timeout(TIMEOUT).unwrap(), expected);
     }
 }
@@ -330,9 +330,9 @@ impl Clone for Loop {
 }
 
 impl BaseHttpRequestHandler for Loop {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let thread = format!("{:?}", thread::current().id());
-        send_text(exchange, &thread)
+        Ok(send_text(exchange, &thread)?)
     }
 }
 
@@ -360,6 +360,52 @@ fn several_loops_share_a_port_each_with_a_clone_and_one_handle_ends_all() {
     let clones = clones.load(Ordering::Relaxed);
     assert_eq!(clones, 3, "the last loop has the original");
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn several_loops_take_over_a_socket_that_listens_already_and_their_threads_have_names() {
+    #[derive(Clone)]
+    struct Named;
+    impl BaseHttpRequestHandler for Named {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            exchange.send_text(200, thread::current().name().unwrap_or("no name"));
+            Ok(())
+        }
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let loops = NonZeroUsize::new(3).unwrap();
+    let server =
+        ThreadingHttpServer::from_listeners(vec![listener], Named, config(), loops).unwrap();
+    assert_eq!(server.server_addresses(), [address]);
+    assert_eq!(server.info().server_port(), address.port());
+    let handle = server.handle();
+    let thread = thread::Builder::new().name("mine".to_owned());
+    let thread = thread.spawn(move || server.serve_forever()).unwrap();
+    let names: HashSet<_> = (0..300)
+        .map(|_| Client::connect(address).get("/").text().to_owned())
+        .collect();
+    let known = ["mine", "httpoll-1", "httpoll-2"];
+    assert!(
+        names.iter().all(|name| known.contains(&name.as_str())),
+        "{names:?}"
+    );
+    handle.shutdown();
+    thread.join().unwrap().unwrap();
+    assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn a_server_may_be_bound_asked_for_its_port_and_moved_into_a_thread() {
+    let site = tempfile::tempdir().unwrap();
+    let files = httpoll::SimpleHttpRequestHandler::new(&site).unwrap();
+    let mut server = HttpServer::bind_with("127.0.0.1:0", files, config()).unwrap();
+    let (port, handle) = (server.server_port(), server.handle());
+    let thread = thread::spawn(move || server.serve_forever());
+    let mut client = Client::connect(SocketAddr::from(([127, 0, 0, 1], port)));
+    assert_eq!(client.get("/").status, 200);
+    handle.shutdown();
+    thread.join().unwrap().unwrap();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::task::Waker;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, Source};
+use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, Source};
 
 use crate::client::{Client, get};
 use crate::handlers::send_text;
@@ -53,7 +53,7 @@ impl Source for Subscriber {
 }
 
 impl BaseHttpRequestHandler for Hub {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let (sender, receiver) = mpsc::channel();
         self.0.lock().unwrap().push((sender, exchange.waker()));
         exchange.send_response(HttpStatus::OK);
@@ -63,8 +63,8 @@ impl BaseHttpRequestHandler for Hub {
         Ok(())
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        send_text(exchange, "alive")
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        Ok(send_text(exchange, "alive")?)
     }
 }
 

@@ -4,28 +4,26 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, Fill, HttpStatus, Source};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer, Source,
+};
 
 use crate::child::Child;
-use crate::client::get;
+use crate::client::{Reply, get};
 use crate::handlers::send_text;
 use crate::running::{Running, config};
 
-/// Reads no body; the path names the kind of the reply.
+/// Asks for no body, as is the default; the path names the kind of the reply.
 struct Answers;
 
 impl BaseHttpRequestHandler for Answers {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.path() {
             "/deferred" => {
                 let deferred = exchange.defer();
                 thread::spawn(move || {
                     thread::sleep(Duration::from_millis(50));
-                    deferred.answer(|exchange| send_text(exchange, "deferred"));
+                    deferred.answer(|exchange| Ok(send_text(exchange, "deferred")?));
                 });
                 Ok(())
             }
@@ -35,17 +33,17 @@ impl BaseHttpRequestHandler for Answers {
                 exchange.stream(Box::new(Pieces(3)));
                 Ok(())
             }
-            "/large" => send_text(exchange, &"large".repeat(4 << 20)),
-            "/fails" => Err(io::Error::other("expected in this test")),
-            path => send_text(exchange, path),
+            "/large" => Ok(send_text(exchange, &"large".repeat(4 << 20))?),
+            "/fails" => Err("expected in this test".into()),
+            path => Ok(send_text(exchange, path)?),
         }
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
@@ -154,11 +152,48 @@ fn a_shutdown_does_not_wait_for_an_unwanted_body() {
 }
 
 #[test]
+fn a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length() {
+    let taken = |mut body: httpoll::RequestBody| io::read_to_string(&mut body);
+    struct Reads<F>(F, Vec<String>);
+    impl<F: FnMut(&mut Exchange<'_>) -> io::Result<String>> BaseHttpRequestHandler for Reads<F> {
+        fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            let text = (self.0)(exchange)?;
+            Ok(send_text(exchange, &text)?)
+        }
+        fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {
+            self.1.push(failure.to_owned());
+        }
+    }
+    type Reading = Box<dyn FnMut(&mut Exchange<'_>) -> io::Result<String>>;
+    let readings: [Reading; 2] = [
+        Box::new(|exchange| io::read_to_string(exchange.rfile())),
+        Box::new(move |exchange| {
+            assert_eq!(exchange.body_length(), 0);
+            taken(exchange.take_body())
+        }),
+    ];
+    for reading in readings {
+        let mut server = MemoryServer::new(Reads(reading, Vec::new()));
+        for (head, body, _) in requests("POST", "/") {
+            let bytes =
+                server.respond((head + &body + &get("/").replace("GET", "POST")).as_bytes());
+            let replies = Reply::all(&bytes, &["POST", "POST"]);
+            assert_eq!(replies[0].status, 500);
+            assert_eq!((replies[1].status, replies[1].text()), (200, ""), "no body");
+        }
+        let expected = "the request body was not read: reads_body returned false";
+        assert_eq!(server.handler().1, [expected; 4]);
+    }
+}
+
+#[test]
 fn the_examples_store_no_unread_body() {
-    for example in ["hello", "counter", "events", "offload", "threads"] {
+    for example in [
+        "hello", "counter", "echo", "events", "offload", "threads", "upload",
+    ] {
         let server = Child::example(example, &[]);
         let mut client = server.client();
-        client.send("POST / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send("PATCH / HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n");
         let reply = client.reply();
         assert_eq!(reply.status, 501, "{example}");
         let rest = server.descriptors();
@@ -166,7 +201,7 @@ fn the_examples_store_no_unread_body() {
             client.send(format!("{:x}\r\n{}\r\n", 65536, "x".repeat(65536)));
         }
         assert!(server.descriptors() <= rest, "{example}");
-        client.send(b"0\r\n\r\nPUT / HTTP/1.1\r\nHost: test\r\n\r\n");
+        client.send(b"0\r\n\r\nPATCH / HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(client.reply().status, 501, "{example}");
     }
 }

@@ -3,7 +3,6 @@
 //!
 //! Invariant: nothing here reads from the socket or writes to it; [`Then`] says what must happen next.
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
@@ -96,7 +95,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         if wanted && decoder.announces_more_than(config.max_body) {
             return self.refuse(RequestError::BodyTooLarge, request.requestline);
         } else if !wanted && decoder.announces_more_than(config.max_discard) {
-            return self.respond(request, RequestBody::default(), Rest::Unread);
+            return self.respond(request, RequestBody::unread(), Rest::Unread);
         }
         if self.expects_continue(request) && bytes.is_empty() {
             match self.expect_100(request) {
@@ -197,7 +196,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             Discarded::TooMuch => Rest::Unread,
             Discarded::Malformed(error) => return self.refuse(error, request.requestline),
         };
-        self.respond(request, RequestBody::default(), rest)
+        self.respond(request, RequestBody::unread(), rest)
     }
 
     /// Takes what has come of a body for the handler; answers the request once all of it has.
@@ -293,7 +292,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     fn fail(&mut self, request: &Request<'_>, failure: &'static str) -> Then {
         let started = self.context.log.start(&self.context.clock);
         let mut body = RequestBody::default();
-        let fail = |_: &mut H, _: &mut Exchange<'_>| Err(io::Error::other(failure));
+        let fail = |_: &mut H, _: &mut Exchange<'_>| Err(failure.into());
         self.context
             .reply(request, &mut body, self.client, true, started, fail);
         Then::Linger

@@ -5,8 +5,8 @@ use std::io::{self, Write as _};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::status::HttpStatus;
 use crate::wire::source::{Fill, Source};
 
@@ -46,11 +46,11 @@ impl BaseHttpRequestHandler for Handler {
         !path.starts_with("/unwanted")
     }
 
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let status = match exchange.path() {
-            "/file" | "/unwanted-file" => return self.copy(exchange, FILE_SIZE),
-            "/medium" => return self.copy(exchange, MEDIUM_SIZE),
-            "/inline" => return self.copy(exchange, INLINE_SIZE),
+            "/file" | "/unwanted-file" => return Ok(self.copy(exchange, FILE_SIZE)?),
+            "/medium" => return Ok(self.copy(exchange, MEDIUM_SIZE)?),
+            "/inline" => return Ok(self.copy(exchange, INLINE_SIZE)?),
             "/none" => HttpStatus::NO_CONTENT,
             "/unchanged" => HttpStatus::NOT_MODIFIED,
             _ => HttpStatus::OK,
@@ -64,7 +64,7 @@ impl BaseHttpRequestHandler for Handler {
             "/broken" => exchange.stream(Box::new(TestSource::new(3, TestAction::Fail))),
             "/error" => {
                 exchange.wfile().write_all(b"partial")?;
-                return Err(io::Error::other("no such luck"));
+                return Err("no such luck".into());
             }
             "/panic" => {
                 exchange.wfile().write_all(b"partial")?;
@@ -80,11 +80,11 @@ impl BaseHttpRequestHandler for Handler {
         Ok(())
     }
 
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.do_get(exchange)
     }
 }

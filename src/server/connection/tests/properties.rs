@@ -11,8 +11,8 @@ use super::handler::content;
 use super::model::{LARGE, Model, ModelRequest};
 use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::properties::{take_byte, take_cuts};
 use crate::http::status::HttpStatus;
 use crate::server::scratch::Scratch;
@@ -129,9 +129,11 @@ impl BaseHttpRequestHandler for ModelHandler {
         path != "/skip"
     }
 
-    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let mut body = Vec::new();
-        exchange.rfile().read_to_end(&mut body)?;
+        if self.reads_body(exchange.command(), exchange.path()) {
+            exchange.rfile().read_to_end(&mut body)?;
+        }
         let asked = ModelRequest {
             command: exchange.command().to_owned(),
             path: exchange.path().to_owned(),
@@ -159,7 +161,7 @@ impl BaseHttpRequestHandler for ModelHandler {
             }
             "/error" => {
                 exchange.wfile().write_all(b"partial")?;
-                return Err(io::Error::other("no such luck"));
+                return Err("no such luck".into());
             }
             _ => exchange.wfile().write_all(&asked.said())?,
         }

@@ -1,16 +1,16 @@
 //! A reply waits for its work, which is done slice by slice, and later requests of the same client wait for the reply.
 
 use std::io::{self, Write as _};
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::handler::{get, statuses};
 use super::script::{Event, Room, TestLoop};
 use crate::config::{LogFormat, ServerConfig};
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::exchange::Exchange;
 use crate::handler::log::LogEntry;
 use crate::handler::work::Work;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::status::HttpStatus;
 use crate::server::connection::readable::Readable;
 use crate::wire::next::Next;
@@ -22,17 +22,17 @@ const SLICE: Duration = Duration::from_millis(2);
 /// Answers `/N` with a stream when N slices of work are done, and other targets at once.
 struct Worker {
     /// Has one reference more than there are works that were not dropped.
-    works: Rc<()>,
+    works: Arc<()>,
 }
 
 struct Slices {
     left: usize,
     ending: String,
-    _counted: Rc<()>,
+    _counted: Arc<()>,
 }
 
 impl BaseHttpRequestHandler for Worker {
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         let (number, ending) = exchange.path()[1..].split_once('-').unwrap_or_default();
         if exchange.path().contains("begun") {
             exchange.send_response(HttpStatus::OK);
@@ -43,7 +43,7 @@ impl BaseHttpRequestHandler for Worker {
             Ok(left) => exchange.work(Box::new(Slices {
                 left,
                 ending: ending.to_owned(),
-                _counted: Rc::clone(&self.works),
+                _counted: Arc::clone(&self.works),
             })),
             Err(_) => exchange.send_response(HttpStatus::ACCEPTED),
         }
@@ -87,7 +87,7 @@ impl Source for WorkSource {
 
 /// Makes a loop with so much time for work that the time never ends a call.
 fn stage() -> TestLoop<Worker> {
-    let works = Rc::new(());
+    let works = Arc::new(());
     let mut stage = TestLoop::with_handler(Worker { works }, ServerConfig::default());
     stage.time = Duration::from_secs(3600);
     stage
@@ -136,7 +136,7 @@ fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
         let mut stage = stage();
         let output = stage.answer(&[&[get(path), get("/now")].concat()]);
         assert_eq!(statuses(&output), [500, 202], "{path}");
-        assert_eq!(Rc::strong_count(&stage.context.handler.works), 1);
+        assert_eq!(Arc::strong_count(&stage.context.handler.works), 1);
     }
 }
 
@@ -144,9 +144,9 @@ fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
 fn work_is_given_up_when_its_client_has_left() {
     let mut stage = stage();
     stage.receive(get("/9-"));
-    assert_eq!(Rc::strong_count(&stage.context.handler.works), 2);
+    assert_eq!(Arc::strong_count(&stage.context.handler.works), 2);
     stage.connection.abandon(&mut stage.context);
-    assert_eq!(Rc::strong_count(&stage.context.handler.works), 1);
+    assert_eq!(Arc::strong_count(&stage.context.handler.works), 1);
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn the_log_counts_the_time_of_the_work() {
         log_format: LogFormat::Json,
         ..ServerConfig::default()
     };
-    let works = Rc::new(());
+    let works = Arc::new(());
     let mut stage = TestLoop::with_handler(Worker { works }, config);
     stage.receive(get("/5-"));
     stage.play();

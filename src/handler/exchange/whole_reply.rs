@@ -1,0 +1,95 @@
+//! Replies that one call makes: text, JSON, and the page of an error. Their heads stay open for further fields.
+
+use super::Exchange;
+use crate::handler::error_page::error_page;
+use crate::handler::page;
+use crate::http::field::{FieldValue, ForbiddenBytes};
+use crate::http::status::HttpStatus;
+
+impl Exchange<'_> {
+    /// Replies with `text`, which is UTF-8, as `text/plain`. Fields may be added with [`send_header`](Self::send_header) afterwards.
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///     exchange.send_text(200, "Hello, world!\n");
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let reply = MemoryServer::new(Handler).respond(b"GET / HTTP/1.0\r\n\r\n");
+    /// # assert!(reply.ends_with(b"\r\n\r\nHello, world!\n"));
+    /// ```
+    pub fn send_text(&mut self, status: impl TryInto<HttpStatus>, text: impl AsRef<[u8]>) {
+        self.send_content(status, page::TEXT, text.as_ref());
+    }
+
+    /// Replies with `json`, which is one JSON text, as `application/json`. Fields may be added with
+    /// [`send_header`](Self::send_header) afterwards.
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///     exchange.send_json(200, r#"{"answer":42}"#);
+    ///     exchange.send_header("Cache-Control", "no-store");
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let reply = MemoryServer::new(Handler).respond(b"GET / HTTP/1.0\r\n\r\n");
+    /// # assert!(reply.ends_with(b"\r\n\r\n{\"answer\":42}"));
+    /// ```
+    pub fn send_json(&mut self, status: impl TryInto<HttpStatus>, json: impl AsRef<[u8]>) {
+        self.send_content(status, page::JSON, json.as_ref());
+    }
+
+    fn send_content(
+        &mut self,
+        status: impl TryInto<HttpStatus>,
+        media_type: FieldValue<'_>,
+        content: &[u8],
+    ) {
+        self.send_response(status);
+        self.reply.content(media_type, content);
+    }
+
+    /// Replies with an error page of `status`; it replaces what was begun of a reply.
+    ///
+    /// `message` stands for the status's phrase on the page, `explain` for its description. The page is HTML, or plain text
+    /// for a client that accepts no HTML. Fields may be added with [`send_header`](Self::send_header) afterwards.
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///     exchange.send_error(404, Some("No such user"), None);
+    ///     Ok(())
+    /// }
+    /// # }
+    /// # let reply = MemoryServer::new(Handler).respond(b"GET / HTTP/1.0\r\n\r\n");
+    /// # assert!(reply.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+    /// ```
+    pub fn send_error(
+        &mut self,
+        status: impl TryInto<HttpStatus>,
+        message: Option<&str>,
+        explain: Option<&str>,
+    ) {
+        self.reply.reset();
+        let Some(status) = self.checked(status) else {
+            return;
+        };
+        self.send_response(status);
+        if !status.allows_body() {
+            return;
+        }
+        let is_html = self.accepts_html();
+        match error_page(self.context.server, is_html, status, message, explain) {
+            Ok(page) => self.reply.page(page),
+            Err(_) => self.reply.refuse(ForbiddenBytes::MESSAGE),
+        }
+    }
+}
