@@ -219,7 +219,7 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig, UnknownName};
+pub use config::{LogFormat, ProtocolVersion, ServerConfig, Tuning, UnknownName};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;

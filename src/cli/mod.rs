@@ -239,22 +239,22 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
 
 /// Returns the configuration of the server that the options ask for.
 fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, CommandError> {
-    let defaults = ServerConfig::default();
-    let format = typed.last("--log-format", log_format)?;
-    let protocol_version = typed.last("--protocol", protocol)?;
-    Ok(ServerConfig {
-        protocol_version: protocol_version.unwrap_or(defaults.protocol_version),
-        log_format: match format {
-            _ if typed.is_given("--quiet") => LogFormat::None,
-            format => format.unwrap_or(defaults.log_format),
-        },
-        extra_response_headers: typed.all("--header", header)?,
-        max_connections_per_ip: typed.last("--max-per-ip", max_per_ip)?,
-        hosts,
-        report: typed.is_given("--report"),
-        defer_accept: true,
-        ..defaults
-    })
+    let mut config = ServerConfig::default();
+    if let Some(version) = typed.last("--protocol", protocol)? {
+        config.protocol_version = version;
+    }
+    if let Some(format) = typed.last("--log-format", log_format)? {
+        config.log_format = format;
+    }
+    if typed.is_given("--quiet") {
+        config.log_format = LogFormat::None;
+    }
+    config.extra_response_headers = typed.all("--header", header)?;
+    config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
+    config.hosts = hosts;
+    config.report = typed.is_given("--report");
+    config.defer_accept = true;
+    Ok(config)
 }
 
 /// Raises the limit on descriptors as far as the process may. Every connection needs one.

@@ -121,10 +121,8 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     let wrong = || wanted("--header", "'NAME: VALUE'", text);
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let field = (name.to_owned(), value.trim().to_owned());
-    let config = ServerConfig {
-        extra_response_headers: vec![field.clone()],
-        ..ServerConfig::default()
-    };
+    let config =
+        ServerConfig::default().with(|config| config.extra_response_headers = vec![field.clone()]);
     match config.check() {
         Ok(()) => Ok(field),
         Err(_)
@@ -152,10 +150,7 @@ pub(super) fn host(text: &str, has_bind: bool) -> Result<String, CommandError> {
             "--host wants a host name that is answered, not '{text}': the address is given with --bind"
         )));
     }
-    let config = ServerConfig {
-        hosts: vec![text.to_owned()],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| config.hosts = vec![text.to_owned()]);
     config.check().map(|()| text.to_owned()).map_err(|_| {
         wanted(
             "--host",
