@@ -282,8 +282,8 @@ impl<'a> Exchange<'a> {
     /// Sends as the body what a thread writes to the writer that is returned, as fast as the peer reads. The body ends when the
     /// writer is dropped.
     ///
-    /// It holds up to `pieces` writes that are not sent yet; then a write waits for the peer. A [`Source`] that sleeps and its
-    /// [waker](Self::waker) are joined in it, so no wake can be forgotten.
+    /// It holds up to `pieces` writes of up to 16 KiB that are not sent yet; then a write waits for the peer. It wakes its stream
+    /// by itself, so a thread that writes needs neither a [`Source`] nor a [waker](Self::waker).
     ///
     /// ```
     /// # use httpoll::{Exchange, HandlerResult, BaseHttpRequestHandler};

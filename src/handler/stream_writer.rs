@@ -8,8 +8,8 @@ use std::task::Waker;
 
 use crate::wire::source::{Fill, Source};
 
-/// The source gives about so many bytes at a time.
-const FILL: usize = 16 * 1024;
+/// The most bytes of one write, and about as many as the source gives at a time.
+const PIECE: usize = 16 * 1024;
 
 /// Writes the body of a reply from any thread: see [`Exchange::stream_writer`](crate::Exchange::stream_writer).
 ///
@@ -70,10 +70,11 @@ impl StreamWriter {
 
 impl io::Write for StreamWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let sent = self.pieces.send(bytes.to_vec());
+        let (piece, _) = bytes.split_at(bytes.len().min(PIECE));
+        let sent = self.pieces.send(piece.to_vec());
         self.waker.0.wake_by_ref();
         match sent {
-            Ok(()) => Ok(bytes.len()),
+            Ok(()) => Ok(piece.len()),
             Err(_) => Err(ErrorKind::BrokenPipe.into()),
         }
     }
@@ -86,7 +87,7 @@ impl io::Write for StreamWriter {
 impl Source for Pieces {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
         let start = out.len();
-        while out.len() - start < FILL {
+        while out.len() - start < PIECE {
             match self.0.try_recv() {
                 Ok(piece) => out.extend_from_slice(&piece),
                 Err(TryRecvError::Empty) => return Ok(Fill::NotNow),
