@@ -32,8 +32,14 @@ impl BaseHttpRequestHandler for Cgi {
         thread::spawn(move || {
             let output = output::start(command, body).map_err(|error| error.to_string());
             deferred.answer(|exchange| {
-                let output = output.map_err(|error| HandlerError::new(502, error))?;
-                output.send(exchange);
+                let mut output = output.map_err(|error| HandlerError::new(502, error))?;
+                exchange.send_response(output.status);
+                for (name, value) in &output.fields {
+                    exchange.send_header(name, value);
+                }
+                exchange.end_headers();
+                let mut body = exchange.stream_writer(16);
+                thread::spawn(move || io::copy(&mut output.body, &mut body));
                 Ok(())
             });
         });

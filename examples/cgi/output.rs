@@ -1,18 +1,18 @@
-//! The output of a script (RFC 3875 section 6): a head, and a body that is sent as it comes.
+//! The output of a script (RFC 3875 section 6): a head, and a body that comes while it is sent.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::process::{ChildStdout, Command, Stdio};
 use std::{error::Error, thread};
 
-use httpoll::{Exchange, HttpStatus, RequestBody};
+use httpoll::{HttpStatus, RequestBody};
 
 /// What the server sends itself.
 const SET_BY_SERVER: &str = "connection content-length date server status transfer-encoding";
 
 pub(crate) struct Output {
-    status: HttpStatus,
-    fields: Vec<(String, String)>,
-    body: BufReader<ChildStdout>,
+    pub(crate) status: HttpStatus,
+    pub(crate) fields: Vec<(String, String)>,
+    pub(crate) body: BufReader<ChildStdout>,
 }
 
 /// Starts the script, and reads the head of its output.
@@ -35,6 +35,8 @@ pub(crate) fn start(mut command: Command, mut body: RequestBody) -> Result<Outpu
         .map_while(Result::ok)
     {
         if line.is_empty() && !output.fields.is_empty() {
+            let is_own = |name: &str| SET_BY_SERVER.split(' ').all(|set| set != name);
+            output.fields.retain(|(name, _)| is_own(name));
             return Ok(output);
         }
         let (name, value) = line.split_once(':').unwrap_or_default();
@@ -51,17 +53,4 @@ pub(crate) fn start(mut command: Command, mut body: RequestBody) -> Result<Outpu
         output.fields.push((name, value));
     }
     Err("the script ended before its head".into())
-}
-
-impl Output {
-    pub(crate) fn send(mut self, exchange: &mut Exchange<'_>) {
-        exchange.send_response(self.status);
-        let is_own = |name: &str| SET_BY_SERVER.split(' ').all(|set| set != name);
-        for (name, value) in self.fields.iter().filter(|(name, _)| is_own(name)) {
-            exchange.send_header(name, value);
-        }
-        exchange.end_headers();
-        let mut body = exchange.stream_writer(16);
-        thread::spawn(move || io::copy(&mut self.body, &mut body));
-    }
 }
