@@ -227,6 +227,7 @@ pub use handler::exchange::Exchange;
 pub use handler::handler_error::HandlerError;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
+pub use handler::stream_writer::StreamWriter;
 pub use handler::{BaseHttpRequestHandler, HandlerResult};
 pub use http::header_value::HeaderValue;
 pub use http::headers::{Headers, HeadersIter};
