@@ -90,7 +90,7 @@ impl Normalized {
     /// Adds a flag with its value. An empty path would be the current directory, which an unset variable of a script must not
     /// serve.
     fn push(&mut self, flag: &Flag, value: Option<OsString>) -> Result<(), CommandError> {
-        let may_be_empty = !matches!(flag.value, Value::Path(_) | Value::User(_));
+        let may_be_empty = !matches!(flag.value, Value::Path(_));
         let value = value
             .filter(|value| may_be_empty || !value.is_empty())
             .ok_or_else(|| usage(format_args!("{} wants a value", flag.long)))?;
@@ -167,13 +167,8 @@ mod tests {
     }
 
     #[test]
-    fn a_path_or_user_is_not_empty() {
-        for arguments in [
-            &["-d", ""][..],
-            &["--directory="],
-            &["-c="],
-            &["--user", ""],
-        ] {
+    fn a_path_is_not_empty() {
+        for arguments in [&["-d", ""][..], &["--directory="], &["-c="]] {
             assert!(normalized(arguments).is_err(), "{arguments:?}");
         }
     }

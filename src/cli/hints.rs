@@ -50,7 +50,7 @@ static GUESSES: [(&[&str], &str); 16] = [
     ),
     (
         &["--hidden", "--no-dotfiles"],
-        "names that begin with a dot are served with --dotfiles alone",
+        "--dotfiles serves names that begin with a dot",
     ),
     (
         &["--cache", "--no-cache"],
