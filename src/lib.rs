@@ -72,8 +72,9 @@
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
-//!   gets a complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
+//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the
+//!   method returns. If it fails, panics or misuses the exchange, the client gets a complete 500, and
+//!   [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
 //!   thread gives it later.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.

@@ -8,7 +8,23 @@ use crate::http::status::HttpStatus;
 /// The error of a handler: made by `?` from every error, and by `into` from text. The client gets a 500, and its text is a line
 /// in the log; [`new`](Self::new) is for another status.
 ///
-/// It does not implement [`Error`] itself, as a type that is made from every error cannot.
+/// It does not implement [`Error`] itself, as a type that is made from every error cannot. One type needs a word more, as it does
+/// for `Box<dyn Error>`: a `Box<dyn Error + Send + Sync>` loses its marker traits before the `?`.
+///
+/// ```
+/// use std::error::Error;
+///
+/// use httpoll::HandlerResult;
+///
+/// fn load() -> Result<String, Box<dyn Error + Send + Sync>> {
+///     Err("no such item".into())
+/// }
+///
+/// fn answer() -> HandlerResult<String> {
+///     Ok(load().map_err(|error| error as Box<dyn Error>)?)
+/// }
+/// # assert_eq!(answer().unwrap_err().to_string(), "no such item");
+/// ```
 // The box makes it as small as a pointer, so that a method that succeeds returns in one register.
 pub struct HandlerError(Box<Failure>);
 
