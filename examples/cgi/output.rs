@@ -6,7 +6,7 @@ use std::{error::Error, thread};
 
 use httpoll::{HttpStatus, RequestBody};
 
-/// The server sends these fields itself, or what follows from them.
+/// Fields that are not passed on: the status is in the status line, and the server frames and dates the reply.
 const SET_BY_SERVER: &str = "connection content-length date server status transfer-encoding";
 
 pub(crate) struct Output {
@@ -47,6 +47,7 @@ pub(crate) fn start(mut command: Command, mut body: RequestBody) -> Result<Outpu
         let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
         match &*name {
             "status" => output.status = value.parse()?,
+            // A Location without a host is for the client here; section 6.2.2 has the server answer for it.
             "location" if output.status == HttpStatus::OK => output.status = HttpStatus::FOUND,
             _ => {}
         }
