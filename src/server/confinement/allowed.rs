@@ -4,7 +4,9 @@
 //! them are made by the C library: those of glibc and musl are here, on x86-64 and on AArch64.
 
 use linux_raw_sys::general::*;
-use linux_raw_sys::net::{SHUT_WR, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY};
+use linux_raw_sys::net::{
+    SHUT_WR, SO_ATTACH_FILTER, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY,
+};
 
 use super::system_calls::{Check, Conditional, Policy, Verdict};
 
@@ -160,6 +162,14 @@ const CONDITIONAL: &[Conditional] = &[
         &[__NR_setsockopt],
         &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
     ),
+    // A listening socket turns new clients away before it closes.
+    Conditional::new(
+        &[__NR_setsockopt],
+        &[
+            Check::is(1, &[SOL_SOCKET]),
+            Check::is(2, &[SO_ATTACH_FILTER]),
+        ],
+    ),
     Conditional::new(
         &[__NR_getsockopt],
         &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_INFO])],
@@ -280,6 +290,8 @@ mod tests {
         let table = [
             (__NR_setsockopt, option(SOL_TCP, TCP_NODELAY), ALLOW),
             (__NR_setsockopt, option(SOL_SOCKET, SO_LINGER), ALLOW),
+            (__NR_setsockopt, option(SOL_SOCKET, SO_ATTACH_FILTER), ALLOW),
+            (__NR_setsockopt, option(SOL_TCP, SO_ATTACH_FILTER), EPERM),
             // On the other level the same number means another option: congestion control and debugging.
             (__NR_setsockopt, option(SOL_TCP, SO_LINGER), EPERM),
             (__NR_setsockopt, option(SOL_SOCKET, TCP_NODELAY), EPERM),

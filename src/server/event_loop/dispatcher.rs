@@ -104,8 +104,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
 
     /// Gives a connection that has sent nothing the time to do so.
     fn await_request(&mut self, key: usize) {
-        let now = self.context.clock.instant;
-        self.connections.await_request(key, now);
+        self.connections.set_deadline(key, true, &self.context);
     }
 
     /// Registers a connection at the poll that is not registered yet and still open.
@@ -231,7 +230,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             && progress
             && slot.connection.is_idle()
             && slot.keeps_nothing()
-            && !context.draining
+            && !context.is_closing
         {
             let now = context.clock.instant;
             return self.connections.await_request(key, now);
@@ -321,9 +320,6 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         let schedule = &mut self.schedule;
         let progress = match next {
             Next::Close => return self.close(key),
-            Next::Wait if self.context.draining && slot.connection.is_idle() => {
-                return self.close(key);
-            }
             Next::Wait => progress,
             Next::Continue | Next::Yield => {
                 slot.state = SlotState::Queued;
@@ -394,16 +390,22 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         })
     }
 
-    /// Closes the connections that are idle, and lets the others finish: a request that has arrived already gets its reply.
-    pub(super) fn drain(&mut self) {
+    /// Closes the connections on which no request is expected, and lets the others finish: a request that has arrived already
+    /// gets its reply.
+    pub(super) fn close_idle(&mut self) {
+        let now = self.context.clock.instant;
         for key in self.connections.keys() {
-            let may_end = self.connections.get(key).is_some_and(|slot| {
+            let expects_request = self.connections.expects_request(key, now);
+            if self.connections.get(key).is_some_and(|slot| {
                 slot.connection.is_idle()
                     || slot.connection.is_endless()
                     || slot.connection.awaits() == Some(Timeout::Head)
-            });
-            if may_end {
+            }) {
                 self.advance(key, Readable::ToEnd);
+            }
+            let slot = self.connections.get(key);
+            if !expects_request && slot.is_some_and(|slot| slot.connection.is_idle()) {
+                self.close(key);
             }
         }
     }
