@@ -197,7 +197,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             schedule.next_deadline(now),
             context.server.next_close(),
             connections.timers.next_deadline(),
-            self.phase.next_deadline(now),
+            self.phase.next_deadline(self.admission.arrivals()),
         ]
         .into_iter()
         .flatten()

@@ -153,21 +153,17 @@ const CONDITIONAL: &[Conditional] = &[
     ),
     // A directory is read through one descriptor and watched through a duplicate.
     Conditional::new(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
-    // Replies are sent without delay, a connection is reset, and slow readers are measured.
+    // Replies are sent without delay, a connection is reset, a listening socket turns new clients away before it closes, and slow
+    // readers are measured.
     Conditional::new(
         &[__NR_setsockopt],
         &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
     ),
     Conditional::new(
         &[__NR_setsockopt],
-        &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
-    ),
-    // A listening socket turns new clients away before it closes.
-    Conditional::new(
-        &[__NR_setsockopt],
         &[
             Check::is(1, &[SOL_SOCKET]),
-            Check::is(2, &[SO_ATTACH_FILTER]),
+            Check::is(2, &[SO_LINGER, SO_ATTACH_FILTER]),
         ],
     ),
     Conditional::new(

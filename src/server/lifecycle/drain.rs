@@ -92,10 +92,12 @@ impl Phase {
     }
 
     /// Returns when the next step is due, as far as the time decides it.
-    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn next_deadline(&self, arrivals: Arrivals) -> Option<Instant> {
         match *self {
             Self::Serving | Self::Over => None,
-            Self::TurningAway { until, deadline } if now < until => Some(until.min(deadline)),
+            Self::TurningAway { until, deadline } if arrivals != Arrivals::Waiting => {
+                Some(until.min(deadline))
+            }
             Self::Delaying { until: deadline }
             | Self::TurningAway { deadline, .. }
             | Self::Finishing { deadline } => Some(deadline),
@@ -184,19 +186,23 @@ mod tests {
     fn the_next_deadline_is_that_of_the_phase() {
         let now = Instant::now();
         let mut phase = Phase::Serving;
-        assert_eq!(phase.next_deadline(now), None);
+        assert_eq!(phase.next_deadline(Arrivals::None), None);
         phase.begin(now, ms(100));
-        assert_eq!(phase.next_deadline(now), Some(now + ms(100)));
         let then = now + ms(100);
-        phase.next(then, TIMEOUT, Arrivals::Waiting);
-        assert_eq!(phase.next_deadline(then), Some(then + GRACE));
-        // Past the grace time only the timeout is left: the loop must not wake up for the past again and again.
-        assert_eq!(phase.next_deadline(then + GRACE), Some(then + TIMEOUT));
+        assert_eq!(phase.next_deadline(Arrivals::Waiting), Some(then));
+        phase.next(then, TIMEOUT, Arrivals::Connecting);
+        assert_eq!(
+            phase.next_deadline(Arrivals::Connecting),
+            Some(then + GRACE)
+        );
+        // Only room for the clients in the queue ends this phase before the timeout.
+        assert_eq!(phase.next_deadline(Arrivals::Waiting), Some(then + TIMEOUT));
         phase.next(then, TIMEOUT, Arrivals::None);
-        assert_eq!(phase.next_deadline(then), Some(then + TIMEOUT));
         assert!(phase.is_last());
+        assert_eq!(phase.next_deadline(Arrivals::None), Some(then + TIMEOUT));
         phase.next(then + TIMEOUT, TIMEOUT, Arrivals::None);
-        assert_eq!((phase, phase.next_deadline(then)), (Phase::Over, None));
+        assert_eq!(phase, Phase::Over);
+        assert_eq!(phase.next_deadline(Arrivals::None), None);
     }
 
     #[test]
