@@ -56,7 +56,7 @@ pub(crate) struct Connection<T> {
     /// be told.
     peer_left: bool,
     /// Whether the peer has sent nothing yet.
-    is_fresh: bool,
+    is_new: bool,
 }
 
 impl<T: Transport> Connection<T> {
@@ -67,7 +67,7 @@ impl<T: Transport> Connection<T> {
             state: State::Reading(None),
             readable: Readable::No,
             peer_left: false,
-            is_fresh: true,
+            is_new: true,
         }
     }
 
@@ -314,8 +314,8 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Whether the peer has sent nothing yet.
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.is_fresh
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Bytes to go until the connection is done with its state, as far as the server can tell.

@@ -154,6 +154,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.take_events();
         self.dispatcher.serve_work();
         self.dispatcher.serve_queue();
+        // Only deadlines that had passed before the poll began: if the process or the machine was stopped for a while, the loop has
+        // by now seen everything that peers have sent meanwhile.
         self.dispatcher.expire(began);
         let now = self.context().clock.instant;
         self.context_mut().server.close_unused_files(now);
@@ -315,8 +317,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.go_on_draining(now);
     }
 
-    /// Takes the steps to the end that are due `now`. Between two turns that is the time at which the last poll began: if the process
-    /// or the machine was stopped for a while, the loop has by now seen everything that peers have sent meanwhile.
+    /// Takes the steps to the end that are due `now`.
     fn go_on_draining(&mut self, now: Instant) {
         let timeout = self.context().server.config().drain_timeout;
         while let Some(step) = self.phase.next(now, timeout, self.admission.arrivals()) {

@@ -180,7 +180,7 @@ impl Connections {
     pub(super) fn expects_request(&self, key: usize, now: Instant) -> bool {
         self.slots
             .get(key)
-            .is_some_and(|slot| slot.connection.is_fresh() || self.timers.waited(key, now) < GRACE)
+            .is_some_and(|slot| slot.connection.is_new() || self.timers.waited(key, now) < GRACE)
     }
 
     /// Sets the deadline of what a connection waits for now; one that it has already starts again only after `progress`.

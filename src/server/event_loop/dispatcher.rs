@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
-use super::connections::{Connections, SlotState};
+use super::connections::{Connections, Slot, SlotState};
 use super::group::Group;
 use super::room_search;
 use super::schedule::Schedule;
@@ -396,15 +396,16 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         let now = self.context.clock.instant;
         for key in self.connections.keys() {
             let expects_request = self.connections.expects_request(key, now);
-            if self.connections.get(key).is_some_and(|slot| {
+            let may_end = self.connections.get(key).is_some_and(|slot| {
                 slot.connection.is_idle()
                     || slot.connection.is_endless()
                     || slot.connection.awaits() == Some(Timeout::Head)
-            }) {
+            });
+            if may_end {
                 self.advance(key, Readable::ToEnd);
             }
-            let slot = self.connections.get(key);
-            if !expects_request && slot.is_some_and(|slot| slot.connection.is_idle()) {
+            let is_idle = |slot: &mut Slot| slot.connection.is_idle();
+            if !expects_request && self.connections.get_open(key).is_some_and(is_idle) {
                 self.close(key);
             }
         }
