@@ -161,7 +161,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.context_mut().server.close_unused_files(now);
         self.dispatcher.free_closed();
         self.retry_accepts();
-        self.go_on_draining(began);
+        if self.phase != Phase::Serving {
+            self.go_on_draining(began);
+        }
         // A connection that was accepted just now may have been answered and closed already.
         self.dispatcher.free_closed();
         let context = self.context_mut();
