@@ -335,7 +335,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn turn_away(&mut self) {
         self.dispatcher.answer_group();
         self.context_mut().is_closing = true;
-        self.admission.turn_away(&self.dispatcher.poll);
+        // These connections are waited for in any case, just as long.
+        let is_busy = self.dispatcher.expects_requests();
+        self.admission.turn_away(&self.dispatcher.poll, is_busy);
         for index in 0..self.admission.len() {
             self.accept(index);
         }

@@ -41,10 +41,10 @@ impl Admission {
         self.listeners.len()
     }
 
-    /// Lets no client begin to connect any more.
-    pub(super) fn turn_away(&mut self, poll: &Poll) {
+    /// Lets no client begin to connect any more; `is_busy` says that clients are likely to be connecting.
+    pub(super) fn turn_away(&mut self, poll: &Poll, is_busy: bool) {
         for listener in &mut self.listeners {
-            listener.turn_away(poll);
+            listener.turn_away(poll, is_busy);
         }
     }
 

@@ -390,6 +390,13 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         })
     }
 
+    /// Whether a request may be on its way on a connection without one.
+    pub(super) fn expects_requests(&self) -> bool {
+        let now = self.context.clock.instant;
+        let mut idle = self.connections.timers.in_order(Timeout::KeepAlive);
+        idle.any(|key| self.connections.expects_request(key, now))
+    }
+
     /// Closes the connections on which no request is expected, and lets the others finish: a request that has arrived already
     /// gets its reply.
     pub(super) fn close_idle(&mut self) {

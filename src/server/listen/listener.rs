@@ -65,10 +65,13 @@ impl Listener {
     }
 
     /// Lets no client begin to connect any more. A socket that was handed in is not changed, because a successor may have it too:
-    /// this loop only stops to accept.
-    pub(crate) fn turn_away(&mut self, poll: &Poll) {
+    /// this loop only stops to accept. `is_busy` says that clients are likely to be connecting, so that no time is spent on finding out.
+    pub(crate) fn turn_away(&mut self, poll: &Poll, is_busy: bool) {
         match &mut self.handshakes {
-            Some(handshakes) => self.has_handshakes = handshakes.stop(&self.socket),
+            Some(handshakes) => {
+                Handshakes::stop(&self.socket);
+                self.has_handshakes = is_busy || handshakes.may_be_under_way();
+            }
             None => {
                 self.accepting = Accepting::Lost;
                 self.deregister(poll);
