@@ -232,6 +232,7 @@ pub use http::header_value::HeaderValue;
 pub use http::headers::{Headers, HeadersIter};
 pub use http::status::{HttpStatus, InvalidStatus};
 pub use server::confinement::{Confined, Confinement};
+pub use server::listen::socket::ListeningSocket;
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};

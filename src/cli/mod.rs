@@ -22,6 +22,8 @@ mod flags;
 mod generate;
 mod help;
 mod hints;
+mod inherited;
+mod listening;
 mod man;
 pub(crate) mod privileges;
 mod typed;
@@ -123,7 +125,7 @@ pub(crate) fn parse(
 impl Options {
     fn new(typed: &Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
         let bind = typed.all("--bind", bind)?;
-        let needs_port = bind.is_empty() || bind.iter().any(|bind| bind.port.is_none());
+        let needs_port = bind.is_empty() || bind.iter().any(Bind::is_without_port);
         let port = match typed.port(port)? {
             None if needs_port => values::port_of_environment(default_port)?,
             typed => typed,
@@ -203,7 +205,7 @@ impl Options {
         self.user.as_deref().map(privileges::find_user).transpose()
     }
 
-    /// Resolves the addresses to listen on. A name stands for all its addresses.
+    /// Resolves the TCP addresses to listen on. A name stands for all its addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
         let all = |port| SocketAddr::from(([0_u16; 8], port));
@@ -212,7 +214,10 @@ impl Options {
         }
         let mut addresses = Vec::new();
         for bind in &self.bind {
-            let (host, port) = (bind.host.as_str(), bind.port.unwrap_or(self.port));
+            let Bind::Tcp { host, port } = bind else {
+                continue;
+            };
+            let port = port.unwrap_or(self.port);
             let found = if host.is_empty() {
                 vec![all(port)]
             } else {

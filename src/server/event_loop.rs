@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -42,8 +42,8 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 /// Events that one poll returns at most.
 const EVENTS: usize = 1024;
-/// The address that is given to hooks that belong to no connection.
-pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// The address that is given to hooks that belong to no connection. No peer has it: that of a UNIX socket is `0.0.0.0:0`.
+pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 /// Stands for any longer `drain_timeout`, because the clock could not add every one.
 const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -326,9 +326,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let timeout = context.server.config().drain_timeout.min(LONGEST_DRAIN);
         let deadline = context.clock.instant + timeout;
         self.drain_deadline = Some(deadline);
-        // Clients that have connected by now are still served.
+        // Clients that have connected by now are still served; those in a shared queue are left to the process that shares it.
         for index in 0..self.admission.len() {
-            self.accept(index);
+            if !self.admission.is_inherited(index) {
+                self.accept(index);
+            }
         }
         self.admission.close();
         self.dispatcher.drain();

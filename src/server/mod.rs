@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ pub(crate) mod confinement;
 mod connection;
 mod event_loop;
 mod lifecycle;
-mod listen;
+pub(crate) mod listen;
 mod loop_context;
 pub(crate) mod memory;
 mod scratch;
@@ -33,6 +33,7 @@ use event_loop::{EventLoop, NO_CONNECTION};
 use lifecycle::signals::ShutdownSignals;
 use listen::bind::listen_all;
 use listen::listener::Endpoint;
+use listen::socket::ListeningSocket;
 use loop_context::LoopContext;
 
 /// A server of one loop: it serves any number of connections without a thread.
@@ -92,20 +93,21 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ///
     /// # Errors
     /// The socket cannot be polled.
-    pub fn from_listener(listener: TcpListener, handler: H) -> io::Result<Self> {
-        Self::from_listeners(vec![listener], handler, ServerConfig::default())
+    pub fn from_listener(listener: impl Into<ListeningSocket>, handler: H) -> io::Result<Self> {
+        Self::from_listeners([listener], handler, ServerConfig::default())
     }
 
-    /// Serves on sockets that listen already, such as those inherited from a service manager.
+    /// Serves on sockets that listen already, TCP or UNIX, such as those inherited from a service manager.
     ///
     /// # Errors
     /// A socket cannot be polled.
     pub fn from_listeners(
-        listeners: Vec<TcpListener>,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
         handler: H,
         config: ServerConfig,
     ) -> io::Result<Self> {
-        let addresses = local_addresses(&listeners)?;
+        let listeners: Vec<_> = listeners.into_iter().map(Into::into).collect();
+        let addresses = local_addresses(&listeners);
         let endpoint = Endpoint::new(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let log = Log::new(config.log_format);
@@ -114,7 +116,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         Ok(Self { event_loop, handle })
     }
 
-    /// Returns the addresses that the server listens on, ports included.
+    /// Returns the addresses that the server listens on, ports included. UNIX sockets have none.
     pub fn server_addresses(&self) -> &[SocketAddr] {
         self.info().addresses()
     }
@@ -254,8 +256,10 @@ impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
     }
 }
 
-fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    listeners.iter().map(TcpListener::local_addr).collect()
+/// Returns the addresses of those listeners that are TCP sockets.
+fn local_addresses(listeners: &[ListeningSocket]) -> Vec<SocketAddr> {
+    let addresses = listeners.iter().map(ListeningSocket::local_addr);
+    addresses.flatten().collect()
 }
 
 /// Makes the context of loop number `index` of the server behind `handle`.

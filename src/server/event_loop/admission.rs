@@ -8,7 +8,6 @@ use std::io;
 use mio::Poll;
 use rustix::process::{Resource, getrlimit};
 
-use super::NO_CONNECTION;
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -57,6 +56,12 @@ impl Admission {
         self.listeners
             .get(index)
             .is_some_and(|listener| listener.accepting != Accepting::Idle)
+    }
+
+    /// Whether another process may accept from the queue of a listener, too.
+    pub(super) fn is_inherited(&self, index: usize) -> bool {
+        let listener = self.listeners.get(index);
+        listener.is_some_and(|listener| listener.is_inherited)
     }
 
     /// Whether every listening socket is lost, so that no client can reach this loop.
@@ -110,12 +115,12 @@ impl Admission {
 
     /// Gives up a listening socket, and describes its loss.
     pub(super) fn lose(&mut self, index: usize, error: &io::Error, poll: &Poll) -> io::Error {
-        let mut address = NO_CONNECTION;
+        let mut address = String::new();
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.accepting = Accepting::Lost;
             // Otherwise the poll would report it in every turn. If this fails, the poll does not know the socket.
             let _ = poll.registry().deregister(&mut listener.socket);
-            address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
+            address = listener.name();
         }
         let failure = format!("the socket that listened on {address} is lost: {error}");
         io::Error::new(error.kind(), failure)

@@ -4,15 +4,20 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
 use nix::sys::socket::getsockopt;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::tcp_nodelay;
+use rustix::net::{SocketFlags, accept_with};
 
 use super::bind::DeferAccept;
+use super::socket::{self, ListeningSocket};
+use super::unix::SocketFile;
+use crate::handler::peer::UNIX_PEER;
 
 /// How long a loop without descriptors waits before it tries to accept again, if no event comes.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -22,7 +27,13 @@ pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 /// A listening socket of one loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// A UNIX socket is in this type, too, and so are its connections: only addresses and options differ from TCP.
     pub(crate) socket: TcpListener,
+    is_unix: bool,
+    /// Whether another process may accept from its queue, too.
+    pub(crate) is_inherited: bool,
+    /// Held until the loop stops listening; the last holder removes the file.
+    _file: Option<Arc<SocketFile>>,
     pub(crate) accepting: Accepting,
     /// Whether nothing was accepted since accepting paused.
     pub(crate) was_paused: bool,
@@ -47,14 +58,26 @@ pub(crate) enum Accepting {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener) -> Self {
-        Self {
-            is_deferred: getsockopt(&socket, DeferAccept).is_ok_and(|seconds| seconds > 0),
-            is_nodelay: tcp_nodelay(&socket).unwrap_or(false),
-            socket,
+    pub(crate) fn new(listening: ListeningSocket) -> io::Result<Self> {
+        let listener = std::net::TcpListener::from(listening.socket);
+        listener.set_nonblocking(true)?;
+        let is_unix = listening.is_unix;
+        Ok(Self {
+            // A UNIX socket has neither option, and its connections delay nothing.
+            is_deferred: getsockopt(&listener, DeferAccept).is_ok_and(|seconds| seconds > 0),
+            is_nodelay: is_unix || tcp_nodelay(&listener).unwrap_or(false),
+            socket: TcpListener::from_std(listener),
+            is_unix,
+            is_inherited: listening.is_inherited,
+            _file: listening.file,
             accepting: Accepting::Idle,
             was_paused: false,
-        }
+        })
+    }
+
+    /// Returns the address that the socket listens on, as text.
+    pub(crate) fn name(&self) -> String {
+        socket::name(&self.socket)
     }
 
     /// Takes one connection from the queue; `None` where it is empty, or where no connection can be taken now.
@@ -63,14 +86,14 @@ impl Listener {
     /// The socket has failed for good.
     pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         loop {
-            match self.socket.accept() {
+            match self.accept_once() {
                 Ok((stream, address)) => {
                     self.was_paused = false;
                     if !self.is_nodelay {
                         // A failure means that the peer is gone already.
                         let _ = stream.set_nodelay(true);
                     }
-                    return Ok(Some((stream, canonical(address))));
+                    return Ok(Some((stream, address)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accepting = Accepting::Idle;
@@ -99,6 +122,16 @@ impl Listener {
             }
         }
     }
+
+    fn accept_once(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        if self.is_unix {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let stream = retry_on_intr(|| accept_with(&self.socket, flags))?;
+            return Ok((TcpStream::from_std(stream.into()), UNIX_PEER));
+        }
+        let (stream, address) = self.socket.accept()?;
+        Ok((stream, canonical(address)))
+    }
 }
 
 /// A poll with its listeners. It can be made before the thread that will run its loop.
@@ -110,23 +143,27 @@ pub(crate) struct Endpoint {
 
 impl Endpoint {
     /// Registers `listeners` at a new poll.
-    pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut registered = Vec::with_capacity(listeners.len());
-        for (index, listener) in listeners.into_iter().enumerate() {
-            listener.set_nonblocking(true)?;
-            let mut socket = TcpListener::from_std(listener);
-            poll.registry().register(
-                &mut socket,
-                Token(LAST_LISTENER - index),
-                Interest::READABLE,
-            )?;
-            registered.push(Listener::new(socket));
+    pub(crate) fn new(
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
+    ) -> io::Result<Self> {
+        let mut endpoint = Self {
+            poll: Poll::new()?,
+            listeners: Vec::new(),
+        };
+        for listening in listeners {
+            endpoint.listen_on(listening.into())?;
         }
-        Ok(Self {
-            poll,
-            listeners: registered,
-        })
+        Ok(endpoint)
+    }
+
+    /// Registers one more listener.
+    pub(crate) fn listen_on(&mut self, listening: ListeningSocket) -> io::Result<()> {
+        let mut listener = Listener::new(listening)?;
+        let token = Token(LAST_LISTENER - self.listeners.len());
+        let registry = self.poll.registry();
+        registry.register(&mut listener.socket, token, Interest::READABLE)?;
+        self.listeners.push(listener);
+        Ok(())
     }
 }
 

@@ -3,3 +3,5 @@
 pub(crate) mod addresses;
 pub(crate) mod bind;
 pub(crate) mod listener;
+pub(crate) mod socket;
+mod unix;
