@@ -164,7 +164,11 @@ fn reason(error: RulesetError) -> String {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn filter_system_calls(only_serving: bool, may_write: bool, may_remove: bool) -> Result<(), String> {
+fn filter_system_calls(
+    only_serving: bool,
+    may_write: bool,
+    may_remove: bool,
+) -> Result<(), String> {
     let policy = if only_serving {
         allowed::policy(may_write, may_remove)
     } else {
@@ -174,7 +178,11 @@ fn filter_system_calls(only_serving: bool, may_write: bool, may_remove: bool) ->
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn filter_system_calls(_only_serving: bool, _may_write: bool, _may_remove: bool) -> Result<(), String> {
+fn filter_system_calls(
+    _only_serving: bool,
+    _may_write: bool,
+    _may_remove: bool,
+) -> Result<(), String> {
     Err("not on this architecture".to_owned())
 }
 

@@ -1,0 +1,90 @@
+//! The sockets of the command: inherited ones, or those of `--bind`.
+
+use std::io;
+
+use httpoll::{Confinement, ListeningSocket, SimpleHttpRequestHandler, ThreadingHttpServer};
+use nix::unistd::User;
+
+use super::values::Bind;
+use super::{CommandError, Options, banner, privileges};
+
+/// A server that listens, and what follows from its sockets.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) server: ThreadingHttpServer<SimpleHttpRequestHandler>,
+    pub(crate) greeting: String,
+    /// The rights that the process keeps, with that to remove the files of its UNIX sockets.
+    pub(crate) confinement: Confinement,
+}
+
+impl Options {
+    /// Listens on `inherited` sockets if there are any; `--bind` and PORT are then not used. The files of UNIX sockets are given to
+    /// `user`.
+    pub(crate) fn listen(
+        &self,
+        inherited: Vec<ListeningSocket>,
+        handler: SimpleHttpRequestHandler,
+        mut confinement: Confinement,
+        user: Option<&User>,
+    ) -> Result<Listening, CommandError> {
+        let (config, loops) = (self.config.clone(), self.loops);
+        if !inherited.is_empty() {
+            if !self.bind.is_empty() {
+                privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
+            }
+            let names = names_of_unix(&inherited);
+            let server = ThreadingHttpServer::from_listeners(inherited, handler, config, loops)?;
+            let greeting = banner::greeting(server.server_addresses(), &names);
+            return Ok(Listening {
+                server,
+                greeting,
+                confinement,
+            });
+        }
+        let addresses = self.addresses()?;
+        let sockets = self.bind_unix(user)?;
+        for socket in &sockets {
+            if let Some(directory) = socket.directory()? {
+                confinement = confinement.remove_files_below(directory);
+            }
+        }
+        let names = names_of_unix(&sockets);
+        let server = if addresses.is_empty() {
+            ThreadingHttpServer::from_listeners(sockets, handler, config, loops)?
+        } else {
+            let addresses = addresses.as_slice();
+            let mut server = ThreadingHttpServer::bind_with(addresses, handler, config, loops)?;
+            server.add_listeners(sockets)?;
+            server
+        };
+        let greeting = banner::greeting(server.server_addresses(), &names);
+        Ok(Listening {
+            server,
+            greeting,
+            confinement,
+        })
+    }
+
+    /// Binds the UNIX sockets of `--bind`.
+    fn bind_unix(&self, user: Option<&User>) -> io::Result<Vec<ListeningSocket>> {
+        let mut sockets = Vec::new();
+        for bind in &self.bind {
+            let Bind::Unix(address) = bind else {
+                continue;
+            };
+            let socket = ListeningSocket::bind_unix(address)?;
+            if let Some(user) = user {
+                socket.set_owner(user.uid.as_raw(), user.gid.as_raw())?;
+            }
+            sockets.push(socket);
+        }
+        Ok(sockets)
+    }
+}
+
+fn names_of_unix(sockets: &[ListeningSocket]) -> Vec<String> {
+    let unix = sockets
+        .iter()
+        .filter(|socket| socket.local_addr().is_none());
+    unix.map(ToString::to_string).collect()
+}
