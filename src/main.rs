@@ -38,6 +38,11 @@ fn serve(options: &Options) -> Result<(), CommandError> {
         confinement,
     } = options.listen(inherited, handler, confinement, user.as_ref())?;
     server.shutdown_on_signals(cli::banner::farewell)?;
+    if let Err(error) = server.notify_service_manager() {
+        cli::privileges::warn(format_args!(
+            "cannot tell the service manager (NOTIFY_SOCKET): {error}"
+        ));
+    }
     cli::privileges::give_up_root(user.as_ref())?;
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

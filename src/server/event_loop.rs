@@ -65,6 +65,8 @@ pub(crate) struct EventLoop<H> {
     woke: Instant,
     /// When replies in flight are given up, once a shutdown was requested.
     drain_deadline: Option<Instant>,
+    /// When the service manager has to see that this loop is alive.
+    next_beat: Option<Instant>,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -89,6 +91,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             failure: None,
             woke: Instant::now(),
             drain_deadline: None,
+            next_beat: None,
         }
     }
 
@@ -108,6 +111,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         signals.register(self.poll().registry())?;
         self.signals = Some(signals);
         Ok(())
+    }
+
+    /// Tells the service manager, if there is one, that this loop is alive, from its first turn on.
+    pub(crate) fn begin_beats(&mut self) {
+        self.next_beat = self.handle.has_notifier().then(Instant::now);
+    }
+
+    /// Returns the addresses that this loop listens on, as text.
+    pub(crate) fn listens_on(&self) -> String {
+        self.admission.names()
     }
 
     /// Returns the signals to the caller, to be handled after this loop has ended.
@@ -198,6 +211,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             context.server.next_close(),
             connections.timers.next_deadline(),
             self.drain_deadline,
+            self.next_beat,
         ]
         .into_iter()
         .flatten()
@@ -256,7 +270,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Does what other threads have requested: a shutdown, a report, and messages to connections.
+    /// Does what other threads have requested: a shutdown, a report, a reload, and messages to connections.
     fn take_commands(&mut self) {
         if self.handle.is_shutdown_requested(self.index) {
             self.drain();
@@ -264,7 +278,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_report_request(self.index) {
             self.report();
         }
+        if self.handle.take_reload_request(self.index) {
+            self.reload();
+        }
         self.dispatcher.take_messages();
+    }
+
+    /// Reloads what can change while the loop serves. That is nothing yet.
+    fn reload(&mut self) {
+        self.handle.reloaded(self.index);
     }
 
     /// Accepts what was left in the queues of listening sockets, because the poll does not report it again.
@@ -312,6 +334,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             .is_some_and(|deadline| deadline <= began)
         {
             self.dispatcher.close_all();
+        }
+        if self.next_beat.is_some_and(|beat| beat <= began) {
+            self.next_beat = self.handle.beat(self.index).map(|beat| began + beat);
         }
     }
 

@@ -30,6 +30,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use event_loop::{EventLoop, NO_CONNECTION};
+use lifecycle::notifier::Notifier;
 use lifecycle::signals::ShutdownSignals;
 use listen::bind::listen_all;
 use listen::listener::Endpoint;
@@ -158,8 +159,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     }
 
     /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number
-    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
-    /// standard error.
+    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGHUP reloads, as
+    /// [`ServerHandle::reload`] does, SIGUSR1 prints the counters of every loop on standard error, and SIGUSR2 does nothing.
     ///
     /// # Errors
     /// The signals cannot be taken over.
@@ -169,6 +170,18 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ) -> io::Result<()> {
         let signals = ShutdownSignals::take_over(Box::new(action))?;
         self.event_loop.shutdown_on_signals(signals)
+    }
+
+    /// Tells the service manager how the server is, if the variable NOTIFY_SOCKET names its socket (sd_notify(3)): READY=1 in the
+    /// first turn, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a [`reload`](ServerHandle::reload), and
+    /// WATCHDOG=1 at half of WATCHDOG_USEC, which shows that the loop turns. Call it before the process is confined.
+    ///
+    /// # Errors
+    /// There is no such socket. The server serves all the same.
+    pub fn notify_service_manager(&mut self) -> io::Result<()> {
+        set_notifier(&self.handle, self.event_loop.listens_on())?;
+        self.event_loop.begin_beats();
+        Ok(())
     }
 
     /// Runs one turn: waits for events, at most `timeout` and no longer than the next deadline, and acts on them.
@@ -260,6 +273,15 @@ impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
 fn local_addresses(listeners: &[ListeningSocket]) -> Vec<SocketAddr> {
     let addresses = listeners.iter().map(ListeningSocket::local_addr);
     addresses.flatten().collect()
+}
+
+/// Connects to the service manager, if there is one, for a server that listens on `addresses`.
+fn set_notifier(handle: &ServerHandle, addresses: String) -> io::Result<()> {
+    let status = format!("Serving HTTP on {}", addresses.escape_debug());
+    if let Some(notifier) = Notifier::from_environment(handle.loops(), status)? {
+        handle.set_notifier(notifier);
+    }
+    Ok(())
 }
 
 /// Makes the context of loop number `index` of the server behind `handle`.

@@ -12,9 +12,9 @@ use super::event_loop::EventLoop;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::bind::listen_all;
-use super::listen::listener::Endpoint;
+use super::listen::listener::{Endpoint, names};
 use super::listen::socket::ListeningSocket;
-use super::{local_addresses, new_context};
+use super::{local_addresses, new_context, set_notifier};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
@@ -171,6 +171,20 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         Ok(())
     }
 
+    /// Tells the service manager how the server is, if the variable NOTIFY_SOCKET names its socket (sd_notify(3)): READY=1 in the
+    /// first turn of the last loop, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a [`reload`](ServerHandle::reload), and
+    /// WATCHDOG=1 at half of WATCHDOG_USEC, which shows that all loops turn. Call it before the process is confined.
+    ///
+    /// # Errors
+    /// There is no such socket. The server serves all the same.
+    pub fn notify_service_manager(&mut self) -> io::Result<()> {
+        let addresses = self
+            .endpoints
+            .first()
+            .map(|endpoint| names(&endpoint.listeners));
+        set_notifier(&self.handle, addresses.unwrap_or_default())
+    }
+
     /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
     ///
     /// The first loop runs in this thread, the others in threads called `httpoll-1`, `httpoll-2` and so on. A loop that fails or panics ends alone, with a line on standard error; the others go on.
@@ -281,6 +295,7 @@ impl Common {
         let start = || {
             let context = new_context(handler, config.clone(), addresses, handle, index, log)?;
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
+            event_loop.begin_beats();
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
             Ok(event_loop)
         };
@@ -294,6 +309,7 @@ impl Common {
         };
         let served = catch_unwind(AssertUnwindSafe(|| event_loop.serve_forever()));
         let served = served.unwrap_or_else(|_| Err(panicked()));
+        handle.ended(index);
         let signals = event_loop.take_signals().filter(|_| served.is_err());
         // A loop that panicked may panic again, even while it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| {

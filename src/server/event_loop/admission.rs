@@ -11,7 +11,7 @@ use rustix::process::{Resource, getrlimit};
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::server::listen::listener::{Accepting, Listener};
+use crate::server::listen::listener::{Accepting, Listener, names};
 
 /// Connections that are accepted at once, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
@@ -37,6 +37,11 @@ impl Admission {
     /// Returns how many listening sockets there are.
     pub(super) fn len(&self) -> usize {
         self.listeners.len()
+    }
+
+    /// Returns the addresses of the listening sockets, as text.
+    pub(super) fn names(&self) -> String {
+        names(&self.listeners)
     }
 
     /// Closes all listening sockets.

@@ -1,4 +1,5 @@
-//! How a server ends: by its handle or by a signal.
+//! How a server ends or reloads, by its handle or by a signal, and what the service manager is told of it.
 
 pub(crate) mod handle;
+pub(crate) mod notifier;
 pub(crate) mod signals;

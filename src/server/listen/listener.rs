@@ -167,6 +167,12 @@ impl Endpoint {
     }
 }
 
+/// Returns the addresses of `listeners` as text.
+pub(crate) fn names(listeners: &[Listener]) -> String {
+    let names: Vec<_> = listeners.iter().map(Listener::name).collect();
+    names.join(", ")
+}
+
 /// Returns the IPv4 address of an IPv4 peer of a socket for both families, and any other address as it is.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
