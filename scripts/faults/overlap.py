@@ -13,6 +13,7 @@ from .client import get
 from .content import pattern
 from .server import Site, program
 
+# The threads of Python share a processor: more clients would think longer than a server waits for their next request.
 RESTARTS = 4
 SERVED = 1.0
 BODY = pattern("overlap", 1000)
@@ -35,6 +36,8 @@ class Load:
                 with socket.create_connection(self.address, 10) as connection:
                     while self.ask(connection) and not self.is_over:
                         time.sleep(self.thinks)
+                if self.is_closing:
+                    time.sleep(self.thinks)
             except (OSError, ValueError) as error:
                 self.failures.append(repr(error))
 
@@ -91,9 +94,9 @@ def restarts_beside_the_old_server():
         parent = Parent(site)
         server = parent.start()
         loads = {
-            "closing": Load(parent.address, 8, is_closing=True),
-            "keep-alive": Load(parent.address, 8),
-            "keep-alive with think time": Load(parent.address, 32, thinks=0.02),
+            "closing": Load(parent.address, 4, is_closing=True, thinks=0.002),
+            "keep-alive": Load(parent.address, 4, thinks=0.002),
+            "keep-alive with think time": Load(parent.address, 16, thinks=0.05),
         }
         try:
             for _ in range(RESTARTS):
