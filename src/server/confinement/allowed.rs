@@ -115,7 +115,11 @@ const STORING: &[u32] = &[
 ];
 
 /// The file of a UNIX socket is removed at the end. Landlock names the directory in which that is allowed.
-const REMOVING: u32 = __NR_unlinkat;
+const REMOVING: &[u32] = &[
+    __NR_unlinkat,
+    #[cfg(target_arch = "x86_64")]
+    __NR_unlink,
+];
 
 /// Returns the policy that allows serving files, with `may_write` storing them, and with `may_remove` removing them.
 pub(super) fn policy(may_write: bool, may_remove: bool) -> Policy {
@@ -123,7 +127,7 @@ pub(super) fn policy(may_write: bool, may_remove: bool) -> Policy {
     if may_write {
         listed.extend(STORING);
     } else if may_remove {
-        listed.push(REMOVING);
+        listed.extend(REMOVING);
     }
     let is_listed = |call: &Conditional| call.numbers.iter().any(|number| listed.contains(number));
     let conditional = CONDITIONAL.iter().filter(|call| !is_listed(call));
