@@ -28,7 +28,7 @@ impl BaseHttpRequestHandler for Peer {
             return Ok(());
         }
         let (address, name) = (exchange.client_address(), exchange.address_string());
-        exchange.send_text(200, &format!("{address} {name}"));
+        exchange.send_text(200, format!("{address} {name}"));
         Ok(())
     }
 }
