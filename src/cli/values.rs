@@ -27,7 +27,8 @@ impl Bind {
     }
 }
 
-/// Parses the value of `--bind`. `unix:` comes before the path or the name of a UNIX socket; other values are host and port. An IPv6 address may have brackets, and must have them before a port. All
+/// Parses the value of `--bind`. `unix:` comes before the path or the name of a UNIX socket; other values are host and port. An
+/// IPv6 address may have brackets, and must have them before a port. All
 /// interfaces are `*`, or a port alone behind its colon.
 pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
     let wrong = || wanted("--bind", "a name, an address, host:port or unix:PATH", text);

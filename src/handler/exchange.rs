@@ -16,7 +16,7 @@ use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
 use super::mailbox::SourceWaker;
-use super::peer;
+use super::peer::PeerName;
 use super::prepared::Prepared;
 use super::query;
 use super::reply::Reply;
@@ -81,7 +81,7 @@ impl<'a> Exchange<'a> {
 
     /// Returns the IP address of the peer as text; `unix` for the peer of a UNIX socket.
     pub fn address_string(&self) -> String {
-        peer::name(self.client_address())
+        PeerName(self.client_address()).to_string()
     }
 
     /// Returns the server's configuration and addresses.

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
-use super::peer::{self, UNIX_PEER};
+use super::peer::{PeerName, UNIX};
 use super::text::put_json_string;
 use crate::config::LogFormat;
 use crate::http::decimal::push_decimal;
@@ -296,7 +296,7 @@ impl LogEntry<'_> {
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let client = peer::name(self.client_address);
+        let client = PeerName(self.client_address);
         write!(
             line,
             r#"{{"time":{},"client":"{client}","request":"#,
@@ -328,7 +328,9 @@ impl LogEntry<'_> {
 /// Appends the address of the client and the time, the beginning of every line in http.server's form.
 fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
     match client.ip() {
-        IpAddr::V4(_) if client == UNIX_PEER => line.extend_from_slice(peer::UNIX.as_bytes()),
+        IpAddr::V4(address) if address.is_unspecified() => {
+            line.extend_from_slice(UNIX.as_bytes());
+        }
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
             push_decimal(line, first.into());

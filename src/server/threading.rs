@@ -172,8 +172,8 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     }
 
     /// Tells the service manager how the server is, if the variable NOTIFY_SOCKET names its socket (sd_notify(3)): READY=1 in the
-    /// first turn of the last loop, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a [`reload`](ServerHandle::reload), and
-    /// WATCHDOG=1 at half of WATCHDOG_USEC, which shows that all loops turn. Call it before the process is confined.
+    /// first turn of the last loop, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a
+    /// [`reload`](ServerHandle::reload), and WATCHDOG=1 at half of WATCHDOG_USEC, which shows that all loops turn. Call it before the process is confined.
     ///
     /// # Errors
     /// There is no such socket. The server serves all the same.

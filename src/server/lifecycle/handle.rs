@@ -73,7 +73,7 @@ impl ServerHandle {
         self.notifier.get().is_some()
     }
 
-    /// Shows that loop number `index` is alive; returns when it has to do so again.
+    /// Shows that loop number `index` is alive; returns after how long it has to do so again.
     pub(crate) fn beat(&self, index: usize) -> Option<Duration> {
         self.notifier.get()?.beat(index)
     }

@@ -83,8 +83,8 @@ impl Notifier {
         })
     }
 
-    /// Notes that loop number `index` has turned, and returns when it has to say so again. Once all loops have, the server is
-    /// ready; from then on they show that it is alive.
+    /// Notes that loop number `index` has had a turn, and returns after how long it has to say so again; `None` where the service
+    /// manager does not watch. Once all loops have said so, the server is ready, and from then on alive.
     pub(crate) fn beat(&self, index: usize) -> Option<Duration> {
         let mut progress = self.lock();
         if let Some(own) = progress.loops.get_mut(index) {

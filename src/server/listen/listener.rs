@@ -27,13 +27,13 @@ pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 /// A listening socket of one loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// Held until the loop stops listening; the last holder removes the file. It is dropped before the socket.
+    _file: Option<Arc<SocketFile>>,
     /// A UNIX socket is in this type, too, and so are its connections: only addresses and options differ from TCP.
     pub(crate) socket: TcpListener,
     is_unix: bool,
     /// Whether another process may accept from its queue, too.
     pub(crate) is_inherited: bool,
-    /// Held until the loop stops listening; the last holder removes the file.
-    _file: Option<Arc<SocketFile>>,
     pub(crate) accepting: Accepting,
     /// Whether nothing was accepted since accepting paused.
     pub(crate) was_paused: bool,

@@ -43,11 +43,11 @@ use super::unix::{self, SocketFile};
 /// ```
 #[derive(Debug)]
 pub struct ListeningSocket {
+    /// The file that is removed when the last duplicate is dropped. It is dropped before the socket.
+    pub(super) file: Option<Arc<SocketFile>>,
     pub(super) socket: OwnedFd,
     pub(super) is_unix: bool,
     pub(super) is_inherited: bool,
-    /// The file that is removed when the last duplicate is dropped.
-    pub(super) file: Option<Arc<SocketFile>>,
 }
 
 impl ListeningSocket {

@@ -20,7 +20,8 @@ const MODE: Mode = Mode::RUSR
 /// Connections that wait to be accepted; the kernel lowers it to its own limit.
 const BACKLOG: i32 = 4096;
 
-/// The file of a UNIX socket that was bound here. It is removed when this is dropped.
+/// The file of a UNIX socket that was bound here. It is removed when this is dropped, which must be before the socket is closed: the
+/// kernel holds the inode as long as the socket, so no other file can have its number.
 #[derive(Debug)]
 pub(super) struct SocketFile {
     /// The process may change its directory, and the path may be relative.
@@ -159,8 +160,9 @@ impl Drop for SocketFile {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::mem;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-    use std::os::unix::net::UnixStream;
+    use std::os::unix::net::{UnixListener, UnixStream};
 
     use super::*;
 
@@ -187,11 +189,22 @@ mod tests {
         let (socket, file) = listen_in(directory.path(), "socket").unwrap();
         let error = listen_in(directory.path(), "socket").unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        // The first server is killed.
+        mem::forget(file);
         drop(socket);
-        let (_successor, _) = listen_in(directory.path(), "socket").unwrap();
-        // The file of the successor is not that of the first server.
+        let (_successor, _file) = listen_in(directory.path(), "socket").unwrap();
+        UnixStream::connect(directory.path().join("socket")).unwrap();
+    }
+
+    #[test]
+    fn the_file_of_another_server_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let (_socket, file) = listen_in(directory.path(), "socket").unwrap();
+        fs::remove_file(&path).unwrap();
+        let _other = UnixListener::bind(&path).unwrap();
         drop(file);
-        assert!(directory.path().join("socket").exists());
+        assert!(path.exists());
     }
 
     #[test]
