@@ -100,7 +100,8 @@ pub struct ServerConfig {
     /// files.
     pub max_connections: Option<usize>,
     /// Number of open connections of one client, which is an IPv4 address or a /64 of IPv6; a shared limit. Further ones are
-    /// closed without a reply. Default: `None`, any number, because a whole company may share one address.
+    /// closed without a reply. Peers of UNIX sockets are not counted. Default: `None`, any number, because a whole company may share
+    /// one address.
     pub max_connections_per_ip: Option<usize>,
     /// Number of connections that the kernel holds until the loop accepts them (the backlog of `listen`). Beyond it, clients
     /// wait for their connection. Default: 4096.

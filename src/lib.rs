@@ -112,7 +112,8 @@
 //! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the loop owns the socket, and sends a small reply in one write | `library::cpython::head_and_body_leave_in_one_write` |
 //! | `CGIHTTPRequestHandler` | the example `cgi` | `library::examples::cgi` |
 //! | `HTTPSServer`, `ThreadingHTTPSServer` | none: put a proxy with TLS in front | |
-//! | `UDPServer`, `UnixStreamServer`, `ForkingMixIn` and the like | none | |
+//! | `UnixStreamServer`, `ThreadingUnixStreamServer` | [`ListeningSocket::bind_unix`] with [`HttpServer::from_listeners`] or [`ThreadingHttpServer::from_listeners`] | `library::listening_sockets::both_kinds_of_sockets_are_served_by_one_loop_and_by_several` |
+//! | `UDPServer`, `UnixDatagramServer`, `ForkingMixIn` and the like | none | |
 //! | `python -m http.server` | the command `httpoll` | `it::cli::the_banner_is_that_of_http_server` |
 //!
 //! ## The request
@@ -186,7 +187,7 @@
 //! | `allow_reuse_address` | not needed: always set | `library::server::shutdown::a_closed_server_keeps_its_connections` |
 //! | `request_queue_size` | [`ServerConfig::request_queue_size`] | the example of [`ServerConfig`] |
 //! | `address_family` | not needed: the addresses to bind, one or several, have their family | `library::server::one_server_listens_on_several_addresses_with_one_port` `it::cli::without_an_address_one_port_serves_both_families` |
-//! | `socket_type` | not needed: always a TCP stream | |
+//! | `socket_type` | not needed: always a stream, TCP or UNIX | |
 //! | `server_address`, `server_name`, `server_port` | [`server_address`](HttpServer::server_address), [`server_addresses`](HttpServer::server_addresses), [`server_name`](HttpServer::server_name), [`server_port`](HttpServer::server_port); for a handler [`addresses`](ServerInfo::addresses), [`server_name`](ServerInfo::server_name), [`server_port`](ServerInfo::server_port) | `library::server::port_0_takes_a_free_port_and_says_which` `library::framing::a_handler_sees_its_server` |
 //! | `RequestHandlerClass` | a value, not a class: [`handler`](HttpServer::handler), [`handler_mut`](HttpServer::handler_mut) | `library::server::the_handler_may_be_seen_and_changed_between_two_turns` |
 //! | `socket` | passed in: [`HttpServer::from_listeners`]; not given out | `library::server::sockets_that_listen_already_are_taken_over` |
@@ -205,6 +206,7 @@
 //! | an error with a status | [`HandlerError::new`] | `library::errors::an_error_may_have_a_status` |
 //! | a request body that is read only if the handler asks | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` `library::unwanted::a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
+//! | sd_notify(3): ready, reloading, stopping, watchdog | [`HttpServer::notify_service_manager`], [`ServerHandle::reload`] | `it::notify::start_reload_and_end_are_told_by_path_and_abstract_name` `library::listening_sockets::a_stuck_loop_stops_the_signs_of_life` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
@@ -236,6 +238,7 @@ pub use http::header_value::HeaderValue;
 pub use http::headers::{Headers, HeadersIter};
 pub use http::status::{HttpStatus, InvalidStatus};
 pub use server::confinement::{Confined, Confinement};
+pub use server::listen::socket::ListeningSocket;
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};

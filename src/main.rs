@@ -4,10 +4,9 @@ use std::env;
 use std::io;
 use std::process::ExitCode;
 
-use httpoll::ThreadingHttpServer;
-
 mod cli;
 
+use cli::listening::Listening;
 use cli::{Command, CommandError, Options};
 
 fn main() -> ExitCode {
@@ -28,19 +27,22 @@ fn run(command: Command) -> Result<(), CommandError> {
 }
 
 fn serve(options: &Options) -> Result<(), CommandError> {
+    let inherited = cli::inherited::take()?;
     let handler = options.handler()?;
     let confinement = options.confinement(&handler)?;
     let user = options.user()?;
-    let addresses = options.addresses()?;
     cli::raise_descriptor_limit();
-    let mut server = ThreadingHttpServer::bind_with(
-        addresses.as_slice(),
-        handler,
-        options.config.clone(),
-        options.loops,
-    )?;
+    let Listening {
+        mut server,
+        greeting,
+        confinement,
+    } = options.listen(inherited, handler, confinement, user.as_ref())?;
     server.shutdown_on_signals(cli::banner::farewell)?;
-    let greeting = cli::banner::greeting(server.server_addresses());
+    if let Err(error) = server.notify_service_manager() {
+        cli::privileges::warn(format_args!(
+            "cannot tell the service manager (NOTIFY_SOCKET): {error}"
+        ));
+    }
     cli::privileges::give_up_root(user.as_ref())?;
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

@@ -10,8 +10,8 @@ use signal_hook::consts::SIGINT;
 
 use super::CommandError;
 
-/// Returns http.server's line for every address, then the addresses at which another device reaches the server.
-pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
+/// Returns http.server's line for every address and every UNIX socket, then the addresses at which another device reaches the server.
+pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String]) -> String {
     let mut text = String::new();
     for address in addresses {
         let (host, port) = (address.ip(), address.port());
@@ -21,10 +21,24 @@ pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
             "Serving HTTP on {host} port {port} (http://{address}/) ..."
         );
     }
+    for name in unix {
+        let name = name.escape_debug().to_string();
+        let _ = writeln!(text, "Serving HTTP on {name} ({}) ...", curl_command(&name));
+    }
     for address in reachable(addresses) {
         let _ = writeln!(text, "  http://{address}/");
     }
     text
+}
+
+/// Returns the command by which curl reaches a UNIX socket, which has no URL.
+fn curl_command(name: &str) -> String {
+    let address = name.strip_prefix("unix:").unwrap_or(name);
+    let (option, address) = match address.strip_prefix('@') {
+        Some(name) => ("--abstract-unix-socket", name),
+        None => ("--unix-socket", address),
+    };
+    format!("curl {option} {address} http://localhost/")
 }
 
 /// Returns the addresses of this machine at which sockets for all interfaces answer. Link-local IPv6 is left out, because

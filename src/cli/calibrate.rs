@@ -17,6 +17,7 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::fs::{Dir, MemfdFlags, Mode, OFlags, memfd_create, open, sendfile};
 use rustix::net::{SendFlags, send, sockopt::set_tcp_nodelay};
 
+use super::values::Bind;
 use super::{CommandError, DEFAULT_PORT, Options, banner};
 
 /// Time for which each kind of reply is measured, after a tenth of it to warm up.
@@ -285,10 +286,11 @@ fn cpu_time() -> Duration {
 
 /// Returns the URL for the commands to compare with: the address of the options, and a small file of the directory if it has one.
 fn url(options: &Options) -> String {
-    let (host, port) = match options.bind.first() {
-        Some(bind) => (bind.host.as_str(), bind.port.unwrap_or(options.port)),
-        None => ("", options.port),
-    };
+    let mut addresses = options.bind.iter().filter_map(|bind| match bind {
+        Bind::Tcp { host, port } => Some((host.as_str(), port.unwrap_or(options.port))),
+        Bind::Unix(_) => None,
+    });
+    let (host, port) = addresses.next().unwrap_or(("", options.port));
     let host = match host {
         "" | "0.0.0.0" | "::" => "127.0.0.1".to_owned(),
         host if host.contains(':') => format!("[{host}]"),

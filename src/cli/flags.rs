@@ -103,7 +103,7 @@ pub(super) static FLAGS: [Flag; 23] = [
         value: Value::Text("ADDRESS"),
         group: Group::Address,
         is_everyday: true,
-        help: "address to listen on: a name, IPv4, IPv6, * for all interfaces, host:port or :port; may be repeated (*)",
+        help: "address to listen on: a name, IPv4, IPv6, * for all interfaces, host:port, :port, or unix:PATH; may be repeated (*)",
     },
     Flag {
         long: "--host",

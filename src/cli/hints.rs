@@ -124,7 +124,7 @@ pub(super) fn port_stands_alone(port: &str) -> String {
 pub(super) fn address_not_path(path: &str) -> String {
     let is_address = path == "localhost"
         || path.parse::<IpAddr>().is_ok()
-        || values::bind(path).is_ok_and(|bind| bind.port.is_some());
+        || values::bind(path).is_ok_and(|bind| !bind.is_without_port());
     if is_address {
         format!(" (to listen there: httpoll -b {path})")
     } else {

@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +21,8 @@ mod flags;
 mod generate;
 mod help;
 mod hints;
+pub(crate) mod inherited;
+pub(crate) mod listening;
 mod man;
 pub(crate) mod privileges;
 mod typed;
@@ -139,7 +140,7 @@ fn help(arguments: &[OsString]) -> Option<String> {
 impl Options {
     fn new(typed: Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
         let bind = typed.all("--bind", bind)?;
-        let needs_port = bind.is_empty() || bind.iter().any(|bind| bind.port.is_none());
+        let needs_port = bind.is_empty() || bind.iter().any(Bind::is_without_port);
         let port = match typed.port(port)? {
             None if needs_port => values::port_of_environment(default_port)?,
             typed => typed,
@@ -219,37 +220,6 @@ impl Options {
     pub(crate) fn user(&self) -> Result<Option<User>, CommandError> {
         self.typed.last("--user", privileges::find_user)
     }
-
-    /// Resolves the addresses to listen on. A name stands for all its addresses.
-    pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
-        if self.bind.is_empty() {
-            return resolve("", self.port);
-        }
-        let resolve = |text: &str| {
-            let Bind { host, port } = bind(text)?;
-            resolve(&host, port.unwrap_or(self.port))
-        };
-        let mut addresses = Vec::new();
-        for address in self.typed.all("--bind", resolve)?.concat() {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
-        }
-        Ok(addresses)
-    }
-}
-
-/// Returns all addresses of a name; without a name, the one for all interfaces.
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
-    if host.is_empty() {
-        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
-        return Ok(vec![SocketAddr::from(([0_u16; 8], port))]);
-    }
-    let found = (host, port).to_socket_addrs().map_err(|_| {
-        let host = host.escape_debug();
-        CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
-    })?;
-    Ok(found.collect())
 }
 
 /// Returns the configuration of the server that the options ask for.

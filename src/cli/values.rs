@@ -12,16 +12,32 @@ use super::{CommandError, hints, usage};
 
 /// An address to listen on.
 #[derive(Debug)]
-pub(super) struct Bind {
-    /// A name or an address; empty for all interfaces.
-    pub(super) host: String,
-    pub(super) port: Option<u16>,
+pub(super) enum Bind {
+    Tcp {
+        /// A name or an address; empty for all interfaces.
+        host: String,
+        port: Option<u16>,
+    },
+    /// The path of a UNIX socket, or `@` and an abstract name.
+    Unix(String),
 }
 
-/// Splits the value of `--bind` into host and port. An IPv6 address may have brackets, and must have them before a port. All
+impl Bind {
+    pub(super) fn is_without_port(&self) -> bool {
+        matches!(self, Self::Tcp { port: None, .. })
+    }
+}
+
+/// Parses the value of `--bind`. `unix:` comes before the path or the name of a UNIX socket; other values are host and port. An
+/// IPv6 address may have brackets, and must have them before a port. All
 /// interfaces are `*`, or a port alone behind its colon.
 pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
-    let wrong = || wanted("--bind", "a name, an address or host:port", text);
+    let wrong = || wanted("--bind", "a name, an address, host:port or unix:PATH", text);
+    match text.strip_prefix("unix:") {
+        Some("" | "@") => return Err(wrong()),
+        Some(address) => return Ok(Bind::Unix(address.to_owned())),
+        None => {}
+    }
     // The system would take a number as an IPv4 address. Only 0, which is 0.0.0.0, is in use.
     if text != "0" && hints::is_number(text) {
         return Err(usage(format_args!(
@@ -45,7 +61,7 @@ pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
     }
     let wrong_port = || wanted("--bind", "a port from 0 to 65535 behind the colon", text);
     let port = port.map(|port| number(port).ok_or_else(wrong_port));
-    Ok(Bind {
+    Ok(Bind::Tcp {
         host: if is_all {
             String::new()
         } else {
@@ -175,8 +191,11 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
 /// Checks the value of `--host`, a host that the server answers for. `--host 0.0.0.0` of other servers is the address to listen
 /// on; here nearly every request would be 421, so this is refused unless `--bind` shows that the difference is known.
 pub(super) fn host(text: &str, has_bind: bool) -> Result<String, CommandError> {
-    let is_unspecified = |ip: IpAddr| ip.is_unspecified();
-    if !has_bind && bind(text).is_ok_and(|bind| bind.host.parse().is_ok_and(is_unspecified)) {
+    let is_unspecified = |bind| match bind {
+        Bind::Tcp { host, .. } => host.parse().is_ok_and(|ip: IpAddr| ip.is_unspecified()),
+        Bind::Unix(_) => false,
+    };
+    if !has_bind && bind(text).is_ok_and(is_unspecified) {
         return Err(usage(format_args!(
             "--host wants a host name that is answered, not '{text}': the address is given with --bind"
         )));

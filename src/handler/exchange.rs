@@ -16,6 +16,7 @@ use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
 use super::mailbox::SourceWaker;
+use super::peer::PeerName;
 use super::prepared::Prepared;
 use super::query;
 use super::reply::Reply;
@@ -73,14 +74,15 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4.
+    /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4. The peer of a UNIX socket is
+    /// `0.0.0.0:0`.
     pub fn client_address(&self) -> SocketAddr {
         self.context.client.address
     }
 
-    /// Returns the IP address of the peer as text.
+    /// Returns the IP address of the peer as text; `unix` for the peer of a UNIX socket.
     pub fn address_string(&self) -> String {
-        self.client_address().ip().to_string()
+        PeerName(self.client_address()).to_string()
     }
 
     /// Returns the server's configuration and addresses.

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::clock::Clock;
+use super::peer::{PeerName, UNIX};
 use super::text::put_json_string;
 use crate::config::LogFormat;
 use crate::http::decimal::push_decimal;
@@ -227,7 +228,7 @@ pub struct LogEntry<'a> {
 }
 
 impl LogEntry<'_> {
-    /// Returns the address of the peer.
+    /// Returns the address of the peer; `0.0.0.0:0` for the peer of a UNIX socket.
     pub fn client_address(&self) -> SocketAddr {
         self.client_address
     }
@@ -295,7 +296,7 @@ impl LogEntry<'_> {
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let client = self.client_address.ip();
+        let client = PeerName(self.client_address);
         write!(
             line,
             r#"{{"time":{},"client":"{client}","request":"#,
@@ -327,6 +328,9 @@ impl LogEntry<'_> {
 /// Appends the address of the client and the time, the beginning of every line in http.server's form.
 fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
     match client.ip() {
+        IpAddr::V4(address) if address.is_unspecified() => {
+            line.extend_from_slice(UNIX.as_bytes());
+        }
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
             push_decimal(line, first.into());

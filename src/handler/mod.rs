@@ -19,6 +19,7 @@ pub(crate) mod listing_memory;
 pub(crate) mod log;
 pub(crate) mod mailbox;
 pub(crate) mod page;
+pub(crate) mod peer;
 pub(crate) mod prepared;
 pub(crate) mod query;
 pub(crate) mod reply;

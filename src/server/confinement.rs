@@ -56,6 +56,7 @@ static IN_FORCE: Mutex<Option<Confined>> = Mutex::new(None);
 pub struct Confinement {
     hierarchies: Vec<(OwnedFd, BitFlags<AccessFs>)>,
     may_write: bool,
+    may_remove: bool,
     only_serving: bool,
 }
 
@@ -83,6 +84,13 @@ impl Confinement {
         self.allow(directory.into(), AccessFs::from_all(LANDLOCK) & !never)
     }
 
+    /// Allows the process to remove files below `directory`, and nothing else there: the file of a UNIX socket, at the end. Where the
+    /// kernel has no Landlock, which would hold the removal to this directory, [`only_serving`](Self::only_serving) refuses it.
+    pub fn remove_files_below(mut self, directory: impl Into<OwnedFd>) -> Self {
+        self.may_remove = true;
+        self.allow(directory.into(), AccessFs::RemoveFile.into())
+    }
+
     /// Allows only the system calls that serving makes, about sixty with those of the C library.
     ///
     /// This fits handlers that do what a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) does, and that store files
@@ -106,13 +114,15 @@ impl Confinement {
         // A flag that was set earlier stays set, even where it cannot be set again.
         let no_new_privileges = set_no_new_privs(true).is_ok() || no_new_privs().unwrap_or(false);
         let (may_write, only_serving) = (self.may_write, self.only_serving);
+        let may_remove = self.may_remove;
         let landlock = self
             .restrict_files()
             .unwrap_or_else(|error| Err(reason(error)));
+        let may_remove = may_remove && landlock.is_ok();
         let confined = Confined {
             landlock,
             no_new_privileges,
-            system_calls: filter_system_calls(only_serving, may_write),
+            system_calls: filter_system_calls(only_serving, may_write, may_remove),
         };
         let mut in_force = lock_in_force();
         *in_force = Some(confined.clone().beside(in_force.take()));
@@ -154,9 +164,13 @@ fn reason(error: RulesetError) -> String {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-fn filter_system_calls(only_serving: bool, may_write: bool) -> Result<(), String> {
+fn filter_system_calls(
+    only_serving: bool,
+    may_write: bool,
+    may_remove: bool,
+) -> Result<(), String> {
     let policy = if only_serving {
-        allowed::policy(may_write)
+        allowed::policy(may_write, may_remove)
     } else {
         refused::policy(may_write)
     };
@@ -164,7 +178,11 @@ fn filter_system_calls(only_serving: bool, may_write: bool) -> Result<(), String
 }
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn filter_system_calls(_only_serving: bool, _may_write: bool) -> Result<(), String> {
+fn filter_system_calls(
+    _only_serving: bool,
+    _may_write: bool,
+    _may_remove: bool,
+) -> Result<(), String> {
     Err("not on this architecture".to_owned())
 }
 

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::mem;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
@@ -43,8 +43,8 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 
 /// Events that one poll returns at most.
 const EVENTS: usize = 1024;
-/// The address that is given to hooks that belong to no connection.
-pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+/// The address that is given to hooks that belong to no connection. No peer has it: that of a UNIX socket is `0.0.0.0:0`.
+pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// One loop of a server.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct EventLoop<H> {
     woke: Instant,
     /// How far the loop is on its way to its end.
     phase: Phase,
+    /// When the service manager has to see that this loop is alive.
+    next_beat: Option<Instant>,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -88,6 +90,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             failure: None,
             woke: Instant::now(),
             phase: Phase::Serving,
+            next_beat: None,
         }
     }
 
@@ -107,6 +110,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         signals.register(self.poll().registry())?;
         self.signals = Some(signals);
         Ok(())
+    }
+
+    /// Tells the service manager, if there is one, that this loop is alive, from its first turn on.
+    pub(crate) fn begin_beats(&mut self) {
+        self.next_beat = self.handle.has_notifier().then(Instant::now);
+    }
+
+    /// Returns the addresses that this loop listens on, as text.
+    pub(crate) fn listens_on(&self) -> String {
+        self.admission.names()
     }
 
     /// Returns the signals to the caller, to be handled after this loop has ended.
@@ -164,6 +177,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.phase != Phase::Serving {
             self.go_on_draining(began);
         }
+        self.beat(began);
         // A connection that was accepted just now may have been answered and closed already.
         self.dispatcher.free_closed();
         let context = self.context_mut();
@@ -202,6 +216,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             context.server.next_close(),
             connections.timers.next_deadline(),
             self.phase.next_deadline(self.admission.arrivals()),
+            self.next_beat,
         ]
         .into_iter()
         .flatten()
@@ -260,7 +275,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Does what other threads have requested: a shutdown, a report, and messages to connections.
+    /// Does what other threads have requested: a shutdown, a report, a reload, and messages to connections.
     fn take_commands(&mut self) {
         if self.handle.is_shutdown_requested(self.index) {
             let delay = self.context().server.config().drain_delay;
@@ -269,7 +284,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_report_request(self.index) {
             self.report();
         }
+        if self.handle.take_reload_request(self.index) {
+            self.reload();
+        }
         self.dispatcher.take_messages();
+    }
+
+    /// Reloads what can change while the loop serves. That is nothing yet.
+    fn reload(&mut self) {
+        self.handle.reloaded(self.index);
     }
 
     /// Accepts what was left in the queues of listening sockets, because the poll does not report it again.
@@ -331,6 +354,13 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
+    /// Tells the service manager that this loop is alive, if that is due `now`.
+    fn beat(&mut self, now: Instant) {
+        if self.next_beat.is_some_and(|beat| beat <= now) {
+            self.next_beat = self.handle.beat(self.index).map(|beat| now + beat);
+        }
+    }
+
     /// Lets no client begin to connect, accepts those that have connected, and closes idle connections.
     fn turn_away(&mut self) {
         self.dispatcher.answer_group();
@@ -339,7 +369,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let is_busy = self.dispatcher.expects_requests();
         self.admission.turn_away(&self.dispatcher.poll, is_busy);
         for index in 0..self.admission.len() {
-            self.accept(index);
+            if !self.admission.is_inherited(index) {
+                self.accept(index);
+            }
         }
         self.dispatcher.close_idle();
     }

@@ -14,7 +14,7 @@ pub(crate) mod confinement;
 mod connection;
 mod event_loop;
 mod lifecycle;
-mod listen;
+pub(crate) mod listen;
 mod loop_context;
 pub(crate) mod memory;
 mod scratch;
@@ -30,9 +30,11 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use event_loop::{EventLoop, NO_CONNECTION};
+use lifecycle::notifier::Notifier;
 use lifecycle::signals::ShutdownSignals;
 use listen::bind::listen_all;
 use listen::listener::Endpoint;
+use listen::socket::ListeningSocket;
 use loop_context::LoopContext;
 
 /// A server of one loop: it serves any number of connections without a thread.
@@ -86,7 +88,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ) -> io::Result<Self> {
         let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
         let listeners = listen_all(&addresses, &config)?;
-        let addresses = local_addresses(&listeners)?;
+        let addresses = tcp_addresses(&listeners)?;
         Self::from_endpoint(Endpoint::new(listeners)?, &addresses, handler, config)
     }
 
@@ -94,23 +96,25 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ///
     /// # Errors
     /// The socket cannot be polled.
-    pub fn from_listener(listener: TcpListener, handler: H) -> io::Result<Self> {
-        Self::from_listeners(vec![listener], handler, ServerConfig::default())
+    pub fn from_listener(listener: impl Into<ListeningSocket>, handler: H) -> io::Result<Self> {
+        Self::from_listeners([listener], handler, ServerConfig::default())
     }
 
-    /// Serves on sockets that listen already, such as those inherited from a service manager.
+    /// Serves on sockets that listen already, TCP or UNIX, such as those inherited from a service manager.
     ///
-    /// At its end the server leaves the connections that it has not accepted to the sockets, for a successor that serves them too.
+    /// At its end the server accepts and answers what waits in the queues of the sockets, except those that are
+    /// [inherited](ListeningSocket::inherited): these are left to the successor.
     ///
     /// # Errors
     /// A socket cannot be polled.
     pub fn from_listeners(
-        listeners: Vec<TcpListener>,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
         handler: H,
         config: ServerConfig,
     ) -> io::Result<Self> {
-        let addresses = local_addresses(&listeners)?;
-        Self::from_endpoint(Endpoint::inherited(listeners)?, &addresses, handler, config)
+        let listeners: Vec<_> = listeners.into_iter().map(Into::into).collect();
+        let addresses = local_addresses(&listeners);
+        Self::from_endpoint(Endpoint::with(listeners)?, &addresses, handler, config)
     }
 
     fn from_endpoint(
@@ -126,7 +130,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         Ok(Self { event_loop, handle })
     }
 
-    /// Returns the addresses that the server listens on, ports included.
+    /// Returns the addresses that the server listens on, ports included. UNIX sockets have none.
     pub fn server_addresses(&self) -> &[SocketAddr] {
         self.info().addresses()
     }
@@ -168,8 +172,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     }
 
     /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number
-    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGUSR1 prints the counters of every loop on
-    /// standard error.
+    /// first. A second signal ends the process at once, with exit code 128 + its number. SIGHUP reloads, as
+    /// [`ServerHandle::reload`] does, SIGUSR1 prints the counters of every loop on standard error, and SIGUSR2 does nothing.
     ///
     /// # Errors
     /// The signals cannot be taken over.
@@ -179,6 +183,18 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ) -> io::Result<()> {
         let signals = ShutdownSignals::take_over(Box::new(action))?;
         self.event_loop.shutdown_on_signals(signals)
+    }
+
+    /// Tells the service manager how the server is, if the variable NOTIFY_SOCKET names its socket (sd_notify(3)): READY=1 in the
+    /// first turn, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a [`reload`](ServerHandle::reload), and
+    /// WATCHDOG=1 at half of WATCHDOG_USEC, which shows that the loop turns. Call it before the process is confined.
+    ///
+    /// # Errors
+    /// There is no such socket. The server serves all the same.
+    pub fn notify_service_manager(&mut self) -> io::Result<()> {
+        set_notifier(&self.handle, self.event_loop.listens_on())?;
+        self.event_loop.begin_beats();
+        Ok(())
     }
 
     /// Runs one turn: waits for events, at most `timeout` and no longer than the next deadline, and acts on them.
@@ -266,8 +282,23 @@ impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
     }
 }
 
-fn local_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+/// Returns the addresses of those listeners that are TCP sockets.
+fn tcp_addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
     listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+fn local_addresses(listeners: &[ListeningSocket]) -> Vec<SocketAddr> {
+    let addresses = listeners.iter().map(ListeningSocket::local_addr);
+    addresses.flatten().collect()
+}
+
+/// Connects to the service manager, if there is one, for a server that listens on `addresses`.
+fn set_notifier(handle: &ServerHandle, addresses: String) -> io::Result<()> {
+    let status = format!("Serving HTTP on {}", addresses.escape_debug());
+    if let Some(notifier) = Notifier::from_environment(handle.loops(), status)? {
+        handle.set_notifier(notifier);
+    }
+    Ok(())
 }
 
 /// Makes the context of loop number `index` of the server behind `handle`.

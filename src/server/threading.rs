@@ -12,8 +12,9 @@ use super::event_loop::EventLoop;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::bind::listen_all;
-use super::listen::listener::Endpoint;
-use super::{local_addresses, new_context};
+use super::listen::listener::{Endpoint, names};
+use super::listen::socket::ListeningSocket;
+use super::{local_addresses, new_context, set_notifier, tcp_addresses};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
@@ -63,7 +64,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         ServerInfo::new(&handler, config.clone(), &[]).check()?;
         let asked: Vec<_> = addresses.to_socket_addrs()?.collect();
         let first = listen_for_loops(&asked, &mut config, loops)?;
-        let addresses = local_addresses(&first)?;
+        let addresses = tcp_addresses(&first)?;
         let mut endpoints = vec![Endpoint::new(first)?];
         for _ in 1..loops.get() {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
@@ -71,26 +72,50 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         Self::from_endpoints(endpoints, addresses, handler, config)
     }
 
-    /// Serves on sockets that listen already, such as those inherited from a service manager, with `loops` loops. Each loop has a
-    /// duplicate of each socket, and takes the connections that it is the first to accept.
+    /// Serves on sockets that listen already, TCP or UNIX, such as those inherited from a service manager, with `loops` loops. Each
+    /// loop has a duplicate of each socket, and takes the connections that it is the first to accept.
     ///
     /// # Errors
     /// A socket cannot be duplicated or polled, or the configuration is not valid.
     pub fn from_listeners(
-        listeners: Vec<TcpListener>,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
         handler: H,
         config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<Self> {
         ServerInfo::new(&handler, config.clone(), &[]).check()?;
-        let addresses = local_addresses(&listeners)?;
+        let listeners: Vec<_> = listeners.into_iter().map(Into::into).collect();
+        let addresses = local_addresses(&listeners);
         let mut endpoints = Vec::new();
-        for _ in 1..loops.get() {
-            let duplicates = listeners.iter().map(TcpListener::try_clone);
-            endpoints.push(Endpoint::inherited(duplicates.collect::<io::Result<_>>()?)?);
+        for _ in 0..loops.get() {
+            endpoints.push(Endpoint::with(Vec::<ListeningSocket>::new())?);
         }
-        endpoints.push(Endpoint::inherited(listeners)?);
-        Self::from_endpoints(endpoints, addresses, handler, config)
+        let mut server = Self::from_endpoints(endpoints, addresses, handler, config)?;
+        server.share(listeners)?;
+        Ok(server)
+    }
+
+    /// Serves on further sockets that listen already, as [`from_listeners`](Self::from_listeners) does: UNIX sockets beside the
+    /// addresses of [`bind_with`](Self::bind_with). [`server_addresses`](Self::server_addresses) does not name them.
+    ///
+    /// # Errors
+    /// A socket cannot be duplicated or polled.
+    pub fn add_listeners(
+        &mut self,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
+    ) -> io::Result<()> {
+        self.share(listeners.into_iter().map(Into::into).collect())
+    }
+
+    /// Gives each loop a duplicate of each listener.
+    // Every loop is woken for each connection, and the first one to accept has it. mio has no EPOLLEXCLUSIVE.
+    fn share(&mut self, listeners: Vec<ListeningSocket>) -> io::Result<()> {
+        for endpoint in &mut self.endpoints {
+            for listening in &listeners {
+                endpoint.listen_on(listening.try_clone()?)?;
+            }
+        }
+        Ok(())
     }
 
     /// Makes a server with a loop for each of `endpoints`.
@@ -118,7 +143,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         })
     }
 
-    /// Returns the addresses that the server listens on.
+    /// Returns the addresses that the server listens on. UNIX sockets have none.
     pub fn server_addresses(&self) -> &[SocketAddr] {
         self.info.addresses()
     }
@@ -144,6 +169,20 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     ) -> io::Result<()> {
         self.signals = Some(ShutdownSignals::take_over(Box::new(action))?);
         Ok(())
+    }
+
+    /// Tells the service manager how the server is, if the variable NOTIFY_SOCKET names its socket (sd_notify(3)): READY=1 in the
+    /// first turn of the last loop, STOPPING=1 when a shutdown begins, RELOADING=1 and READY=1 around a
+    /// [`reload`](ServerHandle::reload), and WATCHDOG=1 at half of WATCHDOG_USEC, which shows that all loops turn. Call it before the process is confined.
+    ///
+    /// # Errors
+    /// There is no such socket. The server serves all the same.
+    pub fn notify_service_manager(&mut self) -> io::Result<()> {
+        let addresses = self
+            .endpoints
+            .first()
+            .map(|endpoint| names(&endpoint.listeners));
+        set_notifier(&self.handle, addresses.unwrap_or_default())
     }
 
     /// Serves until a shutdown is requested; then ends in the stages of [`ServerHandle::shutdown`], and returns.
@@ -205,7 +244,7 @@ fn listen_for_loops(
     }
     // Only the loops of this server share the port, so the first attempt was made without sharing: it fails where another
     // program has the port.
-    let addresses = local_addresses(&listeners)?;
+    let addresses = tcp_addresses(&listeners)?;
     drop(listeners);
     config.allow_reuse_port = true;
     listen_all(&addresses, config)
@@ -252,6 +291,7 @@ impl Common {
         let start = || {
             let context = new_context(handler, config.clone(), addresses, handle, index, log)?;
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
+            event_loop.begin_beats();
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
             Ok(event_loop)
         };
@@ -265,6 +305,7 @@ impl Common {
         };
         let served = catch_unwind(AssertUnwindSafe(|| event_loop.serve_forever()));
         let served = served.unwrap_or_else(|_| Err(panicked()));
+        handle.ended(index);
         let signals = event_loop.take_signals().filter(|_| served.is_err());
         // A loop that panicked may panic again, even while it is dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| {

@@ -21,6 +21,7 @@ use crate::common;
 use crate::confinement;
 use crate::failing_loops::PanickingSource;
 use crate::handlers::send_text;
+use crate::listening_sockets::serve_blocking;
 
 #[derive(Debug)]
 pub(crate) struct Child {
@@ -64,11 +65,17 @@ impl Child {
 
     /// Starts this test program again as a server with a handler that is given a directory.
     pub(crate) fn handler_for(name: &str, directory: &Path) -> Self {
+        Self::handler_with(name, directory, &[])
+    }
+
+    /// Starts it with more variables in its environment.
+    pub(crate) fn handler_with(name: &str, directory: &Path, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env::current_exe().unwrap());
         command
             .args(["--exact", "child::serve", "--ignored", "--nocapture"])
             .env("HTTPOLL_HANDLER", name)
-            .env("HTTPOLL_DIRECTORY", directory);
+            .env("HTTPOLL_DIRECTORY", directory)
+            .envs(environment.iter().copied());
         Self::start(&mut command)
     }
 
@@ -170,6 +177,9 @@ fn serve() {
             server.shutdown_on_signals(|_| ()).unwrap();
             println!("\nhttp://{}/", server.server_addresses()[0]);
             server.serve_forever().unwrap();
+        }
+        Ok("blocking") => {
+            serve_blocking(Path::new(&env::var_os("HTTPOLL_DIRECTORY").unwrap()));
         }
         Ok(name) if name.starts_with("trying") => {
             confinement::serve(name, Path::new(&env::var_os("HTTPOLL_DIRECTORY").unwrap()));

@@ -42,6 +42,10 @@ pub(crate) fn serve(name: &str, directory: &Path) {
         "trying, only serving and storing" => {
             Some(read_only().write_below(temporary()).only_serving())
         }
+        "trying, only serving and removing" => {
+            let directory = File::open(directory).unwrap();
+            Some(read_only().remove_files_below(directory).only_serving())
+        }
         "trying, confined again" => Some(read_only()),
         _ => Some(read_only().write_below(temporary())),
     };
@@ -369,6 +373,27 @@ fn only_serving_with_write_below_stores_files() {
         ],
     );
     assert_refused(&mut client, &[("spawn", &place.at("own-true"))]);
+}
+
+#[test]
+fn remove_files_below_removes_files_and_only_there() {
+    let place = Place::new();
+    let Some(child) = confined("trying, only serving and removing", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    let secret = place.secret.display().to_string();
+    assert_refused(
+        &mut client,
+        &[
+            ("remove", &secret),
+            ("remove", "/etc/passwd"),
+            ("write", &place.at("file")),
+            ("rename", &place.at("file")),
+            ("mkdir", &place.at("new")),
+        ],
+    );
+    assert_done(&mut client, &[("remove", &place.at("own-true"))]);
 }
 
 #[test]

@@ -26,6 +26,7 @@ mod handlers;
 mod head;
 mod hosts;
 mod kept_pages;
+mod listening_sockets;
 mod listings;
 mod memory_server;
 mod names;

@@ -116,11 +116,20 @@ const STORING: &[u32] = &[
     __NR_renameat,
 ];
 
-/// Returns the policy that allows serving files, and with `may_write` storing them.
-pub(super) fn policy(may_write: bool) -> Policy {
+/// The file of a UNIX socket is removed at the end. Landlock names the directory in which that is allowed.
+const REMOVING: &[u32] = &[
+    __NR_unlinkat,
+    #[cfg(target_arch = "x86_64")]
+    __NR_unlink,
+];
+
+/// Returns the policy that allows serving files, with `may_write` storing them, and with `may_remove` removing them.
+pub(super) fn policy(may_write: bool, may_remove: bool) -> Policy {
     let mut listed: Vec<_> = ALLOWED.iter().copied().flatten().copied().collect();
     if may_write {
         listed.extend(STORING);
+    } else if may_remove {
+        listed.extend(REMOVING);
     }
     let is_listed = |call: &Conditional| call.numbers.iter().any(|number| listed.contains(number));
     let conditional = CONDITIONAL.iter().filter(|call| !is_listed(call));
@@ -214,7 +223,7 @@ mod tests {
 
     #[test]
     fn only_listed_calls_are_allowed() {
-        let policy = policy(false);
+        let policy = policy(false, false);
         let decided: Vec<_> = policy
             .conditional
             .iter()
@@ -249,7 +258,7 @@ mod tests {
             (__NR_shutdown, arguments(&[(1, 2)]), EPERM),
             (__NR_shutdown, arguments(&[(1, 0)]), EPERM),
         ];
-        assert_answers(&policy(false), &table);
+        assert_answers(&policy(false, false), &table);
     }
 
     #[test]
@@ -267,8 +276,8 @@ mod tests {
         ];
         for (how, expected) in opened {
             let table = [(__NR_openat, flags(how), expected)];
-            assert_answers(&policy(false), &table);
-            assert_answers(&policy(true), &[(__NR_openat, flags(how), ALLOW)]);
+            assert_answers(&policy(false, false), &table);
+            assert_answers(&policy(true, false), &[(__NR_openat, flags(how), ALLOW)]);
         }
         let size = size_of::<open_how>() as u32;
         let table = [
@@ -277,7 +286,8 @@ mod tests {
             (__NR_unlinkat, [0; 6], EPERM),
             (__NR_ioctl, [0; 6], EPERM),
         ];
-        assert_answers(&policy(false), &table);
+        assert_answers(&policy(false, false), &table);
+        assert_answers(&policy(false, true), &[(__NR_unlinkat, [0; 6], ALLOW)]);
     }
 
     #[test]
@@ -297,7 +307,7 @@ mod tests {
             (__NR_fcntl, arguments(&[(1, F_SETOWN)]), EPERM),
             (__NR_fcntl, arguments(&[(1, F_SETFL)]), EPERM),
         ];
-        assert_answers(&policy(false), &table);
+        assert_answers(&policy(false, false), &table);
     }
 
     #[test]
@@ -316,7 +326,7 @@ mod tests {
             (__NR_madvise, map(MADV_DONTNEED, 0), ALLOW),
             (__NR_madvise, map(MADV_HWPOISON, 0), EPERM),
         ];
-        assert_answers(&policy(false), &table);
+        assert_answers(&policy(false, false), &table);
     }
 
     #[test]
@@ -338,6 +348,6 @@ mod tests {
             (__NR_tgkill, first(own), ALLOW),
             (__NR_tgkill, first(own + 1), EPERM),
         ];
-        assert_answers(&policy(false), &table);
+        assert_answers(&policy(false, false), &table);
     }
 }

@@ -8,12 +8,11 @@ use std::io;
 use mio::Poll;
 use rustix::process::{Resource, getrlimit};
 
-use super::NO_CONNECTION;
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::lifecycle::drain::Arrivals;
-use crate::server::listen::listener::{Accepting, Listener};
+use crate::server::listen::listener::{Accepting, Listener, names};
 
 /// Connections that are accepted at once, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
@@ -63,6 +62,11 @@ impl Admission {
         }
     }
 
+    /// Returns the addresses of the listening sockets, as text.
+    pub(super) fn names(&self) -> String {
+        names(&self.listeners)
+    }
+
     /// Closes all listening sockets.
     pub(super) fn close(&mut self, poll: &Poll) {
         for mut listener in self.listeners.drain(..) {
@@ -82,6 +86,12 @@ impl Admission {
         self.listeners
             .get(index)
             .is_some_and(|listener| listener.accepting != Accepting::Idle)
+    }
+
+    /// Whether another process may accept from the queue of a listener, too.
+    pub(super) fn is_inherited(&self, index: usize) -> bool {
+        let listener = self.listeners.get(index);
+        listener.is_some_and(|listener| listener.is_inherited)
     }
 
     /// Whether every listening socket is lost, so that no client can reach this loop.
@@ -135,12 +145,12 @@ impl Admission {
 
     /// Gives up a listening socket, and describes its loss.
     pub(super) fn lose(&mut self, index: usize, error: &io::Error, poll: &Poll) -> io::Error {
-        let mut address = NO_CONNECTION;
+        let mut address = String::new();
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.accepting = Accepting::Lost;
             // Otherwise the poll would report it in every turn.
             listener.deregister(poll);
-            address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
+            address = listener.name();
         }
         let failure = format!("the socket that listened on {address} is lost: {error}");
         io::Error::new(error.kind(), failure)

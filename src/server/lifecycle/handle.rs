@@ -1,11 +1,13 @@
 //! Control of a server from outside its loops: from another thread, a signal or a handler.
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use mio::{Registry, Waker};
 
+use super::notifier::Notifier;
 use crate::handler::mailbox::Mailbox;
 use crate::server::event_loop::WAKER;
 
@@ -13,6 +15,7 @@ use crate::server::event_loop::WAKER;
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     loops: Arc<[Control]>,
+    notifier: Arc<OnceLock<Notifier>>,
 }
 
 /// What one loop has been asked for, and how to wake it.
@@ -20,6 +23,7 @@ pub struct ServerHandle {
 struct Control {
     stop: AtomicBool,
     report: AtomicBool,
+    reload: AtomicBool,
     waker: Arc<Waker>,
 }
 
@@ -30,11 +34,13 @@ impl ServerHandle {
             Ok(Control {
                 stop: AtomicBool::new(false),
                 report: AtomicBool::new(false),
+                reload: AtomicBool::new(false),
                 waker: Arc::new(Waker::new(registry, WAKER)?),
             })
         };
         Ok(Self {
             loops: registries.map(control).collect::<io::Result<_>>()?,
+            notifier: Arc::default(),
         })
     }
 
@@ -47,6 +53,7 @@ impl ServerHandle {
     ///
     #[doc(alias = "stop")]
     pub fn shutdown(&self) {
+        self.notify(Notifier::stopping);
         self.ask(|control| &control.stop);
     }
 
@@ -58,6 +65,44 @@ impl ServerHandle {
     /// Asks every loop to print its [counters](crate::Counters) on standard error.
     pub fn report(&self) {
         self.ask(|control| &control.report);
+    }
+
+    /// Asks every loop to reload what can change while it serves. That is nothing yet.
+    pub fn reload(&self) {
+        self.notify(Notifier::reloading);
+        self.ask(|control| &control.reload);
+    }
+
+    /// Tells the service manager of this server from now on.
+    pub(crate) fn set_notifier(&self, notifier: Notifier) {
+        // A second one would be for the same service manager.
+        let _ = self.notifier.set(notifier);
+    }
+
+    /// Whether there is a service manager to tell.
+    pub(crate) fn has_notifier(&self) -> bool {
+        self.notifier.get().is_some()
+    }
+
+    /// Shows that loop number `index` is alive; returns after how long it has to do so again.
+    pub(crate) fn beat(&self, index: usize) -> Option<Duration> {
+        self.notifier.get()?.beat(index)
+    }
+
+    /// Notes that loop number `index` has reloaded.
+    pub(crate) fn reloaded(&self, index: usize) {
+        self.notify(|notifier| notifier.reloaded(index));
+    }
+
+    /// Notes that loop number `index` has ended.
+    pub(crate) fn ended(&self, index: usize) {
+        self.notify(|notifier| notifier.ended(index));
+    }
+
+    fn notify(&self, tell: impl FnOnce(&Notifier)) {
+        if let Some(notifier) = self.notifier.get() {
+            tell(notifier);
+        }
     }
 
     fn ask(&self, flag: impl Fn(&Control) -> &AtomicBool) {
@@ -97,5 +142,11 @@ impl ServerHandle {
         self.loops
             .get(index)
             .is_some_and(|control| control.report.swap(false, Ordering::AcqRel))
+    }
+    /// Whether a reload was asked for since the last call.
+    pub(crate) fn take_reload_request(&self, index: usize) -> bool {
+        self.loops
+            .get(index)
+            .is_some_and(|control| control.reload.swap(false, Ordering::AcqRel))
     }
 }

@@ -1,5 +1,6 @@
-//! How a server ends: by its handle or by a signal, and in which stages.
+//! How a server ends or reloads, by its handle or by a signal, in which stages it ends, and what the service manager is told of it.
 
 pub(crate) mod drain;
 pub(crate) mod handle;
+pub(crate) mod notifier;
 pub(crate) mod signals;

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::ServerConfig;
+use crate::handler::peer::UNIX_PEER;
 
 /// The connections of one loop, counted by address. The hash has a secret key, because clients can choose their addresses within
 /// limits.
@@ -26,9 +27,15 @@ impl Addresses {
         }
     }
 
+    /// Returns how many connections `address` may have. The peer of a UNIX socket is a program of this machine, most often a proxy
+    /// with many clients: it has no limit.
+    fn limit_for(&self, address: IpAddr) -> Option<usize> {
+        self.most.filter(|_| address != UNIX_PEER.ip())
+    }
+
     /// Whether `address` may have one more connection.
     pub(crate) fn has_room(&self, address: IpAddr) -> bool {
-        self.most.is_none_or(|most| {
+        self.limit_for(address).is_none_or(|most| {
             let open = self.open.get(&network(address));
             open.is_none_or(|open| *open < most)
         })
@@ -36,14 +43,14 @@ impl Addresses {
 
     /// Counts a connection that was taken in.
     pub(crate) fn enter(&mut self, address: IpAddr) {
-        if self.most.is_some() {
+        if self.limit_for(address).is_some() {
             *self.open.entry(network(address)).or_default() += 1;
         }
     }
 
     /// Takes off a connection that was closed.
     pub(crate) fn leave(&mut self, address: IpAddr) {
-        if self.most.is_none() {
+        if self.limit_for(address).is_none() {
             return;
         }
         let network = network(address);
@@ -88,6 +95,14 @@ mod tests {
         assert!(addresses.has_room(one));
         addresses.leave(one);
         assert!(addresses.open.is_empty());
+    }
+
+    #[test]
+    fn the_peers_of_a_unix_socket_are_not_counted() {
+        let mut addresses = addresses(Some(1), 1);
+        (0..10).for_each(|_| addresses.enter(UNIX_PEER.ip()));
+        assert!(addresses.has_room(UNIX_PEER.ip()) && addresses.open.is_empty());
+        addresses.leave(UNIX_PEER.ip());
     }
 
     #[test]

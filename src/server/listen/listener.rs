@@ -4,16 +4,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Interest, Poll, Token};
 use nix::sys::socket::getsockopt;
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::tcp_nodelay;
+use rustix::net::{SocketFlags, accept_with};
 
 use super::bind::DeferAccept;
 use super::handshakes::Handshakes;
+use super::socket::{self, ListeningSocket};
+use super::unix::SocketFile;
+use crate::handler::peer::UNIX_PEER;
 
 /// How long a loop without descriptors waits before it tries to accept again, if no event comes.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -23,7 +28,13 @@ pub(crate) const LAST_LISTENER: usize = usize::MAX - 2;
 /// A listening socket of one loop.
 #[derive(Debug)]
 pub(crate) struct Listener {
+    /// Held until new clients are turned away; the last holder removes the file. It is dropped before the socket.
+    file: Option<Arc<SocketFile>>,
+    /// A UNIX socket is in this type, too, and so are its connections: only addresses and options differ from TCP.
     pub(crate) socket: TcpListener,
+    is_unix: bool,
+    /// Whether another process may accept from its queue, too.
+    pub(crate) is_inherited: bool,
     pub(crate) accepting: Accepting,
     /// Whether nothing was accepted since accepting paused.
     pub(crate) was_paused: bool,
@@ -32,7 +43,8 @@ pub(crate) struct Listener {
     /// Whether accepted connections inherit TCP_NODELAY. It is not set here on sockets that were made elsewhere: connections
     /// that are in their queues already would not inherit it.
     is_nodelay: bool,
-    /// The clients that are connecting. `None` for a socket that was handed in: its clients are for the successor that has it too.
+    /// The clients that are connecting. `None` for a socket that was handed in, because another process may have it too, and for a
+    /// UNIX socket, where a client connects in one step.
     handshakes: Option<Handshakes>,
     /// Whether clients may be connecting that began before new ones were turned away.
     pub(crate) has_handshakes: bool,
@@ -52,31 +64,42 @@ pub(crate) enum Accepting {
 }
 
 impl Listener {
-    pub(crate) fn new(socket: TcpListener) -> Self {
-        Self {
-            is_deferred: getsockopt(&socket, DeferAccept).is_ok_and(|seconds| seconds > 0),
-            is_nodelay: tcp_nodelay(&socket).unwrap_or(false),
-            socket,
+    pub(crate) fn new(listening: ListeningSocket) -> io::Result<Self> {
+        let listener = std::net::TcpListener::from(listening.socket);
+        listener.set_nonblocking(true)?;
+        let is_unix = listening.is_unix;
+        Ok(Self {
+            // A UNIX socket has neither option, and its connections delay nothing.
+            is_deferred: getsockopt(&listener, DeferAccept).is_ok_and(|seconds| seconds > 0),
+            is_nodelay: is_unix || tcp_nodelay(&listener).unwrap_or(false),
+            socket: TcpListener::from_std(listener),
+            is_unix,
+            is_inherited: listening.is_inherited,
+            file: listening.file,
             accepting: Accepting::Idle,
             was_paused: false,
             handshakes: None,
             has_handshakes: false,
-        }
+        })
     }
 
-    /// Lets no client begin to connect any more. A socket that was handed in is not changed, because a successor may have it too:
-    /// this loop only stops to accept. `is_busy` says that clients are likely to be connecting, so that no time is spent on finding out.
+    /// Returns the address that the socket listens on, as text.
+    pub(crate) fn name(&self) -> String {
+        socket::name(&self.socket)
+    }
+
+    /// Lets no client begin to connect any more, as far as the socket allows it. A socket that another process may have, too, is not
+    /// changed: an inherited one is left to the successor, and of one that was handed in only the queue is accepted. `is_busy` says
+    /// that clients are likely to be connecting, so that no time is spent on finding out.
     pub(crate) fn turn_away(&mut self, poll: &Poll, is_busy: bool) {
-        match &mut self.handshakes {
-            Some(handshakes) => {
-                Handshakes::stop(&self.socket);
-                self.has_handshakes = is_busy || handshakes.may_be_under_way();
-            }
-            None => {
-                self.accepting = Accepting::Lost;
-                self.deregister(poll);
-            }
+        if self.is_inherited {
+            self.accepting = Accepting::Lost;
+            self.deregister(poll);
+        } else if let Some(handshakes) = &mut self.handshakes {
+            Handshakes::stop(&self.socket);
+            self.has_handshakes = is_busy || handshakes.may_be_under_way();
         }
+        self.file = None;
     }
 
     /// Ends the events of the socket. They would not end with its close where another process has it too.
@@ -91,14 +114,14 @@ impl Listener {
     /// The socket has failed for good.
     pub(crate) fn accept(&mut self) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         loop {
-            match self.socket.accept() {
+            match self.accept_once() {
                 Ok((stream, address)) => {
                     self.was_paused = false;
                     if !self.is_nodelay {
                         // A failure means that the peer is gone already.
                         let _ = stream.set_nodelay(true);
                     }
-                    return Ok(Some((stream, canonical(address))));
+                    return Ok(Some((stream, address)));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.accepting = Accepting::Idle;
@@ -127,6 +150,16 @@ impl Listener {
             }
         }
     }
+
+    fn accept_once(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        if self.is_unix {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let stream = retry_on_intr(|| accept_with(&self.socket, flags))?;
+            return Ok((TcpStream::from_std(stream.into()), UNIX_PEER));
+        }
+        let (stream, address) = self.socket.accept()?;
+        Ok((stream, canonical(address)))
+    }
 }
 
 /// A poll with its listeners. It can be made before the thread that will run its loop.
@@ -139,33 +172,48 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Registers `listeners`, which the server has opened itself, at a new poll.
     pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
-        let mut endpoint = Self::inherited(listeners)?;
-        for listener in &mut endpoint.listeners {
-            let address = listener.socket.local_addr()?;
-            listener.handshakes = Some(Handshakes::new(address));
+        let mut endpoint = Self::with(Vec::<ListeningSocket>::new())?;
+        for listener in listeners {
+            let handshakes = Handshakes::new(listener.local_addr()?);
+            let mut listener = Listener::new(listener.into())?;
+            listener.handshakes = Some(handshakes);
+            endpoint.register(listener)?;
         }
         Ok(endpoint)
     }
 
-    /// Registers `listeners`, which were handed in, at a new poll.
-    pub(crate) fn inherited(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
-        let poll = Poll::new()?;
-        let mut registered = Vec::with_capacity(listeners.len());
-        for (index, listener) in listeners.into_iter().enumerate() {
-            listener.set_nonblocking(true)?;
-            let mut socket = TcpListener::from_std(listener);
-            poll.registry().register(
-                &mut socket,
-                Token(LAST_LISTENER - index),
-                Interest::READABLE,
-            )?;
-            registered.push(Listener::new(socket));
+    /// Registers `listeners`, which were handed in or are UNIX sockets, at a new poll.
+    pub(crate) fn with(
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
+    ) -> io::Result<Self> {
+        let mut endpoint = Self {
+            poll: Poll::new()?,
+            listeners: Vec::new(),
+        };
+        for listening in listeners {
+            endpoint.listen_on(listening.into())?;
         }
-        Ok(Self {
-            poll,
-            listeners: registered,
-        })
+        Ok(endpoint)
     }
+
+    /// Registers one more listener, which was handed in or is a UNIX socket.
+    pub(crate) fn listen_on(&mut self, listening: ListeningSocket) -> io::Result<()> {
+        self.register(Listener::new(listening)?)
+    }
+
+    fn register(&mut self, mut listener: Listener) -> io::Result<()> {
+        let token = Token(LAST_LISTENER - self.listeners.len());
+        let registry = self.poll.registry();
+        registry.register(&mut listener.socket, token, Interest::READABLE)?;
+        self.listeners.push(listener);
+        Ok(())
+    }
+}
+
+/// Returns the addresses of `listeners` as text.
+pub(crate) fn names(listeners: &[Listener]) -> String {
+    let names: Vec<_> = listeners.iter().map(Listener::name).collect();
+    names.join(", ")
 }
 
 /// Returns the IPv4 address of an IPv4 peer of a socket for both families, and any other address as it is.

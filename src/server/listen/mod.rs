@@ -4,3 +4,5 @@ pub(crate) mod addresses;
 pub(crate) mod bind;
 pub(crate) mod handshakes;
 pub(crate) mod listener;
+pub(crate) mod socket;
+mod unix;

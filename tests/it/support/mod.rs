@@ -7,6 +7,7 @@ mod mount;
 mod reply;
 mod server;
 mod site;
+mod unix;
 
 pub(crate) use client::{Client, get, request};
 pub(crate) use files::{by_descriptor, exchange, give_name, unnamed_file};
@@ -17,6 +18,7 @@ pub(crate) use server::{
     Server, command, run, run_command, short_of_descriptors, unprivileged, without_warnings,
 };
 pub(crate) use site::{HOSTILE, Site, encode};
+pub(crate) use unix::{connect_unix, get_unix};
 
 use std::thread::sleep;
 use std::time::{Duration, Instant};

@@ -41,7 +41,9 @@ pub(crate) struct Server {
 pub(crate) fn command(options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_httpoll"));
     command.args(options).stdin(Stdio::null());
-    command.env_remove("PORT");
+    for name in ["PORT", "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET"] {
+        command.env_remove(name);
+    }
     command
 }
 
@@ -229,7 +231,11 @@ fn wait_for(child: &mut Child) -> ExitStatus {
 }
 
 /// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`.
+/// That of a UNIX socket is 0.0.0.0:0.
 fn address_in(banner: &str) -> SocketAddr {
+    if banner.starts_with("Serving HTTP on unix:") {
+        return ([0, 0, 0, 0], 0).into();
+    }
     let url = banner.split(['(', ')']).nth(1).expect(banner);
     let host = url.trim_start_matches("http://").trim_end_matches('/');
     host.replace("localhost", "127.0.0.1")

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{Exchange, HttpServer, ServerConfig, ThreadingHttpServer};
+use httpoll::{Exchange, HttpServer, ListeningSocket, ServerConfig, ThreadingHttpServer};
 
 use super::{Hello, LARGE, SOON, bind};
 use crate::client::{Client, TIMEOUT, get};
@@ -151,7 +151,12 @@ fn clients_of_an_inherited_socket_are_left_to_its_successor() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let handed_on = listener.try_clone().unwrap();
-    let mut first = HttpServer::from_listeners(vec![listener], Hello, draining_soon()).unwrap();
+    let mut first = HttpServer::from_listeners(
+        [ListeningSocket::from(listener).inherited()],
+        Hello,
+        draining_soon(),
+    )
+    .unwrap();
     first.turn(Some(Duration::ZERO)).unwrap();
     let mut early = Client::connect(address);
     early.send(get("/early"));
@@ -166,7 +171,12 @@ fn clients_of_an_inherited_socket_are_left_to_its_successor() {
     first.turn(SOON).unwrap();
     assert_eq!(first.info().counters().accepted, accepted);
     drop(first);
-    let mut second = HttpServer::from_listeners(vec![handed_on], Hello, draining_soon()).unwrap();
+    let mut second = HttpServer::from_listeners(
+        [ListeningSocket::from(handed_on).inherited()],
+        Hello,
+        draining_soon(),
+    )
+    .unwrap();
     let handle = second.handle();
     let thread = thread::spawn(move || second.serve_forever());
     assert_eq!(early.reply().text(), "hello /early");

@@ -1,0 +1,122 @@
+//! The sockets of the command: inherited ones, or those of `--bind`.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use httpoll::{Confinement, ListeningSocket, SimpleHttpRequestHandler, ThreadingHttpServer};
+use nix::unistd::User;
+
+use super::values::{self, Bind};
+use super::{CommandError, Options, banner, privileges};
+
+/// A server that listens, and what follows from its sockets.
+#[derive(Debug)]
+pub(crate) struct Listening {
+    pub(crate) server: ThreadingHttpServer<SimpleHttpRequestHandler>,
+    pub(crate) greeting: String,
+    /// The rights that the process keeps, with that to remove the files of its UNIX sockets.
+    pub(crate) confinement: Confinement,
+}
+
+impl Options {
+    /// Listens on `inherited` sockets if there are any; `--bind` and PORT are then not used. The files of UNIX sockets are given to
+    /// `user`.
+    pub(crate) fn listen(
+        &self,
+        inherited: Vec<ListeningSocket>,
+        handler: SimpleHttpRequestHandler,
+        mut confinement: Confinement,
+        user: Option<&User>,
+    ) -> Result<Listening, CommandError> {
+        let (config, loops) = (self.config.clone(), self.loops);
+        if !inherited.is_empty() {
+            if !self.bind.is_empty() {
+                privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
+            }
+            let names = names_of_unix(&inherited);
+            let server = ThreadingHttpServer::from_listeners(inherited, handler, config, loops)?;
+            let greeting = banner::greeting(server.server_addresses(), &names);
+            return Ok(Listening {
+                server,
+                greeting,
+                confinement,
+            });
+        }
+        let addresses = self.addresses()?;
+        let sockets = self.bind_unix(user)?;
+        for socket in &sockets {
+            if let Some(directory) = socket.directory()? {
+                confinement = confinement.remove_files_below(directory);
+            }
+        }
+        let names = names_of_unix(&sockets);
+        let server = if addresses.is_empty() {
+            ThreadingHttpServer::from_listeners(sockets, handler, config, loops)?
+        } else {
+            let addresses = addresses.as_slice();
+            let mut server = ThreadingHttpServer::bind_with(addresses, handler, config, loops)?;
+            server.add_listeners(sockets)?;
+            server
+        };
+        let greeting = banner::greeting(server.server_addresses(), &names);
+        Ok(Listening {
+            server,
+            greeting,
+            confinement,
+        })
+    }
+
+    /// Resolves the TCP addresses to listen on. A name stands for all its addresses.
+    pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
+        if self.bind.is_empty() {
+            return resolve("", self.port);
+        }
+        let resolve = |text: &str| match values::bind(text)? {
+            Bind::Tcp { host, port } => resolve(&host, port.unwrap_or(self.port)),
+            Bind::Unix(_) => Ok(Vec::new()),
+        };
+        let mut addresses = Vec::new();
+        for address in self.typed.all("--bind", resolve)?.concat() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        Ok(addresses)
+    }
+
+    /// Binds the UNIX sockets of `--bind`.
+    fn bind_unix(&self, user: Option<&User>) -> io::Result<Vec<ListeningSocket>> {
+        let mut sockets = Vec::new();
+        for bind in &self.bind {
+            let Bind::Unix(address) = bind else {
+                continue;
+            };
+            let socket = ListeningSocket::bind_unix(address)?;
+            if let Some(user) = user {
+                socket.set_owner(user.uid.as_raw(), user.gid.as_raw())?;
+            }
+            sockets.push(socket);
+        }
+        Ok(sockets)
+    }
+}
+
+/// Returns all addresses of a name; without a name, the one for all interfaces.
+fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
+    if host.is_empty() {
+        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
+        return Ok(vec![SocketAddr::from(([0_u16; 8], port))]);
+    }
+    let found = (host, port).to_socket_addrs().map_err(|_| {
+        let host = host.escape_debug();
+        CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
+    })?;
+    Ok(found.collect())
+}
+
+fn names_of_unix(sockets: &[ListeningSocket]) -> Vec<String> {
+    let unix = sockets
+        .iter()
+        .filter(|socket| socket.local_addr().is_none());
+    unix.map(ToString::to_string).collect()
+}
