@@ -33,10 +33,9 @@ impl BaseHttpRequestHandler for Echo {
 
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
-    let config = ServerConfig {
-        max_body: 16 * 1024 * 1024, // this handler holds the body in memory; a longer one is refused with 413
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.max_body = 16 * 1024 * 1024; // this handler holds the body in memory; a longer one is refused with 413
+    });
     let mut server = HttpServer::bind_with(address, Echo, config)?;
     println!("http://{}/", server.info().addresses()[0]);
     server.serve_forever()

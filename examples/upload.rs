@@ -45,10 +45,9 @@ fn file_name(path: &str) -> Option<&str> {
 fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or("127.0.0.1:8000".into());
     let directory = env::args().nth(2).unwrap_or(".".into()).into();
-    let config = ServerConfig {
-        max_body: 1024 * 1024 * 1024, // a larger body is refused with 413
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.max_body = 1024 * 1024 * 1024; // a larger body is refused with 413
+    });
     let mut server = HttpServer::bind_with(address, Upload { directory }, config)?;
     println!("http://{}/", server.info().addresses()[0]);
     server.serve_forever()

@@ -12,12 +12,21 @@ use std::time::Duration;
 /// each loop.
 ///
 /// ```
+/// use std::time::Duration;
+///
 /// use httpoll::ServerConfig;
 ///
-/// let config = ServerConfig { max_request_line: 4096, ..ServerConfig::default() };
+/// let config = ServerConfig::default().with(|config| {
+///     config.max_head = 16 * 1024;
+///     config.keep_alive_timeout = Duration::from_secs(5);
+/// });
 /// assert_eq!(config.request_queue_size, 4096);
 /// ```
+///
+/// More fields will come, so a configuration begins with [`default`](Self::default) and is changed by assignment or by
+/// [`with`](Self::with).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ServerConfig {
     /// The HTTP version that status lines name. With HTTP/1.0 every connection closes after one reply. Default: HTTP/1.1.
     pub protocol_version: ProtocolVersion,
@@ -97,26 +106,10 @@ pub struct ServerConfig {
     pub defer_accept: bool,
     /// Whether several servers may listen on the same port and share its connections (SO_REUSEPORT). Default: false.
     pub allow_reuse_port: bool,
-    /// Bytes of bodies that all connections of a loop may send in one turn. Small bodies leave at once. Larger ones go on in the
-    /// next turn; the one with the least left goes first, after those that have waited long enough. Default: 4 MiB.
-    pub turn_bytes: usize,
-    /// Number of requests of one connection that are answered in a row. Further ones wait until the other connections have had
-    /// their turn. Default: 64.
-    pub turn_requests: usize,
-    /// Whether a connection waits for the kernel to read a file that is not in memory, so that the disk does not stop the loop.
-    /// Otherwise, and where the file system cannot tell what is in memory, the loop reads the file at once. Default: true.
-    pub read_ahead: bool,
-    /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. A reply stays until the kernel
-    /// reports a change of the files that it was made of. When the cache is full, the least recently used reply makes room if it has not been used
-    /// for 2 s; otherwise the new one is not cached. Default: 32 MiB.
-    pub cache_bytes: usize,
     /// Bytes of memory for all listings of more than 512 entries, a shared limit. It counts the entries, which are stored once for
     /// all clients that ask for the same directory in the same order at the same time, and 8 KiB for each reply. Beyond it, and
     /// for a directory that alone needs more, the reply is 503. Default: 32 MiB.
     pub max_listing_bytes: usize,
-    /// Number of large files that each loop keeps open, for at most 5 s after their last use. Beyond it the least recently used
-    /// one is closed. Default: 64.
-    pub cache_descriptors: usize,
     /// Fields that are added to every reply, as pairs of name and value; [`check`](Self::check) says which are allowed. Default:
     /// none.
     pub extra_response_headers: Vec<(String, String)>,
@@ -125,6 +118,16 @@ pub struct ServerConfig {
     /// The format of the access log on standard error, which has a line for each request, written when the last byte of the
     /// reply has left. Default: [`LogFormat::Common`].
     pub log_format: LogFormat,
+    /// How the loop shares its time and memory between connections. The defaults are those that were measured.
+    pub tuning: Tuning,
+}
+
+impl ServerConfig {
+    /// Returns this configuration with what `change` sets, so that a few fields can be changed in one expression.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 impl Default for ServerConfig {
@@ -155,15 +158,52 @@ impl Default for ServerConfig {
             request_queue_size: 4096,
             defer_accept: false,
             allow_reuse_port: false,
+            max_listing_bytes: 32 * 1024 * 1024,
+            extra_response_headers: Vec::new(),
+            report: false,
+            log_format: LogFormat::Common,
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+/// How a loop shares its time and memory between connections and files. Few servers need other values than the defaults.
+///
+/// ```
+/// use httpoll::ServerConfig;
+///
+/// let small = ServerConfig::default().with(|config| config.tuning.cache_bytes = 1024 * 1024);
+/// assert_eq!(small.tuning.cache_descriptors, 64);
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Tuning {
+    /// Bytes of bodies that all connections of a loop may send in one turn. Small bodies leave at once. Larger ones go on in the
+    /// next turn; the one with the least left goes first, after those that have waited long enough. Default: 4 MiB.
+    pub turn_bytes: usize,
+    /// Number of requests of one connection that are answered in a row. Further ones wait until the other connections have had
+    /// their turn. Default: 64.
+    pub turn_requests: usize,
+    /// Whether a connection waits for the kernel to read a file that is not in memory, so that the disk does not stop the loop.
+    /// Otherwise, and where the file system cannot tell what is in memory, the loop reads the file at once. Default: true.
+    pub read_ahead: bool,
+    /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. A reply stays until the kernel
+    /// reports a change of the files that it was made of. When the cache is full, the least recently used reply makes room if it
+    /// has not been used for 2 s; otherwise the new one is not cached. Default: 32 MiB.
+    pub cache_bytes: usize,
+    /// Number of large files that each loop keeps open, for at most 5 s after their last use. Beyond it the least recently used
+    /// one is closed. Default: 64.
+    pub cache_descriptors: usize,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Self {
             turn_bytes: 4 * 1024 * 1024,
             turn_requests: 64,
             read_ahead: true,
             cache_bytes: 32 * 1024 * 1024,
-            max_listing_bytes: 32 * 1024 * 1024,
             cache_descriptors: 64,
-            extra_response_headers: Vec::new(),
-            report: false,
-            log_format: LogFormat::Common,
         }
     }
 }

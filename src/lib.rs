@@ -27,8 +27,8 @@
 //! }
 //! ```
 //!
-//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has eleven
-//! servers, from uploads to Server-Sent Events, none longer than a screen.
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has
+//! servers from uploads to Server-Sent Events, none longer than a screen.
 //!
 //! # How a request flows
 //! The names at the left of each step are folders of the crate. A folder uses only those above it in the table below; `files`
@@ -72,8 +72,9 @@
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the method returns. If it fails, panics or misuses the exchange, the client
-//!   gets a complete 500, and [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
+//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the
+//!   method returns. If it fails, panics or misuses the exchange, the client gets a complete 500, and
+//!   [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
 //!   thread gives it later.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
@@ -219,7 +220,7 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig, UnknownName};
+pub use config::{LogFormat, ProtocolVersion, ServerConfig, Tuning, UnknownName};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
@@ -227,6 +228,7 @@ pub use handler::exchange::Exchange;
 pub use handler::handler_error::HandlerError;
 pub use handler::log::LogEntry;
 pub use handler::server_info::ServerInfo;
+pub use handler::stream_writer::StreamWriter;
 pub use handler::{BaseHttpRequestHandler, HandlerResult};
 pub use http::header_value::HeaderValue;
 pub use http::headers::{Headers, HeadersIter};

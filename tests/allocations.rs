@@ -56,10 +56,7 @@ fn a_cached_file_costs_no_allocation() {
     // The server does not keep files that have just changed.
     std::thread::sleep(Duration::from_millis(100));
     let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
-    let config = ServerConfig {
-        log_format: LogFormat::None,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| config.log_format = LogFormat::None);
     let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
     let mut client = TcpStream::connect(server.server_addresses()[0]).unwrap();
     client.set_nonblocking(true).unwrap();

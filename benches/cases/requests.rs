@@ -77,10 +77,7 @@ struct Turn<H> {
 
 impl<H: BaseHttpRequestHandler> Turn<H> {
     fn new(handler: H, log_format: LogFormat, clients: usize) -> Self {
-        let config = ServerConfig {
-            log_format,
-            ..ServerConfig::default()
-        };
+        let config = ServerConfig::default().with(|config| config.log_format = log_format);
         let server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
         let address = server.server_addresses()[0];
         let connect = |_| {

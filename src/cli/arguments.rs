@@ -53,7 +53,7 @@ impl Normalized {
                 Ok(())
             }
             (_, Some(glued)) => self.push(flag, Some(glued)),
-            (_, None) => self.push(flag, rest.next()),
+            (_, None) => self.push(flag, next(rest)),
         }
     }
 
@@ -79,7 +79,7 @@ impl Normalized {
                     return Err(usage(format_args!("{} takes no value", flag.long)));
                 }
                 (Value::None, _) => self.flags.push(flag.short.into()),
-                (_, []) => return self.push(flag, rest.next()),
+                (_, []) => return self.push(flag, next(rest)),
                 (_, [b'=', glued @ ..] | glued) => return self.push(flag, Some(value(glued))),
             }
             letters = glued;
@@ -87,17 +87,24 @@ impl Normalized {
         Ok(())
     }
 
-    /// Adds a flag with its value. The name of another flag is no value: then the value was forgotten.
+    /// Adds a flag with its value. An empty path would be the current directory, which an unset variable of a script must not
+    /// serve.
     fn push(&mut self, flag: &Flag, value: Option<OsString>) -> Result<(), CommandError> {
-        let is_flag = |value: &OsString| value.to_str().and_then(flags::find).is_some();
+        let may_be_empty = !matches!(flag.value, Value::Path(_));
         let value = value
-            .filter(|value| !is_flag(value))
+            .filter(|value| may_be_empty || !value.is_empty())
             .ok_or_else(|| usage(format_args!("{} wants a value", flag.long)))?;
         let mut word = OsString::from("=");
         word.push(value);
         self.flags.extend([flag.long.into(), word]);
         Ok(())
     }
+}
+
+/// Returns the next argument as a value. The name of another flag is none: then the value was forgotten.
+fn next(rest: &mut impl Iterator<Item = OsString>) -> Option<OsString> {
+    let is_flag = |value: &OsString| value.to_str().and_then(flags::find).is_some();
+    rest.next().filter(|value| !is_flag(value))
 }
 
 fn value(bytes: &[u8]) -> OsString {
@@ -120,7 +127,7 @@ mod tests {
 
     #[test]
     fn flags_and_values_may_be_glued() {
-        let table: [(&[&str], &[&str], &[&str]); 14] = [
+        let table: [(&[&str], &[&str], &[&str]); 16] = [
             (&["-qn2"], &["-q", "--loops", "=2"], &[]),
             (&["-qn", "2"], &["-q", "--loops", "=2"], &[]),
             (&["-qd=a"], &["-q", "--directory", "=a"], &[]),
@@ -129,6 +136,8 @@ mod tests {
             (&["-HA: b=c"], &["--header", "=A: b=c"], &[]),
             (&["--header=A: b=c"], &["--header", "=A: b=c"], &[]),
             (&["--bind="], &["--bind", "="], &[]),
+            (&["--directory=-q"], &["--directory", "=-q"], &[]),
+            (&["-d-q"], &["--directory", "=-q"], &[]),
             (&["-n", "-1"], &["--loops", "=-1"], &[]),
             (&["-hV"], &["-h", "-V"], &[]),
             (&["--help"], &["--help"], &[]),
@@ -153,6 +162,13 @@ mod tests {
     #[test]
     fn a_forgotten_value_is_not_the_next_flag() {
         for arguments in [&["-d", "-q"][..], &["--bind", "--quiet"], &["-qd"], &["-n"]] {
+            assert!(normalized(arguments).is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_not_empty() {
+        for arguments in [&["-d", ""][..], &["--directory="], &["-c="]] {
             assert!(normalized(arguments).is_err(), "{arguments:?}");
         }
     }

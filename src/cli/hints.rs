@@ -7,7 +7,7 @@ use super::flags::{self, FLAGS};
 use super::{CommandError, usage, values};
 
 /// Flags of Python's http.server and of other servers, and what is written here in their place.
-static GUESSES: [(&[&str], &str); 9] = [
+static GUESSES: [(&[&str], &str); 16] = [
     (
         &[
             "--address",
@@ -19,6 +19,7 @@ static GUESSES: [(&[&str], &str); 9] = [
             "-l",
             "-a",
             "-i",
+            "-S",
         ],
         "the address is given with --bind",
     ),
@@ -48,11 +49,47 @@ static GUESSES: [(&[&str], &str); 9] = [
         "-n sets the number of loops",
     ),
     (
-        &["--cors"],
+        &["--hidden", "--no-dotfiles"],
+        "--dotfiles serves names that begin with a dot",
+    ),
+    (
+        &["--cache", "--no-cache"],
+        "-H 'Cache-Control: no-store' stops caching",
+    ),
+    (
+        &["--mime", "--mimetypes", "--default-mimetype"],
+        "--content-type sets the type of unknown suffixes",
+    ),
+    (
+        &["--open", "--open-browser", "--no-browser", "-o"],
+        "httpoll opens no browser; it prints the address",
+    ),
+    (
+        &["--auth", "--username", "--password"],
+        "httpoll asks for no password; a proxy such as Caddy does",
+    ),
+    (
+        &["--daemon", "--foreground", "--background", "-f"],
+        "httpoll stays in the foreground; systemd-run starts it as a service",
+    ),
+    (
+        &["--chroot", "--uid", "--gid"],
+        "--user NAME gives up root once the port is open",
+    ),
+    (
+        &["--cors", "--enable-cors"],
         "-H 'Access-Control-Allow-Origin: *' allows other origins",
     ),
     (
-        &["--tls", "--ssl", "--https", "--tls-cert", "--cert"],
+        &[
+            "--tls",
+            "--ssl",
+            "--https",
+            "--cert",
+            "--tls-cert",
+            "--tls-key",
+            "--ssl-cert",
+        ],
         "httpoll speaks no TLS; a proxy such as Caddy does",
     ),
 ];
@@ -100,10 +137,11 @@ pub(super) fn is_number(text: &str) -> bool {
 }
 
 fn guess(name: &str, next: &str) -> Option<String> {
-    if ["--port", "-P"].contains(&name) {
+    let is_named = |names: &[&str]| names.contains(&name);
+    if is_named(&["--port", "-P"]) || is_named(&["--listen", "-l"]) && is_number(next) {
         return Some(port_stands_alone(next));
     }
-    let (_, hint) = GUESSES.iter().find(|(names, _)| names.contains(&name))?;
+    let (_, hint) = GUESSES.iter().find(|(names, _)| is_named(names))?;
     Some((*hint).to_owned())
 }
 
@@ -164,6 +202,11 @@ mod tests {
             ("-port", "x", "the port stands alone: httpoll 8080"),
             ("--root", "x", "httpoll dist"),
             ("--listen", "x", "--bind"),
+            ("-S", "localhost:80", "--bind"),
+            ("-l", "9000", "the port stands alone: httpoll 9000"),
+            ("--tls-key", "x", "TLS"),
+            ("--no-cache", "", "no-store"),
+            ("-o", "", "opens no browser"),
             ("--cgi", "", "no CGI"),
             ("-m", "http.server", "python -m http.server"),
             ("-bind", "x", "did you mean --bind?"),

@@ -83,6 +83,8 @@ fn usage(message: fmt::Arguments<'_>) -> CommandError {
 /// The options of the command line and the configuration file, parsed and checked.
 #[derive(Debug)]
 pub(crate) struct Options {
+    /// What was typed, for values that are looked up later: their errors name file and line, too.
+    typed: Typed,
     port: u16,
     bind: Vec<Bind>,
     directory: PathBuf,
@@ -90,7 +92,6 @@ pub(crate) struct Options {
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
-    user: Option<String>,
     pub(crate) loops: NonZeroUsize,
     pub(crate) config: ServerConfig,
 }
@@ -100,10 +101,11 @@ pub(crate) fn parse(
     arguments: Vec<OsString>,
     default_port: Option<&OsStr>,
 ) -> Result<Command, CommandError> {
+    if let Some(text) = help(&arguments) {
+        return Ok(Command::Show(text));
+    }
     let typed = Typed::parse(arguments)?;
-    if typed.is_given("--help") {
-        Ok(Command::Show(help::long()))
-    } else if typed.is_given("-h") {
+    if typed.is_given("-h") {
         Ok(Command::Show(help::short()))
     } else if typed.is_given("--version") {
         Ok(Command::Show(VERSION.to_owned()))
@@ -115,13 +117,26 @@ pub(crate) fn parse(
         } else {
             Command::Serve
         };
-        let options = Options::new(&typed.with_config_file()?, default_port)?;
+        let options = Options::new(typed.with_config_file()?, default_port)?;
         Ok(command(Box::new(options)))
     }
 }
 
+/// Returns the help if one of the arguments asks for it, so that wrong ones beside it do not keep it back.
+fn help(arguments: &[OsString]) -> Option<String> {
+    let is_given = |name| {
+        let mut flags = arguments.iter().take_while(|argument| *argument != "--");
+        flags.any(|argument| argument == name)
+    };
+    if is_given("--help") {
+        Some(help::long())
+    } else {
+        is_given("-h").then(help::short)
+    }
+}
+
 impl Options {
-    fn new(typed: &Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
+    fn new(typed: Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
         let bind = typed.all("--bind", bind)?;
         let needs_port = bind.is_empty() || bind.iter().any(|bind| bind.port.is_none());
         let port = match typed.port(port)? {
@@ -138,9 +153,9 @@ impl Options {
             no_listing: typed.is_given("--no-listing"),
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
-            user: typed.last("--user", |name| Ok(name.to_owned()))?,
             loops: loops.unwrap_or(NonZeroUsize::MIN),
-            config: server_config(typed, hosts)?,
+            config: server_config(&typed, hosts)?,
+            typed,
         })
     }
 
@@ -154,16 +169,17 @@ impl Options {
         let mut handler = open(&self.directory).map_err(|error| {
             let directory = self.directory.to_string_lossy();
             let directory = directory.escape_debug();
-            CommandError::Run(match error.kind() {
+            let error = CommandError::Run(match error.kind() {
                 io::ErrorKind::NotFound => {
                     let hint = hints::address_not_path(&directory.to_string());
-                    format!("no such directory: {directory}{hint}")
+                    format!("no such directory or file: {directory}{hint}")
                 }
                 io::ErrorKind::PermissionDenied => {
                     format!("no permission to read: {directory}")
                 }
                 _ => format!("cannot serve {directory}: {error}"),
-            })
+            });
+            error.at(self.typed.place("--directory"))
         })?;
         if let Some(content_type) = &self.content_type {
             handler.default_content_type.clone_from(content_type);
@@ -200,36 +216,34 @@ impl Options {
 
     /// Looks up the user that the process becomes once the port is open.
     pub(crate) fn user(&self) -> Result<Option<User>, CommandError> {
-        self.user.as_deref().map(privileges::find_user).transpose()
+        self.typed.last("--user", privileges::find_user)
     }
 
     /// Resolves the addresses to listen on. A name stands for all its addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
-        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
-        let all = |port| SocketAddr::from(([0_u16; 8], port));
         if self.bind.is_empty() {
-            return Ok(vec![all(self.port)]);
+            return resolve("", self.port);
         }
+        let resolve = |text: &str| {
+            let Bind { host, port } = bind(text)?;
+            resolve(&host, port.unwrap_or(self.port))
+        };
         let mut addresses = Vec::new();
-        for bind in &self.bind {
-            let (host, port) = (bind.host.as_str(), bind.port.unwrap_or(self.port));
-            let found = if host.is_empty() {
-                vec![all(port)]
-            } else {
-                resolve(host, port)?
-            };
-            for address in found {
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
+        for address in self.typed.all("--bind", resolve)?.concat() {
+            if !addresses.contains(&address) {
+                addresses.push(address);
             }
         }
         Ok(addresses)
     }
 }
 
-/// Returns all addresses of a name.
+/// Returns all addresses of a name; without a name, the one for all interfaces.
 fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
+    if host.is_empty() {
+        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
+        return Ok(vec![SocketAddr::from(([0_u16; 8], port))]);
+    }
     let found = (host, port).to_socket_addrs().map_err(|_| {
         let host = host.escape_debug();
         CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
@@ -239,22 +253,22 @@ fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
 
 /// Returns the configuration of the server that the options ask for.
 fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, CommandError> {
-    let defaults = ServerConfig::default();
-    let format = typed.last("--log-format", log_format)?;
-    let protocol_version = typed.last("--protocol", protocol)?;
-    Ok(ServerConfig {
-        protocol_version: protocol_version.unwrap_or(defaults.protocol_version),
-        log_format: match format {
-            _ if typed.is_given("--quiet") => LogFormat::None,
-            format => format.unwrap_or(defaults.log_format),
-        },
-        extra_response_headers: typed.all("--header", header)?,
-        max_connections_per_ip: typed.last("--max-per-ip", max_per_ip)?,
-        hosts,
-        report: typed.is_given("--report"),
-        defer_accept: true,
-        ..defaults
-    })
+    let mut config = ServerConfig::default();
+    if let Some(version) = typed.last("--protocol", protocol)? {
+        config.protocol_version = version;
+    }
+    if let Some(format) = typed.last("--log-format", log_format)? {
+        config.log_format = format;
+    }
+    if typed.is_given("--quiet") {
+        config.log_format = LogFormat::None;
+    }
+    config.extra_response_headers = typed.all("--header", header)?;
+    config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
+    config.hosts = hosts;
+    config.report = typed.is_given("--report");
+    config.defer_accept = true;
+    Ok(config)
 }
 
 /// Raises the limit on descriptors as far as the process may. Every connection needs one.
@@ -315,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_usage_error_names_the_option_and_what_it_wants() {
-        let table: [(&[&str], &str); 25] = [
+        let table: [(&[&str], &str); 30] = [
             (&["65536"], "PORT wants a number"),
             (
                 &["1", "2"],
@@ -356,6 +370,11 @@ mod tests {
                 "--log-format wants common, combined or json",
             ),
             (&["-b", "[::1"], "--bind wants a name"),
+            (&["-b", "a:65536"], "--bind wants a port from 0 to 65535"),
+            (&["-b", ":+80"], "--bind wants a port from 0 to 65535"),
+            (&["-b", "http://a:80/"], "--bind wants a name"),
+            (&["-b", "a,b"], "--bind wants a name"),
+            (&["-H", ": x"], "--header wants 'NAME: VALUE'"),
             (&["--host", ""], "--host wants a host name"),
             (&["--host", "http://a/"], "--host wants a host name"),
             (&["--host", "a", "--host=::1"], "--host wants a host name"),

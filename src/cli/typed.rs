@@ -108,16 +108,21 @@ impl Typed {
         };
         let shown = path.to_string_lossy();
         let shown = shown.escape_debug();
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let bytes = fs::read(&path).map_err(|error| {
             CommandError::Run(format!(
                 "cannot read the configuration file {shown}: {error}"
             ))
         })?;
+        // Editors of Windows begin a file with a byte order mark.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
         let mut file = Self::default();
-        for (number, line) in (1..).zip(text.lines()) {
+        for (number, line) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
             let place = format!("{shown}:{number}: ");
             // Each line is parsed by itself, so that an option without a value cannot take the next line as its value.
-            let line = Self::line(line).map_err(|error| error.at(&place))?;
+            let line = str::from_utf8(line)
+                .map_err(|_| usage(format_args!("the line is not UTF-8")))
+                .and_then(Self::line)
+                .map_err(|error| error.at(&place))?;
             for given in line.0 {
                 let place = place.clone();
                 file.0.push(Given { place, ..given });
@@ -138,10 +143,12 @@ impl Typed {
         if line.is_empty() || line.starts_with('#') {
             return Ok(typed);
         }
-        let (option, value) = line.split_once([' ', '\t', '=']).unwrap_or((line, ""));
-        let value =
-            value.trim_start_matches(|letter: char| letter.is_whitespace() || letter == '=');
+        let end = line.find([' ', '\t', '=']).unwrap_or(line.len());
+        let (option, value) = line.split_at(end);
+        let value = value.trim_start();
+        let value = value.strip_prefix('=').unwrap_or(value).trim_start();
         let port = match option.trim_start_matches('-') {
+            "" => return Err(hints::unknown(option, None)),
             "port" => Some(value),
             number if hints::is_number(number) => Some(line),
             _ => None,
@@ -210,6 +217,11 @@ impl Typed {
         self.last(PORT, parse)
     }
 
+    /// Returns file and line of an option, as an error begins with them; "" for the command line.
+    pub(super) fn place(&self, name: &str) -> &str {
+        self.last_given(name).map_or("", |given| &given.place)
+    }
+
     /// Returns the path that an option names; the last one counts.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
         let given = self.last_given(name);
@@ -238,11 +250,14 @@ mod tests {
 
     #[test]
     fn a_line_of_the_configuration_file_is_an_option() {
-        let table: [(&str, &[(&str, &str)]); 10] = [
+        let table: [(&str, &[(&str, &str)]); 13] = [
             ("--bind 127.0.0.1", &[("--bind", "127.0.0.1")]),
             ("  -d  /srv/my files  ", &[("--directory", "/srv/my files")]),
             ("header X-A: b c", &[("--header", "X-A: b c")]),
             ("log-format = json", &[("--log-format", "json")]),
+            ("log-format=json", &[("--log-format", "json")]),
+            ("directory ==a", &[("--directory", "=a")]),
+            ("directory -q", &[("--directory", "-q")]),
             ("quiet", &[("--quiet", "")]),
             ("-qn 2", &[("--loops", "2"), ("--quiet", "")]),
             ("8080", &[(PORT, "8080")]),
@@ -252,6 +267,13 @@ mod tests {
         ];
         for (line, expected) in table {
             assert_eq!(given(&Typed::line(line).unwrap()), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_option_is_wrong() {
+        for line in ["-", "--", "=", "= x", "-- site", "-=", "---"] {
+            assert!(Typed::line(line).is_err(), "{line}");
         }
     }
 

@@ -39,22 +39,28 @@ pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
         },
     };
     let is_all = host == "*" || text.starts_with(':') && port.is_some();
-    if host.is_empty() && !is_all {
+    if host.is_empty() && !is_all || host.contains(['/', ',', ' ']) {
         return Err(wrong());
     }
+    let wrong_port = || wanted("--bind", "a port from 0 to 65535 behind the colon", text);
+    let port = port.map(|port| number(port).ok_or_else(wrong_port));
     Ok(Bind {
         host: if is_all {
             String::new()
         } else {
             host.to_owned()
         },
-        port: port.map(str::parse).transpose().map_err(|_| wrong())?,
+        port: port.transpose()?,
     })
 }
 
+/// Parses digits. The standard library takes a plus sign as well, which is no part of a port.
+fn number(text: &str) -> Option<u16> {
+    hints::is_number(text).then(|| text.parse().ok())?
+}
+
 pub(super) fn port(text: &str) -> Result<u16, CommandError> {
-    text.parse()
-        .map_err(|_| wanted("PORT", "a number from 0 to 65535", text))
+    number(text).ok_or_else(|| wanted("PORT", "a number from 0 to 65535", text))
 }
 
 /// Returns the port that the variable PORT of the environment names. An empty variable is as none.
@@ -121,16 +127,15 @@ pub(super) fn header(text: &str) -> Result<(String, String), CommandError> {
     let wrong = || wanted("--header", "'NAME: VALUE'", text);
     let (name, value) = text.split_once(':').ok_or_else(wrong)?;
     let field = (name.to_owned(), value.trim().to_owned());
-    let config = ServerConfig {
-        extra_response_headers: vec![field.clone()],
-        ..ServerConfig::default()
-    };
+    let config =
+        ServerConfig::default().with(|config| config.extra_response_headers = vec![field.clone()]);
     match config.check() {
         Ok(()) => Ok(field),
         Err(_)
-            if name
-                .chars()
-                .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
+            if !name.is_empty()
+                && name
+                    .chars()
+                    .all(|letter| letter.is_ascii_alphanumeric() || letter == '-')
                 && !value.chars().any(char::is_control) =>
         {
             Err(wanted(
@@ -152,10 +157,7 @@ pub(super) fn host(text: &str, has_bind: bool) -> Result<String, CommandError> {
             "--host wants a host name that is answered, not '{text}': the address is given with --bind"
         )));
     }
-    let config = ServerConfig {
-        hosts: vec![text.to_owned()],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| config.hosts = vec![text.to_owned()]);
     config.check().map(|()| text.to_owned()).map_err(|_| {
         wanted(
             "--host",

@@ -180,11 +180,13 @@ impl SimpleHttpRequestHandler {
     }
 
     /// Returns whether the file or listing for `target` is `directory`, a path below the served directory, or is in it. It is
-    /// `false` for a target that is not served.
+    /// `false` for a target that is not served. `directory` may also be a file; an index page is also what `target` means if it
+    /// names the directory of that page.
     ///
     /// This is the question of a guard before the files. The text of a target cannot answer it: `/%70rivate/x`, `/./private/x`
     /// and `//private/x` all mean `/private/x`. The names on the way count, not what they lead to: a symbolic link from elsewhere
-    /// into `directory` is not below it, and a listing of its parent shows its name.
+    /// into `directory` is not below it, and a listing of its parent shows its name. On a file system that ignores case, a name
+    /// has further spellings, which this does not know.
     ///
     /// ```
     /// # use httpoll::SimpleHttpRequestHandler;
@@ -196,8 +198,14 @@ impl SimpleHttpRequestHandler {
     pub fn is_below(&self, target: &str, directory: impl AsRef<Path>) -> bool {
         let mut below = directory.as_ref().as_os_str().as_bytes().to_vec();
         clean(&mut below);
-        self.translate_path(target)
-            .is_some_and(|path| path.starts_with(OsString::from_vec(below)))
+        let below = OsString::from_vec(below);
+        let mut path = Vec::new();
+        let Ok(is_directory) = self.locate(target.as_bytes(), &mut path) else {
+            return false;
+        };
+        let path = PathBuf::from(OsString::from_vec(path));
+        let has_page = |page: &String| path.join(page).starts_with(&below);
+        path.starts_with(&below) || is_directory && self.index_pages.iter().any(has_page)
     }
 
     /// Writes the path that `target` means to `path`, and returns whether it means a directory.

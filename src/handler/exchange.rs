@@ -21,6 +21,7 @@ use super::query;
 use super::reply::Reply;
 use super::request_context::RequestContext;
 use super::server_info::ServerInfo;
+use super::stream_writer::StreamWriter;
 use super::wfile::Wfile;
 use super::work::{Allowance, Work};
 use crate::http::accept;
@@ -276,6 +277,32 @@ impl<'a> Exchange<'a> {
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
     pub fn stream(&mut self, source: Box<dyn Source>) {
         self.reply.source(source, false);
+    }
+
+    /// Sends as the body what a thread writes to the writer that is returned, as fast as the peer reads. The body ends when the
+    /// writer is dropped.
+    ///
+    /// It holds up to `pieces` writes of up to 16 KiB that are not sent yet; then a write waits for the peer. It wakes its stream
+    /// by itself, so a thread that writes needs neither a [`Source`] nor a [waker](Self::waker).
+    ///
+    /// ```
+    /// # use httpoll::{Exchange, HandlerResult, BaseHttpRequestHandler};
+    /// # struct Handler;
+    /// # impl BaseHttpRequestHandler for Handler {
+    /// fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    ///     let mut log = std::fs::File::open("/var/log/syslog")?;
+    ///     exchange.send_response(200);
+    ///     exchange.end_headers();
+    ///     let mut body = exchange.stream_writer(16);
+    ///     std::thread::spawn(move || std::io::copy(&mut log, &mut body));
+    ///     Ok(())
+    /// }
+    /// # }
+    /// ```
+    pub fn stream_writer(&mut self, pieces: usize) -> StreamWriter {
+        let (writer, source) = StreamWriter::new(pieces, self.waker());
+        self.stream(Box::new(source));
+        writer
     }
 
     /// Sends what `source` produces. The time that this takes is charged as that of [`Work`] is.

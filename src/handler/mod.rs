@@ -24,6 +24,7 @@ pub(crate) mod query;
 pub(crate) mod reply;
 pub(crate) mod request_context;
 pub(crate) mod server_info;
+pub(crate) mod stream_writer;
 pub(crate) mod text;
 pub(crate) mod wfile;
 pub(crate) mod work;
@@ -34,7 +35,7 @@ use handler_error::HandlerError;
 use log::LogEntry;
 
 /// What a method of a handler returns. Any error may be in it, so `?` works on those of parsing, of files and of other crates; it
-/// becomes a 500, and its text a line in the log.
+/// becomes a 500, and its text a line in the log. [`HandlerError::new`] makes it a 400 or another status.
 ///
 /// ```
 /// use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, MemoryServer};
@@ -192,7 +193,7 @@ pub trait BaseHttpRequestHandler {
     }
 
     /// Reports a request that the handler failed to answer; `failure` is the error, the panic or the misuse in words. The
-    /// client gets a 500. The default writes a line to the log.
+    /// client gets a 500, or the [status](HandlerError::new) of the error. The default writes a line to the log.
     fn handle_error(&mut self, exchange: &mut Exchange<'_>, failure: &str) {
         let request = String::from_utf8_lossy(exchange.requestline());
         exchange.log_message(&format!("{request}: {failure}"));

@@ -105,8 +105,13 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
     ),
 ];
 
-/// Fields of JSON and plain text.
+/// Fields of pages that are JSON or plain text.
 pub(crate) const DATA_FIELDS: &DefaultFields = &[NOSNIFF];
+
+/// Fields of a handler's text.
+pub(crate) const TEXT_FIELDS: &DefaultFields = &[(FieldName::CONTENT_TYPE, TEXT), NOSNIFF];
+/// Fields of a handler's JSON.
+pub(crate) const JSON_FIELDS: &DefaultFields = &[(FieldName::CONTENT_TYPE, JSON), NOSNIFF];
 
 const NOSNIFF: (FieldName<'static>, FieldValue<'static>) = (
     FieldName::X_CONTENT_TYPE_OPTIONS,

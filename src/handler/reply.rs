@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::lines::{connection, end_head, write_server_and_date};
-use super::page::{self, Page};
+use super::page::Page;
 use super::prepared::Prepared;
 use super::server_info::ServerInfo;
 use crate::config::ProtocolVersion;
@@ -203,10 +203,12 @@ impl<'a> Reply<'a> {
         *self.written = page.content;
     }
 
-    /// Takes a copy of `content` as the body. The head stays open for further fields.
-    pub(crate) fn content(&mut self, media_type: FieldValue<'_>, content: &[u8]) {
-        self.field(FieldName::CONTENT_TYPE, media_type);
-        self.set_defaults(page::DATA_FIELDS);
+    /// Takes a copy of `content` as the body, with `defaults` if the status allows a body. The head stays open for further
+    /// fields.
+    pub(crate) fn content(&mut self, defaults: &'static DefaultFields, content: &[u8]) {
+        if self.status.allows_body() {
+            self.set_defaults(defaults);
+        }
         self.written.extend_from_slice(content);
     }
 

@@ -215,7 +215,7 @@ impl ServerInfo {
 
     /// Keeps a large file that was used `now` open for a few seconds.
     pub(crate) fn keep_open(&self, file: &Arc<SharedFile>, now: Instant) {
-        let limit = self.config.cache_descriptors;
+        let limit = self.config.tuning.cache_descriptors;
         self.idle_files.borrow_mut().keep(file, now, limit);
     }
 

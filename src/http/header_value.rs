@@ -12,6 +12,9 @@ use std::borrow::Cow;
 /// assert_eq!(*"max-age=5".to_bytes(), *b"max-age=5");
 /// assert_eq!(*5.to_bytes(), *b"5");
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "text, bytes and whole numbers are values of fields; of other types send `value.to_string()`"
+)]
 pub trait HeaderValue {
     /// Returns the bytes of the value. A control byte in them is misuse of the exchange.
     fn to_bytes(&self) -> Cow<'_, [u8]>;

@@ -34,8 +34,8 @@ impl Share {
     /// Makes the share of a connection that has the whole turn for itself.
     pub(crate) fn of(config: &ServerConfig, turn: u64) -> Self {
         Self {
-            bytes: config.turn_bytes.max(1),
-            requests: config.turn_requests.max(1),
+            bytes: config.tuning.turn_bytes.max(1),
+            requests: config.tuning.turn_requests.max(1),
             whole: false,
             cold: Cold::Read,
             turn,

@@ -342,7 +342,11 @@ fn the_command_line_overrides_the_config_file() {
 fn a_config_file_sets_directory_address_and_port() {
     let site = Site::new();
     let root = site.root();
-    let options = format!("--directory {}\n--bind 127.0.0.1\n0\n", root.display());
+    // Editors of Windows begin a file with a byte order mark.
+    let options = format!(
+        "\u{feff}--directory {}\r\n--bind 127.0.0.1\r\n0\r\n",
+        root.display()
+    );
     site.file("httpoll.conf", options);
     let file = site.at("httpoll.conf");
     let server = Server::spawn(command(&["-c", file.to_str().unwrap()]));

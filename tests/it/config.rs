@@ -28,10 +28,7 @@ impl Library {
         let (sender, receiver) = channel();
         let handler = SimpleHttpRequestHandler::new(site.root()).unwrap();
         let thread = thread::spawn(move || {
-            let config = ServerConfig {
-                log_format: LogFormat::None,
-                ..config
-            };
+            let config = config.with(|config| config.log_format = LogFormat::None);
             let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
             sender
                 .send((server.server_addresses()[0], server.handle()))
@@ -61,11 +58,10 @@ impl Drop for Library {
 }
 
 fn defaults() -> ServerConfig {
-    ServerConfig {
-        linger_timeout: SHORT,
-        linger_time: SHORT,
-        ..ServerConfig::default()
-    }
+    ServerConfig::default().with(|config| {
+        config.linger_timeout = SHORT;
+        config.linger_time = SHORT;
+    })
 }
 
 #[test]
@@ -82,10 +78,7 @@ fn default_timeouts_and_limits() {
 
 #[test]
 fn a_slow_head_is_408() {
-    let config = ServerConfig {
-        head_timeout: SHORT,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.head_timeout = SHORT);
     let server = Library::start(&Site::new(), config);
     let mut client = server.connect();
     let mut drip = client.stream().try_clone().unwrap();
@@ -100,10 +93,7 @@ fn a_slow_head_is_408() {
 
 #[test]
 fn max_connections_per_ip_refuses_further_connections() {
-    let config = ServerConfig {
-        max_connections_per_ip: Some(2),
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.max_connections_per_ip = Some(2));
     let server = Library::start(&Site::new(), config);
     let mut clients = [server.connect(), server.connect()];
     for client in &mut clients {
@@ -124,10 +114,7 @@ fn max_connections_per_ip_refuses_further_connections() {
 
 #[test]
 fn an_unwanted_body_that_stalls_ends_the_connection() {
-    let config = ServerConfig {
-        linger_time: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.linger_time = Duration::MAX);
     let server = Library::start(&Site::new(), config);
     let mut client = server.connect();
     client
@@ -139,10 +126,7 @@ fn an_unwanted_body_that_stalls_ends_the_connection() {
 
 #[test]
 fn an_unwanted_body_that_trickles_ends_the_connection() {
-    let config = ServerConfig {
-        linger_timeout: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.linger_timeout = Duration::MAX);
     let server = Library::start(&Site::new(), config);
     for (framing, piece) in [
         ("Content-Length: 1000000", "x"),
@@ -173,10 +157,7 @@ fn refused(server: &Library) -> (Client, TcpStream) {
 
 #[test]
 fn a_refused_connection_closes_when_the_client_is_silent() {
-    let config = ServerConfig {
-        linger_time: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.linger_time = Duration::MAX);
     let server = Library::start(&Site::new(), config);
     let (client, _stream) = refused(&server);
     wait_until("the connection is closed", || {
@@ -186,10 +167,7 @@ fn a_refused_connection_closes_when_the_client_is_silent() {
 
 #[test]
 fn a_refused_connection_closes_while_the_client_keeps_sending() {
-    let config = ServerConfig {
-        linger_timeout: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.linger_timeout = Duration::MAX);
     for pause in [Duration::ZERO, SHORT / 10] {
         let server = Library::start(&Site::new(), config.clone());
         let (_client, mut stream) = refused(&server);
@@ -202,11 +180,10 @@ fn a_refused_connection_closes_while_the_client_keeps_sending() {
 
 #[test]
 fn a_refused_client_that_keeps_sending_outlives_linger_timeout() {
-    let config = ServerConfig {
-        linger_timeout: SHORT * 10,
-        linger_time: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| {
+        config.linger_timeout = SHORT * 10;
+        config.linger_time = Duration::MAX;
+    });
     let server = Library::start(&Site::new(), config);
     let (client, mut stream) = refused(&server);
     for _ in 0..30 {
@@ -218,12 +195,11 @@ fn a_refused_client_that_keeps_sending_outlives_linger_timeout() {
 
 #[test]
 fn a_refused_client_that_keeps_sending_does_not_delay_shutdown() {
-    let config = ServerConfig {
-        drain_timeout: SHORT,
-        linger_timeout: Duration::MAX,
-        linger_time: Duration::MAX,
-        ..defaults()
-    };
+    let config = defaults().with(|config| {
+        config.drain_timeout = SHORT;
+        config.linger_timeout = Duration::MAX;
+        config.linger_time = Duration::MAX;
+    });
     let server = Library::start(&Site::new(), config);
     let (_client, mut stream) = refused(&server);
     let sending = thread::spawn(move || {
@@ -237,10 +213,7 @@ fn a_refused_client_that_keeps_sending_does_not_delay_shutdown() {
 
 #[test]
 fn idle_connections_are_closed_without_a_word() {
-    let config = ServerConfig {
-        keep_alive_timeout: SHORT,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.keep_alive_timeout = SHORT);
     let server = Library::start(&Site::new(), config);
     let (mut fresh, mut used) = (server.connect(), server.connect());
     assert_eq!(used.get("/hello.txt").status(), 200);
@@ -264,10 +237,7 @@ fn is_open(server: SocketAddr, client: &Client) -> bool {
 fn a_client_that_stops_reading_is_given_up() {
     let site = Site::new();
     site.sparse("big", BIG);
-    let config = ServerConfig {
-        send_timeout: SHORT,
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.send_timeout = SHORT);
     let server = Library::start(&site, config);
     let mut client = server.connect();
     client.send(get("/big")).read_head();
@@ -281,10 +251,7 @@ fn a_client_that_stops_reading_is_given_up() {
 fn a_slow_reader_gets_the_whole_reply() {
     let site = Site::new();
     site.sparse("big", BIG);
-    let config = ServerConfig {
-        send_timeout: Duration::from_secs(2),
-        ..defaults()
-    };
+    let config = defaults().with(|config| config.send_timeout = Duration::from_secs(2));
     let server = Library::start(&site, config);
     let mut client = server.connect();
     set_socket_recv_buffer_size(client.stream(), 1 << 16).unwrap();
@@ -301,13 +268,12 @@ fn a_slow_reader_gets_the_whole_reply() {
 
 #[test]
 fn limits_can_be_set() {
-    let config = ServerConfig {
-        max_request_line: 100,
-        max_head: 200,
-        max_discard: 10,
-        http09: false,
-        ..defaults()
-    };
+    let config = defaults().with(|config| {
+        config.max_request_line = 100;
+        config.max_head = 200;
+        config.max_discard = 10;
+        config.http09 = false;
+    });
     let server = Library::start(&Site::new(), config);
     let long = "x".repeat(100);
     for (request, status) in [

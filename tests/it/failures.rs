@@ -21,7 +21,7 @@ fn assert_fails(output: &Output, code: i32, words: &[&str]) {
 
 #[test]
 fn bad_usage_is_one_line_that_names_the_option() {
-    let cases: [(&[&str], &[&str]); 21] = [
+    let cases: [(&[&str], &[&str]); 23] = [
         (&["--nonsense"], &["--nonsense"]),
         (&["-x"], &["-x"]),
         (&["65536"], &["PORT", "65536"]),
@@ -31,6 +31,8 @@ fn bad_usage_is_one_line_that_names_the_option() {
         (&["-d"], &["--directory"]),
         (&["-b"], &["--bind"]),
         (&["-b", ""], &["--bind"]),
+        (&["-d", ""], &["--directory"]),
+        (&["--config="], &["--config"]),
         (&["-b", "127.0.0.1:port"], &["--bind", "127.0.0.1:port"]),
         (&["-p", "HTTP/2"], &["--protocol", "HTTP/1.1", "HTTP/2"]),
         (&["-n", "two"], &["--loops", "number", "two"]),
@@ -140,6 +142,8 @@ fn a_bad_config_file_is_a_one_line_error() {
         ("quiet\n8080 x\n", 2, ["PORT", "8080 x"]),
         ("quiet\nhost 0.0.0.0\n", 2, ["--host", "--bind"]),
         ("quiet\nquiet no\n", 2, ["--quiet", "takes no value"]),
+        ("quiet\n--\n", 2, ["unknown option", "'--'"]),
+        ("quiet\n=\n", 2, ["unknown option", "''"]),
         ("quiet\nconfig other\n", 2, ["--config", "cannot stand"]),
         ("generate man\n", 1, ["--generate", "cannot stand"]),
         (
@@ -153,6 +157,25 @@ fn a_bad_config_file_is_a_one_line_error() {
         let output = run(&["-c", file]);
         assert_fails(&output, 2, &[&[place.as_str()], &words[..]].concat());
     }
+    site.file("httpoll.conf", b"quiet\ndirectory \xff\n");
+    let place = format!("httpoll: {file}:2: ");
+    assert_fails(&run(&["-c", file]), 2, &[&place, "UTF-8"]);
     let output = run(&["0", "-c", "/no/such/file"]);
     assert_fails(&output, 1, &["/no/such/file"]);
+}
+
+#[test]
+fn what_a_config_file_asks_for_in_vain_is_named_with_its_line() {
+    let site = Site::new();
+    let file = site.at("httpoll.conf");
+    let file = file.to_str().unwrap();
+    for (line, words) in [
+        ("directory /no/such/place", "no such directory"),
+        ("bind no-such-host.invalid", "no-such-host.invalid"),
+        ("user no such user", "no such user"),
+    ] {
+        site.file("httpoll.conf", format!("port 0\n{line}\n"));
+        let place = format!("httpoll: {file}:2: ");
+        assert_fails(&run(&["-c", file]), 1, &[&place, words]);
+    }
 }

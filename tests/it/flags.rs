@@ -60,6 +60,20 @@ fn help_has_all_flags_and_h_the_everyday_ones() {
 }
 
 #[test]
+fn help_is_shown_whatever_stands_beside_it() {
+    let (all, everyday) = (printed(&["--help"]), printed(&["-h"]));
+    for beside in [&["--nonsense"][..], &["a", "b"], &["-n", "x"], &["65536"]] {
+        for (help, text) in [("--help", &all), ("-h", &everyday)] {
+            assert_eq!(printed(&[beside, &[help]].concat()), *text);
+            assert_eq!(printed(&[&[help], beside].concat()), *text);
+        }
+    }
+    assert_eq!(printed(&["-hV"]), everyday);
+    let message = refused(run(&["--", "--help"]), 1);
+    assert!(message.contains("no such directory"), "{message}");
+}
+
+#[test]
 fn the_readme_has_the_same_usage_text() {
     let usage = printed(&["--help"]);
     assert!(include_str!("../../README.md").contains(&usage));
@@ -263,7 +277,7 @@ fn port_in_the_environment_is_the_default() {
 
 #[test]
 fn a_bad_port_in_the_environment_is_a_one_line_error() {
-    for port in ["nonsense", "65536", "-1", " 80", "tcp://10.0.0.1:80"] {
+    for port in ["nonsense", "65536", "-1", "+80", " 80", "tcp://10.0.0.1:80"] {
         let message = refused(run_command(with_port(port, &[])), 2);
         assert!(
             message.starts_with("httpoll: PORT in the environment wants a number"),

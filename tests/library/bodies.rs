@@ -114,10 +114,7 @@ fn rfile_continues_where_it_was_left_and_then_ends() {
 }
 
 fn with_max_body(max_body: u64) -> ServerConfig {
-    ServerConfig {
-        max_body,
-        ..config()
-    }
+    config().with(|config| config.max_body = max_body)
 }
 
 #[test]
@@ -320,10 +317,7 @@ fn a_body_that_is_not_wanted_is_skipped() {
 
 #[test]
 fn a_body_too_large_to_skip_gets_a_reply_and_a_close() {
-    let config = || ServerConfig {
-        max_discard: 10,
-        ..config()
-    };
+    let config = || config().with(|config| config.max_discard = 10);
     let server = Running::with(config(), || ReadsOnlyWanted);
     let head = "POST / HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\n";
     let reply = server.client().send(head).reply();
@@ -370,10 +364,7 @@ fn a_malformed_chunk_is_400_and_closes() {
 
 #[test]
 fn a_body_that_stalls_is_408() {
-    let config = ServerConfig {
-        body_timeout: Duration::from_millis(50),
-        ..config()
-    };
+    let config = config().with(|config| config.body_timeout = Duration::from_millis(50));
     let server = Running::with(config, || answering(echo));
     let request = post("/", "whole body");
     let reply = server.client().send(&request[..request.len() - 1]).reply();

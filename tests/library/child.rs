@@ -179,10 +179,7 @@ fn serve() {
 }
 
 fn run(handler: impl BaseHttpRequestHandler) {
-    let config = ServerConfig {
-        max_body: 1 << 30,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| config.max_body = 1 << 30);
     let mut server = HttpServer::bind_with("127.0.0.1:0", handler, config).unwrap();
     println!("\nhttp://{}/", server.info().addresses()[0]);
     server.serve_forever().unwrap();

@@ -36,11 +36,10 @@ impl BaseHttpRequestHandler for PathHandler {
 }
 
 fn deferring() -> HttpServer<PathHandler> {
-    let config = ServerConfig {
-        defer_accept: true,
-        log_format: LogFormat::None,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.defer_accept = true;
+        config.log_format = LogFormat::None;
+    });
     HttpServer::bind_with("127.0.0.1:0", PathHandler, config).unwrap()
 }
 

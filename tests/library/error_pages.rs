@@ -224,10 +224,10 @@ fn a_policy_of_the_handler_or_the_configuration_replaces_that_of_the_page() {
     });
     assert_eq!(reply.field(POLICY), Some(own));
     assert_eq!(reply.field(NOSNIFF), Some("nosniff"));
-    let config = ServerConfig {
-        extra_response_headers: vec![("Content-Security-Policy".to_owned(), own.to_owned())],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.extra_response_headers =
+            vec![("Content-Security-Policy".to_owned(), own.to_owned())];
+    });
     let failing = answering(|_| Err(io::Error::other("expected in this test")));
     let bytes = MemoryServer::with_config(failing, config).respond(get("/").as_bytes());
     let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();

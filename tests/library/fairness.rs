@@ -82,10 +82,7 @@ impl Stepwise {
 #[test]
 fn turn_bytes_limits_all_connections_together() {
     let turn_bytes = 256 * 1024;
-    let config = ServerConfig {
-        turn_bytes,
-        ..config()
-    };
+    let config = config().with(|config| config.tuning.turn_bytes = turn_bytes);
     // Large files take many turns; small ones are sent at once where the budget allows.
     for length in [64 * MIB, 100_000] {
         let mut stepwise = Stepwise::new(config.clone(), 20);
@@ -103,10 +100,7 @@ fn turn_bytes_limits_all_connections_together() {
 
 #[test]
 fn the_connection_with_least_left_goes_first() {
-    let config = ServerConfig {
-        turn_bytes: 64 * 1024,
-        ..config()
-    };
+    let config = config().with(|config| config.tuning.turn_bytes = 64 * 1024);
     let mut stepwise = Stepwise::new(config, 3);
     let mut turns = |client: usize, request: &str, length: usize| {
         stepwise.send(client, request);

@@ -68,10 +68,8 @@ fn a_stream_ends_with_the_connection_for_http_1_0() {
 
 #[test]
 fn a_server_of_http_1_0_never_chunks() {
-    let config = ServerConfig {
-        protocol_version: ProtocolVersion::Http10,
-        ..ServerConfig::default()
-    };
+    let config =
+        ServerConfig::default().with(|config| config.protocol_version = ProtocolVersion::Http10);
     let mut server = MemoryServer::with_config(answering(stream), config);
     let bytes = server.respond(get("/").repeat(2).as_bytes());
     let replies = Reply::all(&bytes, &["GET"]);
@@ -311,10 +309,9 @@ fn fields_keep_their_order_and_may_repeat() {
 
 #[test]
 fn fields_of_the_configuration_are_in_every_reply() {
-    let config = ServerConfig {
-        extra_response_headers: vec![("X-Extra".to_owned(), "yes".to_owned())],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.extra_response_headers = vec![("X-Extra".to_owned(), "yes".to_owned())];
+    });
     let mut server =
         MemoryServer::with_config(answering(|exchange| send_text(exchange, "")), config);
     for request in [get("/"), "GET / HTTP/1.1\r\n\r\n".to_owned()] {

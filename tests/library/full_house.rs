@@ -5,9 +5,7 @@ use std::io::{self, Write as _};
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{
-    BaseHttpRequestHandler, Deferred, Exchange, HandlerResult, HttpStatus, ServerConfig,
-};
+use httpoll::{BaseHttpRequestHandler, Deferred, Exchange, HandlerResult, HttpStatus};
 
 use crate::client::{Client, get};
 use crate::handlers::send_text;
@@ -64,11 +62,10 @@ const UNREAD: &str = "GET /large HTTP/1.1\r\nHost: test\r\n\r\n";
 const DEFERRED: &str = "GET /deferred HTTP/1.1\r\nHost: test\r\n\r\n";
 
 fn server_limited_to(connections: usize) -> Running {
-    let config = ServerConfig {
-        max_connections: Some(connections),
-        linger_timeout: Duration::from_secs(5),
-        ..config()
-    };
+    let config = config().with(|config| {
+        config.max_connections = Some(connections);
+        config.linger_timeout = Duration::from_secs(5);
+    });
     Running::with(config, Answers::default)
 }
 
@@ -150,11 +147,10 @@ fn a_slow_reader_is_not_closed_for_a_new_client() {
 
 #[test]
 fn max_request_memory_closes_the_oldest_unfinished_requests() {
-    let config = ServerConfig {
-        max_head: 10_000,
-        max_request_memory: 20_000,
-        ..config()
-    };
+    let config = config().with(|config| {
+        config.max_head = 10_000;
+        config.max_request_memory = 20_000;
+    });
     let server = Running::with(config, Answers::default);
     let half = format!("GET / HTTP/1.1\r\nHost: test\r\nX: {}", "x".repeat(5000));
     for kind in [
@@ -177,11 +173,10 @@ fn max_request_memory_closes_the_oldest_unfinished_requests() {
 
 #[test]
 fn max_reply_memory_closes_the_oldest_unread_reply() {
-    let config = ServerConfig {
-        max_head: 1000,
-        max_reply_memory: 300_000,
-        ..config()
-    };
+    let config = config().with(|config| {
+        config.max_head = 1000;
+        config.max_reply_memory = 300_000;
+    });
     let server = Running::with(config, Answers::default);
     // Each reply counts as 128 KiB, so two are below the limit.
     let mut first = server.client();

@@ -42,11 +42,10 @@ impl BaseHttpRequestHandler for Asked {
 }
 
 fn serving(hosts: &[&str]) -> MemoryServer<Asked> {
-    let config = ServerConfig {
-        hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
-        max_discard: 100,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        config.max_discard = 100;
+    });
     MemoryServer::with_config(Asked::default(), config)
 }
 
@@ -162,10 +161,8 @@ fn a_malformed_host_in_the_list_is_refused() {
         "::1",
         "a\r\nb",
     ] {
-        let config = ServerConfig {
-            hosts: vec!["good".to_owned(), nonsense.to_owned()],
-            ..ServerConfig::default()
-        };
+        let config = ServerConfig::default()
+            .with(|config| config.hosts = vec!["good".to_owned(), nonsense.to_owned()]);
         let error = config.check().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidInput, "{nonsense:?}");
         assert!(
@@ -192,11 +189,10 @@ fn a_421_has_the_page_of_the_handler_and_the_configured_fields() {
             Some("own page: %(code)d".to_owned())
         }
     }
-    let config = ServerConfig {
-        hosts: vec!["good".to_owned()],
-        extra_response_headers: vec![("X-Extra".to_owned(), "1".to_owned())],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.hosts = vec!["good".to_owned()];
+        config.extra_response_headers = vec![("X-Extra".to_owned(), "1".to_owned())];
+    });
     let mut server = MemoryServer::with_config(Paged, config);
     let bytes = server.respond(request("GET", "/", "evil", "").as_bytes());
     let reply = Reply::all(&bytes, &["GET"]).pop().unwrap();

@@ -82,17 +82,13 @@ fn configs() -> [ServerConfig; 3] {
     let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     [
         ServerConfig::default(),
-        ServerConfig {
-            extra_response_headers: vec![
+        ServerConfig::default().with(|config| {
+            config.extra_response_headers = vec![
                 field("X-Mine", "1"),
                 field("x-content-type-options", "mine"),
-            ],
-            ..ServerConfig::default()
-        },
-        ServerConfig {
-            protocol_version: ProtocolVersion::Http10,
-            ..ServerConfig::default()
-        },
+            ];
+        }),
+        ServerConfig::default().with(|config| config.protocol_version = ProtocolVersion::Http10),
     ]
 }
 
@@ -127,10 +123,9 @@ fn a_clone_has_its_own_cached_pages() {
     let respond =
         |server: &mut MemoryServer<Files>| String::from_utf8(server.respond(request)).unwrap();
     respond(&mut first);
-    let config = ServerConfig {
-        extra_response_headers: vec![("X-Second".to_owned(), "1".to_owned())],
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.extra_response_headers = vec![("X-Second".to_owned(), "1".to_owned())];
+    });
     let mut second = MemoryServer::with_config(first.handler().clone(), config);
     for _ in 0..2 {
         assert!(respond(&mut second).contains("\r\nX-Second: 1\r\n"));

@@ -41,10 +41,7 @@ fn files(site: &TempDir) -> SimpleHttpRequestHandler {
 }
 
 fn with_memory(max_listing_bytes: usize) -> ServerConfig {
-    ServerConfig {
-        max_listing_bytes,
-        ..config()
-    }
+    config().with(|config| config.max_listing_bytes = max_listing_bytes)
 }
 
 /// The replies of a server with so much memory for listings to these methods and targets, sent at once.
@@ -182,10 +179,7 @@ fn others_are_served_between_the_slices_of_a_long_listing() {
 fn all_clients_are_served_with_a_small_turn_bytes() {
     let site = site(2000);
     for turn_bytes in [1, 1000] {
-        let config = ServerConfig {
-            turn_bytes,
-            ..config()
-        };
+        let config = config().with(|config| config.tuning.turn_bytes = turn_bytes);
         let mut stepwise = Stepwise::new(&site, config);
         let mut clients: Vec<_> = (0..5).map(|_| stepwise.ask("/many/")).collect();
         for client in &mut clients {

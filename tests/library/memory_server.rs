@@ -107,11 +107,10 @@ fn each_call_is_one_connection_of_the_same_handler() {
 
 #[test]
 fn with_config_takes_a_configuration() {
-    let config = ServerConfig {
-        protocol_version: ProtocolVersion::Http10,
-        max_request_line: 20,
-        ..ServerConfig::default()
-    };
+    let config = ServerConfig::default().with(|config| {
+        config.protocol_version = ProtocolVersion::Http10;
+        config.max_request_line = 20;
+    });
     let mut server =
         MemoryServer::with_config(answering(|exchange| send_text(exchange, "")), config);
     let bytes = server.respond(get("/").as_bytes());

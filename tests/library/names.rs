@@ -201,11 +201,10 @@ fn files_are_served_without_room_in_the_cache() {
     for cache_bytes in [0, 1000, 20_000] {
         let directory = tempfile::tempdir().unwrap();
         let handler = SimpleHttpRequestHandler::new(&directory).unwrap();
-        let config = ServerConfig {
-            cache_bytes,
-            cache_descriptors: 0,
-            ..ServerConfig::default()
-        };
+        let config = ServerConfig::default().with(|config| {
+            config.tuning.cache_bytes = cache_bytes;
+            config.tuning.cache_descriptors = 0;
+        });
         let mut server = MemoryServer::with_config(handler, config);
         for number in 0..60 {
             let content = number.to_string().repeat(500 + number * 40);

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer,
-    ProtocolVersion, ServerConfig, SimpleHttpRequestHandler, Source,
+    ProtocolVersion, SimpleHttpRequestHandler, Source,
 };
 
 use crate::client::{Reply, TIMEOUT, get};
@@ -33,10 +33,7 @@ impl BaseHttpRequestHandler for Deferring {
 
 #[test]
 fn an_unread_body_behind_a_deferred_reply_is_not_a_request() {
-    let limits = ServerConfig {
-        max_discard: 10,
-        ..config()
-    };
+    let limits = config().with(|config| config.max_discard = 10);
     let inner = get("/inner");
     let request = format!(
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{inner}",
@@ -82,10 +79,7 @@ impl Source for Ticking {
 
 #[test]
 fn an_endless_stream_does_not_delay_shutdown() {
-    let patient = ServerConfig {
-        drain_timeout: 10 * TIMEOUT,
-        ..config()
-    };
+    let patient = config().with(|config| config.drain_timeout = 10 * TIMEOUT);
     let server = Running::with(patient, || {
         answering(|exchange| {
             exchange.send_response(HttpStatus::OK);
@@ -144,10 +138,7 @@ fn a_handler_shared_by_two_servers_is_fresh_and_uses_each_version() {
     let shared = Shared(Rc::new(RefCell::new(
         SimpleHttpRequestHandler::new(&directory).unwrap(),
     )));
-    let http10 = ServerConfig {
-        protocol_version: ProtocolVersion::Http10,
-        ..config()
-    };
+    let http10 = config().with(|config| config.protocol_version = ProtocolVersion::Http10);
     let mut first = MemoryServer::new(shared.clone());
     let mut second = MemoryServer::with_config(shared, http10);
     assert_eq!(
@@ -239,11 +230,10 @@ fn last_modified_is_not_in_the_future_after_the_clock_is_set_back() {
 
 /// The status of the only reply to `request`, which is the same whether it comes whole or byte by byte.
 fn status(request: &[u8], method: &str) -> u16 {
-    let limits = ServerConfig {
-        max_request_line: 100,
-        max_body: 10,
-        ..config()
-    };
+    let limits = config().with(|config| {
+        config.max_request_line = 100;
+        config.max_body = 10;
+    });
     let whole = MemoryServer::with_config(answering(|_| Ok(())), limits.clone()).respond(request);
     let server = Running::with(limits, || answering(|_| Ok(())));
     let mut client = server.client();

@@ -84,6 +84,37 @@ fn text_and_json_have_their_fields_and_take_more() {
         Ok(())
     });
     assert_eq!((empty.status, empty.text()), (204, ""));
+    for without_content in [204, 205, 304] {
+        let reply = reply(&request("GET"), |exchange| {
+            exchange.send_json(without_content, "{}");
+            Ok(())
+        });
+        assert_eq!(reply.field("content-type"), None, "{without_content}");
+    }
+}
+
+#[test]
+fn a_media_type_of_the_handler_replaces_that_of_text_and_json() {
+    for send in [
+        (|exchange| exchange.send_text(200, "text")) as fn(&mut Exchange<'_>),
+        |exchange| exchange.send_json(200, "{}"),
+    ] {
+        let reply = reply(&request("GET"), |exchange| {
+            send(exchange);
+            exchange.send_header("content-type", "application/problem+json");
+            Ok(())
+        });
+        let types = reply
+            .head
+            .to_ascii_lowercase()
+            .matches("content-type:")
+            .count();
+        assert_eq!(types, 1, "{}", reply.head);
+        assert_eq!(
+            reply.field("content-type"),
+            Some("application/problem+json")
+        );
+    }
 }
 
 #[test]

@@ -77,13 +77,12 @@ impl Drop for Running {
 
 /// A configuration without a log, for large bodies, and with short timeouts at the end of connections.
 pub(crate) fn config() -> ServerConfig {
-    ServerConfig {
-        log_format: LogFormat::None,
-        max_body: 1 << 30,
-        drain_timeout: Duration::from_secs(1),
-        linger_timeout: Duration::from_millis(200),
-        ..ServerConfig::default()
-    }
+    ServerConfig::default().with(|config| {
+        config.log_format = LogFormat::None;
+        config.max_body = 1 << 30;
+        config.drain_timeout = Duration::from_secs(1);
+        config.linger_timeout = Duration::from_millis(200);
+    })
 }
 
 /// Waits until `condition` holds, for effects that show in no reply.

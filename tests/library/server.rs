@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, HttpStatus, LogEntry, LogFormat,
-    ServerConfig, ThreadingHttpServer,
+    ThreadingHttpServer,
 };
 
 use crate::client::{Client, Reply, TIMEOUT, get};
@@ -303,10 +303,7 @@ fn a_handler_may_write_the_log_itself() {
             self.0.send(format!("{request} {status} {sent}")).unwrap();
         }
     }
-    let config = ServerConfig {
-        log_format: LogFormat::Common,
-        ..config()
-    };
+    let config = config().with(|config| config.log_format = LogFormat::Common);
     let (lines, logged) = mpsc::channel();
     let server = Running::with(config, || Logging(lines));
     let mut client = server.client();

@@ -117,26 +117,17 @@ fn unfinished_uploads(server: &Running, count: usize, length: usize) -> Vec<Clie
 fn arriving_bodies_share_limits() {
     let limits: [(ServerConfig, usize, usize); 3] = [
         (
-            ServerConfig {
-                max_spooled_memory: 100_000,
-                ..config()
-            },
+            config().with(|config| config.max_spooled_memory = 100_000),
             2,
             50_000,
         ),
         (
-            ServerConfig {
-                max_spooled_bytes: 1_000_000,
-                ..config()
-            },
+            config().with(|config| config.max_spooled_bytes = 1_000_000),
             1,
             900_000,
         ),
         (
-            ServerConfig {
-                max_spooled_files: 3,
-                ..config()
-            },
+            config().with(|config| config.max_spooled_files = 3),
             3,
             100_000,
         ),
@@ -158,10 +149,7 @@ fn arriving_bodies_share_limits() {
 
 #[test]
 fn a_taken_body_counts_until_it_is_dropped() {
-    let config = ServerConfig {
-        max_spooled_memory: 10,
-        ..config()
-    };
+    let config = config().with(|config| config.max_spooled_memory = 10);
     let mut kept = Vec::new();
     let mut server = MemoryServer::with_config(
         answering(|exchange: &mut Exchange<'_>| {

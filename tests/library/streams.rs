@@ -316,10 +316,7 @@ fn a_stream_of_another_length_than_announced_is_broken_off() {
 
 #[test]
 fn a_silent_stream_does_not_delay_shutdown() {
-    let config = httpoll::ServerConfig {
-        drain_timeout: 10 * TIMEOUT,
-        ..crate::running::config()
-    };
+    let config = crate::running::config().with(|config| config.drain_timeout = 10 * TIMEOUT);
     let server = Running::with(config, || {
         answering(|exchange| {
             let mut first = true;

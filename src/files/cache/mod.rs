@@ -180,10 +180,10 @@ impl Cache {
     ) -> bool {
         self.watcher.changes.check(clock.epoch());
         let size = ENTRY_BYTES + key.len() + usize::try_from(size).unwrap_or(usize::MAX / 2);
-        if size > config.cache_bytes / 8 || self.dropped.is_recent(key, clock.instant) {
+        if size > config.tuning.cache_bytes / 8 || self.dropped.is_recent(key, clock.instant) {
             return false;
         }
-        while self.bytes + size > config.cache_bytes || self.watcher.changes.is_full() {
+        while self.bytes + size > config.tuning.cache_bytes || self.watcher.changes.is_full() {
             let Some((_, oldest)) = self.entries.peek_lru() else {
                 return false;
             };
@@ -251,7 +251,7 @@ impl Cache {
 
     fn insert(&mut self, key: &[u8], entry: CacheEntry, config: &ServerConfig) {
         let cost = entry.cost(key);
-        if cost > config.cache_bytes / 8 {
+        if cost > config.tuning.cache_bytes / 8 {
             return;
         }
         self.bytes += cost;
@@ -259,7 +259,7 @@ impl Cache {
         if let Some((key, old)) = self.entries.push(key.into(), entry) {
             self.bytes -= old.cost(&key);
         }
-        while self.bytes > config.cache_bytes || self.entries.len() > MAX_ENTRIES {
+        while self.bytes > config.tuning.cache_bytes || self.entries.len() > MAX_ENTRIES {
             self.remove_oldest();
         }
     }

@@ -26,10 +26,7 @@ struct CachedSite {
 impl CachedSite {
     fn new(cache_bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let config = ServerConfig {
-            cache_bytes,
-            ..ServerConfig::default()
-        };
+        let config = ServerConfig::default().with(|config| config.tuning.cache_bytes = cache_bytes);
         Self {
             root: Root::named(directory.path(), Symlinks::Inside).unwrap(),
             directory,

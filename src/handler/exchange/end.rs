@@ -1,6 +1,7 @@
 //! The end of an exchange, when its handler has returned.
 //!
-//! Invariant: an error, a panic or a misuse becomes a complete 500; nothing of the reply that was begun is sent.
+//! Invariant: an error, a panic or a misuse becomes a complete error page, a 500 unless the error says otherwise; nothing of the
+//! reply that was begun is sent.
 
 use std::any::Any;
 use std::io;
@@ -9,28 +10,28 @@ use std::thread;
 
 use super::Exchange;
 use crate::handler::ending::Ending;
+use crate::handler::handler_error::HandlerError;
 use crate::handler::request_context::RequestContext;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult};
-use crate::http::status::HttpStatus;
 
 impl Exchange<'_> {
     /// Ends the exchange when `handler` has `responded`: frames the reply, unless none was left; `close` makes it the last
-    /// one. A failure, panic or misuse of the handler becomes a clean 500.
+    /// one. A failure, panic or misuse of the handler becomes a clean error page.
     pub(crate) fn end<H: BaseHttpRequestHandler>(
         &mut self,
         handler: &mut H,
         responded: thread::Result<HandlerResult>,
         close: bool,
     ) -> Ending {
-        let failure = match responded {
+        let error = match responded {
             Ok(Ok(())) => match self.take_ending(close) {
                 Ok(ending) => return ending,
-                Err(error) => error.to_string(),
+                Err(error) => error.into(),
             },
-            Ok(Err(error)) => error.to_string(),
-            Err(panic) => panic_text(&*panic),
+            Ok(Err(error)) => error,
+            Err(panic) => panic_text(&*panic).into(),
         };
-        self.fail(handler, &failure, close)
+        self.fail(handler, &error, close)
     }
 
     /// Takes what the handler left. A reply that was begun beside one that comes later is misuse.
@@ -62,16 +63,20 @@ impl Exchange<'_> {
             .map(Ending::Reply)
     }
 
-    /// Replies with a 500, after the handler was told of the failure.
+    /// Replies with the page of `error`. Of a failure that is not the client's, the handler is told first.
     fn fail<H: BaseHttpRequestHandler>(
         &mut self,
         handler: &mut H,
-        failure: &str,
+        error: &HandlerError,
         close: bool,
     ) -> Ending {
-        // If the hook panics too, the client still gets its 500.
-        let _ = catch_unwind(AssertUnwindSafe(|| handler.handle_error(self, failure)));
-        self.send_error(HttpStatus::INTERNAL_SERVER_ERROR, None, None);
+        let (status, text) = (error.status(), error.to_string());
+        let is_of_client = status.code() < 500;
+        if !is_of_client {
+            // If the hook panics too, the client still gets its error page.
+            let _ = catch_unwind(AssertUnwindSafe(|| handler.handle_error(self, &text)));
+        }
+        self.send_error(status, None, is_of_client.then_some(&*text));
         // Framing cannot fail here, because the page stands in memory.
         self.frame(close).unwrap_or(Ending::Aborted)
     }

@@ -3,11 +3,12 @@
 use super::Exchange;
 use crate::handler::error_page::error_page;
 use crate::handler::page;
-use crate::http::field::{FieldValue, ForbiddenBytes};
+use crate::http::field::{DefaultFields, ForbiddenBytes};
 use crate::http::status::HttpStatus;
 
 impl Exchange<'_> {
-    /// Replies with `text`, which is UTF-8, as `text/plain`. Fields may be added with [`send_header`](Self::send_header) afterwards.
+    /// Replies with `text`, which is UTF-8, as `text/plain`. Fields may be added with [`send_header`](Self::send_header)
+    /// afterwards; a `Content-Type` among them replaces this one.
     ///
     /// ```
     /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
@@ -22,11 +23,12 @@ impl Exchange<'_> {
     /// # assert!(reply.ends_with(b"\r\n\r\nHello, world!\n"));
     /// ```
     pub fn send_text(&mut self, status: impl TryInto<HttpStatus>, text: impl AsRef<[u8]>) {
-        self.send_content(status, page::TEXT, text.as_ref());
+        self.send_content(status, page::TEXT_FIELDS, text.as_ref());
     }
 
     /// Replies with `json`, which is one JSON text, as `application/json`. Fields may be added with
-    /// [`send_header`](Self::send_header) afterwards.
+    /// [`send_header`](Self::send_header) afterwards; a `Content-Type` among them, such as `application/problem+json`, replaces
+    /// this one.
     ///
     /// ```
     /// # use httpoll::{Exchange, HandlerResult, MemoryServer, BaseHttpRequestHandler};
@@ -42,17 +44,17 @@ impl Exchange<'_> {
     /// # assert!(reply.ends_with(b"\r\n\r\n{\"answer\":42}"));
     /// ```
     pub fn send_json(&mut self, status: impl TryInto<HttpStatus>, json: impl AsRef<[u8]>) {
-        self.send_content(status, page::JSON, json.as_ref());
+        self.send_content(status, page::JSON_FIELDS, json.as_ref());
     }
 
     fn send_content(
         &mut self,
         status: impl TryInto<HttpStatus>,
-        media_type: FieldValue<'_>,
+        defaults: &'static DefaultFields,
         content: &[u8],
     ) {
         self.send_response(status);
-        self.reply.content(media_type, content);
+        self.reply.content(defaults, content);
     }
 
     /// Replies with an error page of `status`; it replaces what was begun of a reply.

@@ -28,10 +28,10 @@ impl Budget {
     /// Returns the whole budget of turn number `turn`.
     pub(super) fn new(config: &ServerConfig, turn: u64) -> Self {
         Self {
-            bytes: config.turn_bytes,
-            requests_each: config.turn_requests.max(1),
+            bytes: config.tuning.turn_bytes,
+            requests_each: config.tuning.turn_requests.max(1),
             events: Share {
-                bytes: Self::for_events(config.turn_bytes),
+                bytes: Self::for_events(config.tuning.turn_bytes),
                 requests: 0,
                 whole: true,
                 progress: false,

@@ -27,7 +27,7 @@ impl Schedule {
         Self {
             queue: Queue::default(),
             work: WorkQueue::default(),
-            disk: Disk::new(config.read_ahead),
+            disk: Disk::new(config.tuning.read_ahead),
             budget: Budget::new(config, 0),
         }
     }

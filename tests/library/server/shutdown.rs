@@ -5,7 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{HttpServer, ServerConfig};
+use httpoll::HttpServer;
 
 use super::{Hello, LARGE, SOON, bind};
 use crate::client::{Client, TIMEOUT, get};
@@ -43,10 +43,7 @@ fn a_closed_server_keeps_its_connections() {
 #[test]
 fn a_shutdown_from_another_thread_drains() {
     let server = Running::with(
-        ServerConfig {
-            drain_timeout: TIMEOUT,
-            ..config()
-        },
+        config().with(|config| config.drain_timeout = TIMEOUT),
         || Hello,
     );
     let mut idle = server.client();
@@ -82,10 +79,7 @@ fn a_handler_may_end_its_server() {
 
 #[test]
 fn drain_timeout_cuts_a_long_drain() {
-    let config = ServerConfig {
-        drain_timeout: Duration::from_millis(50),
-        ..config()
-    };
+    let config = config().with(|config| config.drain_timeout = Duration::from_millis(50));
     let server = Running::with(config, || Hello);
     let mut stalled = server.client();
     stalled.send(get("/large")).read_until("\r\n\r\n");

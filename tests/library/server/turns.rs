@@ -5,7 +5,7 @@ use std::os::fd::AsRawFd as _;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use httpoll::{BaseHttpRequestHandler, HttpServer, ServerConfig};
+use httpoll::{BaseHttpRequestHandler, HttpServer};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
@@ -15,10 +15,7 @@ use crate::running::config;
 
 #[test]
 fn the_next_deadline_is_that_of_the_connection_that_waits() {
-    let config = ServerConfig {
-        keep_alive_timeout: Duration::from_millis(50),
-        ..config()
-    };
+    let config = config().with(|config| config.keep_alive_timeout = Duration::from_millis(50));
     let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
     assert_eq!(server.next_deadline(), None);
     let mut client = Client::connect(server.info().addresses()[0]);
@@ -36,10 +33,7 @@ fn the_next_deadline_is_that_of_the_connection_that_waits() {
 
 #[test]
 fn deadlines_that_pass_together_are_spread_over_turns() {
-    let config = ServerConfig {
-        keep_alive_timeout: Duration::from_millis(200),
-        ..config()
-    };
+    let config = config().with(|config| config.keep_alive_timeout = Duration::from_millis(200));
     let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
     let address = server.info().addresses()[0];
     let mut clients: Vec<_> = (0..300).map(|_| Client::connect(address)).collect();
@@ -58,10 +52,7 @@ fn deadlines_that_pass_together_are_spread_over_turns() {
 
 #[test]
 fn a_head_that_is_complete_before_the_next_turn_is_in_time() {
-    let config = ServerConfig {
-        head_timeout: Duration::from_millis(100),
-        ..config()
-    };
+    let config = config().with(|config| config.head_timeout = Duration::from_millis(100));
     let mut server = HttpServer::bind_with("127.0.0.1:0", Hello, config).unwrap();
     let mut client = Client::connect(server.info().addresses()[0]);
     client.send("GET /");

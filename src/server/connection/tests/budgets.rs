@@ -7,17 +7,15 @@ use crate::server::connection::readable::Readable;
 use crate::wire::next::Next;
 
 fn turn_bytes(turn_bytes: usize) -> TestLoop<super::handler::Handler> {
-    TestLoop::with_config(ServerConfig {
-        turn_bytes,
-        ..ServerConfig::default()
-    })
+    TestLoop::with_config(
+        ServerConfig::default().with(|config| config.tuning.turn_bytes = turn_bytes),
+    )
 }
 
 fn turn_requests(turn_requests: usize) -> TestLoop<super::handler::Handler> {
-    TestLoop::with_config(ServerConfig {
-        turn_requests,
-        ..ServerConfig::default()
-    })
+    TestLoop::with_config(
+        ServerConfig::default().with(|config| config.tuning.turn_requests = turn_requests),
+    )
 }
 
 #[test]

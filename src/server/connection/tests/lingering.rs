@@ -54,10 +54,9 @@ fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
 
 #[test]
 fn what_is_read_while_lingering_is_a_part_of_the_turn() {
-    let mut stage = TestLoop::with_config(ServerConfig {
-        turn_bytes: 100_000,
-        ..ServerConfig::default()
-    });
+    let mut stage = TestLoop::with_config(
+        ServerConfig::default().with(|config| config.tuning.turn_bytes = 100_000),
+    );
     stage.receive(b"\x16");
     let reads = stage.script().reads;
     // A read takes 64 KiB, so two reads spend the share.

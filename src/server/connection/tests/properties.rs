@@ -70,11 +70,10 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
 
     let mut stage = TestLoop::with_handler(
         ModelHandler::new(),
-        ServerConfig {
-            turn_requests: plan.turn_requests,
-            turn_bytes: plan.turn_bytes,
-            ..config
-        },
+        config.with(|config| {
+            config.tuning.turn_requests = plan.turn_requests;
+            config.tuning.turn_bytes = plan.turn_bytes;
+        }),
     );
     stage.scratch = Scratch::new(plan.scratch);
     stage.script().room = plan.room.into();

@@ -169,11 +169,10 @@ proptest! {
         hasty: bool,
     ) {
         let whole = TestLoop::new().answer(&[&requests]);
-        let mut stage = TestLoop::with_config(crate::ServerConfig {
-            turn_requests,
-            turn_bytes,
-            ..crate::ServerConfig::default()
-        });
+        let mut stage = TestLoop::with_config(crate::ServerConfig::default().with(|config| {
+config.tuning.turn_requests = turn_requests;
+config.tuning.turn_bytes = turn_bytes;
+}));
         stage.scratch = Scratch::new(scratch);
         stage.script().room = room.into();
         stage.hasty = hasty;

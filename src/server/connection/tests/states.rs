@@ -99,10 +99,9 @@ fn the_head_behind_an_answered_request_has_begun() {
 
 #[test]
 fn requests_beyond_the_budget_wait_in_parsing() {
-    let mut stage = TestLoop::with_config(ServerConfig {
-        turn_requests: 1,
-        ..ServerConfig::default()
-    });
+    let mut stage = TestLoop::with_config(
+        ServerConfig::default().with(|config| config.tuning.turn_requests = 1),
+    );
     assert_eq!(stage.receive(get("/small").repeat(2)), Next::Yield);
     assert_eq!(stage.state(), "Parsing");
     assert_eq!(stage.connection.awaits(), Some(Timeout::Head));
