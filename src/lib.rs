@@ -27,8 +27,8 @@
 //! }
 //! ```
 //!
-//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has
-//! servers from uploads to Server-Sent Events, none longer than a screen.
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has thirteen
+//! servers, from uploads to Server-Sent Events, no file longer than a screen.
 //!
 //! # How a request flows
 //! The names at the left of each step are folders of the crate. A folder uses only those above it in the table below; `files`
@@ -72,11 +72,11 @@
 //!   [`end_headers`](Exchange::end_headers). The body comes from memory ([`wfile`](Exchange::wfile)), from a file
 //!   ([`copyfile`](Exchange::copyfile)) or from a [`Source`] that is asked while it is sent ([`stream`](Exchange::stream)). The
 //!   server adds `Content-Length` or chunks. [`send_error`](Exchange::send_error) sends an error page.
-//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the
-//!   method returns. If it fails, panics or misuses the exchange, the client gets a complete 500, and
-//!   [`handle_error`](BaseHttpRequestHandler::handle_error) is called.
+//! - **Errors.** A method returns a [`HandlerResult`], so `?` works on every error. No byte of the reply is sent before the method
+//!   returns. If it fails, panics or misuses the exchange, the client gets a complete 500, and
+//!   [`handle_error`](BaseHttpRequestHandler::handle_error) is called. [`HandlerError::new`] gives an error another status.
 //! - **Long work.** No other request is answered while a method runs. [`defer`](Exchange::defer) promises the reply, and another
-//!   thread gives it later.
+//!   thread gives it later. [`stream_writer`](Exchange::stream_writer) is a body that another thread writes.
 //! - **Files beside routes.** Own a [`SimpleHttpRequestHandler`] and call it for every request that you do not answer yourself.
 //!   To guard some of the files, ask it what a path means ([`is_below`](SimpleHttpRequestHandler::is_below)): a comparison of
 //!   [`Exchange::path`] with `"/private/"` lets `/%70rivate/` and `/./private/` through. `examples/guard.rs` shows it.
@@ -110,7 +110,7 @@
 //! | `BaseHTTPRequestHandler` | the trait [`BaseHttpRequestHandler`], one value for each loop; what Python keeps of a request on `self` is in the [`Exchange`] | `library::examples::hello_answers_at_the_root_alone` |
 //! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] | `library::composition::a_handler_answers_what_differs_and_leaves_the_rest_to_the_files` |
 //! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the loop owns the socket, and sends a small reply in one write | `library::cpython::head_and_body_leave_in_one_write` |
-//! | `CGIHTTPRequestHandler` | none yet | |
+//! | `CGIHTTPRequestHandler` | the example `cgi` | `library::examples::cgi` |
 //! | `HTTPSServer`, `ThreadingHTTPSServer` | none: put a proxy with TLS in front | |
 //! | `UDPServer`, `UnixStreamServer`, `ForkingMixIn` and the like | none | |
 //! | `python -m http.server` | the command `httpoll` | `it::cli::the_banner_is_that_of_http_server` |
@@ -201,6 +201,8 @@
 //! | a guard before the files | [`SimpleHttpRequestHandler::is_below`] | `library::guarding::every_spelling_of_a_guarded_path_is_below_its_directory` |
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
+//! | a body that another thread writes | [`Exchange::stream_writer`], [`StreamWriter`] | `library::stream_writers::a_thread_writes_a_body_of_any_size_which_ends_with_the_writer` |
+//! | an error with a status | [`HandlerError::new`] | `library::errors::an_error_may_have_a_status` |
 //! | a request body that is read only if the handler asks | [`BaseHttpRequestHandler::reads_body`] | `library::bodies::a_body_that_is_not_wanted_is_skipped` `library::unwanted::a_body_that_was_not_asked_for_is_an_error_to_read_and_has_no_length` |
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |

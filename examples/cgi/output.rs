@@ -6,7 +6,7 @@ use std::{error::Error, thread};
 
 use httpoll::{HttpStatus, RequestBody};
 
-/// What the server sends itself.
+/// Fields that are not passed on: the status is in the status line, and the server frames and dates the reply.
 const SET_BY_SERVER: &str = "connection content-length date server status transfer-encoding";
 
 pub(crate) struct Output {
@@ -35,8 +35,8 @@ pub(crate) fn start(mut command: Command, mut body: RequestBody) -> Result<Outpu
         .map_while(Result::ok)
     {
         if line.is_empty() && !output.fields.is_empty() {
-            let is_own = |name: &str| SET_BY_SERVER.split(' ').all(|set| set != name);
-            output.fields.retain(|(name, _)| is_own(name));
+            let is_passed_on = |name: &str| SET_BY_SERVER.split(' ').all(|set| set != name);
+            output.fields.retain(|(name, _)| is_passed_on(name));
             return Ok(output);
         }
         let (name, value) = line.split_once(':').unwrap_or_default();
@@ -47,6 +47,7 @@ pub(crate) fn start(mut command: Command, mut body: RequestBody) -> Result<Outpu
         let (name, value) = (name.to_ascii_lowercase(), value.trim().to_owned());
         match &*name {
             "status" => output.status = value.parse()?,
+            // A Location without a host is for the client here; section 6.2.2 has the server answer for it.
             "location" if output.status == HttpStatus::OK => output.status = HttpStatus::FOUND,
             _ => {}
         }

@@ -279,8 +279,8 @@ impl<'a> Exchange<'a> {
         self.reply.source(source, false);
     }
 
-    /// Sends as the body what a thread writes to the writer that is returned, as fast as the peer reads. The body ends when the
-    /// writer is dropped.
+    /// Returns a writer for another thread, and sends what is written to it as the body, as fast as the peer reads. The body ends
+    /// when the writer is dropped.
     ///
     /// It holds up to `pieces` writes of up to 16 KiB that are not sent yet; then a write waits for the peer. It wakes its stream
     /// by itself, so a thread that writes needs neither a [`Source`] nor a [waker](Self::waker).

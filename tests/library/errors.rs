@@ -4,7 +4,8 @@ use std::io::{self, Write as _};
 use std::panic::panic_any;
 
 use httpoll::{
-    BaseHttpRequestHandler, Exchange, Fill, HandlerResult, HttpStatus, MemoryServer, Source,
+    BaseHttpRequestHandler, Exchange, Fill, HandlerError, HandlerResult, HttpStatus, MemoryServer,
+    Source,
 };
 
 use crate::child::Child;
@@ -108,6 +109,49 @@ fn a_method_may_return_any_error() {
         assert_eq!(Reply::all(&bytes, &["GET"])[0].status, 500);
         let told = &server.handler().0;
         assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
+    }
+}
+
+#[test]
+fn an_error_may_have_a_status() {
+    #[derive(Default)]
+    struct Refuses(Vec<String>);
+    impl BaseHttpRequestHandler for Refuses {
+        fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+            begin(exchange);
+            let status: u16 = exchange.path().trim_start_matches('/').parse()?;
+            Err(HandlerError::new(status, "no <tea>"))
+        }
+        fn handle_error(&mut self, _exchange: &mut Exchange<'_>, failure: &str) {
+            self.0.push(failure.to_owned());
+        }
+    }
+    let mut server = MemoryServer::new(Refuses::default());
+    for (asked, status, is_of_client) in [
+        ("/400", 400, true),
+        ("/404", 404, true),
+        ("/499", 499, true),
+        ("/500", 500, false),
+        ("/503", 503, false),
+        ("/599", 599, false),
+        // Not the status of an error.
+        ("/200", 500, false),
+        ("/100", 500, false),
+        ("/304", 500, false),
+        ("/600", 500, false),
+        ("/7", 500, false),
+    ] {
+        let told = server.handler().0.len();
+        let two = [get(asked), get(asked)].concat();
+        for reply in Reply::all(&server.respond(two.as_bytes()), &["GET"; 2]) {
+            assert_eq!(reply.status, status, "{asked}");
+            let page = reply.text();
+            assert_eq!(page.contains("no &lt;tea&gt;"), is_of_client, "{page}");
+            assert_eq!(reply.field("x-mine"), None);
+        }
+        let failures = &server.handler().0[told..];
+        let expected: &[_] = if is_of_client { &[] } else { &["no <tea>"; 2] };
+        assert_eq!(failures, expected, "{asked}");
     }
 }
 

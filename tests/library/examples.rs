@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -11,28 +12,50 @@ use crate::child::Child;
 use crate::client::{Client, get, post, put};
 use crate::running::eventually;
 
+mod cgi;
+
 const ONE_SCREEN: usize = 60;
+
+/// What the programs of a newcomer may need, apart from the comment at the beginning.
+const SHORT: usize = 30;
 
 #[test]
 fn every_example_has_a_test_and_fits_on_a_screen() {
-    let tested = fs::read_to_string(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/tests/library/examples.rs"
-    ))
-    .unwrap();
-    for entry in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tested = ["examples.rs", "examples/cgi.rs"]
+        .map(|file| fs::read_to_string(root.join("tests/library").join(file)).unwrap())
+        .concat();
+    for entry in fs::read_dir(root.join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap().to_str().unwrap();
         assert!(
             tested.contains(&format!("example(\"{name}\"")),
             "{name} has no test"
         );
-        let text = fs::read_to_string(&path).unwrap();
-        assert!(text.lines().count() <= ONE_SCREEN, "{name} is too long");
-        assert!(
-            text.starts_with("//! "),
-            "{name} does not say what it shows"
-        );
+        let files = match fs::read_dir(&path) {
+            Ok(files) => files.map(|file| file.unwrap().path()).collect(),
+            Err(_) => vec![path.clone()],
+        };
+        for file in files {
+            let text = fs::read_to_string(&file).unwrap();
+            assert!(
+                text.lines().count() <= ONE_SCREEN,
+                "{} is too long",
+                file.display()
+            );
+            assert!(
+                text.starts_with("//! "),
+                "{} does not say what it shows",
+                file.display()
+            );
+            let code = text.lines().skip_while(|line| line.starts_with("//!"));
+            let length = code.skip(1).count(); // without the blank line after the comment
+            let is_short = ["json_api", "events", "guard"].contains(&name);
+            assert!(
+                !is_short || length <= SHORT,
+                "{name} has {length} lines of code"
+            );
+        }
     }
 }
 
@@ -195,6 +218,7 @@ fn guard_asks_for_a_password_however_the_path_is_spelled() {
     let server = Child::example("guard", &[OsStr::new(site.path())]);
     let mut client = server.client();
     assert_eq!(client.get("/open").text(), "open");
+    assert_eq!(client.get("/private/../open").text(), "open");
     let own_page = client.get("/none");
     assert_eq!(
         (own_page.status, own_page.text()),
@@ -207,6 +231,11 @@ fn guard_asks_for_a_password_however_the_path_is_spelled() {
         "/%70rivate/x",
         "/./private/x",
         "//private/x",
+        "/a/../private/x",
+        "/a/%2e%2e/private/x",
+        "/private%2fx",
+        "/private/x?y",
+        "/private/none",
     ] {
         let refused = client.get(path);
         assert_eq!(refused.status, 401, "{path}");
@@ -217,12 +246,14 @@ fn guard_asks_for_a_password_however_the_path_is_spelled() {
                 .starts_with("Basic ")
         );
         assert!(refused.text().contains("Unauthorized"));
+        assert!(!refused.text().contains("Nothing here"));
     }
     for (given, status) in [
         ("Basic bWU6c2VjcmV0", 200),
         ("Basic bWU6c2VjcmV1", 401),
         ("Basic bWU6c2VjcmV0x", 401),
         ("Basic bWU6", 401),
+        ("Bearer bWU6c2VjcmV0", 401),
         ("", 401),
     ] {
         let head =
@@ -231,6 +262,46 @@ fn guard_asks_for_a_password_however_the_path_is_spelled() {
         assert_eq!(reply.status, status, "{given}");
         assert_eq!(reply.text() == "secret", status == 200);
     }
+}
+
+#[test]
+fn json_api_takes_json_and_refuses_what_is_not() {
+    let server = Child::example("json_api", &[]);
+    let mut client = server.client();
+    let empty = client.get("/notes");
+    assert_eq!(
+        (empty.status, empty.text(), empty.field("content-type")),
+        (200, "[]", Some("application/json"))
+    );
+    let added = client.send(post("/notes", r#"{"text":"tea"}"#)).reply();
+    assert_eq!((added.status, added.text()), (201, r#"{"notes":1}"#));
+    assert_eq!(client.send(post("/notes", "[1]")).reply().status, 201);
+    assert_eq!(client.get("/notes?x").text(), r#"[{"text":"tea"},[1]]"#);
+    for broken in ["", "{", "{} {}", "{\"text\":}", "tea", "\u{fffd}"] {
+        let refused = client.send(post("/notes", broken)).reply();
+        assert_eq!(refused.status, 400, "{broken}");
+        assert!(refused.text().contains(" at line 1 column "));
+        assert!(!refused.closes());
+    }
+    assert_eq!(
+        client
+            .send(post("/notes", [b'"', 0xff, b'"']))
+            .reply()
+            .status,
+        400
+    );
+    let head = "HEAD /notes HTTP/1.1\r\nHost: test\r\n\r\n";
+    let head = client.send(head).reply_to("HEAD");
+    assert_eq!(
+        (head.status, head.field("content-length")),
+        (200, Some("20"))
+    );
+    assert_eq!(client.get("/").status, 404);
+    assert_eq!(client.send(post("/other", "{}")).reply().status, 404);
+    assert_eq!(client.send(put("/notes", "{}")).reply().status, 404);
+    let large = post("/notes", vec![b' '; 1024 * 1024 + 1]);
+    assert_eq!(server.client().send(large).reply().status, 413);
+    assert_eq!(client.get("/notes").text(), r#"[{"text":"tea"},[1]]"#);
 }
 
 #[test]
@@ -276,6 +347,13 @@ fn events_reach_all_subscribers() {
     }
     assert_eq!(tick(first), one + 1);
     assert_eq!(tick(second), two + 1);
+    // A HEAD or a client that leaves does not disturb the others.
+    let head = "HEAD / HTTP/1.1\r\nHost: test\r\n\r\n";
+    assert_eq!(server.client().send(head).reply_to("HEAD").status, 200);
+    let [first, mut second] = subscribers;
+    drop(first);
+    let two = tick(&mut second);
+    assert_eq!(tick(&mut second), two + 1);
 }
 
 #[test]

@@ -34,6 +34,7 @@ mod replies;
 mod running;
 mod server;
 mod stored_bodies;
+mod stream_writers;
 mod streams;
 mod subscriptions;
 mod unwanted;
