@@ -77,7 +77,8 @@ pub struct ServerConfig {
     /// less than 1 KiB per second of those that the socket holds. Default: 30 s.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
-    /// Time that a connection may stay open without a request. Then it is closed, without a reply. Default: 60 s.
+    /// Time that a connection may stay open without a request. Then it is closed, without a reply. Behind a balancer it must be
+    /// longer than the time for which the balancer keeps an idle connection. Default: 75 s.
     pub keep_alive_timeout: Duration,
     /// Time that the server waits for a peer that is silent while the server discards what it sends: after the last reply, until
     /// the peer closes its side, or within a body that no handler wants. Each byte begins it again. Then the connection closes.
@@ -86,7 +87,11 @@ pub struct ServerConfig {
     /// Time after a reply in which the server discards what the peer sends. A client that reads no reply before it has sent its
     /// whole request body gets its reply if the body ends within this time. Then the connection closes. Default: 30 s.
     pub linger_time: Duration,
-    /// Time that replies in flight have to finish after a shutdown. Then their connections close. Default: 30 s.
+    /// Time for which the server goes on listening after a shutdown was requested, while every reply ends its connection. A
+    /// balancer needs it to see that the server drains: its interval of checks times the number of checks that must fail. Default: 0.
+    pub drain_delay: Duration,
+    /// Time that replies in flight have to finish after a shutdown and the `drain_delay`. Then their connections close. Default:
+    /// 25 s, with which a server ends before Kubernetes kills it after 30 s.
     pub drain_timeout: Duration,
     /// Number of open connections, a shared limit. At the limit one connection makes room if others wait to be accepted: first the
     /// one that has been idle longest; then the one that has waited longest with half a head, with a body that no handler
@@ -149,10 +154,11 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             min_body_rate: 1024,
             send_timeout: Duration::from_secs(30),
-            keep_alive_timeout: Duration::from_secs(60),
+            keep_alive_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(5),
             linger_time: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(30),
+            drain_delay: Duration::ZERO,
+            drain_timeout: Duration::from_secs(25),
             max_connections: None,
             max_connections_per_ip: None,
             request_queue_size: 4096,

@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 20] = [
+pub(super) static FLAGS: [Flag; 23] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -184,6 +184,30 @@ pub(super) static FLAGS: [Flag; 20] = [
         group: Group::Load,
         is_everyday: false,
         help: "connections of one client at a time (any number)",
+    },
+    Flag {
+        long: "--keep-alive",
+        short: "",
+        value: Value::Text("SEC"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "seconds after which an idle connection closes (75)",
+    },
+    Flag {
+        long: "--drain-delay",
+        short: "",
+        value: Value::Text("SEC"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "seconds to go on listening after SIGTERM, while each reply ends its connection (0)",
+    },
+    Flag {
+        long: "--drain-timeout",
+        short: "",
+        value: Value::Text("SEC"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "seconds after that for replies in flight (25)",
     },
     Flag {
         long: "--log-format",

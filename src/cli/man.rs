@@ -51,8 +51,13 @@ An option on the command line replaces the same option of the file.
 The port, where neither the command line nor the configuration file gives
 one.
 .SH SIGNALS
-SIGINT and SIGTERM let replies in flight finish, for at most 30 seconds; a
-second one ends the program at once.
+After SIGINT or SIGTERM the program goes on for
+.BR \-\-drain\-delay ,
+while each reply ends its connection.
+Then it stops listening, answers requests that are on their way, and lets
+replies in flight finish, for at most
+.BR \-\-drain\-timeout .
+A second signal ends it at once.
 SIGUSR1 prints what
 .B \-\-report
 prints at the end.

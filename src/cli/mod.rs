@@ -29,7 +29,8 @@ mod values;
 
 use typed::Typed;
 use values::{
-    Bind, bind, content_type, header, host, log_format, loops, max_per_ip, port, protocol,
+    Bind, bind, content_type, header, host, keep_alive, log_format, loops, max_per_ip, port,
+    protocol, seconds,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -265,6 +266,15 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
     }
     config.extra_response_headers = typed.all("--header", header)?;
     config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
+    if let Some(time) = typed.last("--keep-alive", keep_alive)? {
+        config.keep_alive_timeout = time;
+    }
+    if let Some(time) = typed.last("--drain-delay", |text| seconds("--drain-delay", text))? {
+        config.drain_delay = time;
+    }
+    if let Some(time) = typed.last("--drain-timeout", |text| seconds("--drain-timeout", text))? {
+        config.drain_timeout = time;
+    }
     config.hosts = hosts;
     config.report = typed.is_given("--report");
     config.defer_accept = true;
@@ -329,7 +339,7 @@ mod tests {
 
     #[test]
     fn a_usage_error_names_the_option_and_what_it_wants() {
-        let table: [(&[&str], &str); 30] = [
+        let table: [(&[&str], &str); 35] = [
             (&["65536"], "PORT wants a number"),
             (
                 &["1", "2"],
@@ -359,6 +369,17 @@ mod tests {
             (&["--max-per-ip", "0"], "--max-per-ip wants a number"),
             (&["--max-per-ip", "many"], "--max-per-ip wants a number"),
             (&["--max-per-ip"], "--max-per-ip wants a value"),
+            (&["--keep-alive", "0"], "--keep-alive wants more than 0"),
+            (
+                &["--keep-alive", "75s"],
+                "--keep-alive wants a number of seconds",
+            ),
+            (&["--drain-delay", "-1"], "--drain-delay wants a number"),
+            (&["--drain-delay", ".5"], "--drain-delay wants a number"),
+            (
+                &["--drain-timeout", "1e3"],
+                "--drain-timeout wants a number of seconds",
+            ),
             (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
             (
                 &["-H", "Content-Length: 5"],
@@ -403,6 +424,26 @@ mod tests {
         assert_eq!(limit(&[]), None);
         assert_eq!(limit(&["--max-per-ip", "8"]), Some(8));
         assert_eq!(limit(&["--max-per-ip=1", "--max-per-ip=2"]), Some(2));
+    }
+
+    #[test]
+    fn times_are_seconds_and_may_have_fractions() {
+        let times = |arguments| {
+            let config = options(arguments).unwrap().config;
+            let times = [
+                config.keep_alive_timeout,
+                config.drain_delay,
+                config.drain_timeout,
+            ];
+            times.map(|time| time.as_millis())
+        };
+        assert_eq!(times(&[]), [75_000, 0, 25_000]);
+        let arguments = [
+            "--keep-alive=620",
+            "--drain-delay=0.25",
+            "--drain-timeout=0",
+        ];
+        assert_eq!(times(&arguments), [620_000, 250, 0]);
     }
 
     #[test]

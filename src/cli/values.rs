@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
 
@@ -87,6 +88,29 @@ pub(super) fn max_per_ip(text: &str) -> Result<usize, CommandError> {
         Ok(most @ 1..) => Ok(most),
         _ => Err(wanted("--max-per-ip", "a number above 0", text)),
     }
+}
+
+/// Parses a time in seconds, such as `2` or `0.5`.
+pub(super) fn seconds(option: &str, text: &str) -> Result<Duration, CommandError> {
+    let wrong = || wanted(option, "a number of seconds such as 2 or 0.5", text);
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if ![whole, fraction].into_iter().all(hints::is_number) || fraction.len() > 9 {
+        return Err(wrong());
+    }
+    let whole: u32 = whole.parse().map_err(|_| wrong())?;
+    let nanoseconds = format!("{fraction:0<9}").parse().map_err(|_| wrong())?;
+    Ok(Duration::new(whole.into(), nanoseconds))
+}
+
+/// Parses the value of `--keep-alive`. With 0 no client could send its first request in time.
+pub(super) fn keep_alive(text: &str) -> Result<Duration, CommandError> {
+    let time = seconds("--keep-alive", text)?;
+    if time.is_zero() {
+        return Err(usage(format_args!(
+            "--keep-alive wants more than 0 seconds: --protocol HTTP/1.0 closes after each reply"
+        )));
+    }
+    Ok(time)
 }
 
 pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, CommandError> {

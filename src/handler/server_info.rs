@@ -34,6 +34,8 @@ pub struct ServerInfo {
     /// A number that no other loop of this process has.
     pub(crate) serial: u64,
     pub(crate) counters: Counters,
+    /// Whether every reply is the last one of its connection.
+    pub(crate) draining: bool,
     /// Hits and misses of the cache. The handler counts them, and it has only a shared reference.
     lookups: Cell<(u64, u64)>,
     idle_files: RefCell<IdleFiles>,
@@ -137,6 +139,7 @@ impl ServerInfo {
             addresses: addresses.to_vec(),
             serial: NEXT.fetch_add(1, Ordering::Relaxed),
             counters: Counters::default(),
+            draining: false,
             lookups: Cell::default(),
             idle_files: RefCell::default(),
         }
@@ -194,6 +197,11 @@ impl ServerInfo {
     /// Returns the value of the `Server` field.
     pub fn version_string(&self) -> &str {
         &self.version_string
+    }
+
+    /// Tells whether a shutdown was requested: every reply ends its connection, and clients should go to another server.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Returns the counters of this loop, up to now.

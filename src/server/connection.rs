@@ -55,6 +55,8 @@ pub(crate) struct Connection<T> {
     /// Whether the peer has closed its side. It is kept because the poll reports it once, and a reply that is promised later has to
     /// be told.
     peer_left: bool,
+    /// Whether the peer has sent nothing yet.
+    is_new: bool,
 }
 
 impl<T: Transport> Connection<T> {
@@ -65,6 +67,7 @@ impl<T: Transport> Connection<T> {
             state: State::Reading(None),
             readable: Readable::No,
             peer_left: false,
+            is_new: true,
         }
     }
 
@@ -181,7 +184,7 @@ impl<T: Transport> Connection<T> {
 
     /// Whether the peer reads what the kernel has for it. A stream that never ends is not waited for when the server ends.
     fn is_delivered<H>(&mut self, context: &LoopContext<H>) -> bool {
-        let given_up = context.draining && self.is_endless();
+        let given_up = context.is_closing && self.is_endless();
         match (&mut self.state, self.transport.delivery()) {
             (State::WritingHeaders(unsent) | State::Streaming(unsent), Some(delivery)) => {
                 !given_up && unsent.is_delivered(delivery, context.server.config())
@@ -308,6 +311,11 @@ impl<T: Transport> Connection<T> {
     /// Whether the connection is between two requests.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Reading(None))
+    }
+
+    /// Whether the peer has sent nothing yet.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     /// Bytes to go until the connection is done with its state, as far as the server can tell.

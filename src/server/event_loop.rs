@@ -13,6 +13,7 @@ use mio::{Events, Poll, Token};
 
 use super::confinement;
 use super::connection::readable::Readable;
+use super::lifecycle::drain::{Phase, Step};
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::listener::{ACCEPT_PAUSE, Accepting, Endpoint, LAST_LISTENER};
@@ -44,8 +45,6 @@ pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 const EVENTS: usize = 1024;
 /// The address that is given to hooks that belong to no connection.
 pub(crate) const NO_CONNECTION: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-/// Stands for any longer `drain_timeout`, because the clock could not add every one.
-const LONGEST_DRAIN: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// One loop of a server.
 #[derive(Debug)]
@@ -63,8 +62,8 @@ pub(crate) struct EventLoop<H> {
     failure: Option<io::Error>,
     /// When the last poll returned.
     woke: Instant,
-    /// When replies in flight are given up, once a shutdown was requested.
-    drain_deadline: Option<Instant>,
+    /// How far the loop is on its way to its end.
+    phase: Phase,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -88,7 +87,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             signals: None,
             failure: None,
             woke: Instant::now(),
-            drain_deadline: None,
+            phase: Phase::Serving,
         }
     }
 
@@ -122,12 +121,12 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Stops listening; connections stay open.
     pub(crate) fn close_listeners(&mut self) {
-        self.admission.close();
+        self.admission.close(&self.dispatcher.poll);
     }
 
     /// Whether a shutdown was requested and is done.
     pub(crate) fn is_finished(&self) -> bool {
-        self.drain_deadline.is_some() && self.dispatcher.connections.is_empty()
+        self.phase.is_last() && self.dispatcher.connections.is_empty()
     }
 
     /// Runs until a shutdown was requested and is done.
@@ -155,11 +154,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.take_events();
         self.dispatcher.serve_work();
         self.dispatcher.serve_queue();
-        self.expire(began);
+        // Only deadlines that had passed before the poll began: if the process or the machine was stopped for a while, the loop has
+        // by now seen everything that peers have sent meanwhile.
+        self.dispatcher.expire(began);
         let now = self.context().clock.instant;
         self.context_mut().server.close_unused_files(now);
         self.dispatcher.free_closed();
         self.retry_accepts();
+        if self.phase != Phase::Serving {
+            self.go_on_draining(began);
+        }
         // A connection that was accepted just now may have been answered and closed already.
         self.dispatcher.free_closed();
         let context = self.context_mut();
@@ -197,7 +201,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             schedule.next_deadline(now),
             context.server.next_close(),
             connections.timers.next_deadline(),
-            self.drain_deadline,
+            self.phase.next_deadline(self.admission.arrivals()),
         ]
         .into_iter()
         .flatten()
@@ -259,7 +263,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Does what other threads have requested: a shutdown, a report, and messages to connections.
     fn take_commands(&mut self) {
         if self.handle.is_shutdown_requested(self.index) {
-            self.drain();
+            let delay = self.context().server.config().drain_delay;
+            self.drain(delay);
         }
         if self.handle.take_report_request(self.index) {
             self.report();
@@ -294,7 +299,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             .text(format_args!("httpoll: {failure}\n"));
         self.failure.get_or_insert(failure);
         if self.admission.is_lost() {
-            self.drain();
+            self.drain(Duration::ZERO);
         }
     }
 
@@ -303,35 +308,40 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.failure.take().map_or(Ok(()), Err)
     }
 
-    /// Acts on the deadlines that had passed before the poll `began`. If the process or the machine was stopped for a while, the
-    /// loop has by now seen everything that peers have sent meanwhile.
-    fn expire(&mut self, began: Instant) {
-        self.dispatcher.expire(began);
-        if self
-            .drain_deadline
-            .is_some_and(|deadline| deadline <= began)
-        {
-            self.dispatcher.close_all();
+    /// Begins the end of the loop: from now on every reply is the last one of its connection, and after `delay` the loop stops to
+    /// listen.
+    fn drain(&mut self, delay: Duration) {
+        let now = self.context().clock.instant;
+        // Requests that were read before get the replies that they would have got then.
+        self.dispatcher.answer_group();
+        self.context_mut().server.draining = true;
+        self.phase.begin(now, delay);
+        self.go_on_draining(now);
+    }
+
+    /// Takes the steps to the end that are due `now`.
+    fn go_on_draining(&mut self, now: Instant) {
+        let timeout = self.context().server.config().drain_timeout;
+        while let Some(step) = self.phase.next(now, timeout, self.admission.arrivals()) {
+            match step {
+                Step::TurnAway => self.turn_away(),
+                Step::CloseListeners => self.close_listeners(),
+                Step::CloseConnections => self.dispatcher.close_all(),
+            }
         }
     }
 
-    /// Stops accepting, closes idle connections, and lets the others finish.
-    fn drain(&mut self) {
-        if self.drain_deadline.is_some() {
-            return;
-        }
+    /// Lets no client begin to connect, accepts those that have connected, and closes idle connections.
+    fn turn_away(&mut self) {
         self.dispatcher.answer_group();
-        let context = self.context_mut();
-        context.draining = true;
-        let timeout = context.server.config().drain_timeout.min(LONGEST_DRAIN);
-        let deadline = context.clock.instant + timeout;
-        self.drain_deadline = Some(deadline);
-        // Clients that have connected by now are still served.
+        self.context_mut().is_closing = true;
+        // These connections are waited for in any case, just as long.
+        let is_busy = self.dispatcher.expects_requests();
+        self.admission.turn_away(&self.dispatcher.poll, is_busy);
         for index in 0..self.admission.len() {
             self.accept(index);
         }
-        self.admission.close();
-        self.dispatcher.drain();
+        self.dispatcher.close_idle();
     }
 
     /// Writes to standard error why this loop has ended, where other loops go on; a single loop's caller reports it.

@@ -36,8 +36,8 @@ pub(crate) struct LoopContext<H> {
     pub(crate) spools: Arc<SpoolLimits>,
     /// Time that work may take now.
     pub(crate) allowance: Allowance,
-    /// A shutdown was asked for: every reply is the last of its connection.
-    pub(crate) draining: bool,
+    /// The loop no longer listens: connections without a request soon close, and a reply without an end is cut.
+    pub(crate) is_closing: bool,
 }
 
 impl<H: BaseHttpRequestHandler> LoopContext<H> {
@@ -51,7 +51,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             outgoing: Outgoing::default(),
             mailbox,
             allowance: Allowance::new(TURN_OF_WORK),
-            draining: false,
+            is_closing: false,
         }
     }
 
@@ -67,7 +67,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         make: impl FnOnce(&mut H, &mut Exchange<'_>) -> HandlerResult,
     ) -> Ending {
         let start = self.outgoing.buffer.bytes.len();
-        let close = close || self.draining;
+        let close = close || self.server.is_draining();
         let ending = {
             let (handler, mut exchange) = self.exchange(request, body, client);
             let made = catch_unwind(AssertUnwindSafe(|| {

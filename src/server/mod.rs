@@ -85,7 +85,9 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         config: ServerConfig,
     ) -> io::Result<Self> {
         let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
-        Self::from_listeners(listen_all(&addresses, &config)?, handler, config)
+        let listeners = listen_all(&addresses, &config)?;
+        let addresses = local_addresses(&listeners)?;
+        Self::from_endpoint(Endpoint::new(listeners)?, &addresses, handler, config)
     }
 
     /// Serves on a socket that listens already, with the default configuration.
@@ -98,6 +100,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
 
     /// Serves on sockets that listen already, such as those inherited from a service manager.
     ///
+    /// At its end the server leaves the connections that it has not accepted to the sockets, for a successor that serves them too.
+    ///
     /// # Errors
     /// A socket cannot be polled.
     pub fn from_listeners(
@@ -106,10 +110,18 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         config: ServerConfig,
     ) -> io::Result<Self> {
         let addresses = local_addresses(&listeners)?;
-        let endpoint = Endpoint::new(listeners)?;
+        Self::from_endpoint(Endpoint::inherited(listeners)?, &addresses, handler, config)
+    }
+
+    fn from_endpoint(
+        endpoint: Endpoint,
+        addresses: &[SocketAddr],
+        handler: H,
+        config: ServerConfig,
+    ) -> io::Result<Self> {
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let log = Log::new(config.log_format);
-        let context = new_context(handler, config, &addresses, &handle, 0, log)?;
+        let context = new_context(handler, config, addresses, &handle, 0, log)?;
         let event_loop = EventLoop::new(endpoint, context, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
@@ -222,7 +234,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.event_loop.is_finished()
     }
 
-    /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
+    /// Serves until a shutdown is requested; then ends in the stages of [`ServerHandle::shutdown`], and returns.
     ///
     /// # Errors
     /// The poll failed; or, at the end, a listening socket was lost on the way.

@@ -87,9 +87,9 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         let mut endpoints = Vec::new();
         for _ in 1..loops.get() {
             let duplicates = listeners.iter().map(TcpListener::try_clone);
-            endpoints.push(Endpoint::new(duplicates.collect::<io::Result<_>>()?)?);
+            endpoints.push(Endpoint::inherited(duplicates.collect::<io::Result<_>>()?)?);
         }
-        endpoints.push(Endpoint::new(listeners)?);
+        endpoints.push(Endpoint::inherited(listeners)?);
         Self::from_endpoints(endpoints, addresses, handler, config)
     }
 
@@ -146,7 +146,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         Ok(())
     }
 
-    /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
+    /// Serves until a shutdown is requested; then ends in the stages of [`ServerHandle::shutdown`], and returns.
     ///
     /// The first loop runs in this thread, the others in threads called `httpoll-1`, `httpoll-2` and so on. A loop that fails or panics ends alone, with a line on standard error; the others go on.
     ///

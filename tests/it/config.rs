@@ -68,7 +68,7 @@ fn defaults() -> ServerConfig {
 fn default_timeouts_and_limits() {
     let config = ServerConfig::default();
     assert_eq!(config.head_timeout, Duration::from_secs(10));
-    assert_eq!(config.keep_alive_timeout, Duration::from_secs(60));
+    assert_eq!(config.keep_alive_timeout, Duration::from_secs(75));
     assert_eq!(config.send_timeout, Duration::from_secs(30));
     assert_eq!(
         (config.max_request_line, config.max_head),

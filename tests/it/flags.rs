@@ -74,9 +74,9 @@ fn help_is_shown_whatever_stands_beside_it() {
 }
 
 #[test]
-fn the_readme_has_the_same_usage_text() {
-    let usage = printed(&["--help"]);
-    assert!(include_str!("../../README.md").contains(&usage));
+fn the_documents_have_the_same_usage_text() {
+    assert!(include_str!("../../README.md").contains(&printed(&["-h"])));
+    assert!(include_str!("../../docs/operating.md").contains(&printed(&["--help"])));
 }
 
 #[test]

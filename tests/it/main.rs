@@ -22,6 +22,7 @@ mod concurrency;
 mod conditional;
 mod config;
 mod confinement;
+mod draining;
 mod expect;
 mod failures;
 mod flags;

@@ -94,6 +94,16 @@ impl Client {
         }
     }
 
+    /// Takes what has arrived, up to `most` bytes, and returns how many these are.
+    pub(crate) fn read_at_most(&mut self, most: usize) -> usize {
+        if self.received.is_empty() {
+            assert_ne!(self.receive().unwrap(), 0, "the server has closed");
+        }
+        let taken = self.received.len().min(most);
+        self.received.drain(..taken);
+        taken
+    }
+
     /// Reads until the server closes.
     pub(crate) fn rest(&mut self) -> Vec<u8> {
         while self.receive().unwrap() > 0 {}

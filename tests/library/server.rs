@@ -1,5 +1,6 @@
 //! The server around the handler: the addresses it listens on, the hooks it calls, its counters, and several loops.
 
+mod draining;
 mod shutdown;
 mod turns;
 
@@ -24,7 +25,7 @@ use crate::running::{Running, config, eventually};
 const SOON: Option<Duration> = Some(Duration::from_millis(20));
 const LARGE: usize = 20 * 1024 * 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Hello;
 
 impl BaseHttpRequestHandler for Hello {

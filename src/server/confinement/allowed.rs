@@ -4,7 +4,9 @@
 //! them are made by the C library: those of glibc and musl are here, on x86-64 and on AArch64.
 
 use linux_raw_sys::general::*;
-use linux_raw_sys::net::{SHUT_WR, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY};
+use linux_raw_sys::net::{
+    SHUT_WR, SO_ATTACH_FILTER, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY,
+};
 
 use super::system_calls::{Check, Conditional, Policy, Verdict};
 
@@ -151,14 +153,18 @@ const CONDITIONAL: &[Conditional] = &[
     ),
     // A directory is read through one descriptor and watched through a duplicate.
     Conditional::new(&[__NR_fcntl], &[Check::is(1, &[F_DUPFD_CLOEXEC])]),
-    // Replies are sent without delay, a connection is reset, and slow readers are measured.
+    // Replies are sent without delay, a connection is reset, a listening socket turns new clients away before it closes, and slow
+    // readers are measured.
     Conditional::new(
         &[__NR_setsockopt],
         &[Check::is(1, &[SOL_TCP]), Check::is(2, &[TCP_NODELAY])],
     ),
     Conditional::new(
         &[__NR_setsockopt],
-        &[Check::is(1, &[SOL_SOCKET]), Check::is(2, &[SO_LINGER])],
+        &[
+            Check::is(1, &[SOL_SOCKET]),
+            Check::is(2, &[SO_LINGER, SO_ATTACH_FILTER]),
+        ],
     ),
     Conditional::new(
         &[__NR_getsockopt],
@@ -280,6 +286,8 @@ mod tests {
         let table = [
             (__NR_setsockopt, option(SOL_TCP, TCP_NODELAY), ALLOW),
             (__NR_setsockopt, option(SOL_SOCKET, SO_LINGER), ALLOW),
+            (__NR_setsockopt, option(SOL_SOCKET, SO_ATTACH_FILTER), ALLOW),
+            (__NR_setsockopt, option(SOL_TCP, SO_ATTACH_FILTER), EPERM),
             // On the other level the same number means another option: congestion control and debugging.
             (__NR_setsockopt, option(SOL_TCP, SO_LINGER), EPERM),
             (__NR_setsockopt, option(SOL_SOCKET, TCP_NODELAY), EPERM),

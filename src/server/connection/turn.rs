@@ -283,6 +283,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         mut then: Then,
         storage: &mut Storage,
     ) -> io::Result<Next> {
+        self.connection.is_new = false;
         loop {
             let follows = match then {
                 Then::Parse => self.answering().answer(&mut received, storage),

@@ -12,6 +12,7 @@ use super::NO_CONNECTION;
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::server::lifecycle::drain::Arrivals;
 use crate::server::listen::listener::{Accepting, Listener};
 
 /// Connections that are accepted at once, so that a flood of them does not starve those that are there.
@@ -40,9 +41,33 @@ impl Admission {
         self.listeners.len()
     }
 
+    /// Lets no client begin to connect any more; `is_busy` says that clients are likely to be connecting.
+    pub(super) fn turn_away(&mut self, poll: &Poll, is_busy: bool) {
+        for listener in &mut self.listeners {
+            listener.turn_away(poll, is_busy);
+        }
+    }
+
+    /// Tells which clients are still to be accepted, once new ones are turned away.
+    pub(super) fn arrivals(&self) -> Arrivals {
+        if self.has(Accepting::More) || self.has(Accepting::Paused) {
+            Arrivals::Waiting
+        } else if self
+            .listeners
+            .iter()
+            .any(|listener| listener.has_handshakes)
+        {
+            Arrivals::Connecting
+        } else {
+            Arrivals::None
+        }
+    }
+
     /// Closes all listening sockets.
-    pub(super) fn close(&mut self) {
-        self.listeners.clear();
+    pub(super) fn close(&mut self, poll: &Poll) {
+        for mut listener in self.listeners.drain(..) {
+            listener.deregister(poll);
+        }
     }
 
     /// Whether a listening socket is in this state.
@@ -113,8 +138,8 @@ impl Admission {
         let mut address = NO_CONNECTION;
         if let Some(listener) = self.listeners.get_mut(index) {
             listener.accepting = Accepting::Lost;
-            // Otherwise the poll would report it in every turn. If this fails, the poll does not know the socket.
-            let _ = poll.registry().deregister(&mut listener.socket);
+            // Otherwise the poll would report it in every turn.
+            listener.deregister(poll);
             address = listener.socket.local_addr().unwrap_or(NO_CONNECTION);
         }
         let failure = format!("the socket that listened on {address} is lost: {error}");

@@ -19,6 +19,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
 use crate::server::connection::state::{Kept, Purpose};
+use crate::server::lifecycle::drain::GRACE;
 use crate::server::listen::addresses::Addresses;
 use crate::server::loop_context::LoopContext;
 
@@ -175,12 +176,19 @@ impl Connections {
         self.timers.arm(key, Timeout::KeepAlive, now);
     }
 
+    /// Whether a request may be on its way on a connection without one: it has had none, or its last reply has just left.
+    pub(super) fn expects_request(&self, key: usize, now: Instant) -> bool {
+        self.slots
+            .get(key)
+            .is_some_and(|slot| slot.connection.is_new() || self.timers.waited(key, now) < GRACE)
+    }
+
     /// Sets the deadline of what a connection waits for now; one that it has already starts again only after `progress`.
     pub(super) fn set_deadline<H>(&mut self, key: usize, progress: bool, context: &LoopContext<H>) {
         let Some(slot) = self.slots.get(key) else {
             return;
         };
-        match deadline(&slot.connection, progress, context.draining) {
+        match deadline(&slot.connection, progress, context.is_closing) {
             Some((kind, progress)) if progress || self.timers.kind(key) != Some(kind) => {
                 self.timers.arm(key, kind, context.clock.instant);
             }
@@ -321,13 +329,15 @@ impl Connections {
 fn deadline(
     connection: &Connection<TcpStream>,
     progress: bool,
-    draining: bool,
+    is_closing: bool,
 ) -> Option<(Timeout, bool)> {
     match connection.awaits() {
         // A stream that never ends must not hold up the end of the server.
-        _ if draining && connection.is_endless() => Some((Timeout::Linger, false)),
+        _ if is_closing && connection.is_endless() => Some((Timeout::Linger, false)),
         // Nor must a request that stays incomplete.
-        Some(Timeout::Head) if draining => Some((Timeout::Linger, false)),
+        Some(Timeout::Head) if is_closing => Some((Timeout::Linger, false)),
+        // A reply that allowed another request has just left.
+        Some(Timeout::KeepAlive) if is_closing => Some((Timeout::LastRequest, false)),
         // The peer has closed its side and may not read what comes next.
         None if connection.is_silent() && connection.has_left() => Some((Timeout::Send, false)),
         // What has arrived of a body is counted when its time is over.

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
-use super::connections::{Connections, SlotState};
+use super::connections::{Connections, Slot, SlotState};
 use super::group::Group;
 use super::room_search;
 use super::schedule::Schedule;
@@ -104,8 +104,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
 
     /// Gives a connection that has sent nothing the time to do so.
     fn await_request(&mut self, key: usize) {
-        let now = self.context.clock.instant;
-        self.connections.await_request(key, now);
+        self.connections.set_deadline(key, true, &self.context);
     }
 
     /// Registers a connection at the poll that is not registered yet and still open.
@@ -231,7 +230,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             && progress
             && slot.connection.is_idle()
             && slot.keeps_nothing()
-            && !context.draining
+            && !context.is_closing
         {
             let now = context.clock.instant;
             return self.connections.await_request(key, now);
@@ -321,9 +320,6 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         let schedule = &mut self.schedule;
         let progress = match next {
             Next::Close => return self.close(key),
-            Next::Wait if self.context.draining && slot.connection.is_idle() => {
-                return self.close(key);
-            }
             Next::Wait => progress,
             Next::Continue | Next::Yield => {
                 slot.state = SlotState::Queued;
@@ -394,9 +390,19 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         })
     }
 
-    /// Closes the connections that are idle, and lets the others finish: a request that has arrived already gets its reply.
-    pub(super) fn drain(&mut self) {
+    /// Whether a request may be on its way on a connection without one.
+    pub(super) fn expects_requests(&self) -> bool {
+        let now = self.context.clock.instant;
+        let mut idle = self.connections.timers.in_order(Timeout::KeepAlive);
+        idle.any(|key| self.connections.expects_request(key, now))
+    }
+
+    /// Closes the connections on which no request is expected, and lets the others finish: a request that has arrived already
+    /// gets its reply.
+    pub(super) fn close_idle(&mut self) {
+        let now = self.context.clock.instant;
         for key in self.connections.keys() {
+            let expects_request = self.connections.expects_request(key, now);
             let may_end = self.connections.get(key).is_some_and(|slot| {
                 slot.connection.is_idle()
                     || slot.connection.is_endless()
@@ -404,6 +410,10 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             });
             if may_end {
                 self.advance(key, Readable::ToEnd);
+            }
+            let is_idle = |slot: &mut Slot| slot.connection.is_idle();
+            if !expects_request && self.connections.get_open(key).is_some_and(is_idle) {
+                self.close(key);
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::ServerConfig;
+use crate::server::lifecycle::drain::GRACE;
 
 /// Whether `bytes` in `time` are progress: at least `rate` bytes a second, and at least one byte in all.
 pub(crate) fn is_progress(bytes: u64, rate: u64, time: Duration) -> bool {
@@ -17,14 +18,17 @@ pub(crate) fn is_progress(bytes: u64, rate: u64, time: Duration) -> bool {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timeout {
     KeepAlive,
+    /// The request that may be on its way when the server ends, in place of `KeepAlive`.
+    LastRequest,
     Head,
     Body,
     Send,
     Linger,
 }
 
-const KINDS: [Timeout; 5] = [
+const KINDS: [Timeout; 6] = [
     Timeout::KeepAlive,
+    Timeout::LastRequest,
     Timeout::Head,
     Timeout::Body,
     Timeout::Send,
@@ -71,6 +75,7 @@ impl Timers {
     pub(crate) fn new(config: &ServerConfig) -> Self {
         let timeouts = KINDS.map(|kind| match kind {
             Timeout::KeepAlive => config.keep_alive_timeout,
+            Timeout::LastRequest => GRACE,
             Timeout::Head => config.head_timeout,
             Timeout::Body => config.body_timeout,
             Timeout::Send => config.send_timeout,

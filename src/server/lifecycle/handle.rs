@@ -38,10 +38,21 @@ impl ServerHandle {
         })
     }
 
-    /// Asks the server to finish the replies in flight, close idle connections and end.
+    /// Asks the server to end without losing a request, in these stages:
+    ///
+    /// 1. For [`ServerConfig::drain_delay`](crate::ServerConfig::drain_delay) it serves as before, but every reply ends its connection.
+    /// 2. It stops listening. Clients that have connected are still answered, and idle connections close; those without a reply so
+    ///    far, or with the last one in the 300 ms before, stay open for 300 ms, because a request may be on its way.
+    /// 3. Replies in flight have until [`ServerConfig::drain_timeout`](crate::ServerConfig::drain_timeout) after the second stage began.
+    ///
     #[doc(alias = "stop")]
     pub fn shutdown(&self) {
         self.ask(|control| &control.stop);
+    }
+
+    /// Tells whether a shutdown was requested: clients should go to another server.
+    pub fn is_draining(&self) -> bool {
+        (0..self.loops.len()).any(|index| self.is_shutdown_requested(index))
     }
 
     /// Asks every loop to print its [counters](crate::Counters) on standard error.

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use rustix::net::sockopt::tcp_nodelay;
 
 use super::bind::DeferAccept;
+use super::handshakes::Handshakes;
 
 /// How long a loop without descriptors waits before it tries to accept again, if no event comes.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -31,6 +32,10 @@ pub(crate) struct Listener {
     /// Whether accepted connections inherit TCP_NODELAY. It is not set here on sockets that were made elsewhere: connections
     /// that are in their queues already would not inherit it.
     is_nodelay: bool,
+    /// The clients that are connecting. `None` for a socket that was handed in: its clients are for the successor that has it too.
+    handshakes: Option<Handshakes>,
+    /// Whether clients may be connecting that began before new ones were turned away.
+    pub(crate) has_handshakes: bool,
 }
 
 /// What is known about the connections that wait to be accepted.
@@ -42,7 +47,7 @@ pub(crate) enum Accepting {
     More,
     /// There are some, but no room or no descriptors for them.
     Paused,
-    /// The socket has failed for good.
+    /// The socket has failed for good, or a successor accepts.
     Lost,
 }
 
@@ -54,7 +59,30 @@ impl Listener {
             socket,
             accepting: Accepting::Idle,
             was_paused: false,
+            handshakes: None,
+            has_handshakes: false,
         }
+    }
+
+    /// Lets no client begin to connect any more. A socket that was handed in is not changed, because a successor may have it too:
+    /// this loop only stops to accept. `is_busy` says that clients are likely to be connecting, so that no time is spent on finding out.
+    pub(crate) fn turn_away(&mut self, poll: &Poll, is_busy: bool) {
+        match &mut self.handshakes {
+            Some(handshakes) => {
+                Handshakes::stop(&self.socket);
+                self.has_handshakes = is_busy || handshakes.may_be_under_way();
+            }
+            None => {
+                self.accepting = Accepting::Lost;
+                self.deregister(poll);
+            }
+        }
+    }
+
+    /// Ends the events of the socket. They would not end with its close where another process has it too.
+    pub(crate) fn deregister(&mut self, poll: &Poll) {
+        // If this fails, the poll does not know the socket.
+        let _ = poll.registry().deregister(&mut self.socket);
     }
 
     /// Takes one connection from the queue; `None` where it is empty, or where no connection can be taken now.
@@ -109,8 +137,18 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Registers `listeners` at a new poll.
+    /// Registers `listeners`, which the server has opened itself, at a new poll.
     pub(crate) fn new(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
+        let mut endpoint = Self::inherited(listeners)?;
+        for listener in &mut endpoint.listeners {
+            let address = listener.socket.local_addr()?;
+            listener.handshakes = Some(Handshakes::new(address));
+        }
+        Ok(endpoint)
+    }
+
+    /// Registers `listeners`, which were handed in, at a new poll.
+    pub(crate) fn inherited(listeners: Vec<std::net::TcpListener>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let mut registered = Vec::with_capacity(listeners.len());
         for (index, listener) in listeners.into_iter().enumerate() {

@@ -2,4 +2,5 @@
 
 pub(crate) mod addresses;
 pub(crate) mod bind;
+pub(crate) mod handshakes;
 pub(crate) mod listener;

@@ -414,7 +414,7 @@ fn a_peer_that_does_not_read_is_closed() {
 fn while_the_server_drains_every_reply_is_the_last() {
     for path in ["/small", "/file", "/stream", "/none", "/error"] {
         let mut stage = TestLoop::new();
-        stage.context.draining = true;
+        stage.context.server.draining = true;
         stage.receive(get(path).repeat(2));
         stage.play();
         let output = String::from_utf8(stage.output()).unwrap();

@@ -1,0 +1,21 @@
+-- For scripts/cluster: prints how many requests failed, by kind. The argument is the longest time between two requests of a
+-- connection in milliseconds; 0 for none.
+local longest = 0
+
+function init(arguments)
+    longest = tonumber(arguments[1]) or 0
+    math.randomseed(os.time())
+    if longest > 0 then
+        delay = function()
+            return math.random(longest)
+        end
+    end
+end
+
+function done(summary)
+    local errors = summary.errors
+    io.write(string.format(
+        "requests %d connect %d read %d write %d timeout %d status %d\n",
+        summary.requests, errors.connect, errors.read, errors.write, errors.timeout, errors.status
+    ))
+end
