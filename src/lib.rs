@@ -219,7 +219,10 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig, Tuning, UnknownName};
+pub use config::{
+    InvalidTrustedProxy, LogFormat, ProtocolVersion, ServerConfig, TrustedProxy, Tuning,
+    UnknownName,
+};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
@@ -243,7 +246,7 @@ pub use wire::spool::RequestBody;
 #[doc(hidden)]
 pub mod properties {
     pub use crate::files::properties::{listing, path};
-    pub use crate::http::properties::{chunked, head, range};
+    pub use crate::http::properties::{chunked, forwarded, head, proxy_protocol, range};
     pub use crate::server::check_connection as connection;
 }
 
