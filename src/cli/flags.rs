@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 20] = [
+pub(super) static FLAGS: [Flag; 22] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -112,6 +112,22 @@ pub(super) static FLAGS: [Flag; 20] = [
         group: Group::Address,
         is_everyday: false,
         help: "answer only requests for this host or host:port, and others with 421; may be repeated (any host)",
+    },
+    Flag {
+        long: "--trusted-proxy",
+        short: "",
+        value: Value::Text("CIDR"),
+        group: Group::Address,
+        is_everyday: false,
+        help: "believe this address or network, or unix, what Forwarded and X-Forwarded-For say of the client; may be repeated (none)",
+    },
+    Flag {
+        long: "--proxy-protocol",
+        short: "",
+        value: Value::None,
+        group: Group::Address,
+        is_everyday: false,
+        help: "require the header of the PROXY protocol from trusted proxies",
     },
     Flag {
         long: "--directory",

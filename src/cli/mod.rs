@@ -30,6 +30,7 @@ mod values;
 use typed::Typed;
 use values::{
     Bind, bind, content_type, header, host, log_format, loops, max_per_ip, port, protocol,
+    trusted_proxy,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -251,6 +252,13 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
     }
     config.extra_response_headers = typed.all("--header", header)?;
     config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
+    config.trusted_proxies = typed.all("--trusted-proxy", trusted_proxy)?;
+    config.proxy_protocol = typed.is_given("--proxy-protocol");
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        return Err(usage(format_args!(
+            "--proxy-protocol needs --trusted-proxy: the addresses that send its header"
+        )));
+    }
     config.hosts = hosts;
     config.report = typed.is_given("--report");
     config.defer_accept = true;
@@ -315,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_usage_error_names_the_option_and_what_it_wants() {
-        let table: [(&[&str], &str); 25] = [
+        let table: [(&[&str], &str); 28] = [
             (&["65536"], "PORT wants a number"),
             (
                 &["1", "2"],
@@ -345,6 +353,18 @@ mod tests {
             (&["--max-per-ip", "0"], "--max-per-ip wants a number"),
             (&["--max-per-ip", "many"], "--max-per-ip wants a number"),
             (&["--max-per-ip"], "--max-per-ip wants a value"),
+            (
+                &["--trusted-proxy", "10.0.0.0/33"],
+                "--trusted-proxy wants an address, a network such as 10.0.0.0/8, or unix, not '10.0.0.0/33'",
+            ),
+            (
+                &["--trusted-proxy", "localhost"],
+                "--trusted-proxy wants an address",
+            ),
+            (
+                &["--proxy-protocol"],
+                "--proxy-protocol needs --trusted-proxy",
+            ),
             (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
             (
                 &["-H", "Content-Length: 5"],
@@ -384,6 +404,22 @@ mod tests {
         assert_eq!(limit(&[]), None);
         assert_eq!(limit(&["--max-per-ip", "8"]), Some(8));
         assert_eq!(limit(&["--max-per-ip=1", "--max-per-ip=2"]), Some(2));
+    }
+
+    #[test]
+    fn proxies_are_trusted_only_where_they_are_named() {
+        let trusted = |arguments| {
+            let config = options(arguments).unwrap().config;
+            (config.trusted_proxies.len(), config.proxy_protocol)
+        };
+        assert_eq!(trusted(&[]), (0, false));
+        let arguments = [
+            "--trusted-proxy=::1",
+            "--proxy-protocol",
+            "--trusted-proxy",
+            "unix",
+        ];
+        assert_eq!(trusted(&arguments), (2, true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
-use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
+use httpoll::{LogFormat, ProtocolVersion, ServerConfig, TrustedProxy};
 
 use super::{CommandError, hints, usage};
 
@@ -81,6 +81,13 @@ pub(super) fn max_per_ip(text: &str) -> Result<usize, CommandError> {
         Ok(most @ 1..) => Ok(most),
         _ => Err(wanted("--max-per-ip", "a number above 0", text)),
     }
+}
+
+pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, CommandError> {
+    text.parse().map_err(|_| {
+        let what = "an address, a network such as 10.0.0.0/8, or unix";
+        wanted("--trusted-proxy", what, text)
+    })
 }
 
 pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, CommandError> {
