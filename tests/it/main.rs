@@ -36,6 +36,7 @@ mod names;
 mod paths;
 mod pipelining;
 mod protocol;
+mod proxies;
 mod range;
 mod regression;
 mod resume;

@@ -29,6 +29,7 @@ mod kept_pages;
 mod listings;
 mod memory_server;
 mod names;
+mod proxies;
 mod regression;
 mod replies;
 mod running;
