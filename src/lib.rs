@@ -206,6 +206,7 @@
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
+//! | the client behind a proxy | [`ServerConfig::trusted_proxies`], [`TrustedProxy`], [`ServerConfig::proxy_protocol`], [`Exchange::peer_address`] | `library::proxies::a_trusted_proxy_names_the_client` `library::proxies::the_proxy_protocol_names_the_client` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 

@@ -119,7 +119,7 @@ pub(super) static FLAGS: [Flag; 22] = [
         value: Value::Text("CIDR"),
         group: Group::Address,
         is_everyday: false,
-        help: "believe this address or network, or unix, what Forwarded and X-Forwarded-For say of the client; may be repeated (none)",
+        help: "proxies, as a network or unix, that name the client; may be repeated (none)",
     },
     Flag {
         long: "--proxy-protocol",
@@ -127,7 +127,7 @@ pub(super) static FLAGS: [Flag; 22] = [
         value: Value::None,
         group: Group::Address,
         is_everyday: false,
-        help: "require the header of the PROXY protocol from trusted proxies",
+        help: "require the PROXY protocol from trusted proxies",
     },
     Flag {
         long: "--directory",

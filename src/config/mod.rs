@@ -108,6 +108,14 @@ pub struct ServerConfig {
     /// protocol. The client of a request is then the right-most address that is not one of these proxies, for the log,
     /// [`Exchange::client_address`](crate::Exchange::client_address) and `max_connections_per_ip`. Default: empty: the client is
     /// the peer, and these fields are ignored.
+    ///
+    /// ```
+    /// use httpoll::{ServerConfig, TrustedProxy};
+    ///
+    /// let balancers = ["10.0.0.0/8".parse()?, TrustedProxy::UNIX];
+    /// let config = ServerConfig::default().with(|config| config.trusted_proxies = balancers.into());
+    /// # Ok::<(), httpoll::InvalidTrustedProxy>(())
+    /// ```
     pub trusted_proxies: Vec<TrustedProxy>,
     /// Whether connections from [`trusted_proxies`](Self::trusted_proxies) must begin with the header of the PROXY protocol,
     /// version 1 or 2. A connection without it is closed. Other peers must not send it. Default: false.

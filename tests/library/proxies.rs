@@ -1,7 +1,8 @@
 //! Trusted proxies: what a handler learns of the client and of its peer.
 
 use httpoll::{
-    BaseHttpRequestHandler, HttpServer, LogEntry, MemoryServer, ServerConfig, TrustedProxy,
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, LogEntry, MemoryServer,
+    ServerConfig, TrustedProxy,
 };
 
 use crate::client::Reply;
@@ -23,7 +24,7 @@ fn seen(config: ServerConfig, request: &str) -> String {
         send_text(exchange, &format!("{client} {text} {peer}"))
     });
     let bytes = MemoryServer::with_config(handler, config).respond(request.as_bytes());
-    Reply::all(&bytes, &["GET"])[0].text()
+    Reply::all(&bytes, &["GET"])[0].text().to_owned()
 }
 
 #[test]
@@ -53,7 +54,7 @@ fn the_proxy_protocol_names_the_client() {
 }
 
 #[test]
-fn a_server_does_not_require_the_header_of_nobody() {
+fn the_protocol_needs_proxies_that_are_trusted() {
     let config = ServerConfig::default().with(|config| config.proxy_protocol = true);
     let error = config.check().unwrap_err();
     assert!(error.to_string().contains("trusted_proxies"), "{error}");
@@ -70,8 +71,9 @@ struct Logging {
 }
 
 impl BaseHttpRequestHandler for Logging {
-    fn do_get(&mut self, exchange: &mut httpoll::Exchange<'_>) -> httpoll::HandlerResult {
-        send_text(exchange, &self.lines.join(" "))
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        exchange.send_text(200, self.lines.join(" "));
+        Ok(())
     }
 
     fn log_request(&mut self, entry: &LogEntry<'_>, _line: &mut Vec<u8>) {
@@ -88,10 +90,8 @@ fn a_log_entry_has_the_client_of_its_request_and_the_peer() {
     let mut client = server.client();
     let ask =
         |address: &str| format!("GET / HTTP/1.1\r\nHost: h\r\nForwarded: for={address}\r\n\r\n");
-    client.ask(&ask("203.0.113.1"));
-    client.ask(&ask("203.0.113.2"));
-    assert_eq!(
-        client.ask(&ask("203.0.113.3")).text(),
-        "203.0.113.1 203.0.113.2"
-    );
+    client.send(ask("203.0.113.1")).reply();
+    client.send(ask("203.0.113.2")).reply();
+    let reply = client.send(ask("203.0.113.3")).reply();
+    assert_eq!(reply.text(), "203.0.113.1 203.0.113.2");
 }
