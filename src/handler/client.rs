@@ -30,7 +30,7 @@ pub(crate) struct Proxied {
     peer: SocketAddr,
     /// What the header of the PROXY protocol names, otherwise the peer.
     source: SocketAddr,
-    /// Whether the source is a trusted proxy, so that the fields of its requests are looked at.
+    /// Whether the source is a trusted proxy that has read the requests, so that their fields are looked at.
     is_forwarded: bool,
     /// The client that the connection counts for in `max_connections_per_ip`.
     pub(crate) counted: Option<IpAddr>,
@@ -103,15 +103,19 @@ impl Client {
 }
 
 impl Proxied {
-    /// Notes the client that the header of the PROXY protocol names.
-    pub(crate) fn set_source(&mut self, source: SocketAddr, config: &ServerConfig) {
+    /// Notes the client that the header of the PROXY protocol names, and returns it if it counts for the whole connection.
+    ///
+    /// The proxy that sends the header need not read the requests, so only the fields of a trusted source are looked at. Without
+    /// a source they may be the work of a client that is not known.
+    pub(crate) fn take_header(
+        &mut self,
+        source: Option<SocketAddr>,
+        config: &ServerConfig,
+    ) -> Option<IpAddr> {
+        self.is_forwarded = source.is_some_and(|source| config.trusts(source));
+        let source = source?;
         self.source = source;
-        self.is_forwarded = config.trusts(source);
-    }
-
-    /// Returns the client to count for the whole connection; `None` where each request has its own.
-    pub(crate) fn counted_source(&self) -> Option<IpAddr> {
-        (!self.is_forwarded).then(|| self.source.ip())
+        (!self.is_forwarded).then(|| source.ip())
     }
 
     /// Returns the client to count for a request with these fields; `None` for a request of the proxy's own, and where the whole

@@ -205,10 +205,10 @@ pub trait BaseHttpRequestHandler {
         true
     }
 
-    /// Is called when a connection begins.
+    /// Is called when a connection begins, with the address of the peer.
     fn setup(&mut self, _client_address: SocketAddr) {}
 
-    /// Is called when a connection has ended.
+    /// Is called when a connection has ended, with the address of the peer.
     fn finish(&mut self, _client_address: SocketAddr) {}
 
     /// Is called in every turn of the loop, after its events.

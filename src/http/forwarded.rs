@@ -69,8 +69,9 @@ fn is_same(one: SocketAddr, other: Option<SocketAddr>) -> bool {
 
 /// Returns the values of the field `name`, the last one first.
 fn lines<'h>(headers: Headers<'h>, name: &'static str) -> impl Iterator<Item = &'h [u8]> {
-    let mut values: Vec<_> = headers.get_all(name).collect();
-    iter::from_fn(move || values.pop())
+    let is_named = move |field: &[u8]| field.eq_ignore_ascii_case(name.as_bytes());
+    let entries = headers.entries().rev();
+    entries.filter_map(move |(field, value)| is_named(field).then_some(value))
 }
 
 /// Splits a value of `Forwarded` at the commas outside of quoted strings, from right to left, without empty elements.

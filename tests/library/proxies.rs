@@ -1,5 +1,7 @@
 //! Trusted proxies: what a handler learns of the client and of its peer.
 
+use std::time::Duration;
+
 use httpoll::{
     BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, LogEntry, MemoryServer,
     ServerConfig, TrustedProxy,
@@ -62,6 +64,18 @@ fn the_protocol_needs_proxies_that_are_trusted() {
     assert!(HttpServer::bind_with("127.0.0.1:0", handler, config.clone()).is_err());
     let trusting = config.with(|config| config.trusted_proxies.push(TrustedProxy::UNIX));
     assert!(trusting.check().is_ok());
+}
+
+#[test]
+fn a_header_that_does_not_come_in_time_closes_the_connection() {
+    let config = trusting(&["127.0.0.1"]).with(|config| {
+        config.proxy_protocol = true;
+        config.head_timeout = Duration::from_millis(50);
+    });
+    let server = Running::with(config, Logging::default);
+    for start in ["", "PROXY TCP4 203", "\r\n\r\n\0"] {
+        assert!(server.client().send(start).rest().is_empty());
+    }
 }
 
 /// Adds lines of the log to the replies.

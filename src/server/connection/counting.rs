@@ -27,7 +27,9 @@ impl<T> Connection<T> {
     pub(crate) fn stop_counting(&mut self, addresses: &mut Addresses) {
         match self.client.proxied_mut() {
             None => addresses.leave(self.client.peer().ip()),
-            Some(proxied) => drop(addresses.replace(&mut proxied.counted, None)),
+            Some(proxied) => {
+                addresses.replace(&mut proxied.counted, None);
+            }
         }
     }
 

@@ -61,10 +61,7 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
         let Some(proxied) = self.connection.client.proxied_mut() else {
             return true;
         };
-        if let Some(source) = source {
-            proxied.set_source(source, self.context.server.config());
-        }
-        let address = proxied.counted_source();
+        let address = proxied.take_header(source, self.context.server.config());
         let addresses = &mut self.context.addresses;
         addresses.replace(&mut proxied.counted, address)
     }

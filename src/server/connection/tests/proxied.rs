@@ -113,6 +113,13 @@ fn what_a_client_behind_the_protocol_writes_is_not_looked_at() {
         addresses(trusting(true), &[LINE, forged.as_bytes()]),
         ["203.0.113.7:4711 of 192.0.2.1:4711"]
     );
+    // The proxy may not know the client, but it has not read the request either.
+    for header in [LOCAL, b"PROXY UNKNOWN\r\n"] {
+        assert_eq!(
+            addresses(trusting(true), &[header, forged.as_bytes()]),
+            ["192.0.2.1:4711 of 192.0.2.1:4711"]
+        );
+    }
     // The header names another trusted proxy, whose fields name the client.
     let chained = b"PROXY TCP4 192.0.2.9 198.51.100.1 4711 443\r\n";
     assert_eq!(
