@@ -116,7 +116,7 @@ pub(super) static FLAGS: [Flag; 22] = [
     Flag {
         long: "--trusted-proxy",
         short: "",
-        value: Value::Text("CIDR"),
+        value: Value::Text("NET"),
         group: Group::Address,
         is_everyday: false,
         help: "proxies, as a network or unix, that name the client; may be repeated (none)",
