@@ -211,6 +211,7 @@
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
+//! | the client behind a proxy | [`ServerConfig::trusted_proxies`], [`TrustedProxy`], [`ServerConfig::proxy_protocol`], [`Exchange::peer_address`] | `library::proxies::a_trusted_proxy_names_the_client` `library::proxies::the_proxy_protocol_names_the_client` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
 //! | a server without sockets | [`MemoryServer`] | `library::memory_server::the_same_request_at_the_same_time_gives_the_same_bytes` |
 
@@ -224,7 +225,10 @@ mod http;
 mod server;
 mod wire;
 
-pub use config::{LogFormat, ProtocolVersion, ServerConfig, Tuning, UnknownName};
+pub use config::{
+    InvalidTrustedProxy, LogFormat, ProtocolVersion, ServerConfig, TrustedProxy, Tuning,
+    UnknownName,
+};
 pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
@@ -250,7 +254,7 @@ pub use wire::spool::RequestBody;
 #[doc(hidden)]
 pub mod properties {
     pub use crate::files::properties::{listing, path};
-    pub use crate::http::properties::{chunked, head, range};
+    pub use crate::http::properties::{chunked, forwarded, head, proxy_protocol, range};
     pub use crate::server::check_connection as connection;
 }
 

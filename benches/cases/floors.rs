@@ -1,7 +1,7 @@
 //! The pure modules of the crate, which are private there, compiled a second time.
 #![allow(unused, unreachable_pub)] // Only the measured functions are used.
 
-#[path = "../../src/config.rs"]
+#[path = "../../src/config/mod.rs"]
 pub(crate) mod config;
 #[path = "../../src/files/names/guess_type.rs"]
 pub(crate) mod guess_type;

@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 23] = [
+pub(super) static FLAGS: [Flag; 25] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -112,6 +112,22 @@ pub(super) static FLAGS: [Flag; 23] = [
         group: Group::Address,
         is_everyday: false,
         help: "answer only requests for this host or host:port, and others with 421; may be repeated (any host)",
+    },
+    Flag {
+        long: "--trusted-proxy",
+        short: "",
+        value: Value::Text("NET"),
+        group: Group::Address,
+        is_everyday: false,
+        help: "proxies, as a network or unix, that name the client; may be repeated (none)",
+    },
+    Flag {
+        long: "--proxy-protocol",
+        short: "",
+        value: Value::None,
+        group: Group::Address,
+        is_everyday: false,
+        help: "require the PROXY protocol from trusted proxies",
     },
     Flag {
         long: "--directory",

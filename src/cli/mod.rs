@@ -31,7 +31,7 @@ mod values;
 use typed::Typed;
 use values::{
     Bind, bind, content_type, header, host, keep_alive, log_format, loops, max_per_ip, port,
-    protocol, seconds,
+    protocol, seconds, trusted_proxy,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -245,6 +245,13 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
     if let Some(time) = typed.last("--drain-timeout", |text| seconds("--drain-timeout", text))? {
         config.drain_timeout = time;
     }
+    config.trusted_proxies = typed.all("--trusted-proxy", trusted_proxy)?;
+    config.proxy_protocol = typed.is_given("--proxy-protocol");
+    if config.proxy_protocol && config.trusted_proxies.is_empty() {
+        return Err(usage(format_args!(
+            "--proxy-protocol needs --trusted-proxy: the addresses that send its header"
+        )));
+    }
     config.hosts = hosts;
     config.report = typed.is_given("--report");
     config.defer_accept = true;
@@ -309,7 +316,7 @@ mod tests {
 
     #[test]
     fn a_usage_error_names_the_option_and_what_it_wants() {
-        let table: [(&[&str], &str); 35] = [
+        let table: [(&[&str], &str); 38] = [
             (&["65536"], "PORT wants a number"),
             (
                 &["1", "2"],
@@ -349,6 +356,18 @@ mod tests {
             (
                 &["--drain-timeout", "1e3"],
                 "--drain-timeout wants a number of seconds",
+            ),
+            (
+                &["--trusted-proxy", "10.0.0.0/33"],
+                "--trusted-proxy wants an address, a network such as 10.0.0.0/8, or unix, not '10.0.0.0/33'",
+            ),
+            (
+                &["--trusted-proxy", "localhost"],
+                "--trusted-proxy wants an address",
+            ),
+            (
+                &["--proxy-protocol"],
+                "--proxy-protocol needs --trusted-proxy",
             ),
             (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
             (
@@ -414,6 +433,22 @@ mod tests {
             "--drain-timeout=0",
         ];
         assert_eq!(times(&arguments), [620_000, 250, 0]);
+    }
+
+    #[test]
+    fn proxies_are_trusted_only_where_they_are_named() {
+        let trusted = |arguments| {
+            let config = options(arguments).unwrap().config;
+            (config.trusted_proxies.len(), config.proxy_protocol)
+        };
+        assert_eq!(trusted(&[]), (0, false));
+        let arguments = [
+            "--trusted-proxy=::1",
+            "--proxy-protocol",
+            "--trusted-proxy",
+            "unix",
+        ];
+        assert_eq!(trusted(&arguments), (2, true));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use httpoll::{LogFormat, ProtocolVersion, ServerConfig};
+use httpoll::{LogFormat, ProtocolVersion, ServerConfig, TrustedProxy};
 
 use super::{CommandError, hints, usage};
 
@@ -127,6 +127,13 @@ pub(super) fn keep_alive(text: &str) -> Result<Duration, CommandError> {
         )));
     }
     Ok(time)
+}
+
+pub(super) fn trusted_proxy(text: &str) -> Result<TrustedProxy, CommandError> {
+    text.parse().map_err(|_| {
+        let what = "an address, a network such as 10.0.0.0/8, or unix";
+        wanted("--trusted-proxy", what, text)
+    })
 }
 
 pub(super) fn protocol(text: &str) -> Result<ProtocolVersion, CommandError> {

@@ -74,13 +74,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Returns the address of the peer; an IPv4 peer of a socket for both families is shown as IPv4. The peer of a UNIX socket is
-    /// `0.0.0.0:0`.
+    /// Returns the address of the client; an IPv4 client of a socket for both families is shown as IPv4.
+    ///
+    /// The client is the peer, unless that is one of the [`trusted_proxies`](crate::ServerConfig::trusted_proxies) and names
+    /// another one. The port is 0 where the proxy names none. The peer of a UNIX socket is `0.0.0.0:0`.
     pub fn client_address(&self) -> SocketAddr {
-        self.context.client.address
+        let config = self.context.server.config();
+        self.context.client.address(self.request.headers, config)
     }
 
-    /// Returns the IP address of the peer as text; `unix` for the peer of a UNIX socket.
+    /// Returns the address of the peer: the client, or the proxy that the request came through.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.context.client.peer()
+    }
+
+    /// Returns the IP address of the [client](Self::client_address) as text; `unix` for the peer of a UNIX socket.
     pub fn address_string(&self) -> String {
         PeerName(self.client_address()).to_string()
     }
@@ -383,9 +391,8 @@ impl<'a> Exchange<'a> {
     /// Writes a line to the server's log, in http.server's form.
     #[doc(alias = "log_error")]
     pub fn log_message(&mut self, message: &str) {
-        self.context
-            .log
-            .error(self.context.client.address, self.context.clock, message);
+        let client = self.client_address();
+        self.context.log.error(client, self.context.clock, message);
     }
 
     /// Returns the current time as an IMF-fixdate (RFC 9110 §5.6.7).
@@ -405,6 +412,11 @@ impl<'a> Exchange<'a> {
     /// Whether the request is for a host that this server does not answer for.
     pub(crate) fn is_misdirected(&self) -> bool {
         self.context.server.is_misdirected(self.request)
+    }
+
+    /// Whether the client has too many connections.
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.context.client.is_over_limit()
     }
 
     /// Whether the handler has neither begun a reply nor misused the exchange.

@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::client::Client;
 use super::clock::Clock;
 use super::peer::{PeerName, UNIX};
 use super::text::put_json_string;
@@ -111,11 +112,12 @@ impl Log {
         }
     }
 
-    /// Logs a request after its reply: `sent` bytes of the body have left, fewer than all if the connection broke. `write`
+    /// Logs a request after its reply: `client` is that of the connection, `named` that of the request where a trusted proxy has
+    /// named it, `sent` bytes of the body have left, fewer than all if the connection broke. `write`
     /// appends the line.
     pub(crate) fn request(
         &mut self,
-        client_address: SocketAddr,
+        (client, named): (&Client, Option<SocketAddr>),
         (record, arena): (&LogRecord, &[u8]),
         sent: u64,
         clock: &Clock,
@@ -123,7 +125,8 @@ impl Log {
     ) {
         let format = self.format;
         let entry = LogEntry {
-            client_address,
+            client,
+            named,
             record,
             arena,
             sent,
@@ -219,7 +222,9 @@ impl Log {
 /// A request after its reply has left, as the access log describes it.
 #[derive(Debug)]
 pub struct LogEntry<'a> {
-    client_address: SocketAddr,
+    client: &'a Client,
+    /// The client that a trusted proxy has named.
+    named: Option<SocketAddr>,
     record: &'a LogRecord,
     arena: &'a [u8],
     sent: u64,
@@ -228,9 +233,14 @@ pub struct LogEntry<'a> {
 }
 
 impl LogEntry<'_> {
-    /// Returns the address of the peer; `0.0.0.0:0` for the peer of a UNIX socket.
+    /// Returns the address of the client, as [`Exchange::client_address`](crate::Exchange::client_address) does.
     pub fn client_address(&self) -> SocketAddr {
-        self.client_address
+        self.named.unwrap_or_else(|| self.client.source())
+    }
+
+    /// Returns the address of the peer: the client, or the proxy that the request came through.
+    pub fn peer_address(&self) -> SocketAddr {
+        self.client.peer()
     }
 
     /// Returns the request line as it arrived, unescaped. It may have any bytes.
@@ -278,7 +288,7 @@ impl LogEntry<'_> {
 
     /// Appends the common format, or the combined format, which has two fields more.
     fn common(&self, line: &mut Vec<u8>) {
-        put_client_and_time(line, self.client_address, self.clock);
+        put_client_and_time(line, self.client_address(), self.clock);
         line.push(b'"');
         escape(line, self.requestline());
         line.extend_from_slice(b"\" ");
@@ -296,7 +306,7 @@ impl LogEntry<'_> {
     }
 
     fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let client = PeerName(self.client_address);
+        let client = PeerName(self.client_address());
         write!(
             line,
             r#"{{"time":{},"client":"{client}","request":"#,

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 
+pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod deferred;
@@ -200,15 +201,16 @@ pub trait BaseHttpRequestHandler {
         exchange.log_message(&format!("{request}: {failure}"));
     }
 
-    /// Returns whether a connection is accepted; otherwise it is closed without a reply.
+    /// Returns whether a connection is accepted; otherwise it is closed without a reply. The address is that of the peer, also
+    /// where this is a [trusted proxy](crate::ServerConfig::trusted_proxies).
     fn verify_request(&mut self, _client_address: SocketAddr) -> bool {
         true
     }
 
-    /// Is called when a connection begins.
+    /// Is called when a connection begins, with the address of the peer.
     fn setup(&mut self, _client_address: SocketAddr) {}
 
-    /// Is called when a connection has ended.
+    /// Is called when a connection has ended, with the address of the peer.
     fn finish(&mut self, _client_address: SocketAddr) {}
 
     /// Is called in every turn of the loop, after its events.

@@ -1,21 +1,13 @@
 //! What the loop lends to one exchange.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::client::Client;
 use super::clock::Clock;
 use super::log::Log;
 use super::mailbox::Mailbox;
 use super::server_info::ServerInfo;
 use super::work::Allowance;
-
-/// The peer of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Client {
-    pub(crate) address: SocketAddr,
-    /// The connection's key in its loop.
-    pub(crate) key: usize,
-}
 
 /// What an exchange uses beside its request and its reply.
 #[derive(Debug)]

@@ -57,12 +57,17 @@ const SET_BY_SERVER: [&str; 10] = [
 ];
 
 impl ServerConfig {
-    /// Checks this configuration as a server does before it starts: [`hosts`](Self::hosts) must be names or addresses, and
-    /// [`extra_response_headers`](Self::extra_response_headers) valid fields that the server does not set itself.
+    /// Checks this configuration as a server does before it starts: [`hosts`](Self::hosts) must be names or addresses,
+    /// [`extra_response_headers`](Self::extra_response_headers) valid fields that the server does not set itself, and
+    /// [`proxy_protocol`](Self::proxy_protocol) needs [`trusted_proxies`](Self::trusted_proxies).
     ///
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`], which names the field or the host.
     pub fn check(&self) -> io::Result<()> {
+        if self.proxy_protocol && self.trusted_proxies.is_empty() {
+            let message = "proxy_protocol needs trusted_proxies: the proxies that send its header";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+        }
         if let Some(host) = self
             .hosts
             .iter()

@@ -75,7 +75,9 @@ impl<'a> Headers<'a> {
     }
 
     /// Returns the fields as pairs of name and value in bytes, in order of arrival.
-    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    pub(crate) fn entries(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let Self { block, fields } = *self;
         fields
             .iter()

@@ -9,6 +9,7 @@ pub(crate) mod conditional;
 pub(crate) mod date;
 pub(crate) mod decimal;
 pub(crate) mod field;
+pub(crate) mod forwarded;
 pub(crate) mod framing;
 pub(crate) mod head;
 pub(crate) mod header_value;
@@ -17,6 +18,7 @@ pub(crate) mod host;
 pub(crate) mod method;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
+pub(crate) mod proxy_protocol;
 pub(crate) mod range;
 pub(crate) mod reply_head;
 pub(crate) mod request;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use super::event_loop::timers::Timeout;
 use super::loop_context::LoopContext;
 use super::scratch::Scratch;
+use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Client;
 use crate::handler::mailbox::Answer;
-use crate::handler::request_context::Client;
 use crate::http::request::{RequestError, request_line};
 use crate::wire::delivery::Delivery;
 use crate::wire::next::Next;
@@ -22,9 +23,11 @@ use crate::wire::transport::Transport;
 
 mod answering;
 mod arriving;
+mod counting;
 mod lingering;
 pub(crate) mod outgoing;
 mod promised;
+mod proxy_header;
 pub(crate) mod readable;
 pub(crate) mod state;
 mod then;
@@ -60,11 +63,17 @@ pub(crate) struct Connection<T> {
 }
 
 impl<T: Transport> Connection<T> {
-    pub(crate) fn new(transport: T, client: Client) -> Self {
+    pub(crate) fn new(transport: T, client: Client, config: &ServerConfig) -> Self {
+        let begins_with_header = config.proxy_protocol && client.proxied().is_some();
+        let state = if begins_with_header {
+            State::ReadingProxyHeader(Unparsed::boxed(&Received::new(&[])))
+        } else {
+            State::Reading(None)
+        };
         Self {
             transport,
             client,
-            state: State::Reading(None),
+            state,
             readable: Readable::No,
             peer_left: false,
             is_new: true,
@@ -81,7 +90,7 @@ impl<T: Transport> Connection<T> {
     ) -> Next {
         self.hear(readable);
         let ended = Turn::new(self, share, context).run(scratch);
-        ended.unwrap_or_else(|_| self.disconnect(context))
+        self.end_turn(ended, context)
     }
 
     /// Reads the first bytes of a request into `room` without answering it: the loop reads from several idle connections, so
@@ -104,6 +113,19 @@ impl<T: Transport> Connection<T> {
         context: &mut LoopContext<H>,
     ) -> Next {
         let ended = Turn::new(self, share, context).answer(received, scratch);
+        self.end_turn(ended, context)
+    }
+
+    /// Ends a call of the loop. Between two requests, the connection of a proxy counts for no client.
+    #[inline]
+    fn end_turn<H: BaseHttpRequestHandler>(
+        &mut self,
+        ended: io::Result<Next>,
+        context: &mut LoopContext<H>,
+    ) -> Next {
+        if self.client.proxied().is_some() && self.is_idle() {
+            self.stop_counting_client(&mut context.addresses);
+        }
         ended.unwrap_or_else(|_| self.disconnect(context))
     }
 
@@ -151,7 +173,7 @@ impl<T: Transport> Connection<T> {
         }
         let mut answering = Answering {
             context,
-            client: &self.client,
+            client: &mut self.client,
             share,
             may_have_sent_more: true,
         };
@@ -239,15 +261,17 @@ impl<T: Transport> Connection<T> {
         self.transport
     }
 
-    pub(crate) fn client(&self) -> SocketAddr {
-        self.client.address
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.client.peer()
     }
 
     /// What the connection is waiting for, and so which deadline it has; `None` while the handler, not the peer, has to act.
     pub(crate) fn awaits(&self) -> Option<Timeout> {
         match &self.state {
             State::Reading(None) => Some(Timeout::KeepAlive),
-            State::Reading(Some(_)) | State::Parsing(_) => Some(Timeout::Head),
+            State::ReadingProxyHeader(_) | State::Reading(Some(_)) | State::Parsing(_) => {
+                Some(Timeout::Head)
+            }
             State::ReadingBody(_) => Some(Timeout::Body),
             State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
             State::WritingHeaders(_) | State::Streaming(_) => Some(Timeout::Send),
@@ -280,7 +304,7 @@ impl<T: Transport> Connection<T> {
     /// reply is on its way to a client that reads it.
     pub(crate) fn is_dispensable(&self, waited: Duration, now: Instant) -> bool {
         match &self.state {
-            State::Reading(_) => waited >= ROUND_TRIP,
+            State::ReadingProxyHeader(_) | State::Reading(_) => waited >= ROUND_TRIP,
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
             State::ReadingBody(unfinished) => unfinished.body.trickles(now),
             State::WritingHeaders(_) | State::Streaming(_) => {
@@ -294,7 +318,9 @@ impl<T: Transport> Connection<T> {
     /// What the connection keeps in memory until its next event, spooled bodies aside.
     pub(crate) fn kept(&self) -> Kept {
         let (purpose, bytes) = match &self.state {
-            State::Reading(Some(unparsed)) => (Purpose::Requests, unparsed.bytes.capacity()),
+            State::ReadingProxyHeader(unparsed) | State::Reading(Some(unparsed)) => {
+                (Purpose::Requests, unparsed.bytes.capacity())
+            }
             State::ReadingBody(unfinished) => (Purpose::Requests, unfinished.request.memory()),
             // The handler decides how much more than this it writes into memory at a time.
             State::WritingHeaders(unsent) | State::Streaming(unsent) => (

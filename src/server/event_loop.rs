@@ -16,6 +16,7 @@ use super::connection::readable::Readable;
 use super::lifecycle::drain::{Phase, Step};
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
+use super::listen::addresses::Addresses;
 use super::listen::listener::{ACCEPT_PAUSE, Accepting, Endpoint, LAST_LISTENER};
 use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
@@ -79,6 +80,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let config = context.server.config();
         let admission = Admission::new(endpoint.listeners, config, handle.loops());
         context.spools = SpoolLimits::new(config, handle.loops());
+        context.addresses = Addresses::new(config, handle.loops());
         Self {
             events: Events::with_capacity(EVENTS),
             has_more_events: false,

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::outgoing::Outgoing;
+use super::listen::addresses::Addresses;
+use crate::handler::client::Client;
 use crate::handler::clock::Clock;
 use crate::handler::ending::Ending;
 use crate::handler::exchange::Exchange;
 use crate::handler::log::{Log, LogEntry};
 use crate::handler::mailbox::Mailbox;
-use crate::handler::request_context::{Client, RequestContext};
+use crate::handler::request_context::RequestContext;
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult};
@@ -34,6 +36,8 @@ pub(crate) struct LoopContext<H> {
     pub(crate) mailbox: Arc<Mailbox>,
     /// What the bodies of requests may still take.
     pub(crate) spools: Arc<SpoolLimits>,
+    /// How many connections each client has.
+    pub(crate) addresses: Addresses,
     /// Time that work may take now.
     pub(crate) allowance: Allowance,
     /// The loop no longer listens: connections without a request soon close, and a reply without an end is cut.
@@ -47,6 +51,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             clock: Clock::new(),
             log,
             spools: SpoolLimits::new(server.config(), 1),
+            addresses: Addresses::new(server.config(), 1),
             server,
             outgoing: Outgoing::default(),
             mailbox,
@@ -79,7 +84,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             }));
             exchange.end(handler, made, close)
         };
-        self.note(&ending, start, request, started);
+        self.note(&ending, start, request, client, started);
         ending
     }
 
@@ -109,6 +114,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         ending: &Ending,
         start: usize,
         request: &Request<'_>,
+        client: &Client,
         started: Instant,
     ) {
         self.outgoing.end_reply();
@@ -119,6 +125,10 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                 self.server.counters.requests += 1;
                 self.outgoing
                     .push(framed, start, request, started, &self.log);
+                if self.log.is_on() && client.proxied().is_some() {
+                    let address = client.address(request.headers, self.server.config());
+                    self.outgoing.push_client(address);
+                }
             }
         }
     }
@@ -151,7 +161,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     /// Logs the replies of `outgoing` that have left; all that remain where the connection ends (`last`).
     pub(crate) fn log(&mut self, outgoing: &mut Outgoing, client: &Client, last: bool) {
         let (handler, clock) = (&mut self.handler, &self.clock);
-        outgoing.log(last, |record, arena, sent| {
+        outgoing.log(last, |named, record, arena, sent| {
             let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
                 let start = line.len();
                 // A panic loses the line, and the loop goes on.
@@ -160,7 +170,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                 }
             };
             self.log
-                .request(client.address, (record, arena), sent, clock, write);
+                .request((client, named), (record, arena), sent, clock, write);
         });
     }
 }

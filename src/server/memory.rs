@@ -17,10 +17,10 @@ use super::loop_context::{LoopContext, TURN_OF_WORK};
 use super::scratch::Scratch;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Client;
 use crate::handler::clock::Clock;
 use crate::handler::log::Log;
 use crate::handler::mailbox::{Mailbox, MessageContent};
-use crate::handler::request_context::Client;
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::wire::next::Next;
@@ -104,7 +104,9 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             read: 0,
             output: Vec::new(),
         };
-        let mut connection = Connection::new(pipe, Client { address, key: 0 });
+        let config = self.context.server.config();
+        let mut connection = Connection::new(pipe, Client::new(address, 0, config), config);
+        connection.start_counting(&mut self.context.addresses);
         self.context.hook(address, |handler| handler.setup(address));
         loop {
             self.context.server.counters.turns += 1;
@@ -127,6 +129,7 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             }
         }
         connection.abandon(&mut self.context);
+        connection.stop_counting(&mut self.context.addresses);
         self.context
             .hook(address, |handler| handler.finish(address));
         connection.into_transport().output

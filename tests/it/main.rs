@@ -39,6 +39,7 @@ mod notify;
 mod paths;
 mod pipelining;
 mod protocol;
+mod proxies;
 mod range;
 mod regression;
 mod resume;

@@ -30,6 +30,7 @@ mod listening_sockets;
 mod listings;
 mod memory_server;
 mod names;
+mod proxies;
 mod regression;
 mod replies;
 mod running;

@@ -9,11 +9,15 @@
 )]
 
 mod chunked;
+mod forwarded;
 mod head;
+mod proxy_protocol;
 mod range;
 
 pub use chunked::chunked;
+pub use forwarded::forwarded;
 pub use head::head;
+pub use proxy_protocol::proxy_protocol;
 pub use range::range;
 
 pub(crate) use chunked::{Unchunked, unchunk};

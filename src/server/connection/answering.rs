@@ -7,15 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use super::arriving::{ArrivingBody, UnfinishedRequest};
+use super::counting::count_request;
 use super::lingering::{Discarded, Lingering};
 use super::promised::{PromisedReply, Rest};
 use super::then::Then;
 use super::unparsed::Received;
 use crate::config::ProtocolVersion;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Client;
 use crate::handler::ending::{Coming, Ending};
 use crate::handler::exchange::Exchange;
-use crate::handler::request_context::Client;
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::request::owned::OwnedRequest;
@@ -35,7 +36,7 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// Makes the replies to what one client has sent.
 pub(super) struct Answering<'t, H> {
     pub(super) context: &'t mut LoopContext<H>,
-    pub(super) client: &'t Client,
+    pub(super) client: &'t mut Client,
     pub(super) share: &'t mut Share,
     /// Whether the peer may have sent more than was read.
     pub(super) may_have_sent_more: bool,
@@ -78,6 +79,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         received.take_head(span.end);
         self.share.requests -= 1;
         self.share.progress = true;
+        let (addresses, config) = (&mut self.context.addresses, self.context.server.config());
+        count_request(self.client, request, addresses, config);
         if request.meaning.framing == Framing::Length(0) {
             self.respond(request, RequestBody::default(), Rest::Nothing)
         } else {
@@ -136,13 +139,14 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
 
     /// Asks the handler whether it wants the body of `request`; `None` where it panics.
     fn wants_body(&mut self, request: &Request<'_>) -> Option<bool> {
-        if self.context.server.is_misdirected(request) {
+        let server = &self.context.server;
+        if server.is_misdirected(request) || self.client.is_over_limit() {
             return Some(false);
         }
         let (command, path) = (request.command, request.path_text());
-        self.context.hook(self.client.address, |handler| {
-            handler.reads_body(command, path)
-        })
+        let address = self.client.address(request.headers, server.config());
+        self.context
+            .hook(address, |handler| handler.reads_body(command, path))
     }
 
     /// Whether the peer waits for `100 Continue` before it sends the body; HTTP/1.0 has no such reply (RFC 9110 §15.2).
@@ -157,7 +161,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let start = self.context.outgoing.buffer.bytes.len();
         let (handler, mut exchange) = self.context.exchange(request, &mut body, self.client);
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            if refuse_misdirected(&mut exchange) {
+            if refuse_unserved(&mut exchange) {
                 return Ok(false);
             }
             handler.handle_expect_100(&mut exchange)
@@ -176,7 +180,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let ending = exchange.end(handler, decided, true);
         drop(exchange);
         let started = self.context.log.start(&self.context.clock);
-        self.context.note(&ending, start, request, started);
+        self.context
+            .note(&ending, start, request, self.client, started);
         Some(ending)
     }
 
@@ -257,7 +262,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     ) -> Then {
         let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
             Some(coming) => coming.reply(exchange),
-            None if refuse_misdirected(exchange) => Ok(()),
+            None if refuse_unserved(exchange) => Ok(()),
             None => handler.handle_one_request(exchange),
         };
         let ending = self
@@ -317,12 +322,18 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     }
 }
 
-/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20); says whether it is one.
-fn refuse_misdirected(exchange: &mut Exchange<'_>) -> bool {
-    if !exchange.is_misdirected() {
+/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20), and one of a client behind a proxy
+/// that has too many connections (RFC 6585 §4); says whether it is one.
+fn refuse_unserved(exchange: &mut Exchange<'_>) -> bool {
+    if exchange.is_misdirected() {
+        let explain = "This server does not answer for the host that was asked for";
+        exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
+    } else if exchange.is_over_limit() {
+        let explain = "This client has too many connections at a time";
+        exchange.send_error(HttpStatus::TOO_MANY_REQUESTS, None, Some(explain));
+        exchange.send_header("Retry-After", RETRY_AFTER);
+    } else {
         return false;
     }
-    let explain = "This server does not answer for the host that was asked for";
-    exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
     true
 }

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::answering::MAX_BATCH;
@@ -27,6 +28,8 @@ pub(crate) struct Outgoing {
     /// Bytes of content that have left of that body.
     body_sent: u64,
     replies: Vec<LoggedReply>,
+    /// The clients of `replies`, where the connection comes from a trusted proxy; otherwise empty.
+    clients: Vec<SocketAddr>,
     /// How many of `replies` are in the log already.
     logged: usize,
     /// The text of the records in `replies`.
@@ -80,6 +83,11 @@ impl Outgoing {
         }
     }
 
+    /// Remembers the client of the reply that was pushed last.
+    pub(crate) fn push_client(&mut self, client: SocketAddr) {
+        self.clients.push(client);
+    }
+
     /// Sends until everything has left, the socket takes no more or the share is spent.
     pub(crate) fn send(
         &mut self,
@@ -124,9 +132,13 @@ impl Outgoing {
         self.buffer.sent() as u64 + self.body_sent
     }
 
-    /// Gives each reply that has left to `log`, with the number of content bytes that have; all replies that remain where the
-    /// connection ends (`last`).
-    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&LogRecord, &[u8], u64)) {
+    /// Gives each reply that has left to `log`, with the client that a proxy has named and the number of content bytes that have
+    /// left; all replies that remain where the connection ends (`last`).
+    pub(crate) fn log(
+        &mut self,
+        last: bool,
+        mut log: impl FnMut(Option<SocketAddr>, &LogRecord, &[u8], u64),
+    ) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
             let is_newest = self.logged + 1 == self.replies.len();
@@ -136,6 +148,7 @@ impl Outgoing {
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
             let streamed = if is_newest { self.body_sent } else { 0 };
             log(
+                self.clients.get(self.logged).copied(),
                 &reply.record,
                 &self.arena,
                 in_memory.saturating_sub(reply.overhead) + streamed,
@@ -151,6 +164,7 @@ impl Outgoing {
             body: mem::take(&mut self.body),
             body_sent: self.body_sent,
             replies: mem::take(&mut self.replies),
+            clients: mem::take(&mut self.clients),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
             written: Vec::new(),
@@ -166,6 +180,7 @@ impl Outgoing {
         self.body = Body::Empty;
         self.body_sent = 0;
         self.replies.clear();
+        self.clients.clear();
         self.logged = 0;
         self.arena.clear();
     }

@@ -4,6 +4,9 @@
 //!
 //! | state | what ends it | next state |
 //! |---|---|---|
+//! | `ReadingProxyHeader` | a part of the header arrives | `ReadingProxyHeader` |
+//! | | the header is complete | as below |
+//! | | it is malformed, the peer closes its side, or the deadline passes | `Closed` |
 //! | `Reading` | a part of a head arrives | `Reading` |
 //! | | a head is complete, or cannot become one | as below |
 //! | | the peer closes its side; or the deadline passes, and no head has begun | `Closed` |
@@ -51,6 +54,8 @@ const MIN_SEND_RATE: u64 = 1024;
 
 #[derive(Debug, Default)]
 pub(crate) enum State {
+    /// The header of the PROXY protocol is not complete yet; waits for the socket.
+    ReadingProxyHeader(Box<Unparsed>),
     /// No complete head yet; waits for the socket.
     Reading(Option<Box<Unparsed>>),
     /// Bytes are on hand; waits for the next turn.

@@ -1,5 +1,6 @@
 //! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows; see the table in
-//! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes.
+//! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes, and those of the
+//! header in [`super::proxy_header`].
 //!
 //! Invariant: a step that returns `Continue` has left the next state, and a step that returns anything else but `Close` has left the
 //! state to wait in. The data of a state lives in its variant, so nothing has to be reset when the state is left.
@@ -25,13 +26,13 @@ use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 /// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
-const MAX_PIPELINED: usize = 32 * 1024;
+pub(super) const MAX_PIPELINED: usize = 32 * 1024;
 
 /// One call of the loop to a connection, and what the loop lends to it.
 pub(super) struct Turn<'t, T, H> {
-    connection: &'t mut Connection<T>,
-    share: &'t mut Share,
-    context: &'t mut LoopContext<H>,
+    pub(super) connection: &'t mut Connection<T>,
+    pub(super) share: &'t mut Share,
+    pub(super) context: &'t mut LoopContext<H>,
 }
 
 impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
@@ -77,6 +78,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     fn step(&mut self, scratch: &mut Scratch) -> io::Result<Next> {
         match mem::take(&mut self.connection.state) {
             State::Reading(unparsed) => self.reading(unparsed, scratch),
+            State::ReadingProxyHeader(unparsed) => self.reading_proxy_header(unparsed, scratch),
             State::Parsing(unparsed) => {
                 self.serve(unparsed.as_received(), Then::Parse, &mut scratch.storage)
             }
@@ -260,7 +262,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     }
 
     /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
-    fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
+    pub(super) fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
         let Connection {
             transport,
             readable,
@@ -277,7 +279,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
 
     /// Answers the requests in `received` in order, sends the replies, and leaves the connection in the state that follows.
     /// Before that it does what `then` says, which follows from bytes that were received earlier.
-    fn serve(
+    pub(super) fn serve(
         &mut self,
         mut received: Received<'_>,
         mut then: Then,
@@ -323,7 +325,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         let may_have_sent_more = self.may_read();
         Answering {
             context: self.context,
-            client: &self.connection.client,
+            client: &mut self.connection.client,
             share: self.share,
             may_have_sent_more,
         }

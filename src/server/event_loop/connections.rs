@@ -6,7 +6,6 @@
 //! - What connections keep of requests stays within its limit: the oldest are closed. Beyond the limit for replies, the loop
 //!   closes connections with peers that do not read; beyond twice that limit, those that have waited longest.
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use mio::net::TcpStream;
@@ -20,7 +19,6 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::server::connection::Connection;
 use crate::server::connection::state::{Kept, Purpose};
 use crate::server::lifecycle::drain::GRACE;
-use crate::server::listen::addresses::Addresses;
 use crate::server::loop_context::LoopContext;
 
 /// One connection with what the loop knows of it.
@@ -85,7 +83,6 @@ pub(super) struct Connections {
     slots: Slab<Slot>,
     /// Keys of closed connections; their slots are freed at the end of the turn.
     closed: Vec<usize>,
-    addresses: Addresses,
     pub(super) timers: Timers,
     memory: KeptMemory,
     pub(super) room_search: RoomSearch,
@@ -97,7 +94,6 @@ impl Connections {
         Self {
             slots: Slab::new(),
             closed: Vec::new(),
-            addresses: Addresses::new(config, loops),
             timers: Timers::new(config),
             memory: KeptMemory::new(config, loops),
             room_search: RoomSearch::default(),
@@ -154,11 +150,6 @@ impl Connections {
             .any(|(_, slot)| slot.connection.awaits() == Some(Timeout::Send))
     }
 
-    /// Whether a client with this address may have one more connection.
-    pub(super) fn has_room_for(&self, address: IpAddr) -> bool {
-        self.addresses.has_room(address)
-    }
-
     /// Returns the key of the connection that is inserted next.
     pub(super) fn next_key(&self) -> usize {
         self.slots.vacant_key()
@@ -166,7 +157,6 @@ impl Connections {
 
     /// Takes in a connection that was made with [`next_key`](Self::next_key).
     pub(super) fn insert(&mut self, connection: Connection<TcpStream>, is_registered: bool) {
-        self.addresses.enter(connection.client().ip());
         self.slots.insert(Slot::new(connection, is_registered));
     }
 
@@ -227,9 +217,8 @@ impl Connections {
         };
         slot.state = SlotState::Closed;
         slot.connection.abandon(context);
-        let address = slot.connection.client().ip();
+        slot.connection.stop_counting(&mut context.addresses);
         let kept = slot.replace_kept(Kept::default());
-        self.addresses.leave(address);
         self.memory.replace(kept, Kept::default());
         self.timers.disarm(key);
         self.closed.push(key);
@@ -257,7 +246,7 @@ impl Connections {
     pub(super) fn free_closed<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
         for key in self.closed.drain(..) {
             if let Some(slot) = self.slots.try_remove(key) {
-                let address = slot.connection.client();
+                let address = slot.connection.peer();
                 context.hook(address, |handler| handler.finish(address));
             }
         }

@@ -18,8 +18,8 @@ use super::schedule::Schedule;
 use super::timers::Timeout;
 use super::work_queue::WorkQueue;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Client;
 use crate::handler::mailbox::{Message, MessageContent};
-use crate::handler::request_context::Client;
 use crate::handler::work::Allowance;
 use crate::server::connection::Connection;
 use crate::server::connection::readable::Readable;
@@ -73,12 +73,15 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     /// read from at once, and registered only if it stays open.
     pub(super) fn take_in(
         &mut self,
-        mut stream: TcpStream,
+        stream: TcpStream,
         address: SocketAddr,
         is_deferred: bool,
     ) -> bool {
         self.context.server.counters.accepted += 1;
-        let wanted = self.connections.has_room_for(address.ip())
+        let key = self.connections.next_key();
+        let config = self.context.server.config();
+        let mut connection = Connection::new(stream, Client::new(address, key, config), config);
+        let wanted = connection.has_room(&self.context.addresses)
             && self
                 .context
                 .hook(address, |handler| handler.verify_request(address))
@@ -87,17 +90,18 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             self.context.server.counters.refused += 1;
             return false;
         }
-        let key = self.connections.next_key();
-        if !is_deferred && register(&mut stream, &self.poll, key).is_err() {
+        // Only the first bytes of an idle connection are read before it is registered.
+        let is_deferred = is_deferred && connection.is_idle();
+        if !is_deferred && register(connection.transport_mut(), &self.poll, key).is_err() {
             return false;
         }
-        let connection = Connection::new(stream, Client { address, key });
+        connection.start_counting(&mut self.context.addresses);
         self.connections.insert(connection, !is_deferred);
         self.context.hook(address, |handler| handler.setup(address));
         if is_deferred {
             self.receive(key);
         } else {
-            self.await_request(key);
+            self.connections.set_deadline(key, true, &self.context);
         }
         true
     }

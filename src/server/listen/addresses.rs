@@ -33,6 +33,11 @@ impl Addresses {
         self.most.filter(|_| address != UNIX_PEER.ip())
     }
 
+    /// Whether connections are counted at all.
+    pub(crate) fn has_limit(&self) -> bool {
+        self.most.is_some()
+    }
+
     /// Whether `address` may have one more connection.
     pub(crate) fn has_room(&self, address: IpAddr) -> bool {
         self.limit_for(address).is_none_or(|most| {
@@ -41,7 +46,25 @@ impl Addresses {
         })
     }
 
-    /// Counts a connection that was taken in.
+    /// Counts a connection for `address` in place of the client that it `counted` for. Returns whether there was room; if not, it
+    /// counts for no client.
+    pub(crate) fn replace(
+        &mut self,
+        counted: &mut Option<IpAddr>,
+        address: Option<IpAddr>,
+    ) -> bool {
+        if let Some(before) = counted.take() {
+            self.leave(before);
+        }
+        let has_room = address.is_none_or(|address| self.has_room(address));
+        if let Some(address) = address.filter(|_| has_room && self.has_limit()) {
+            self.enter(address);
+            *counted = Some(address);
+        }
+        has_room
+    }
+
+    /// Counts a connection that was taken in. The peers of UNIX sockets have no address, so they are not counted.
     pub(crate) fn enter(&mut self, address: IpAddr) {
         if self.limit_for(address).is_some() {
             *self.open.entry(network(address)).or_default() += 1;

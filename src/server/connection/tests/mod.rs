@@ -24,6 +24,8 @@ mod lingering;
 mod model;
 pub(crate) mod properties;
 #[cfg(test)]
+mod proxied;
+#[cfg(test)]
 mod replies;
 mod script;
 #[cfg(test)]

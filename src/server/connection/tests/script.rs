@@ -11,9 +11,9 @@ use super::super::{Connection, State};
 use super::handler::Handler;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Client;
 use crate::handler::log::Log;
 use crate::handler::mailbox::Mailbox;
-use crate::handler::request_context::Client;
 use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::http::date;
@@ -206,14 +206,9 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         context.clock.unix = 784_111_777;
         context.clock.imf_fixdate = date::imf_fixdate(context.clock.unix);
         context.clock.log_date = date::log_date(context.clock.imf_fixdate.as_bytes());
+        let config = context.server.config();
         Self {
-            connection: Connection::new(
-                script,
-                Client {
-                    address: client,
-                    key: 0,
-                },
-            ),
+            connection: Connection::new(script, Client::new(client, 0, config), config),
             context,
             scratch: Scratch::new(64 * 1024),
             coming: VecDeque::new(),
@@ -329,6 +324,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
 
     pub(super) fn state(&self) -> &'static str {
         match self.connection.state {
+            State::ReadingProxyHeader(_) => "ReadingProxyHeader",
             State::Reading(None) => "Reading(None)",
             State::Reading(Some(_)) => "Reading(Some)",
             State::Parsing(_) => "Parsing",
@@ -344,15 +340,23 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
 
     /// Request line, status and size of every line in the access log.
     pub(super) fn logged(&self) -> Vec<String> {
+        let behind = |line: &str| line.split_once("] ").unwrap().1.to_owned();
+        self.log_lines().iter().map(|line| behind(line)).collect()
+    }
+
+    /// The client of every line in the access log.
+    pub(super) fn log_clients(&self) -> Vec<String> {
+        let before = |line: &str| line.split_once(" - - [").unwrap().0.to_owned();
+        self.log_lines().iter().map(|line| before(line)).collect()
+    }
+
+    fn log_lines(&self) -> Vec<String> {
         // The lines wait in a private field of the log; its debug form shows them.
         let debug = format!("{:?}", self.context.log);
         let waiting = debug.split_once("waiting: [").unwrap().1;
         let bytes = waiting.split_once(']').unwrap().0.split(", ");
         let bytes: Vec<u8> = bytes.filter_map(|byte| byte.parse().ok()).collect();
         let lines = String::from_utf8(bytes).unwrap();
-        lines
-            .lines()
-            .map(|line| line.split_once("] ").unwrap().1.to_owned())
-            .collect()
+        lines.lines().map(str::to_owned).collect()
     }
 }

@@ -2,8 +2,13 @@
 
 use std::error::Error;
 use std::fmt;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
+
+pub(crate) mod trusted_proxy;
+
+pub use trusted_proxy::{InvalidTrustedProxy, TrustedProxy};
 
 /// The limits, timeouts and choices of a server. The defaults fit a small machine.
 ///
@@ -100,9 +105,26 @@ pub struct ServerConfig {
     /// files.
     pub max_connections: Option<usize>,
     /// Number of open connections of one client, which is an IPv4 address or a /64 of IPv6; a shared limit. Further ones are
-    /// closed without a reply. Peers of UNIX sockets are not counted. Default: `None`, any number, because a whole company may share
-    /// one address.
+    /// closed without a reply. Peers of UNIX sockets are not counted. A connection of a [trusted proxy](Self::trusted_proxies) counts
+    /// for the client that its header fields name from the head of a request to the end of its reply, and a request beyond the limit
+    /// is answered with 429. Default: `None`, any number, because a whole company may share one address.
     pub max_connections_per_ip: Option<usize>,
+    /// The proxies that are believed when they name the client: in `Forwarded` (RFC 7239), in `X-Forwarded-For`, or by the PROXY
+    /// protocol. The client of a request is then the right-most address that is not one of these proxies, for the log,
+    /// [`Exchange::client_address`](crate::Exchange::client_address) and `max_connections_per_ip`. Default: empty: the client is
+    /// the peer, and these fields are ignored.
+    ///
+    /// ```
+    /// use httpoll::{ServerConfig, TrustedProxy};
+    ///
+    /// let balancers = ["10.0.0.0/8".parse()?, TrustedProxy::UNIX];
+    /// let config = ServerConfig::default().with(|config| config.trusted_proxies = balancers.into());
+    /// # Ok::<(), httpoll::InvalidTrustedProxy>(())
+    /// ```
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// Whether connections from [`trusted_proxies`](Self::trusted_proxies) must begin with the header of the PROXY protocol,
+    /// version 1 or 2. A connection without it is closed. Other peers must not send it. Default: false.
+    pub proxy_protocol: bool,
     /// Number of connections that the kernel holds until the loop accepts them (the backlog of `listen`). Beyond it, clients
     /// wait for their connection. Default: 4096.
     pub request_queue_size: u32,
@@ -134,6 +156,13 @@ impl ServerConfig {
         change(&mut self);
         self
     }
+
+    /// Whether what `peer` says about clients is believed.
+    pub(crate) fn trusts(&self, peer: SocketAddr) -> bool {
+        self.trusted_proxies
+            .iter()
+            .any(|proxy| proxy.contains(peer))
+    }
 }
 
 impl Default for ServerConfig {
@@ -162,6 +191,8 @@ impl Default for ServerConfig {
             drain_timeout: Duration::from_secs(25),
             max_connections: None,
             max_connections_per_ip: None,
+            trusted_proxies: Vec::new(),
+            proxy_protocol: false,
             request_queue_size: 4096,
             defer_accept: false,
             allow_reuse_port: false,

@@ -1,0 +1,161 @@
+//! The client of a connection, and the proxies that it came through.
+//!
+//! Invariant: only what a trusted proxy says changes the client; without one the client is the peer. The client of a request is
+//! found anew from its fields wherever it is asked for, so it needs no memory and no time where nothing asks.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::ServerConfig;
+use crate::http::forwarded::{self, Found};
+use crate::http::headers::Headers;
+
+/// The client of a connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    origin: Origin,
+    /// The connection's key in its loop.
+    pub(crate) key: usize,
+}
+
+/// Where a connection comes from. It is as large as an address, so connections without a proxy pay nothing for the others.
+#[derive(Debug)]
+enum Origin {
+    Peer(SocketAddr),
+    Proxy(Box<Proxied>),
+}
+
+/// A connection of a trusted proxy.
+#[derive(Debug)]
+pub(crate) struct Proxied {
+    peer: SocketAddr,
+    /// What the header of the PROXY protocol names, otherwise the peer.
+    source: SocketAddr,
+    /// Whether the source is a trusted proxy that has read the requests, so that their fields are looked at.
+    is_forwarded: bool,
+    /// The client that the connection counts for in `max_connections_per_ip`.
+    pub(crate) counted: Option<IpAddr>,
+    /// Whether the client of the present request has too many connections.
+    pub(crate) is_over_limit: bool,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, key: usize, config: &ServerConfig) -> Self {
+        let origin = if config.trusts(peer) {
+            Origin::Proxy(Box::new(Proxied {
+                peer,
+                source: peer,
+                is_forwarded: true,
+                counted: None,
+                is_over_limit: false,
+            }))
+        } else {
+            Origin::Peer(peer)
+        };
+        Self { origin, key }
+    }
+
+    /// Returns the address of the other end of the connection.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        match &self.origin {
+            Origin::Peer(peer) => *peer,
+            Origin::Proxy(proxied) => proxied.peer,
+        }
+    }
+
+    /// Returns the client as far as the connection tells: the peer, or what the header of the PROXY protocol names.
+    pub(crate) fn source(&self) -> SocketAddr {
+        match &self.origin {
+            Origin::Peer(peer) => *peer,
+            Origin::Proxy(proxied) => proxied.source,
+        }
+    }
+
+    /// Returns the client of a request with these fields.
+    pub(crate) fn address(&self, headers: Headers<'_>, config: &ServerConfig) -> SocketAddr {
+        match &self.origin {
+            Origin::Peer(peer) => *peer,
+            Origin::Proxy(proxied) => proxied.find(headers, config).address,
+        }
+    }
+
+    /// Returns what is known of the connection of a trusted proxy; `None` for other peers.
+    #[inline]
+    pub(crate) fn proxied(&self) -> Option<&Proxied> {
+        match &self.origin {
+            Origin::Peer(_) => None,
+            Origin::Proxy(proxied) => Some(proxied),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn proxied_mut(&mut self) -> Option<&mut Proxied> {
+        match &mut self.origin {
+            Origin::Peer(_) => None,
+            Origin::Proxy(proxied) => Some(proxied),
+        }
+    }
+
+    /// Whether a request is refused because its client has too many connections.
+    #[inline]
+    pub(crate) fn is_over_limit(&self) -> bool {
+        self.proxied().is_some_and(|proxied| proxied.is_over_limit)
+    }
+}
+
+impl Proxied {
+    /// Notes the client that the header of the PROXY protocol names, and returns it if it counts for the whole connection.
+    ///
+    /// The proxy that sends the header need not read the requests, so only the fields of a trusted source are looked at. Without
+    /// a source they may be the work of a client that is not known.
+    pub(crate) fn take_header(
+        &mut self,
+        source: Option<SocketAddr>,
+        config: &ServerConfig,
+    ) -> Option<IpAddr> {
+        self.is_forwarded = source.is_some_and(|source| config.trusts(source));
+        let source = source?;
+        self.source = source;
+        (!self.is_forwarded).then(|| source.ip())
+    }
+
+    /// Returns the client to count for a request with these fields; `None` for a request of the proxy's own, and where the whole
+    /// connection counts.
+    pub(crate) fn counted_client(
+        &self,
+        headers: Headers<'_>,
+        config: &ServerConfig,
+    ) -> Option<IpAddr> {
+        let found = self.is_forwarded.then(|| self.find(headers, config))?;
+        (!found.is_proxy).then(|| found.address.ip())
+    }
+
+    /// Whether each request has a client of its own.
+    pub(crate) fn is_forwarded(&self) -> bool {
+        self.is_forwarded
+    }
+
+    /// Finds the client of a request with these fields.
+    fn find(&self, headers: Headers<'_>, config: &ServerConfig) -> Found {
+        if self.is_forwarded {
+            forwarded::client(headers, self.source, &config.trusted_proxies)
+        } else {
+            Found {
+                address: self.source,
+                is_proxy: false,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_no_larger_than_its_address_and_its_key() {
+        assert_eq!(
+            size_of::<Client>(),
+            size_of::<SocketAddr>() + size_of::<usize>()
+        );
+    }
+}
