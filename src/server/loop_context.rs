@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::outgoing::Outgoing;
+use super::finished_replies::FinishedReplies;
 use crate::handler::clock::Clock;
 use crate::handler::ending::Ending;
 use crate::handler::exchange::Exchange;
@@ -38,6 +39,8 @@ pub(crate) struct LoopContext<H> {
     pub(crate) allowance: Allowance,
     /// A shutdown was asked for: every reply is the last of its connection.
     pub(crate) draining: bool,
+    /// Replies that have left, until the end of the turn says how long they took.
+    pub(crate) finished: FinishedReplies,
 }
 
 impl<H: BaseHttpRequestHandler> LoopContext<H> {
@@ -52,6 +55,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             mailbox,
             allowance: Allowance::new(TURN_OF_WORK),
             draining: false,
+            finished: FinishedReplies::default(),
         }
     }
 
@@ -114,13 +118,20 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         self.outgoing.end_reply();
         match ending {
             Ending::Later { .. } => {}
-            Ending::Aborted => self.server.counters.requests += 1,
+            Ending::Aborted => self.server.counters.count_request(request.command, None),
             Ending::Reply(framed) => {
-                self.server.counters.requests += 1;
+                let counters = &mut self.server.counters;
+                counters.count_request(request.command, Some(framed.status));
                 self.outgoing
                     .push(framed, start, request, started, &self.log);
             }
         }
+    }
+
+    /// Counts how long the requests took whose replies have left in the turn from `began` to `ended`.
+    pub(crate) fn count_durations(&mut self, began: Instant, ended: Instant) {
+        let durations = &mut self.server.counters.durations;
+        self.finished.count(durations, began, ended);
     }
 
     /// Calls a hook of the handler; `None` where it panics, which is only logged.

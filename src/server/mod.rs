@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 pub(crate) mod confinement;
 mod connection;
 mod event_loop;
+mod finished_replies;
 mod lifecycle;
 mod listen;
 mod loop_context;
