@@ -32,6 +32,7 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let confinement = options.confinement(&handler)?;
     let user = options.user()?;
     let addresses = options.addresses()?;
+    let admin = options.admin_addresses()?;
     cli::raise_descriptor_limit();
     let mut server = ThreadingHttpServer::bind_with(
         addresses.as_slice(),
@@ -40,7 +41,12 @@ fn serve(options: &Options) -> Result<(), CommandError> {
         options.loops,
     )?;
     server.shutdown_on_signals(cli::banner::farewell)?;
-    let greeting = cli::banner::greeting(server.server_addresses());
+    let mut greeting = cli::banner::greeting(server.server_addresses());
+    if let Some(addresses) = admin {
+        let bound = server.bind_admin(addresses.as_slice());
+        let bound = bound.map_err(|error| CommandError::Run(format!("{error} (--admin)")))?;
+        greeting += &cli::banner::admin_greeting(&bound);
+    }
     cli::privileges::give_up_root(user.as_ref())?;
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

@@ -27,6 +27,14 @@ pub(crate) fn greeting(addresses: &[SocketAddr]) -> String {
     text
 }
 
+/// Returns a line for every address of the administration.
+pub(crate) fn admin_greeting(addresses: &[SocketAddr]) -> String {
+    let lines = addresses.iter();
+    lines
+        .map(|address| format!("Health and metrics on http://{address}/\n"))
+        .collect()
+}
+
 /// Returns the addresses of this machine at which sockets for all interfaces answer. Link-local IPv6 is left out, because
 /// browsers do not accept its zone.
 fn reachable(addresses: &[SocketAddr]) -> Vec<SocketAddr> {

@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 20] = [
+pub(super) static FLAGS: [Flag; 21] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -112,6 +112,14 @@ pub(super) static FLAGS: [Flag; 20] = [
         group: Group::Address,
         is_everyday: false,
         help: "answer only requests for this host or host:port, and others with 421; may be repeated (any host)",
+    },
+    Flag {
+        long: "--admin",
+        short: "",
+        value: Value::Text("ADDRESS"),
+        group: Group::Address,
+        is_everyday: false,
+        help: "answer /livez, /readyz and /metrics at this host:port or :port, which should be private (nowhere)",
     },
     Flag {
         long: "--directory",

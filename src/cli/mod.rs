@@ -29,7 +29,7 @@ mod values;
 
 use typed::Typed;
 use values::{
-    Bind, bind, content_type, header, host, log_format, loops, max_per_ip, port, protocol,
+    Bind, admin, bind, content_type, header, host, log_format, loops, max_per_ip, port, protocol,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -85,6 +85,7 @@ fn usage(message: fmt::Arguments<'_>) -> CommandError {
 pub(crate) struct Options {
     port: u16,
     bind: Vec<Bind>,
+    admin: Option<Bind>,
     directory: PathBuf,
     content_type: Option<String>,
     no_listing: bool,
@@ -133,6 +134,7 @@ impl Options {
         Ok(Self {
             port: port.unwrap_or(DEFAULT_PORT),
             bind,
+            admin: typed.last("--admin", admin)?,
             directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
             content_type: typed.last("--content-type", content_type)?,
             no_listing: typed.is_given("--no-listing"),
@@ -205,20 +207,12 @@ impl Options {
 
     /// Resolves the addresses to listen on. A name stands for all its addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
-        // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
-        let all = |port| SocketAddr::from(([0_u16; 8], port));
         if self.bind.is_empty() {
-            return Ok(vec![all(self.port)]);
+            return Ok(vec![all_interfaces(self.port)]);
         }
         let mut addresses = Vec::new();
         for bind in &self.bind {
-            let (host, port) = (bind.host.as_str(), bind.port.unwrap_or(self.port));
-            let found = if host.is_empty() {
-                vec![all(port)]
-            } else {
-                resolve(host, port)?
-            };
-            for address in found {
+            for address in resolve(bind, self.port, "--bind")? {
                 if !addresses.contains(&address) {
                     addresses.push(address);
                 }
@@ -226,15 +220,30 @@ impl Options {
         }
         Ok(addresses)
     }
+
+    /// Resolves the addresses of the administration; `None` where there is none.
+    pub(crate) fn admin_addresses(&self) -> Result<Option<Vec<SocketAddr>>, CommandError> {
+        let admin = self.admin.as_ref();
+        admin.map(|bind| resolve(bind, 0, "--admin")).transpose()
+    }
 }
 
-/// Returns all addresses of a name.
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
+/// Returns all addresses that the value of a `flag` names.
+fn resolve(bind: &Bind, default_port: u16, flag: &str) -> Result<Vec<SocketAddr>, CommandError> {
+    let (host, port) = (bind.host.as_str(), bind.port.unwrap_or(default_port));
+    if host.is_empty() {
+        return Ok(vec![all_interfaces(port)]);
+    }
     let found = (host, port).to_socket_addrs().map_err(|_| {
         let host = host.escape_debug();
-        CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
+        CommandError::Run(format!("cannot find the address of '{host}' ({flag})"))
     })?;
     Ok(found.collect())
+}
+
+/// Returns the address of one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
+fn all_interfaces(port: u16) -> SocketAddr {
+    SocketAddr::from(([0_u16; 8], port))
 }
 
 /// Returns the configuration of the server that the options ask for.

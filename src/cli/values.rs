@@ -20,7 +20,20 @@ pub(super) struct Bind {
 /// Splits the value of `--bind` into host and port. An IPv6 address may have brackets, and must have them before a port. All
 /// interfaces are `*`, or a port alone behind its colon.
 pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
-    let wrong = || wanted("--bind", "a name, an address or host:port", text);
+    split_address(text, "--bind", "a name, an address or host:port")
+}
+
+/// Splits the value of `--admin`, which names a port: the default port is that of the site.
+pub(super) fn admin(text: &str) -> Result<Bind, CommandError> {
+    let what = "host:port or :port";
+    match split_address(text, "--admin", what) {
+        Ok(bind) if bind.port.is_some() => Ok(bind),
+        _ => Err(wanted("--admin", what, text)),
+    }
+}
+
+fn split_address(text: &str, option: &str, what: &str) -> Result<Bind, CommandError> {
+    let wrong = || wanted(option, what, text);
     // The system would take a number as an IPv4 address. Only 0, which is 0.0.0.0, is in use.
     if text != "0" && hints::is_number(text) {
         return Err(usage(format_args!(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
+use super::admin::Administration;
 use super::confinement;
 use super::connection::readable::Readable;
 use super::lifecycle::handle::ServerHandle;
@@ -20,6 +21,7 @@ use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
 use crate::wire::spool::SpoolLimits;
 
+mod administering;
 mod admission;
 mod budget;
 mod connections;
@@ -39,6 +41,7 @@ pub(crate) use dispatcher::SCRATCH;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
+pub(crate) const ADMIN: Token = Token(usize::MAX - 2);
 
 /// Events that one poll returns at most.
 const EVENTS: usize = 1024;
@@ -65,6 +68,8 @@ pub(crate) struct EventLoop<H> {
     woke: Instant,
     /// When replies in flight are given up, once a shutdown was requested.
     drain_deadline: Option<Instant>,
+    /// The administration, which only the first loop of a server may have.
+    pub(crate) administration: Option<Box<Administration>>,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -89,6 +94,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             failure: None,
             woke: Instant::now(),
             drain_deadline: None,
+            administration: None,
         }
     }
 
@@ -127,7 +133,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Whether a shutdown was requested and is done.
     pub(crate) fn is_finished(&self) -> bool {
-        self.drain_deadline.is_some() && self.dispatcher.connections.is_empty()
+        self.drain_deadline.is_some()
+            && self.dispatcher.connections.is_empty()
+            && (self.administration.is_none() || self.handle.is_first_alone())
     }
 
     /// Runs until a shutdown was requested and is done.
@@ -141,6 +149,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.context().server.config().report {
             self.report();
         }
+        self.handle.ask_for_figures_of(self.index);
+        self.give_figures();
         self.context_mut().log.finish();
         self.take_failure()
     }
@@ -165,7 +175,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let context = self.context_mut();
         context.hook(NO_CONNECTION, H::service_actions);
         context.log.flush();
-        Ok(())
+        self.administer()
     }
 
     /// Waits for events, at most `timeout` and no longer than the next deadline.
@@ -197,7 +207,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             schedule.next_deadline(now),
             context.server.next_close(),
             connections.timers.next_deadline(),
-            self.drain_deadline,
+            // Without connections the loop waits for other loops, and has nothing to close.
+            self.drain_deadline.filter(|_| !connections.is_empty()),
+            self.administration
+                .as_ref()
+                .and_then(|administration| administration.next_deadline()),
         ]
         .into_iter()
         .flatten()
@@ -240,6 +254,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn take_event(&mut self, event: &Event) {
         match event.token() {
             WAKER => self.take_commands(),
+            ADMIN => {
+                if let Some(administration) = &mut self.administration {
+                    administration.note_event();
+                }
+            }
             SIGNALS => {
                 if let Some(signals) = &mut self.signals {
                     signals.take(&self.handle);
@@ -266,6 +285,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_report_request(self.index) {
             self.report();
         }
+        self.give_figures();
         self.dispatcher.take_messages();
     }
 

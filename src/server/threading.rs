@@ -8,12 +8,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use super::admin::Administration;
 use super::event_loop::EventLoop;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::bind::listen_all;
 use super::listen::listener::Endpoint;
-use super::{local_addresses, new_context};
+use super::{bind_for_admin, local_addresses, new_context};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
@@ -35,6 +36,7 @@ pub struct ThreadingHttpServer<H> {
     info: ServerInfo,
     handle: ServerHandle,
     signals: Option<ShutdownSignals>,
+    administration: Option<Box<Administration>>,
 }
 
 impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
@@ -115,6 +117,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             info,
             handle,
             signals: None,
+            administration: None,
         })
     }
 
@@ -146,6 +149,28 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         Ok(())
     }
 
+    /// Answers questions about this server on `addresses` of their own, in the first loop and for all loops; see
+    /// [`HttpServer::bind_admin`](super::HttpServer::bind_admin). Returns the addresses, ports included.
+    ///
+    /// # Errors
+    /// A name cannot be resolved, or the server cannot listen on an address.
+    pub fn bind_admin(&mut self, addresses: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+        let listeners = bind_for_admin(addresses)?;
+        let bound = local_addresses(&listeners);
+        self.serve_admin(listeners)?;
+        bound
+    }
+
+    /// Answers questions about this server on sockets that listen already; see
+    /// [`HttpServer::serve_admin`](super::HttpServer::serve_admin).
+    ///
+    /// # Errors
+    /// A socket cannot be polled.
+    pub fn serve_admin(&mut self, listeners: Vec<TcpListener>) -> io::Result<()> {
+        self.administration = Some(Administration::new(listeners)?);
+        Ok(())
+    }
+
     /// Serves until a shutdown is requested; then finishes the replies in flight, and returns.
     ///
     /// The first loop runs in this thread, the others in threads called `httpoll-1`, `httpoll-2` and so on. A loop that fails or panics ends alone, with a line on standard error; the others go on.
@@ -161,6 +186,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             info,
             handle,
             signals,
+            administration,
         } = self;
         let common = Common {
             config,
@@ -176,6 +202,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             for (parts, handler) in loops {
                 threads.push(common.spawn(scope, threads.len() + 1, parts, handler)?);
             }
+            let first = (first.0, first.1, administration);
             let (mut served, signals) = common.run(0, first, handler, signals);
             if let Some(mut signals) = signals {
                 // The loop that would have handled the signals has failed.
@@ -227,7 +254,12 @@ impl Common {
         parts: (Endpoint, Log),
         handler: H,
     ) -> io::Result<ScopedJoinHandle<'scope, io::Result<()>>> {
-        let run = move || self.run(index, parts, handler, None).0;
+        let run = move || {
+            let (endpoint, log) = parts;
+            let served = self.run(index, (endpoint, log, None), handler, None).0;
+            self.handle.note_end(index);
+            served
+        };
         let thread = thread::Builder::new().name(format!("httpoll-{index}"));
         // A server with fewer loops than configured does not start.
         let spawned = thread.spawn_scoped(scope, run);
@@ -240,7 +272,7 @@ impl Common {
     fn run<H: BaseHttpRequestHandler>(
         &self,
         index: usize,
-        (endpoint, log): (Endpoint, Log),
+        (endpoint, log, administration): (Endpoint, Log, Option<Box<Administration>>),
         handler: H,
         signals: Option<ShutdownSignals>,
     ) -> (io::Result<()>, Option<ShutdownSignals>) {
@@ -253,6 +285,9 @@ impl Common {
             let context = new_context(handler, config.clone(), addresses, handle, index, log)?;
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
+            if let Some(administration) = administration {
+                event_loop.take_in_administration(administration)?;
+            }
             Ok(event_loop)
         };
         let mut event_loop = match start() {

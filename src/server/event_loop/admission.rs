@@ -9,6 +9,7 @@ use mio::Poll;
 use rustix::process::{Resource, getrlimit};
 
 use super::NO_CONNECTION;
+use super::connections::Eviction;
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -101,7 +102,7 @@ impl Admission {
             };
             let is_taken = dispatcher.take_in(stream, address, listener.is_deferred);
             if let Some(key) = leaving.filter(|_| is_taken) {
-                dispatcher.evict(key);
+                dispatcher.evict(key, Eviction::Connections);
             }
         }
         listener.accepting = Accepting::More;
@@ -126,7 +127,7 @@ impl Admission {
 fn relieve<H: BaseHttpRequestHandler>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
     match dispatcher.find_room() {
         Some(key) => {
-            dispatcher.evict(key);
+            dispatcher.evict(key, Eviction::Descriptors);
             listener.accepting = Accepting::More;
         }
         None => pause(listener, dispatcher),
