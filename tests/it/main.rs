@@ -12,6 +12,7 @@
 mod common;
 mod support;
 
+mod admin;
 mod against_python;
 mod big_file;
 mod browsers;
@@ -32,6 +33,7 @@ mod hosts;
 mod kept;
 mod listing;
 mod log;
+mod metrics;
 mod names;
 mod paths;
 mod pipelining;
