@@ -204,6 +204,7 @@
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | health and metrics on an address of their own | [`HttpServer::bind_admin`], [`HttpServer::serve_admin`], [`BaseHttpRequestHandler::check_ready`], [`RequestCounts`], [`Durations`] | `library::admin::a_handler_says_whether_it_is_ready` `library::admin::figures_of_a_loop_that_hangs_are_kept_and_grow_old` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
