@@ -23,10 +23,11 @@ pub(super) struct Scrape {
     pub(super) now: Instant,
 }
 
-type Value<T> = fn(&Counters) -> T;
+type Value = fn(&Counters) -> u64;
+type StateCount = fn(&ConnectionStates) -> u64;
 
 /// Counters of the whole server without labels.
-const COUNTERS: [(&str, &str, Value<u64>); 9] = [
+const COUNTERS: [(&str, &str, Value); 9] = [
     (
         "httpoll_sent_bytes_total",
         "Bytes of replies that the kernel took, heads included.",
@@ -75,7 +76,7 @@ const COUNTERS: [(&str, &str, Value<u64>); 9] = [
 ];
 
 /// Gauges of the whole server without labels.
-const GAUGES: [(&str, &str, Value<u64>); 3] = [
+const GAUGES: [(&str, &str, Value); 3] = [
     (
         "httpoll_cache_entries",
         "Replies that are in the cache.",
@@ -93,7 +94,7 @@ const GAUGES: [(&str, &str, Value<u64>); 3] = [
     ),
 ];
 
-const EVICTIONS: [(&str, Value<u64>); 4] = [
+const EVICTIONS: [(&str, Value); 4] = [
     ("connections", |counters| counters.evicted_for_connections),
     ("descriptors", |counters| counters.evicted_for_descriptors),
     ("request_memory", |counters| {
@@ -102,7 +103,7 @@ const EVICTIONS: [(&str, Value<u64>); 4] = [
     ("reply_memory", |counters| counters.evicted_for_reply_memory),
 ];
 
-const STATES: [(&str, fn(&ConnectionStates) -> u64); 5] = [
+const STATES: [(&str, StateCount); 5] = [
     ("idle", |states| states.idle),
     ("reading", |states| states.reading),
     ("waiting", |states| states.waiting),
@@ -130,7 +131,7 @@ impl Scrape {
         out.finish()
     }
 
-    fn sum(&self, value: Value<u64>) -> u64 {
+    fn sum(&self, value: Value) -> u64 {
         let loops = self.loops.iter();
         loops.map(|figures| value(&figures.counters)).sum()
     }
