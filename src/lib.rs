@@ -209,6 +209,7 @@
 //! | sd_notify(3): ready, reloading, stopping, watchdog | [`HttpServer::notify_service_manager`], [`ServerHandle::reload`] | `it::notify::start_reload_and_end_are_told_by_path_and_abstract_name` `library::listening_sockets::a_stuck_loop_stops_the_signs_of_life` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | health and metrics on an address of their own | [`HttpServer::bind_admin`], [`HttpServer::serve_admin`], [`BaseHttpRequestHandler::check_ready`], [`RequestCounts`], [`Durations`] | `library::admin::a_handler_says_whether_it_is_ready` `library::admin::figures_of_a_loop_that_hangs_are_kept_and_grow_old` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | the client behind a proxy | [`ServerConfig::trusted_proxies`], [`TrustedProxy`], [`ServerConfig::proxy_protocol`], [`Exchange::peer_address`] | `library::proxies::a_trusted_proxy_names_the_client` `library::proxies::the_proxy_protocol_names_the_client` |
@@ -232,9 +233,11 @@ pub use config::{
 pub use files::SimpleHttpRequestHandler;
 pub use handler::counters::Counters;
 pub use handler::deferred::Deferred;
+pub use handler::durations::Durations;
 pub use handler::exchange::Exchange;
 pub use handler::handler_error::HandlerError;
 pub use handler::log::LogEntry;
+pub use handler::request_counts::RequestCounts;
 pub use handler::server_info::ServerInfo;
 pub use handler::stream_writer::StreamWriter;
 pub use handler::{BaseHttpRequestHandler, HandlerResult};

@@ -1,5 +1,6 @@
 //! What the command prints on standard output: where it serves, and that Ctrl-C ends it.
 
+use std::fmt::Display;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,19 @@ fn curl_command(name: &str) -> String {
         None => ("--unix-socket", address),
     };
     format!("curl {option} {address} http://localhost/")
+}
+
+/// Returns a line for every place where the administration answers: its addresses, or its UNIX sockets.
+pub(crate) fn admin_greeting(places: &[impl Display]) -> String {
+    let lines = places.iter().map(|place| {
+        let place = place.to_string();
+        let shown = match place.strip_prefix("unix:") {
+            Some(_) => place,
+            None => format!("http://{place}/"),
+        };
+        format!("Health and metrics on {shown}\n")
+    });
+    lines.collect()
 }
 
 /// Returns the addresses of this machine at which sockets for all interfaces answer. Link-local IPv6 is left out, because

@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 25] = [
+pub(super) static FLAGS: [Flag; 26] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -128,6 +128,14 @@ pub(super) static FLAGS: [Flag; 25] = [
         group: Group::Address,
         is_everyday: false,
         help: "require the PROXY protocol from trusted proxies",
+    },
+    Flag {
+        long: "--admin",
+        short: "",
+        value: Value::Text("ADDRESS"),
+        group: Group::Address,
+        is_everyday: false,
+        help: "answer /livez, /readyz and /metrics at this host:port or :port, which should be private (nowhere)",
     },
     Flag {
         long: "--directory",

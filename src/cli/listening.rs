@@ -25,31 +25,20 @@ impl Options {
         &self,
         inherited: Vec<ListeningSocket>,
         handler: SimpleHttpRequestHandler,
-        mut confinement: Confinement,
+        confinement: Confinement,
         user: Option<&User>,
     ) -> Result<Listening, CommandError> {
         let (config, loops) = (self.config.clone(), self.loops);
-        if !inherited.is_empty() {
+        let (addresses, sockets) = if inherited.is_empty() {
+            (self.addresses()?, self.bind_unix(user)?)
+        } else {
             if !self.bind.is_empty() {
                 privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
             }
-            let names = names_of_unix(&inherited);
-            let server = ThreadingHttpServer::from_listeners(inherited, handler, config, loops)?;
-            let greeting = banner::greeting(server.server_addresses(), &names);
-            return Ok(Listening {
-                server,
-                greeting,
-                confinement,
-            });
-        }
-        let addresses = self.addresses()?;
-        let sockets = self.bind_unix(user)?;
-        for socket in &sockets {
-            if let Some(directory) = socket.directory()? {
-                confinement = confinement.remove_files_below(directory);
-            }
-        }
+            (Vec::new(), inherited)
+        };
         let names = names_of_unix(&sockets);
+        let confinement = allow_removal(confinement, &sockets)?;
         let server = if addresses.is_empty() {
             ThreadingHttpServer::from_listeners(sockets, handler, config, loops)?
         } else {
@@ -59,20 +48,24 @@ impl Options {
             server
         };
         let greeting = banner::greeting(server.server_addresses(), &names);
-        Ok(Listening {
+        let listening = Listening {
             server,
             greeting,
             confinement,
-        })
+        };
+        match &self.admin {
+            Some(admin) => listening.open_administration(admin, user),
+            None => Ok(listening),
+        }
     }
 
     /// Resolves the TCP addresses to listen on. A name stands for all its addresses.
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         if self.bind.is_empty() {
-            return resolve("", self.port);
+            return resolve("", self.port, "--bind");
         }
         let resolve = |text: &str| match values::bind(text)? {
-            Bind::Tcp { host, port } => resolve(&host, port.unwrap_or(self.port)),
+            Bind::Tcp { host, port } => resolve(&host, port.unwrap_or(self.port), "--bind"),
             Bind::Unix(_) => Ok(Vec::new()),
         };
         let mut addresses = Vec::new();
@@ -91,25 +84,68 @@ impl Options {
             let Bind::Unix(address) = bind else {
                 continue;
             };
-            let socket = ListeningSocket::bind_unix(address)?;
-            if let Some(user) = user {
-                socket.set_owner(user.uid.as_raw(), user.gid.as_raw())?;
-            }
-            sockets.push(socket);
+            sockets.push(bind_unix(address, user)?);
         }
         Ok(sockets)
     }
 }
 
+impl Listening {
+    /// Listens for `--admin`, too.
+    fn open_administration(
+        mut self,
+        admin: &Bind,
+        user: Option<&User>,
+    ) -> Result<Self, CommandError> {
+        let named = |error| CommandError::Run(format!("{error} (--admin)"));
+        match admin {
+            Bind::Tcp { host, port } => {
+                let addresses = resolve(host, port.unwrap_or_default(), "--admin")?;
+                let bound = self.server.bind_admin(addresses.as_slice());
+                self.greeting += &banner::admin_greeting(&bound.map_err(named)?);
+            }
+            Bind::Unix(address) => {
+                let sockets = [bind_unix(address, user).map_err(named)?];
+                self.greeting += &banner::admin_greeting(&sockets);
+                self.confinement = allow_removal(self.confinement, &sockets)?;
+                self.server.serve_admin(sockets)?;
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// Binds a UNIX socket whose file belongs to `user`.
+fn bind_unix(address: &str, user: Option<&User>) -> io::Result<ListeningSocket> {
+    let socket = ListeningSocket::bind_unix(address)?;
+    if let Some(user) = user {
+        socket.set_owner(user.uid.as_raw(), user.gid.as_raw())?;
+    }
+    Ok(socket)
+}
+
+/// Adds the right to remove the files of `sockets`.
+fn allow_removal(
+    mut confinement: Confinement,
+    sockets: &[ListeningSocket],
+) -> io::Result<Confinement> {
+    for socket in sockets {
+        if let Some(directory) = socket.directory()? {
+            confinement = confinement.remove_files_below(directory);
+        }
+    }
+    Ok(confinement)
+}
+
 /// Returns all addresses of a name; without a name, the one for all interfaces.
-fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, CommandError> {
+fn resolve(host: &str, port: u16, option: &str) -> Result<Vec<SocketAddr>, CommandError> {
     if host.is_empty() {
         // `[::]` is one socket for both families; without IPv6 the server binds 0.0.0.0 in its place.
         return Ok(vec![SocketAddr::from(([0_u16; 8], port))]);
     }
     let found = (host, port).to_socket_addrs().map_err(|_| {
         let host = host.escape_debug();
-        CommandError::Run(format!("cannot find the address of '{host}' (--bind)"))
+        CommandError::Run(format!("cannot find the address of '{host}' ({option})"))
     })?;
     Ok(found.collect())
 }

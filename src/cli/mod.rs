@@ -30,7 +30,7 @@ mod values;
 
 use typed::Typed;
 use values::{
-    Bind, bind, content_type, header, host, keep_alive, log_format, loops, max_per_ip, port,
+    Bind, admin, bind, content_type, header, host, keep_alive, log_format, loops, max_per_ip, port,
     protocol, seconds, trusted_proxy,
 };
 
@@ -89,6 +89,7 @@ pub(crate) struct Options {
     typed: Typed,
     port: u16,
     bind: Vec<Bind>,
+    admin: Option<Bind>,
     directory: PathBuf,
     content_type: Option<String>,
     no_listing: bool,
@@ -150,6 +151,7 @@ impl Options {
         Ok(Self {
             port: port.unwrap_or(DEFAULT_PORT),
             bind,
+            admin: typed.last("--admin", admin)?,
             directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
             content_type: typed.last("--content-type", content_type)?,
             no_listing: typed.is_given("--no-listing"),

@@ -32,7 +32,20 @@ impl Bind {
 /// IPv6 address may have brackets, and must have them before a port. All
 /// interfaces are `*`, or a port alone behind its colon.
 pub(super) fn bind(text: &str) -> Result<Bind, CommandError> {
-    let wrong = || wanted("--bind", "a name, an address, host:port or unix:PATH", text);
+    split_address(text, "--bind", "a name, an address, host:port or unix:PATH")
+}
+
+/// Parses the value of `--admin`, which names a port or a UNIX socket: the default port is that of the site.
+pub(super) fn admin(text: &str) -> Result<Bind, CommandError> {
+    let what = "host:port, :port or unix:PATH";
+    match split_address(text, "--admin", what) {
+        Ok(bind) if !bind.is_without_port() => Ok(bind),
+        _ => Err(wanted("--admin", what, text)),
+    }
+}
+
+fn split_address(text: &str, option: &str, what: &str) -> Result<Bind, CommandError> {
+    let wrong = || wanted(option, what, text);
     match text.strip_prefix("unix:") {
         Some("" | "@") => return Err(wrong()),
         Some(address) => return Ok(Bind::Unix(address.to_owned())),

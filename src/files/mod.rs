@@ -277,6 +277,12 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
         self.overrides.are_set()
     }
 
+    /// Opens what is served, as a request does: it must be there, and must not be deleted.
+    fn check_ready(&mut self) -> Result<(), Cow<'static, str>> {
+        let opened = self.root.check();
+        opened.map_err(|error| format!("cannot serve {}: {error}", self.root).into())
+    }
+
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         self.send_head(exchange)
     }

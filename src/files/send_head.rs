@@ -98,7 +98,11 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             is_plain: false,
             absent: Vec::new(),
         };
-        self.open_and_send(asked)
+        let sent = self.open_and_send(asked);
+        // Only a request without a kept reply changes what is kept.
+        let mut cache = self.files.cache.borrow_mut();
+        cache.tell_size(self.exchange.server());
+        sent
     }
 
     /// Opens what is at the path that was `asked` for, and replies with it.

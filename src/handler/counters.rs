@@ -3,12 +3,20 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::durations::Durations;
+use super::request_counts::RequestCounts;
+use crate::http::status::HttpStatus;
+
 /// The counters of one loop since its start. Its `Display` is the report of `--report`, several lines for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
     /// Requests that were answered, refusals included.
     pub requests: u64,
+    /// The same requests by method and status. A request that was refused for its syntax counts with the method `other`.
+    pub requests_by: RequestCounts,
+    /// How long the requests took whose reply has left, or broke off.
+    pub durations: Durations,
     /// Bytes of replies that the kernel took, heads included.
     pub bytes_sent: u64,
     /// Connections that are open now.
@@ -21,6 +29,14 @@ pub struct Counters {
     pub refused: u64,
     /// Connections that ended by an error of the socket, such as a reset by the peer.
     pub disconnects: u64,
+    /// Connections that were closed to make room for another one at the limit on connections.
+    pub evicted_for_connections: u64,
+    /// Connections that were closed because no descriptor was left for another one.
+    pub evicted_for_descriptors: u64,
+    /// Connections that were closed at the limit on the memory of begun requests.
+    pub evicted_for_request_memory: u64,
+    /// Connections that were closed at the limit on the memory of unread replies.
+    pub evicted_for_reply_memory: u64,
     /// Times that accepting stopped to wait for free descriptors.
     pub accept_pauses: u64,
     /// Writes of which the socket took only a part.
@@ -29,6 +45,14 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Replies that were made from a file because the cache did not have them.
     pub cache_misses: u64,
+    /// Replies that are in the cache now: small files, small listings, 404s, and the heads of large files.
+    pub cache_entries: u64,
+    /// Bytes of memory that these replies take.
+    pub cache_bytes: u64,
+    /// Files, directories and symbolic links that the kernel watches for the cache now.
+    pub watches: u64,
+    /// Listings that were refused with 503 because the memory for listings was used up.
+    pub listings_refused: u64,
     /// Log lines that were dropped because standard error did not take them.
     pub log_lines_lost: u64,
     /// Turns of the loop.
@@ -44,6 +68,13 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts a request with the status of its reply; `None` stands for no reply.
+    #[inline]
+    pub(crate) fn count_request(&mut self, method: &str, status: Option<HttpStatus>) {
+        self.requests += 1;
+        self.requests_by.count(method, status);
+    }
+
     /// Counts a write of which the socket took `left` bytes.
     pub(crate) fn count_write(&mut self, left: u64, is_partial: bool) {
         self.bytes_sent += left;

@@ -3,12 +3,14 @@
 //! Invariant: nothing here polls, knows the table of connections, or finds a file by its name. What `files` and `server` share is
 //! here too (open files, listing memory), because these two layers do not import each other.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 
 pub(crate) mod client;
 pub(crate) mod clock;
 pub(crate) mod counters;
 pub(crate) mod deferred;
+pub(crate) mod durations;
 pub(crate) mod ending;
 pub(crate) mod error_page;
 pub(crate) mod error_pages;
@@ -25,6 +27,7 @@ pub(crate) mod prepared;
 pub(crate) mod query;
 pub(crate) mod reply;
 pub(crate) mod request_context;
+pub(crate) mod request_counts;
 pub(crate) mod server_info;
 pub(crate) mod stream_writer;
 pub(crate) mod text;
@@ -219,6 +222,18 @@ pub trait BaseHttpRequestHandler {
     /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited and no
     /// request has come.
     fn handle_timeout(&mut self) {}
+
+    /// Checks whether requests can be answered now, for `/readyz` of the [administration](crate::HttpServer::serve_admin). Any reason
+    /// why not is sent with the 503. The default is always ready.
+    ///
+    /// It is called on the thread of the loop for each such request, so it must be quick. A handler that passes requests on to another
+    /// handler should ask that one here too.
+    ///
+    /// # Errors
+    /// The reason, as one line of text.
+    fn check_ready(&mut self) -> Result<(), Cow<'static, str>> {
+        Ok(())
+    }
 
     /// Returns the value of the `Server` field. It is called once, when the server starts.
     #[doc(alias = "server_version")]

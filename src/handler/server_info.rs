@@ -38,8 +38,18 @@ pub struct ServerInfo {
     pub(crate) draining: bool,
     /// Hits and misses of the cache. The handler counts them, and it has only a shared reference.
     lookups: Cell<(u64, u64)>,
+    cache_size: Cell<CacheSize>,
+    listings_refused: Cell<u64>,
     idle_files: RefCell<IdleFiles>,
     listing_memory: Arc<ListingMemory>,
+}
+
+/// What a handler keeps in its cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct CacheSize {
+    pub(crate) entries: u64,
+    pub(crate) bytes: u64,
+    pub(crate) watches: u64,
 }
 
 /// Fields that the server or the handler sets, and that a reply has only once (RFC 9110 §5.3, RFC 9112 §6).
@@ -146,6 +156,8 @@ impl ServerInfo {
             counters: Counters::default(),
             draining: false,
             lookups: Cell::default(),
+            cache_size: Cell::default(),
+            listings_refused: Cell::default(),
             idle_files: RefCell::default(),
         }
     }
@@ -212,9 +224,18 @@ impl ServerInfo {
     /// Returns the counters of this loop, up to now.
     pub fn counters(&self) -> Counters {
         let (cache_hits, cache_misses) = self.lookups.get();
+        let CacheSize {
+            entries,
+            bytes,
+            watches,
+        } = self.cache_size.get();
         Counters {
             cache_hits,
             cache_misses,
+            cache_entries: entries,
+            cache_bytes: bytes,
+            watches,
+            listings_refused: self.listings_refused.get(),
             ..self.counters
         }
     }
@@ -224,6 +245,22 @@ impl ServerInfo {
         let (hits, misses) = self.lookups.get();
         self.lookups
             .set((hits + u64::from(is_hit), misses + u64::from(!is_hit)));
+    }
+
+    /// Notes that the cache of a handler has grown or shrunk. One loop may have several handlers with a cache.
+    pub(crate) fn change_cache_size(&self, before: CacheSize, now: CacheSize) {
+        let all = self.cache_size.get();
+        let change = |all: u64, before: u64, now: u64| all.wrapping_add(now).wrapping_sub(before);
+        self.cache_size.set(CacheSize {
+            entries: change(all.entries, before.entries, now.entries),
+            bytes: change(all.bytes, before.bytes, now.bytes),
+            watches: change(all.watches, before.watches, now.watches),
+        });
+    }
+
+    /// Counts a listing that was refused because the memory for listings is used up.
+    pub(crate) fn count_refused_listing(&self) {
+        self.listings_refused.set(self.listings_refused.get() + 1);
     }
 
     /// Keeps a large file that was used `now` open for a few seconds.

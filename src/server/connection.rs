@@ -190,7 +190,7 @@ impl<T: Transport> Connection<T> {
             then => then,
         };
         self.state = State::unsent(Box::new(Unsent {
-            outgoing: context.outgoing.split_off(),
+            outgoing: context.outgoing.split_off(context.clock.instant),
             then,
             unparsed: Unparsed::of(received),
             acked: None,
@@ -218,11 +218,13 @@ impl<T: Transport> Connection<T> {
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
     pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
         context.log_outgoing(&self.client, true);
+        context.finished.take(&mut context.outgoing);
         context.outgoing.clear();
         if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
             mem::take(&mut self.state)
         {
             context.log(&mut unsent.outgoing, &self.client, true);
+            context.finished.take(&mut unsent.outgoing);
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Token};
 
+use super::admin::Administration;
 use super::confinement;
 use super::connection::readable::Readable;
 use super::lifecycle::drain::{Phase, Step};
@@ -22,6 +23,7 @@ use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
 use crate::wire::spool::SpoolLimits;
 
+mod administering;
 mod admission;
 mod budget;
 mod connections;
@@ -41,6 +43,7 @@ pub(crate) use dispatcher::SCRATCH;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
+pub(crate) const ADMIN: Token = Token(usize::MAX - 2);
 
 /// Events that one poll returns at most.
 const EVENTS: usize = 1024;
@@ -67,6 +70,8 @@ pub(crate) struct EventLoop<H> {
     phase: Phase,
     /// When the service manager has to see that this loop is alive.
     next_beat: Option<Instant>,
+    /// The administration, which only the first loop of a server may have.
+    pub(crate) administration: Option<Box<Administration>>,
 }
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
@@ -93,6 +98,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             woke: Instant::now(),
             phase: Phase::Serving,
             next_beat: None,
+            administration: None,
         }
     }
 
@@ -141,7 +147,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Whether a shutdown was requested and is done.
     pub(crate) fn is_finished(&self) -> bool {
-        self.phase.is_last() && self.dispatcher.connections.is_empty()
+        self.phase.is_last()
+            && self.dispatcher.connections.is_empty()
+            && (self.administration.is_none() || self.handle.is_first_alone())
     }
 
     /// Runs until a shutdown was requested and is done.
@@ -155,6 +163,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.context().server.config().report {
             self.report();
         }
+        self.handle.ask_for_figures_of(self.index);
+        self.give_figures();
         self.context_mut().log.finish();
         self.take_failure()
     }
@@ -185,7 +195,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let context = self.context_mut();
         context.hook(NO_CONNECTION, H::service_actions);
         context.log.flush();
-        Ok(())
+        self.administer()
     }
 
     /// Waits for events, at most `timeout` and no longer than the next deadline.
@@ -219,6 +229,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             connections.timers.next_deadline(),
             self.phase.next_deadline(self.admission.arrivals()),
             self.next_beat,
+            self.administration
+                .as_ref()
+                .and_then(|administration| administration.next_deadline()),
         ]
         .into_iter()
         .flatten()
@@ -233,7 +246,9 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             ..
         } = &mut self.dispatcher;
         let now = context.clock.instant;
-        let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
+        let woke = mem::replace(&mut self.woke, now);
+        let busy = began.saturating_duration_since(woke);
+        context.count_durations(woke, began);
         let counters = &mut context.server.counters;
         counters.turns += 1;
         counters.busy += busy;
@@ -259,6 +274,11 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn take_event(&mut self, event: &Event) {
         match event.token() {
             WAKER => self.take_commands(),
+            ADMIN => {
+                if let Some(administration) = &mut self.administration {
+                    administration.note_event();
+                }
+            }
             SIGNALS => {
                 if let Some(signals) = &mut self.signals {
                     signals.take(&self.handle);
@@ -289,6 +309,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_reload_request(self.index) {
             self.reload();
         }
+        self.give_figures();
         self.dispatcher.take_messages();
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::outgoing::Outgoing;
+use super::finished_replies::FinishedReplies;
 use super::listen::addresses::Addresses;
 use crate::handler::client::Client;
 use crate::handler::clock::Clock;
@@ -42,6 +43,8 @@ pub(crate) struct LoopContext<H> {
     pub(crate) allowance: Allowance,
     /// The loop no longer listens: connections without a request soon close, and a reply without an end is cut.
     pub(crate) is_closing: bool,
+    /// Replies that have left, until the end of the turn says how long they took.
+    pub(crate) finished: FinishedReplies,
 }
 
 impl<H: BaseHttpRequestHandler> LoopContext<H> {
@@ -57,6 +60,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             mailbox,
             allowance: Allowance::new(TURN_OF_WORK),
             is_closing: false,
+            finished: FinishedReplies::default(),
         }
     }
 
@@ -120,9 +124,10 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         self.outgoing.end_reply();
         match ending {
             Ending::Later { .. } => {}
-            Ending::Aborted => self.server.counters.requests += 1,
+            Ending::Aborted => self.server.counters.count_request(request.command, None),
             Ending::Reply(framed) => {
-                self.server.counters.requests += 1;
+                let counters = &mut self.server.counters;
+                counters.count_request(request.command, Some(framed.status));
                 self.outgoing
                     .push(framed, start, request, started, &self.log);
                 if self.log.is_on() && client.proxied().is_some() {
@@ -131,6 +136,12 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                 }
             }
         }
+    }
+
+    /// Counts how long the requests took whose replies have left in the turn from `began` to `ended`.
+    pub(crate) fn count_durations(&mut self, began: Instant, ended: Instant) {
+        let durations = &mut self.server.counters.durations;
+        self.finished.count(durations, began, ended);
     }
 
     /// Calls a hook of the handler; `None` where it panics, which is only logged.

@@ -121,6 +121,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             );
             self.context.hook(address, H::service_actions);
             self.context.log.flush();
+            self.context
+                .count_durations(self.context.clock.instant, Instant::now());
             match next {
                 Next::Close => break,
                 Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {}

@@ -10,9 +10,11 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::{Duration, Instant};
 
+mod admin;
 pub(crate) mod confinement;
 mod connection;
 mod event_loop;
+mod finished_replies;
 mod lifecycle;
 pub(crate) mod listen;
 mod loop_context;
@@ -29,6 +31,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+use admin::Administration;
 use event_loop::{EventLoop, NO_CONNECTION};
 use lifecycle::notifier::Notifier;
 use lifecycle::signals::ShutdownSignals;
@@ -153,6 +156,63 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Returns the server's configuration, its addresses and what it has counted.
     pub fn info(&self) -> &ServerInfo {
         &self.event_loop.context().server
+    }
+
+    /// Answers questions about this server on `addresses` of their own, and returns the addresses, ports included.
+    ///
+    /// `GET /livez` is 200 as long as the loop runs. `GET /readyz` is 200, or 503 with the reason while the server ends or its handler is
+    /// [not ready](BaseHttpRequestHandler::check_ready). `GET /metrics` has the [counters](crate::Counters) of all loops in the format of
+    /// Prometheus, or of OpenMetrics for clients that prefer it. These connections are neither logged nor counted, have no part in the
+    /// limits, and are served until the server has ended.
+    ///
+    /// Everyone who reaches the address may ask, so it should be a private one. To be called before the process is
+    /// [confined](crate::Confinement).
+    ///
+    /// ```
+    /// use std::io::{Read as _, Write as _};
+    /// use std::net::TcpStream;
+    /// use std::thread;
+    ///
+    /// use httpoll::{BaseHttpRequestHandler, HttpServer};
+    ///
+    /// struct Nothing;
+    /// impl BaseHttpRequestHandler for Nothing {}
+    ///
+    /// let mut server = HttpServer::bind("127.0.0.1:0", Nothing)?;
+    /// let admin = server.bind_admin("127.0.0.1:0")?[0];
+    /// let handle = server.handle();
+    /// let thread = thread::spawn(move || server.serve_forever());
+    /// let mut client = TcpStream::connect(admin)?;
+    /// client.write_all(b"GET /readyz HTTP/1.0\r\n\r\n")?;
+    /// let mut reply = String::new();
+    /// client.read_to_string(&mut reply)?;
+    /// assert!(reply.starts_with("HTTP/1.1 200 OK\r\n"));
+    /// handle.shutdown();
+    /// thread.join().expect("the loop does not panic")?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A name cannot be resolved, or the server cannot listen on an address.
+    pub fn bind_admin(&mut self, addresses: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+        let listeners = bind_for_admin(addresses)?;
+        let bound = tcp_addresses(&listeners)?;
+        self.serve_admin(listeners)?;
+        Ok(bound)
+    }
+
+    /// Answers questions about this server, as [`bind_admin`](Self::bind_admin) does, on sockets that listen already. A later call replaces
+    /// the sockets of an earlier one.
+    ///
+    /// # Errors
+    /// A socket cannot be polled.
+    pub fn serve_admin(
+        &mut self,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
+    ) -> io::Result<()> {
+        let listeners = listeners.into_iter().map(Into::into).collect();
+        let administration = Administration::new(listeners)?;
+        self.event_loop.take_in_administration(administration)
     }
 
     /// Returns the handler.
@@ -299,6 +359,12 @@ fn set_notifier(handle: &ServerHandle, addresses: String) -> io::Result<()> {
         handle.set_notifier(notifier);
     }
     Ok(())
+}
+
+/// Opens the sockets of an administration.
+fn bind_for_admin(addresses: impl ToSocketAddrs) -> io::Result<Vec<TcpListener>> {
+    let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
+    listen_all(&addresses, &ServerConfig::default())
 }
 
 /// Makes the context of loop number `index` of the server behind `handle`.

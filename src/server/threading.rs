@@ -8,13 +8,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use super::admin::Administration;
 use super::event_loop::EventLoop;
 use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::bind::listen_all;
 use super::listen::listener::{Endpoint, names};
 use super::listen::socket::ListeningSocket;
-use super::{local_addresses, new_context, set_notifier, tcp_addresses};
+use super::{bind_for_admin, local_addresses, new_context, set_notifier, tcp_addresses};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
@@ -36,6 +37,7 @@ pub struct ThreadingHttpServer<H> {
     info: ServerInfo,
     handle: ServerHandle,
     signals: Option<ShutdownSignals>,
+    administration: Option<Box<Administration>>,
 }
 
 impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
@@ -140,6 +142,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             info,
             handle,
             signals: None,
+            administration: None,
         })
     }
 
@@ -185,6 +188,32 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
         set_notifier(&self.handle, addresses.unwrap_or_default())
     }
 
+    /// Answers questions about this server on `addresses` of their own, in the first loop and for all loops; see
+    /// [`HttpServer::bind_admin`](super::HttpServer::bind_admin). Returns the addresses, ports included.
+    ///
+    /// # Errors
+    /// A name cannot be resolved, or the server cannot listen on an address.
+    pub fn bind_admin(&mut self, addresses: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
+        let listeners = bind_for_admin(addresses)?;
+        let bound = tcp_addresses(&listeners)?;
+        self.serve_admin(listeners)?;
+        Ok(bound)
+    }
+
+    /// Answers questions about this server on sockets that listen already; see
+    /// [`HttpServer::serve_admin`](super::HttpServer::serve_admin).
+    ///
+    /// # Errors
+    /// A socket cannot be polled.
+    pub fn serve_admin(
+        &mut self,
+        listeners: impl IntoIterator<Item = impl Into<ListeningSocket>>,
+    ) -> io::Result<()> {
+        let listeners = listeners.into_iter().map(Into::into).collect();
+        self.administration = Some(Administration::new(listeners)?);
+        Ok(())
+    }
+
     /// Serves until a shutdown is requested; then ends in the stages of [`ServerHandle::shutdown`], and returns.
     ///
     /// The first loop runs in this thread, the others in threads called `httpoll-1`, `httpoll-2` and so on. A loop that fails or panics ends alone, with a line on standard error; the others go on.
@@ -200,6 +229,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             info,
             handle,
             signals,
+            administration,
         } = self;
         let common = Common {
             config,
@@ -215,6 +245,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             for (parts, handler) in loops {
                 threads.push(common.spawn(scope, threads.len() + 1, parts, handler)?);
             }
+            let first = (first.0, first.1, administration);
             let (mut served, signals) = common.run(0, first, handler, signals);
             if let Some(mut signals) = signals {
                 // The loop that would have handled the signals has failed.
@@ -266,7 +297,12 @@ impl Common {
         parts: (Endpoint, Log),
         handler: H,
     ) -> io::Result<ScopedJoinHandle<'scope, io::Result<()>>> {
-        let run = move || self.run(index, parts, handler, None).0;
+        let run = move || {
+            let (endpoint, log) = parts;
+            let served = self.run(index, (endpoint, log, None), handler, None).0;
+            self.handle.note_end(index);
+            served
+        };
         let thread = thread::Builder::new().name(format!("httpoll-{index}"));
         // A server with fewer loops than configured does not start.
         let spawned = thread.spawn_scoped(scope, run);
@@ -279,7 +315,7 @@ impl Common {
     fn run<H: BaseHttpRequestHandler>(
         &self,
         index: usize,
-        (endpoint, log): (Endpoint, Log),
+        (endpoint, log, administration): (Endpoint, Log, Option<Box<Administration>>),
         handler: H,
         signals: Option<ShutdownSignals>,
     ) -> (io::Result<()>, Option<ShutdownSignals>) {
@@ -293,6 +329,9 @@ impl Common {
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
             event_loop.begin_beats();
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;
+            if let Some(administration) = administration {
+                event_loop.take_in_administration(administration)?;
+            }
             Ok(event_loop)
         };
         let mut event_loop = match start() {

@@ -12,6 +12,7 @@
 mod common;
 mod support;
 
+mod admin;
 mod against_python;
 mod big_file;
 mod browsers;
@@ -34,6 +35,7 @@ mod inherited;
 mod kept;
 mod listing;
 mod log;
+mod metrics;
 mod names;
 mod notify;
 mod paths;

@@ -3,6 +3,7 @@
 // A test says what must hold by panicking where it does not.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod admin;
 mod bodies;
 mod child;
 mod client;

@@ -137,7 +137,6 @@ impl Changes {
     }
 
     /// Returns the number of watches of this loop: each of them has a reference to the descriptor.
-    #[cfg(test)]
     pub(super) fn in_use(&self) -> usize {
         let sources = self.sources.as_ref();
         sources.map_or(0, |sources| Arc::strong_count(&sources.inotify) - 1)

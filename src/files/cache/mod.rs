@@ -23,6 +23,7 @@
 //! Invariant: an entry lists all that it depends on, and is sent only if none of that has changed since it was made.
 
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,6 +43,7 @@ use super::representation::Representation;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
+use crate::handler::server_info::{CacheSize, ServerInfo};
 
 /// Time after which an entry is compared with the file at its path.
 const COMPARE_AFTER: Duration = Duration::from_secs(2);
@@ -123,6 +125,8 @@ pub(super) struct Cache {
     dropped: Dropped,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
+    /// The size that the server was told last.
+    told: CacheSize,
 }
 
 impl Cache {
@@ -134,6 +138,7 @@ impl Cache {
             watcher: Watcher::new(),
             dropped: Dropped::default(),
             lookups: LOOKUPS_PER_COMPARISON,
+            told: CacheSize::default(),
         }
     }
 
@@ -262,6 +267,16 @@ impl Cache {
         while self.bytes > config.tuning.cache_bytes || self.entries.len() > MAX_ENTRIES {
             self.remove_oldest();
         }
+    }
+
+    /// Tells `server` how large the cache is now.
+    pub(super) fn tell_size(&mut self, server: &ServerInfo) {
+        let size = CacheSize {
+            entries: self.entries.len() as u64,
+            bytes: self.bytes as u64,
+            watches: self.watcher.changes.in_use() as u64,
+        };
+        server.change_cache_size(mem::replace(&mut self.told, size), size);
     }
 
     fn remove_oldest(&mut self) {

@@ -188,6 +188,7 @@ impl Work for ListingWork {
 
 /// Refuses a listing for which no memory is left.
 fn send_too_many(exchange: &mut Exchange<'_>) -> io::Result<()> {
+    exchange.server().count_refused_listing();
     let explain =
         "The memory for listings is used up by those that are being sent. Try again later.";
     exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, Some(explain));

@@ -14,7 +14,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::Errno;
 
 use super::open::{Directory, Resolver};
 use super::walk::{PathStep, open_root, walk};
@@ -122,6 +123,21 @@ impl Root {
             Place::Pinned(fd) => Arc::clone(fd),
         };
         Ok(Directory::new(fd, self.resolver))
+    }
+
+    /// Checks that the directory, and the single file in it, is there now.
+    ///
+    /// # Errors
+    /// The path leads nowhere, or the directory that was passed open is deleted.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let directory = self.open()?.into_fd()?;
+        if fstat(&directory)?.st_nlink == 0 {
+            return Err(Errno::NOENT.into());
+        }
+        if let Some(name) = &self.single {
+            statat(&directory, name.as_slice(), AtFlags::empty())?;
+        }
+        Ok(())
     }
 
     /// Returns the stat of the file at `path`, for comparison with a file that was opened at the same path before; `scratch` is for

@@ -239,6 +239,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             body,
             rest,
         } = promised;
+        self.context.outgoing.began = Some(started);
         let request = request.as_request();
         self.reply(&request, body, rest, close, started, Some(coming))
     }

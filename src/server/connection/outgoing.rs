@@ -27,6 +27,10 @@ pub(crate) struct Outgoing {
     pub(crate) body: Body,
     /// Bytes of content that have left of that body.
     body_sent: u64,
+    /// Replies that have not left wholly.
+    pub(crate) unfinished: u32,
+    /// When the first of these requests began; `None` for this turn.
+    pub(crate) began: Option<Instant>,
     replies: Vec<LoggedReply>,
     /// The clients of `replies`, where the connection comes from a trusted proxy; otherwise empty.
     clients: Vec<SocketAddr>,
@@ -61,7 +65,7 @@ impl Outgoing {
         self.written.shrink_to(MAX_BATCH);
     }
 
-    /// Remembers to log a reply that stands in the buffer from `start` on.
+    /// Remembers to count and to log a reply that stands in the buffer from `start` on.
     #[inline]
     pub(crate) fn push(
         &mut self,
@@ -71,6 +75,7 @@ impl Outgoing {
         started: Instant,
         log: &Log,
     ) {
+        self.unfinished += 1;
         if log.is_on() {
             let record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
             let end = self.buffer.bytes.len();
@@ -157,12 +162,14 @@ impl Outgoing {
         }
     }
 
-    /// Takes out what has not left, and makes this one ready for the next use.
-    pub(crate) fn split_off(&mut self) -> Self {
+    /// Takes out what has not left in the turn that began `now`, and makes this one ready for the next use.
+    pub(crate) fn split_off(&mut self, now: Instant) -> Self {
         let rest = Self {
             buffer: self.buffer.split_off(),
             body: mem::take(&mut self.body),
             body_sent: self.body_sent,
+            unfinished: self.unfinished,
+            began: self.began.or(Some(now)),
             replies: mem::take(&mut self.replies),
             clients: mem::take(&mut self.clients),
             logged: self.logged,
@@ -179,6 +186,8 @@ impl Outgoing {
         self.buffer.bytes.shrink_to(MAX_BATCH);
         self.body = Body::Empty;
         self.body_sent = 0;
+        self.unfinished = 0;
+        self.began = None;
         self.replies.clear();
         self.clients.clear();
         self.logged = 0;

@@ -221,6 +221,9 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         self.context.server.counters.count_write(left, is_blocked);
         let client = &self.connection.client;
         self.context.log(outgoing, client, sent.is_err());
+        if matches!(sent, Err(_) | Ok(Next::Continue)) {
+            self.context.finished.take(outgoing);
+        }
         let mut next = sent?;
         if next == Next::Continue {
             self.follow(unsent.then, &unsent.unparsed.as_received())?;
@@ -341,7 +344,11 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         let next = sent?;
         self.context.log_outgoing(&self.connection.client, false);
         if next == Next::Continue {
-            self.context.outgoing.clear();
+            let LoopContext {
+                outgoing, finished, ..
+            } = &mut *self.context;
+            finished.take(outgoing);
+            outgoing.clear();
         }
         Ok(next)
     }

@@ -8,6 +8,7 @@ use std::io;
 use mio::Poll;
 use rustix::process::{Resource, getrlimit};
 
+use super::connections::Eviction;
 use super::dispatcher::Dispatcher;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
@@ -136,7 +137,7 @@ impl Admission {
             };
             let is_taken = dispatcher.take_in(stream, address, listener.is_deferred);
             if let Some(key) = leaving.filter(|_| is_taken) {
-                dispatcher.evict(key);
+                dispatcher.evict(key, Eviction::Connections);
             }
         }
         listener.accepting = Accepting::More;
@@ -161,7 +162,7 @@ impl Admission {
 fn relieve<H: BaseHttpRequestHandler>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
     match dispatcher.find_room() {
         Some(key) => {
-            dispatcher.evict(key);
+            dispatcher.evict(key, Eviction::Descriptors);
             listener.accepting = Accepting::More;
         }
         None => pause(listener, dispatcher),

@@ -16,6 +16,7 @@ use super::room_search::{CANDIDATES, RoomSearch};
 use super::timers::{Timeout, Timers};
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
+use crate::server::admin::figures::ConnectionStates;
 use crate::server::connection::Connection;
 use crate::server::connection::state::{Kept, Purpose};
 use crate::server::lifecycle::drain::GRACE;
@@ -75,6 +76,17 @@ impl Slot {
         self.kept_for = now.purpose;
         before
     }
+}
+
+/// Why a connection is closed that could go on.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Eviction {
+    /// Another one takes its place at the limit on connections.
+    Connections,
+    /// Another one takes its descriptor, because none is left.
+    Descriptors,
+    /// All connections together keep too much.
+    Memory(Purpose),
 }
 
 /// All connections of one loop, by key.
@@ -148,6 +160,22 @@ impl Connections {
         self.slots
             .iter()
             .any(|(_, slot)| slot.connection.awaits() == Some(Timeout::Send))
+    }
+
+    /// Counts the open connections by what they do; there are few enough to look at each.
+    pub(super) fn states(&self) -> ConnectionStates {
+        let mut states = ConnectionStates::default();
+        let slots = self.slots.iter().map(|(_, slot)| slot);
+        for slot in slots.filter(|slot| slot.state != SlotState::Closed) {
+            *match slot.connection.awaits() {
+                Some(Timeout::KeepAlive | Timeout::LastRequest) => &mut states.idle,
+                Some(Timeout::Head | Timeout::Body) => &mut states.reading,
+                None => &mut states.waiting,
+                Some(Timeout::Send) => &mut states.sending,
+                Some(Timeout::Linger) => &mut states.lingering,
+            } += 1;
+        }
+        states
     }
 
     /// Returns the key of the connection that is inserted next.
@@ -228,10 +256,18 @@ impl Connections {
     pub(super) fn evict<H: BaseHttpRequestHandler>(
         &mut self,
         key: usize,
+        reason: Eviction,
         context: &mut LoopContext<H>,
     ) {
-        if let Some(slot) = self.slots.get_mut(key) {
+        if let Some(slot) = self.get_open(key) {
             slot.connection.discard_unsent();
+            let counters = &mut context.server.counters;
+            *match reason {
+                Eviction::Connections => &mut counters.evicted_for_connections,
+                Eviction::Descriptors => &mut counters.evicted_for_descriptors,
+                Eviction::Memory(Purpose::Requests) => &mut counters.evicted_for_request_memory,
+                Eviction::Memory(Purpose::Replies) => &mut counters.evicted_for_reply_memory,
+            } += 1;
         }
         self.close(key, context);
     }
@@ -267,7 +303,7 @@ impl Connections {
         while self.memory.is_too_much(kept.purpose)
             && let Some(key) = self.find_keeper(kept.purpose, context.clock.instant)
         {
-            self.evict(key, context);
+            self.evict(key, Eviction::Memory(kept.purpose), context);
         }
     }
 

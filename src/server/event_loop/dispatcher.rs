@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpStream;
 use mio::{Interest, Poll, Token};
 
-use super::connections::{Connections, Slot, SlotState};
+use super::connections::{Connections, Eviction, Slot, SlotState};
 use super::group::Group;
 use super::room_search;
 use super::schedule::Schedule;
@@ -350,8 +350,8 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 
     /// Closes a connection to make room for another one.
-    pub(super) fn evict(&mut self, key: usize) {
-        self.connections.evict(key, &mut self.context);
+    pub(super) fn evict(&mut self, key: usize, reason: Eviction) {
+        self.connections.evict(key, reason, &mut self.context);
     }
 
     /// Closes every connection.

@@ -9,6 +9,7 @@ use mio::{Registry, Waker};
 
 use super::notifier::Notifier;
 use crate::handler::mailbox::Mailbox;
+use crate::server::admin::figures::{Figures, PublishedFigures};
 use crate::server::event_loop::WAKER;
 
 /// Ends a server with all of its loops, from any thread and without blocking.
@@ -24,6 +25,7 @@ struct Control {
     stop: AtomicBool,
     report: AtomicBool,
     reload: AtomicBool,
+    figures: PublishedFigures,
     waker: Arc<Waker>,
 }
 
@@ -35,6 +37,7 @@ impl ServerHandle {
                 stop: AtomicBool::new(false),
                 report: AtomicBool::new(false),
                 reload: AtomicBool::new(false),
+                figures: PublishedFigures::default(),
                 waker: Arc::new(Waker::new(registry, WAKER)?),
             })
         };
@@ -110,6 +113,63 @@ impl ServerHandle {
             flag(control).store(true, Ordering::Release);
             // Waking fails only where the loop has ended already.
             let _ = control.waker.wake();
+        }
+    }
+
+    /// Asks every loop for its figures.
+    pub(crate) fn ask_for_figures(&self) {
+        for control in self.loops.iter() {
+            control.figures.ask();
+            // Waking fails only where the loop has ended already.
+            let _ = control.waker.wake();
+        }
+    }
+
+    /// Asks loop number `index` for its figures, which it is about to give for the last time.
+    pub(crate) fn ask_for_figures_of(&self, index: usize) {
+        if let Some(control) = self.loops.get(index) {
+            control.figures.ask();
+        }
+    }
+
+    /// Whether every loop that runs has given the figures that it was asked for last.
+    pub(crate) fn has_all_figures(&self) -> bool {
+        let mut loops = self.loops.iter();
+        loops.all(|control| control.figures.are_given())
+    }
+
+    /// Returns the figures that each loop has given last.
+    pub(crate) fn figures(&self) -> Vec<Figures> {
+        let loops = self.loops.iter();
+        loops.map(|control| control.figures.last()).collect()
+    }
+
+    /// Gives the figures of loop number `index` if they were asked for, and tells the first loop.
+    pub(crate) fn give_figures(&self, index: usize, figures: impl FnOnce() -> Figures) {
+        let control = self.loops.get(index);
+        if control.is_some_and(|control| control.figures.give(figures)) {
+            self.wake_first();
+        }
+    }
+
+    /// Notes that loop number `index` has ended, with its last figures unless it failed.
+    pub(crate) fn note_end(&self, index: usize) {
+        if let Some(control) = self.loops.get(index) {
+            control.figures.end();
+            self.wake_first();
+        }
+    }
+
+    /// Whether all loops but the first have ended.
+    pub(crate) fn is_first_alone(&self) -> bool {
+        let mut others = self.loops.iter().skip(1);
+        others.all(|control| control.figures.have_ended())
+    }
+
+    fn wake_first(&self) {
+        if let Some(first) = self.loops.first() {
+            // Waking fails only where the loop has ended already.
+            let _ = first.waker.wake();
         }
     }
 

@@ -1,0 +1,69 @@
+//! What the loop does for its [`Administration`]: it gives it turns, and answers what only a loop of the site knows.
+
+use std::borrow::Cow;
+use std::io;
+
+use super::{EventLoop, NO_CONNECTION};
+use crate::handler::BaseHttpRequestHandler;
+use crate::server::admin::Administration;
+use crate::server::admin::figures::Figures;
+
+impl<H: BaseHttpRequestHandler> EventLoop<H> {
+    /// Takes an administration in, for the first loop of a server.
+    ///
+    /// # Errors
+    /// The poll cannot take it in.
+    pub(crate) fn take_in_administration(
+        &mut self,
+        mut administration: Box<Administration>,
+    ) -> io::Result<()> {
+        administration.register(self.poll())?;
+        self.administration = Some(administration);
+        Ok(())
+    }
+
+    /// Gives the administration its turn, if it has something to do.
+    pub(super) fn administer(&mut self) -> io::Result<()> {
+        let Some(mut administration) = self.administration.take() else {
+            return Ok(());
+        };
+        let served = self.serve_administration(&mut administration);
+        self.administration = Some(administration);
+        served
+    }
+
+    fn serve_administration(&mut self, administration: &mut Administration) -> io::Result<()> {
+        let now = self.context().clock.instant;
+        if administration.is_due(now) {
+            administration.turn()?;
+            if administration.is_asked_for_readiness() {
+                let readiness = self.readiness();
+                administration.answer_readiness(&readiness);
+            }
+        }
+        administration.scrape(now, &self.handle, self.is_draining());
+        Ok(())
+    }
+
+    fn is_draining(&self) -> bool {
+        self.context().server.draining || self.handle.is_shutdown_requested(self.index)
+    }
+
+    /// Returns why this server should get no requests now, if there is a reason.
+    fn readiness(&mut self) -> Result<(), Cow<'static, str>> {
+        if self.is_draining() {
+            return Err("draining".into());
+        }
+        let checked = self.context_mut().hook(NO_CONNECTION, H::check_ready);
+        checked.unwrap_or_else(|| Err("the check of the handler panicked".into()))
+    }
+
+    /// Gives the figures of this loop if they were asked for.
+    pub(super) fn give_figures(&self) {
+        self.handle.give_figures(self.index, || Figures {
+            counters: self.context().server.counters(),
+            states: self.dispatcher.connections.states(),
+            given: self.context().clock.instant,
+        });
+    }
+}
