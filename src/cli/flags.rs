@@ -135,7 +135,7 @@ pub(super) static FLAGS: [Flag; 26] = [
         value: Value::Text("ADDRESS"),
         group: Group::Address,
         is_everyday: false,
-        help: "answer /livez, /readyz and /metrics at this host:port or :port, which should be private (nowhere)",
+        help: "answer /livez, /readyz and /metrics at this host:port, :port or unix:PATH, which should be private (nowhere)",
     },
     Flag {
         long: "--directory",

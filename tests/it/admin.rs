@@ -161,7 +161,7 @@ fn an_administration_wants_a_port() {
         let output = run(&["0", "--admin", value]);
         assert_eq!(output.status.code(), Some(2), "{value}");
         let message = String::from_utf8(output.stderr).unwrap();
-        let expected = format!("--admin wants host:port or :port, not '{value}'");
+        let expected = format!("--admin wants host:port, :port or unix:PATH, not '{value}'");
         assert!(message.contains(&expected), "{message}");
     }
 }
