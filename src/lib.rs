@@ -204,6 +204,7 @@
 //! | no reply at all | [`Exchange::abort`] | `library::framing::an_exchange_that_is_aborted_resets_the_connection` |
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
+//! | a log file that may be rotated | [`LogFile`], [`HttpServer::log_to`], [`ServerHandle::reload`] | `library::logs::a_renamed_file_is_opened_again_by_a_reload` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | fewer rights | [`Confinement`], [`Confined`] | `library::confinement::a_confined_handler_is_refused_what_serving_does_not_need` |
@@ -235,6 +236,7 @@ pub use server::confinement::{Confined, Confinement};
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};
+pub use wire::log_file::LogFile;
 pub use wire::source::{Fill, Source};
 pub use wire::spool::RequestBody;
 

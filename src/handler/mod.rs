@@ -25,6 +25,7 @@ pub(crate) mod reply;
 pub(crate) mod request_context;
 pub(crate) mod server_info;
 pub(crate) mod text;
+pub(crate) mod waits;
 pub(crate) mod wfile;
 pub(crate) mod work;
 

@@ -256,7 +256,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Does what other threads have requested: a shutdown, a report, and messages to connections.
+    /// Does what other threads have requested: a shutdown, a report, a reload, and messages to connections.
     fn take_commands(&mut self) {
         if self.handle.is_shutdown_requested(self.index) {
             self.drain();
@@ -264,6 +264,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_report_request(self.index) {
             self.report();
         }
+        let reloads = self.handle.reloads();
+        self.context_mut().log.reopen(reloads);
         self.dispatcher.take_messages();
     }
 

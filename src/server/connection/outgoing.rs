@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::answering::MAX_BATCH;
 use crate::handler::log::{Log, LogRecord};
 use crate::handler::reply::{Framed, Reply};
+use crate::handler::waits::Waits;
 use crate::http::request::Request;
 use crate::wire::body::Body;
 use crate::wire::buffer::Buffer;
@@ -122,6 +123,13 @@ impl Outgoing {
     /// A figure that grows with everything that leaves. If it has not grown, there was no progress.
     pub(crate) fn sent(&self) -> u64 {
         self.buffer.sent() as u64 + self.body_sent
+    }
+
+    /// Notes that the replies that have not left as a whole have waited.
+    pub(crate) fn add_waits(&mut self, waits: &Waits) {
+        for reply in self.replies.iter_mut().skip(self.logged) {
+            reply.record.add_waits(waits);
+        }
     }
 
     /// Gives each reply that has left to `log`, with the number of content bytes that have; all replies that remain where the

@@ -2,17 +2,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use mio::{Registry, Waker};
 
 use crate::handler::mailbox::Mailbox;
 use crate::server::event_loop::WAKER;
 
-/// Ends a server with all of its loops, from any thread and without blocking.
+/// Controls a server with all of its loops, from any thread and without blocking.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     loops: Arc<[Control]>,
+    /// How often a reload was asked for. All loops count alike, so that one of them acts for all.
+    reloads: Arc<AtomicU64>,
 }
 
 /// What one loop has been asked for, and how to wake it.
@@ -35,6 +37,7 @@ impl ServerHandle {
         };
         Ok(Self {
             loops: registries.map(control).collect::<io::Result<_>>()?,
+            reloads: Arc::default(),
         })
     }
 
@@ -49,9 +52,29 @@ impl ServerHandle {
         self.ask(|control| &control.report);
     }
 
+    /// Opens the [log file](crate::LogFile) again, after it was renamed. Without a log file nothing is reloaded.
+    ///
+    /// Lines that wait by then go to the old file. If the file cannot be opened, the old one stays in use, and a line on standard error
+    /// says so.
+    pub fn reload(&self) {
+        self.reloads.fetch_add(1, Ordering::AcqRel);
+        self.wake();
+    }
+
+    /// Returns how often a reload was asked for.
+    pub(crate) fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Acquire)
+    }
+
     fn ask(&self, flag: impl Fn(&Control) -> &AtomicBool) {
         for control in self.loops.iter() {
             flag(control).store(true, Ordering::Release);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for control in self.loops.iter() {
             // Waking fails only where the loop has ended already.
             let _ = control.waker.wake();
         }

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGUSR1 as events of the poll, so that a turn of the loop handles them like any other event.
+//! SIGINT, SIGTERM, SIGHUP and SIGUSR1 as events of the poll, so that a turn of the loop handles them like any other event.
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use mio::{Interest, Registry};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::flag;
 use signal_hook_mio::v1_0::Signals;
 
@@ -23,10 +23,10 @@ pub(crate) struct ShutdownSignals {
 }
 
 impl ShutdownSignals {
-    /// Takes over the signals; from now on none is lost. A second SIGINT or SIGTERM ends the process at once, even if the loop
+    /// Takes over the signals; from now on none is lost, and SIGUSR2, which would end the process, does nothing. A second SIGINT or SIGTERM ends the process at once, even if the loop
     /// hangs.
     pub(crate) fn take_over(action: Action) -> io::Result<Self> {
-        let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1])?;
+        let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])?;
         let asked = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
@@ -40,14 +40,17 @@ impl ShutdownSignals {
         registry.register(&mut self.signals, SIGNALS, Interest::READABLE)
     }
 
-    /// Handles the signals that have come: all loops report, or end.
+    /// Handles the signals that have come: all loops report, reload, or end.
     pub(crate) fn take(&mut self, handle: &ServerHandle) {
         for signal in self.signals.pending() {
-            if signal == SIGUSR1 {
-                handle.report();
-            } else {
-                (self.action)(signal);
-                handle.shutdown();
+            match signal {
+                SIGUSR1 => handle.report(),
+                SIGHUP => handle.reload(),
+                SIGUSR2 => {}
+                _ => {
+                    (self.action)(signal);
+                    handle.shutdown();
+                }
             }
         }
     }
