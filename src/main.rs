@@ -29,7 +29,8 @@ fn run(command: Command) -> Result<(), CommandError> {
 
 fn serve(options: &Options) -> Result<(), CommandError> {
     let handler = options.handler()?;
-    let confinement = options.confinement(&handler)?;
+    let mut confinement = options.confinement(&handler)?;
+    let served = handler.path();
     let user = options.user()?;
     let addresses = options.addresses()?;
     cli::raise_descriptor_limit();
@@ -42,6 +43,10 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     server.shutdown_on_signals(cli::banner::farewell)?;
     let greeting = cli::banner::greeting(server.server_addresses());
     cli::privileges::give_up_root(user.as_ref())?;
+    if let Some(log_file) = options.log_file(served.as_deref())? {
+        confinement = confinement.reopen(&log_file)?;
+        server.log_to(log_file);
+    }
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;
     cli::privileges::confine(confinement);

@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use httpoll::{Confinement, LogFormat, ServerConfig, SimpleHttpRequestHandler};
+use httpoll::{Confinement, LogFile, LogFormat, ServerConfig, SimpleHttpRequestHandler};
 use nix::unistd::User;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -91,6 +91,8 @@ pub(crate) struct Options {
     follow_symlinks: bool,
     dotfiles: bool,
     user: Option<String>,
+    /// The file of the access log; `None` is standard error.
+    log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
     pub(crate) config: ServerConfig,
 }
@@ -139,6 +141,7 @@ impl Options {
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
             user: typed.last("--user", |name| Ok(name.to_owned()))?,
+            log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(typed, hosts)?,
         })
@@ -196,6 +199,30 @@ impl Options {
             };
         }
         Ok(confinement)
+    }
+
+    /// Opens the log file with the rights that the process has by now, which are those that it is opened again with. A warning tells if
+    /// it is in the directory `served`.
+    pub(crate) fn log_file(&self, served: Option<&Path>) -> Result<Option<LogFile>, CommandError> {
+        let Some(path) = &self.log else {
+            return Ok(None);
+        };
+        let shown = path.to_string_lossy();
+        let shown = shown.escape_debug();
+        let log_file = LogFile::open(path).map_err(|error| {
+            let user = self.user.as_deref().map_or_else(String::new, |name| {
+                format!(", as user {} (--user)", name.escape_debug())
+            });
+            CommandError::Run(format!("cannot open the log file {shown}: {error}{user}"))
+        })?;
+        let canonical = |path: &Path| path.canonicalize().ok();
+        let places = canonical(path).zip(served.and_then(canonical));
+        if places.is_some_and(|(path, served)| path.starts_with(served)) {
+            privileges::warn(format_args!(
+                "the log file {shown} is in the served directory, so clients can read it"
+            ));
+        }
+        Ok(Some(log_file))
     }
 
     /// Looks up the user that the process becomes once the port is open.

@@ -164,7 +164,7 @@ pub(crate) fn confine(confinement: Confinement) {
 }
 
 /// Prints a warning, unless standard error has no room: the server must not wait for its reader.
-fn warn(warning: impl Display) {
+pub(crate) fn warn(warning: impl Display) {
     let mut stderr = io::stderr();
     if has_room(&stderr) {
         let _ = writeln!(stderr, "httpoll: {warning}");
