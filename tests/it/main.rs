@@ -32,6 +32,7 @@ mod hosts;
 mod kept;
 mod listing;
 mod log;
+mod logs;
 mod names;
 mod paths;
 mod pipelining;
