@@ -27,6 +27,7 @@ mod head;
 mod hosts;
 mod kept_pages;
 mod listings;
+mod logs;
 mod memory_server;
 mod names;
 mod regression;
