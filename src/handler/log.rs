@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use super::clock::Clock;
 use super::text::put_json_string;
-use super::waits::Waits;
 use crate::config::LogFormat;
 use crate::http::date::rfc3339;
 use crate::http::decimal::push_decimal;
@@ -26,7 +25,7 @@ mod details;
 mod file;
 mod output;
 
-use details::Details;
+pub(crate) use details::LogDetails;
 use file::RequestFile;
 use output::{Output, Sink};
 
@@ -41,8 +40,6 @@ pub(crate) struct LogRecord {
     referer: Option<Range<usize>>,
     agent: Option<Range<usize>>,
     started: Instant,
-    /// What only a JSON line has.
-    details: Option<Box<Details>>,
 }
 
 impl LogRecord {
@@ -59,29 +56,24 @@ impl LogRecord {
             let headers = logs_fields.then_some(request.headers)?;
             headers.get(name)
         };
-        let mut note = |text: &[u8]| {
-            let text = text.get(..MAX_TEXT).unwrap_or(text);
-            let start = arena.len();
-            arena.extend_from_slice(text);
-            start..arena.len()
-        };
+        let mut note = |text: &[u8]| append(arena, text);
         Self {
             status,
             requestline: note(request.requestline),
             referer: field("referer").map(&mut note),
             agent: field("user-agent").map(&mut note),
             started,
-            details: (log.format == LogFormat::Json)
-                .then(|| Box::new(Details::of(request, &mut note))),
         }
     }
+}
 
-    /// Notes that the reply has waited.
-    pub(crate) fn add_waits(&mut self, waits: &Waits) {
-        if let Some(details) = &mut self.details {
-            details.waits.add(waits);
-        }
-    }
+/// Appends `text`, as much of it as is logged, to `arena`; returns where it stands.
+#[inline]
+fn append(arena: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let text = text.get(..MAX_TEXT).unwrap_or(text);
+    let start = arena.len();
+    arena.extend_from_slice(text);
+    start..arena.len()
 }
 
 /// The log of one loop.
@@ -131,8 +123,8 @@ impl Log {
         }
     }
 
-    /// Returns whether lines say what replies waited for.
-    pub(crate) fn has_waits(&self) -> bool {
+    /// Returns whether lines have what [`LogDetails`] keeps.
+    pub(crate) fn has_details(&self) -> bool {
         self.format == LogFormat::Json
     }
 
@@ -141,7 +133,7 @@ impl Log {
     pub(crate) fn request(
         &mut self,
         client_address: SocketAddr,
-        (record, arena): (&LogRecord, &[u8]),
+        (record, details, arena): (&LogRecord, Option<&LogDetails>, &[u8]),
         sent: u64,
         clock: &Clock,
         write: impl FnOnce(&LogEntry<'_>, &mut Vec<u8>),
@@ -149,16 +141,18 @@ impl Log {
         let entry = LogEntry {
             client_address,
             record,
+            details,
             arena,
             sent,
             clock,
             format: self.format,
             loop_index: self.loop_index,
         };
-        match &mut self.file {
-            None => self.stderr.line(|line| write(&entry, line)),
-            Some(file) => file.line(&mut self.stderr, |line| write(&entry, line)),
-        }
+        let output = match &mut self.file {
+            None => &mut self.stderr,
+            Some(file) => &mut file.output,
+        };
+        output.line(|line| write(&entry, line));
     }
 
     /// Logs a message about a client, in http.server's form.
@@ -215,6 +209,7 @@ impl Log {
 pub struct LogEntry<'a> {
     client_address: SocketAddr,
     record: &'a LogRecord,
+    details: Option<&'a LogDetails>,
     arena: &'a [u8],
     sent: u64,
     clock: &'a Clock,
@@ -249,7 +244,7 @@ impl LogEntry<'_> {
 
     /// Returns `HTTP/0.9`, `HTTP/1.0` or `HTTP/1.1`. It may be `None`, as [`method`](Self::method) says.
     pub fn request_version(&self) -> Option<&'static str> {
-        self.record.details.as_ref()?.version
+        self.details?.version
     }
 
     /// Returns the host that the request is for, with its port, unescaped: from an absolute target, otherwise from the `Host` field. It
@@ -275,7 +270,7 @@ impl LogEntry<'_> {
     /// `loop` (other connections had their turn first). `None` if it did not wait for any of these from one turn of the loop to another,
     /// and with every format but [`LogFormat::Json`]. Time that the handler takes, or a deferred reply, is none of these.
     pub fn limited(&self) -> Option<&'static str> {
-        self.record.details.as_ref()?.waits.longest()
+        self.details?.waits.longest()
     }
 
     /// Returns the number of the loop that has served the request. The first is 0; loop N of
@@ -318,8 +313,8 @@ impl LogEntry<'_> {
         }
     }
 
-    fn detail(&self, detail: impl Fn(&Details) -> &Option<Range<usize>>) -> Option<&[u8]> {
-        let range = detail(self.record.details.as_ref()?).as_ref()?;
+    fn detail(&self, detail: impl Fn(&LogDetails) -> &Option<Range<usize>>) -> Option<&[u8]> {
+        let range = detail(self.details?).as_ref()?;
         Some(self.text(range))
     }
 

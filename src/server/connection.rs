@@ -176,8 +176,10 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes for the log what the replies wait for from now on, where the connection has `next` to do.
+    // Not inlined: nearly every reply leaves at once.
+    #[inline(never)]
     fn begin_wait<H>(&mut self, next: Next, context: &LoopContext<H>) {
-        if !context.log.has_waits() {
+        if !context.log.has_details() {
             return;
         }
         if let State::WritingHeaders(unsent) | State::Streaming(unsent) = &mut self.state {
@@ -188,6 +190,7 @@ impl<T: Transport> Connection<T> {
     }
 
     /// Notes for the log that the replies wait for the connection's turn from now on, and for nothing else.
+    #[inline(never)]
     pub(crate) fn await_turn<H>(&mut self, context: &LoopContext<H>) {
         if let State::WritingHeaders(unsent) | State::Streaming(unsent) = &mut self.state {
             unsent.end_wait(&self.transport, context.clock.instant);

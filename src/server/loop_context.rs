@@ -151,7 +151,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     /// Logs the replies of `outgoing` that have left; all that remain where the connection ends (`last`).
     pub(crate) fn log(&mut self, outgoing: &mut Outgoing, client: &Client, last: bool) {
         let (handler, clock) = (&mut self.handler, &self.clock);
-        outgoing.log(last, |record, arena, sent| {
+        outgoing.log(last, |reply, sent| {
             let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
                 let start = line.len();
                 // A panic loses the line, and the loop goes on.
@@ -159,8 +159,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                     line.truncate(start);
                 }
             };
-            self.log
-                .request(client.address, (record, arena), sent, clock, write);
+            self.log.request(client.address, reply, sent, clock, write);
         });
     }
 }

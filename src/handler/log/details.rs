@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::append;
 use crate::handler::waits::Waits;
 use crate::http::host;
 use crate::http::request::Request;
@@ -9,23 +10,25 @@ use crate::http::trace;
 
 /// The details of a request; those of a request that was refused before it was understood are `None`.
 #[derive(Debug, Default)]
-pub(super) struct Details {
+pub(crate) struct LogDetails {
     pub(super) method: Option<Range<usize>>,
     pub(super) path: Option<Range<usize>>,
     pub(super) version: Option<&'static str>,
     pub(super) host: Option<Range<usize>>,
     pub(super) request_id: Option<Range<usize>>,
     pub(super) trace_id: Option<Range<usize>>,
-    pub(super) waits: Waits,
+    pub(crate) waits: Waits,
 }
 
-impl Details {
-    /// Takes the details from `request`; `note` appends a text to the arena.
-    pub(super) fn of(request: &Request<'_>, mut note: impl FnMut(&[u8]) -> Range<usize>) -> Self {
+impl LogDetails {
+    /// Takes the details from `request`, and appends their texts to `arena`. Not inlined, because other formats need none.
+    #[inline(never)]
+    pub(crate) fn of(request: &Request<'_>, arena: &mut Vec<u8>) -> Self {
         // Only what stands for a refused head has no path.
         if request.path.is_empty() {
             return Self::default();
         }
+        let mut note = |text: &[u8]| append(arena, text);
         let fields = |name| request.headers.get_all(name);
         Self {
             method: Some(note(request.command.as_bytes())),

@@ -10,7 +10,8 @@ use crate::wire::log_file::LogFile;
 #[derive(Debug)]
 pub(super) struct RequestFile {
     log_file: Arc<LogFile>,
-    output: Output,
+    /// What it has to report is reported at the next [`flush`](Self::flush).
+    pub(super) output: Output,
     /// The number of the last reload.
     reload: u64,
 }
@@ -22,12 +23,6 @@ impl RequestFile {
             log_file,
             reload: 0,
         }
-    }
-
-    /// Adds the line that `write` appends.
-    pub(super) fn line(&mut self, stderr: &mut Output, write: impl FnOnce(&mut Vec<u8>)) {
-        self.output.line(write);
-        self.report(stderr);
     }
 
     pub(super) fn flush(&mut self, stderr: &mut Output) {

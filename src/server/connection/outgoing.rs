@@ -8,7 +8,7 @@ use std::mem;
 use std::time::Instant;
 
 use super::answering::MAX_BATCH;
-use crate::handler::log::{Log, LogRecord};
+use crate::handler::log::{Log, LogDetails, LogRecord};
 use crate::handler::reply::{Framed, Reply};
 use crate::handler::waits::Waits;
 use crate::http::request::Request;
@@ -28,6 +28,8 @@ pub(crate) struct Outgoing {
     /// Bytes of content that have left of that body.
     body_sent: u64,
     replies: Vec<LoggedReply>,
+    /// The details of each of `replies`, if the log has them.
+    details: Vec<LogDetails>,
     /// How many of `replies` are in the log already.
     logged: usize,
     /// The text of the records in `replies`.
@@ -35,6 +37,9 @@ pub(crate) struct Outgoing {
     /// The body that the handler is writing, until it is framed.
     written: Vec<u8>,
 }
+
+/// What the log keeps of one reply: the record, its details, and the texts of both.
+type LoggedParts<'a> = (&'a LogRecord, Option<&'a LogDetails>, &'a [u8]);
 
 /// One reply that will be logged when it has left.
 #[derive(Debug)]
@@ -78,6 +83,9 @@ impl Outgoing {
                 end,
                 overhead: framed.overhead,
             });
+            if log.has_details() {
+                self.details.push(LogDetails::of(request, &mut self.arena));
+            }
         }
     }
 
@@ -127,14 +135,14 @@ impl Outgoing {
 
     /// Notes that the replies that have not left as a whole have waited.
     pub(crate) fn add_waits(&mut self, waits: &Waits) {
-        for reply in self.replies.iter_mut().skip(self.logged) {
-            reply.record.add_waits(waits);
+        for details in self.details.iter_mut().skip(self.logged) {
+            details.waits.add(waits);
         }
     }
 
     /// Gives each reply that has left to `log`, with the number of content bytes that have; all replies that remain where the
     /// connection ends (`last`).
-    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(&LogRecord, &[u8], u64)) {
+    pub(crate) fn log(&mut self, last: bool, mut log: impl FnMut(LoggedParts<'_>, u64)) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
             let is_newest = self.logged + 1 == self.replies.len();
@@ -144,8 +152,7 @@ impl Outgoing {
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
             let streamed = if is_newest { self.body_sent } else { 0 };
             log(
-                &reply.record,
-                &self.arena,
+                (&reply.record, self.details.get(self.logged), &self.arena),
                 in_memory.saturating_sub(reply.overhead) + streamed,
             );
             self.logged += 1;
@@ -159,6 +166,7 @@ impl Outgoing {
             body: mem::take(&mut self.body),
             body_sent: self.body_sent,
             replies: mem::take(&mut self.replies),
+            details: mem::take(&mut self.details),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
             written: Vec::new(),
@@ -174,6 +182,7 @@ impl Outgoing {
         self.body = Body::Empty;
         self.body_sent = 0;
         self.replies.clear();
+        self.details.clear();
         self.logged = 0;
         self.arena.clear();
     }

@@ -88,6 +88,7 @@ pub(crate) struct Unsent {
 
 impl Unsent {
     /// Adds what the replies have waited for until `now`.
+    #[inline(never)]
     pub(crate) fn end_wait(&mut self, transport: &impl Transport, now: Instant) {
         if let Some(waiting) = self.waiting.take() {
             self.outgoing.add_waits(&waiting.end(transport, now));

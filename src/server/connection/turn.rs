@@ -153,7 +153,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         let is_work = promised.coming.is_work();
         if !promised.coming.advance(&mut self.context.allowance) {
             let next = if is_work { Next::Work } else { Next::Wait };
-            if self.context.log.has_waits() {
+            if self.context.log.has_details() {
                 promised.waiting = Waiting::begin(next, false, transport, now);
             }
             self.connection.state = State::Awaiting(awaiting);
