@@ -210,6 +210,7 @@
 //! | SIGINT and SIGTERM | [`HttpServer::shutdown_on_signals`] | `it::signals::a_reply_in_flight_is_finished` `it::signals::a_second_signal_ends_at_once` |
 //! | counters of each loop | [`ServerInfo::counters`], [`Counters`] | `library::server::a_server_counts_what_it_does` |
 //! | health and metrics on an address of their own | [`HttpServer::bind_admin`], [`HttpServer::serve_admin`], [`BaseHttpRequestHandler::check_ready`], [`RequestCounts`], [`Durations`] | `library::admin::a_handler_says_whether_it_is_ready` `library::admin::figures_of_a_loop_that_hangs_are_kept_and_grow_old` |
+//! | a log file that may be rotated | [`LogFile`], [`HttpServer::log_to`], [`ServerHandle::reload`] | `library::logs::a_renamed_file_is_opened_again_by_a_reload` |
 //! | requests that share a check of the file system | [`BaseHttpRequestHandler::may_change_files`] | `library::names::a_pipelined_request_sees_what_the_one_before_it_has_stored` |
 //! | requests for some hosts only | [`ServerConfig::hosts`] | `library::hosts::a_request_for_another_host_is_421_and_the_connection_goes_on` |
 //! | the client behind a proxy | [`ServerConfig::trusted_proxies`], [`TrustedProxy`], [`ServerConfig::proxy_protocol`], [`Exchange::peer_address`] | `library::proxies::a_trusted_proxy_names_the_client` `library::proxies::the_proxy_protocol_names_the_client` |
@@ -249,6 +250,7 @@ pub use server::listen::socket::ListeningSocket;
 pub use server::memory::MemoryServer;
 pub use server::threading::ThreadingHttpServer;
 pub use server::{HttpServer, ServerHandle};
+pub use wire::log_file::LogFile;
 pub use wire::source::{Fill, Source};
 pub use wire::spool::RequestBody;
 

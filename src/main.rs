@@ -30,12 +30,13 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let inherited = cli::inherited::take()?;
     let handler = options.handler()?;
     let confinement = options.confinement(&handler)?;
+    let served = handler.path();
     let user = options.user()?;
     cli::raise_descriptor_limit();
     let Listening {
         mut server,
         greeting,
-        confinement,
+        mut confinement,
     } = options.listen(inherited, handler, confinement, user.as_ref())?;
     server.shutdown_on_signals(cli::banner::farewell)?;
     if let Err(error) = server.notify_service_manager() {
@@ -44,6 +45,10 @@ fn serve(options: &Options) -> Result<(), CommandError> {
         ));
     }
     cli::privileges::give_up_root(user.as_ref())?;
+    if let Some(log_file) = options.log_file(served.as_deref())? {
+        confinement = confinement.reopen(&log_file)?;
+        server.log_to(log_file);
+    }
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;
     cli::privileges::confine(confinement);

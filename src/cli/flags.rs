@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 26] = [
+pub(super) static FLAGS: [Flag; 27] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -240,6 +240,14 @@ pub(super) static FLAGS: [Flag; 26] = [
         group: Group::Log,
         is_everyday: false,
         help: "common, combined or json (common)",
+    },
+    Flag {
+        long: "--log",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Log,
+        is_everyday: false,
+        help: "append the access log to this file, which SIGHUP opens again (-, standard error)",
     },
     Flag {
         long: "--quiet",

@@ -5,10 +5,10 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use httpoll::{Confinement, LogFormat, ServerConfig, SimpleHttpRequestHandler};
+use httpoll::{Confinement, LogFile, LogFormat, ServerConfig, SimpleHttpRequestHandler};
 use nix::unistd::User;
 use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -95,6 +95,8 @@ pub(crate) struct Options {
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
+    /// The file of the access log; `None` is standard error.
+    log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
     pub(crate) config: ServerConfig,
 }
@@ -157,6 +159,7 @@ impl Options {
             no_listing: typed.is_given("--no-listing"),
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
+            log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(&typed, hosts)?,
             typed,
@@ -216,6 +219,33 @@ impl Options {
             };
         }
         Ok(confinement)
+    }
+
+    /// Opens the log file with the rights that the process has by now, which are those that it is opened again with. A warning tells if
+    /// it is in the directory `served`.
+    pub(crate) fn log_file(&self, served: Option<&Path>) -> Result<Option<LogFile>, CommandError> {
+        let Some(path) = &self.log else {
+            return Ok(None);
+        };
+        let shown = path.to_string_lossy();
+        let shown = shown.escape_debug();
+        let log_file = LogFile::open(path).map_err(|error| {
+            let user = self.typed.path("--user").map_or_else(String::new, |name| {
+                format!(
+                    ", as user {} (--user)",
+                    name.to_string_lossy().escape_debug()
+                )
+            });
+            CommandError::Run(format!("cannot open the log file {shown}: {error}{user}"))
+        })?;
+        let canonical = |path: &Path| path.canonicalize().ok();
+        let places = canonical(path).zip(served.and_then(canonical));
+        if places.is_some_and(|(path, served)| path.starts_with(served)) {
+            privileges::warn(format_args!(
+                "the log file {shown} is in the served directory, so clients can read it"
+            ));
+        }
+        Ok(Some(log_file))
     }
 
     /// Looks up the user that the process becomes once the port is open.

@@ -128,8 +128,8 @@ impl Typed {
                 file.0.push(Given { place, ..given });
             }
         }
-        // A format on the command line asks for the log that the file turns off.
-        let is_logged = self.is_given("--log-format");
+        // A format or a log file on the command line asks for the log that the configuration file turns off.
+        let is_logged = self.is_given("--log-format") || self.is_given("--log");
         let is_replaced = |name| self.is_given(name) || is_logged && name == "--quiet";
         file.0.retain(|given| !is_replaced(given.name));
         self.0.append(&mut file.0);

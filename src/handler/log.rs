@@ -1,4 +1,5 @@
-//! The access log: one line per request, made when the last byte of its reply has left; lines are written once a turn.
+//! The access log: one line per request, made when the last byte of its reply has left; lines are written once a turn, to standard
+//! error or to a file. What the server itself has to say always goes to standard error.
 //!
 //! Invariant: everything that a client controls is escaped, and a turn of the loop never waits for standard error: lines that it
 //! does not take are dropped once the buffer is full, and the next line that gets through is preceded by their number.
@@ -7,7 +8,7 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::Client;
@@ -15,17 +16,22 @@ use super::clock::Clock;
 use super::peer::{PeerName, UNIX};
 use super::text::put_json_string;
 use crate::config::LogFormat;
+use crate::http::date::rfc3339;
 use crate::http::decimal::push_decimal;
 use crate::http::request::Request;
 use crate::http::status::HttpStatus;
+use crate::wire::log_file::LogFile;
 use crate::wire::stderr::Stderr;
 
-/// Bytes of lines that wait for standard error. Beyond this, new lines are dropped.
-const MAX_WAITING: usize = 256 * 1024;
+mod details;
+mod escape;
+mod file;
+mod output;
 
-/// How often, and at what interval, the last lines are written again before the server ends without them.
-const LAST_TRIES: u32 = 50;
-const LAST_PAUSE: Duration = Duration::from_millis(10);
+pub(crate) use details::LogDetails;
+use escape::escape;
+use file::RequestFile;
+use output::{Output, Sink};
 
 /// Bytes of a request line or field that are logged at most: a request that is refused for its length must not fill the log.
 const MAX_TEXT: usize = 8 * 1024;
@@ -54,12 +60,7 @@ impl LogRecord {
             let headers = logs_fields.then_some(request.headers)?;
             headers.get(name)
         };
-        let mut note = |text: &[u8]| {
-            let text = text.get(..MAX_TEXT).unwrap_or(text);
-            let start = arena.len();
-            arena.extend_from_slice(text);
-            start..arena.len()
-        };
+        let mut note = |text: &[u8]| append(arena, text);
         Self {
             status,
             requestline: note(request.requestline),
@@ -70,31 +71,45 @@ impl LogRecord {
     }
 }
 
-/// The log of one loop: lines that wait for standard error.
+/// Appends `text`, as much of it as is logged, to `arena`; returns where it stands.
+#[inline]
+fn append(arena: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
+    let text = text.get(..MAX_TEXT).unwrap_or(text);
+    let start = arena.len();
+    arena.extend_from_slice(text);
+    start..arena.len()
+}
+
+/// The log of one loop.
 #[derive(Debug)]
 pub(crate) struct Log {
     format: LogFormat,
-    waiting: Vec<u8>,
-    /// Lines that were dropped since the last one that got through.
-    lost: u64,
-    lost_in_all: u64,
-    stderr: Stderr,
+    /// The number of the loop, from 0.
+    pub(crate) loop_index: usize,
+    stderr: Output,
+    /// Where the lines of requests go if not to standard error.
+    file: Option<RequestFile>,
 }
 
 impl Log {
     pub(crate) fn new(format: LogFormat) -> Self {
         Self {
             format,
-            waiting: Vec::new(),
-            lost: 0,
-            lost_in_all: 0,
-            stderr: Stderr::open(),
+            loop_index: 0,
+            stderr: Output::new(Sink::Stderr(Stderr::open())),
+            file: None,
         }
     }
 
     /// Discards all lines from now on. They are made nevertheless, so that tests run the same code.
     pub(crate) fn mute(&mut self) {
-        self.stderr = Stderr::Discard;
+        self.stderr.switch(Sink::Stderr(Stderr::Discard));
+    }
+
+    /// Writes the lines of requests to `log_file` from now on.
+    pub(crate) fn write_to(&mut self, log_file: Arc<LogFile>) {
+        self.flush();
+        self.file = Some(RequestFile::new(log_file));
     }
 
     /// Returns whether requests are logged.
@@ -112,33 +127,43 @@ impl Log {
         }
     }
 
+    /// Returns whether lines have what [`LogDetails`] keeps.
+    pub(crate) fn has_details(&self) -> bool {
+        self.format == LogFormat::Json
+    }
+
     /// Logs a request after its reply: `client` is that of the connection, `named` that of the request where a trusted proxy has
     /// named it, `sent` bytes of the body have left, fewer than all if the connection broke. `write`
     /// appends the line.
     pub(crate) fn request(
         &mut self,
         (client, named): (&Client, Option<SocketAddr>),
-        (record, arena): (&LogRecord, &[u8]),
+        (record, details, arena): (&LogRecord, Option<&LogDetails>, &[u8]),
         sent: u64,
         clock: &Clock,
         write: impl FnOnce(&LogEntry<'_>, &mut Vec<u8>),
     ) {
-        let format = self.format;
         let entry = LogEntry {
             client,
             named,
             record,
+            details,
             arena,
             sent,
             clock,
-            format,
+            format: self.format,
+            loop_index: self.loop_index,
         };
-        self.line(|line| write(&entry, line));
+        let output = match &mut self.file {
+            None => &mut self.stderr,
+            Some(file) => &mut file.output,
+        };
+        output.line(|line| write(&entry, line));
     }
 
     /// Logs a message about a client, in http.server's form.
     pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: &str) {
-        self.line(|line| {
+        self.stderr.line(|line| {
             put_client_and_time(line, client, clock);
             escape(line, message.as_bytes());
             line.push(b'\n');
@@ -147,75 +172,41 @@ impl Log {
 
     /// Logs a text of the server itself, line ends included.
     pub(crate) fn text(&mut self, text: impl Display) {
-        self.line(|line| {
-            // Writing to memory cannot fail, here and below.
-            let _ = write!(line, "{text}");
-        });
+        self.stderr.text(text);
     }
 
-    fn line(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        if self.waiting.len() > MAX_WAITING {
-            self.flush();
-        }
-        if self.waiting.len() > MAX_WAITING {
-            self.count_lost(1);
-            return;
-        }
-        self.write_lost_count();
-        write(&mut self.waiting);
-    }
-
-    /// Writes how many lines were lost since the last one that got through.
-    fn write_lost_count(&mut self) {
-        let lost = std::mem::take(&mut self.lost);
-        if lost > 0 {
-            let _ = writeln!(
-                self.waiting,
-                "httpoll: {lost} log lines were lost before this one"
-            );
+    /// Opens the log file again, if reload number `reload` is new. What waits goes to the old file. If the file cannot be opened, the
+    /// old one stays in use, and standard error says so.
+    pub(crate) fn reopen(&mut self, reload: u64) {
+        if let Some(file) = &mut self.file {
+            file.reopen(reload, &mut self.stderr);
         }
     }
 
     /// Writes the last lines before the end of the loop. A slow reader has half a second to take them.
     pub(crate) fn finish(&mut self) {
-        self.write_lost_count();
-        for _ in 0..LAST_TRIES {
-            self.flush();
-            if !self.is_waiting() {
-                return;
-            }
-            thread::sleep(LAST_PAUSE);
+        if let Some(file) = &mut self.file {
+            file.finish(&mut self.stderr);
         }
-    }
-
-    fn count_lost(&mut self, lines: u64) {
-        self.lost += lines;
-        self.lost_in_all += lines;
+        self.stderr.finish();
     }
 
     pub(crate) fn lost_in_all(&self) -> u64 {
-        self.lost_in_all
+        let in_file = self.file.as_ref().map_or(0, RequestFile::lost_in_all);
+        self.stderr.lost_in_all + in_file
     }
 
-    /// Returns whether standard error has not taken all lines yet.
+    /// Returns whether some lines have not been taken yet.
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+        self.stderr.is_waiting() || self.file.as_ref().is_some_and(RequestFile::is_waiting)
     }
 
-    /// Writes as many lines as standard error takes now. If it fails, all lines are lost, and counted.
+    /// Writes as many lines as are taken now.
     pub(crate) fn flush(&mut self) {
-        if self.waiting.is_empty() {
-            return;
+        if let Some(file) = &mut self.file {
+            file.flush(&mut self.stderr);
         }
-        match self.stderr.write(&self.waiting) {
-            Ok(length) if length == self.waiting.len() => self.waiting.clear(),
-            Ok(length) => drop(self.waiting.drain(..length)),
-            Err(_) => {
-                let ends = self.waiting.iter().filter(|byte| **byte == b'\n');
-                self.count_lost(ends.count() as u64);
-                self.waiting.clear();
-            }
-        }
+        self.stderr.flush();
     }
 }
 
@@ -226,10 +217,12 @@ pub struct LogEntry<'a> {
     /// The client that a trusted proxy has named.
     named: Option<SocketAddr>,
     record: &'a LogRecord,
+    details: Option<&'a LogDetails>,
     arena: &'a [u8],
     sent: u64,
     clock: &'a Clock,
     format: LogFormat,
+    loop_index: usize,
 }
 
 impl LogEntry<'_> {
@@ -246,6 +239,57 @@ impl LogEntry<'_> {
     /// Returns the request line as it arrived, unescaped. It may have any bytes.
     pub fn requestline(&self) -> &[u8] {
         self.text(&self.record.requestline)
+    }
+
+    /// Returns the method, as [`Exchange::command`](crate::Exchange::command) does.
+    ///
+    /// It is `None`, as are `path`, `request_version`, `host`, `request_id` and `trace_id`, if the request was refused before the handler
+    /// was asked, and with every format but [`LogFormat::Json`], because only that keeps them.
+    pub fn method(&self) -> Option<&[u8]> {
+        self.detail(|details| &details.method)
+    }
+
+    /// Returns the path with its query, as [`Exchange::path`](crate::Exchange::path) does. It may be `None`, as [`method`](Self::method)
+    /// says.
+    pub fn path(&self) -> Option<&[u8]> {
+        self.detail(|details| &details.path)
+    }
+
+    /// Returns `HTTP/0.9`, `HTTP/1.0` or `HTTP/1.1`. It may be `None`, as [`method`](Self::method) says.
+    pub fn request_version(&self) -> Option<&'static str> {
+        self.details?.version
+    }
+
+    /// Returns the host that the request is for, with its port, unescaped: from an absolute target, otherwise from the `Host` field. It
+    /// may be `None`, as [`method`](Self::method) says.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.detail(|details| &details.host)
+    }
+
+    /// Returns the value of `X-Request-Id` if there is exactly one, of 1 to 128 letters, digits and characters of `-_.~:+/=@`. It
+    /// may be `None`, as [`method`](Self::method) says.
+    pub fn request_id(&self) -> Option<&[u8]> {
+        self.detail(|details| &details.request_id)
+    }
+
+    /// Returns the trace-id of a valid `traceparent` (W3C Trace Context): 32 hexadecimal digits in lower case, not all 0. It may be
+    /// `None`, as [`method`](Self::method) says.
+    pub fn trace_id(&self) -> Option<&[u8]> {
+        self.detail(|details| &details.trace_id)
+    }
+
+    /// Returns what the reply waited for longest, from its request to its last byte: `client` (the socket was full, and the client's
+    /// window, too), `net` (the socket was full, and the client's window was not), `disk` (bytes of a file that were not in memory) or
+    /// `loop` (other connections had their turn first). `None` if it did not wait for any of these from one turn of the loop to another,
+    /// and with every format but [`LogFormat::Json`]. Time that the handler takes, or a deferred reply, is none of these.
+    pub fn limited(&self) -> Option<&'static str> {
+        self.details?.waits.longest()
+    }
+
+    /// Returns the number of the loop that has served the request. The first is 0; loop N of
+    /// [`ThreadingHttpServer`](crate::ThreadingHttpServer) is the thread `httpoll-N`.
+    pub fn loop_index(&self) -> usize {
+        self.loop_index
     }
 
     /// Returns the status of the reply.
@@ -282,6 +326,11 @@ impl LogEntry<'_> {
         }
     }
 
+    fn detail(&self, detail: impl Fn(&LogDetails) -> &Option<Range<usize>>) -> Option<&[u8]> {
+        let range = detail(self.details?).as_ref()?;
+        Some(self.text(range))
+    }
+
     fn text(&self, range: &Range<usize>) -> &[u8] {
         self.arena.get(range.clone()).unwrap_or_default()
     }
@@ -315,23 +364,36 @@ impl LogEntry<'_> {
         put_json_string(line, self.requestline());
         let status = self.record.status.code();
         write!(line, r#","status":{status},"bytes":{}"#, self.sent)?;
-        for (name, field) in [
-            ("referer", &self.record.referer),
-            ("agent", &self.record.agent),
-        ] {
-            write!(line, r#","{name}":"#)?;
-            match field {
-                Some(range) => {
-                    put_json_string(line, self.text(range));
-                }
-                None => line.extend_from_slice(b"null"),
-            }
-        }
-        writeln!(
-            line,
-            r#","duration_us":{}}}"#,
-            self.duration().as_micros() as u64
-        )
+        let field = |range: &Option<Range<usize>>| range.as_ref().map(|range| self.text(range));
+        put_member(line, "referer", field(&self.record.referer));
+        put_member(line, "agent", field(&self.record.agent));
+        let microseconds = self.duration().as_micros() as u64;
+        write!(line, r#","duration_us":{microseconds}"#)?;
+        let milliseconds = self.clock.since_1970.subsec_millis();
+        let ts = rfc3339(self.clock.imf_fixdate.as_bytes(), milliseconds);
+        put_member(line, "ts", Some(&ts));
+        put_member(line, "method", self.method());
+        put_member(line, "path", self.path());
+        put_member(line, "proto", self.request_version().map(str::as_bytes));
+        put_member(line, "host", self.host());
+        let peer = PeerName(self.peer_address());
+        write!(line, r#","peer":"{peer}","loop":{}"#, self.loop_index)?;
+        put_member(line, "request_id", self.request_id());
+        put_member(line, "trace_id", self.trace_id());
+        put_member(line, "limited", self.limited().map(str::as_bytes));
+        line.extend_from_slice(b"}\n");
+        Ok(())
+    }
+}
+
+/// Appends a member that follows another one to a JSON object: a string, or null.
+fn put_member(line: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    for part in [",\"", name, "\":"] {
+        line.extend_from_slice(part.as_bytes());
+    }
+    match value {
+        Some(value) => drop(put_json_string(line, value)),
+        None => line.extend_from_slice(b"null"),
     }
 }
 
@@ -356,63 +418,4 @@ fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
     line.extend_from_slice(b" - - [");
     line.extend_from_slice(&clock.log_date);
     line.extend_from_slice(b"] ");
-}
-
-/// Appends `text`, safe for logs and terminals: quotes, backslashes, control characters and bytes that are not ASCII are escaped.
-fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(plain) = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]) {
-        let (before, special) = rest.split_at(plain);
-        line.extend_from_slice(before);
-        if let [byte, behind @ ..] = special {
-            match byte {
-                b'"' | b'\\' => line.extend_from_slice(&[b'\\', *byte]),
-                _ => line.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]),
-            }
-            rest = behind;
-        }
-    }
-    line.extend_from_slice(rest);
-}
-
-/// The bytes that need no escape.
-const PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x20;
-    while byte <= 0x7e {
-        table[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
-    }
-    table
-};
-
-fn hex(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + nibble - 10,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn escaped(text: &[u8]) -> String {
-        let mut line = Vec::new();
-        escape(&mut line, text);
-        String::from_utf8(line).unwrap()
-    }
-
-    #[test]
-    fn quotes_controls_and_bytes_beyond_ascii_are_escaped() {
-        let table: [(&[u8], &str); 4] = [
-            (b"GET / HTTP/1.1", "GET / HTTP/1.1"),
-            (b"\"\\", r#"\"\\"#),
-            (b"\x1b[2J\r\n\x7f\0", r"\x1b[2J\x0d\x0a\x7f\x00"),
-            ("é".as_bytes(), r"\xc3\xa9"),
-        ];
-        for (raw, expected) in table {
-            assert_eq!(escaped(raw), expected);
-        }
-    }
 }

@@ -31,6 +31,7 @@ pub(crate) mod request_counts;
 pub(crate) mod server_info;
 pub(crate) mod stream_writer;
 pub(crate) mod text;
+pub(crate) mod waits;
 pub(crate) mod wfile;
 pub(crate) mod work;
 

@@ -1,4 +1,4 @@
-//! HTTP dates, and the two other formats in which a listing and the log write a time.
+//! HTTP dates, and the other formats in which a listing and the log write a time.
 //!
 //! All formats are derived from IMF-fixdate (RFC 9110 §5.6.7), which has a fixed width and ends with the year 9999. A time is
 //! a number of whole seconds since 1970, UTC.
@@ -15,6 +15,9 @@ const IMF_LEN: usize = 29;
 
 /// The length of a date of the Common Log Format in bytes.
 pub(crate) const LOG_LEN: usize = 26;
+
+/// The length of a time of RFC 3339 in UTC with milliseconds, in bytes.
+const RFC3339_LEN: usize = 24;
 
 /// Fri, 31 Dec 9999 23:59:59 GMT: `httpdate` panics on later times.
 pub(crate) const LAST_SECOND: u64 = 253_402_300_799;
@@ -125,6 +128,22 @@ pub(crate) fn log_date(imf: &[u8; IMF_LEN]) -> [u8; LOG_LEN] {
     text
 }
 
+/// Rearranges an IMF-fixdate into `2026-11-21T02:51:04.007Z`, the time of a JSON line in the log (RFC 3339 §5.6).
+pub(crate) fn rfc3339(imf: &[u8; IMF_LEN], milliseconds: u32) -> [u8; RFC3339_LEN] {
+    let month = MONTHS
+        .iter()
+        .position(|name| name.as_bytes() == &imf[8..11])
+        .map_or(0, |index| index as u32 + 1);
+    let digit = |number: u32, place: u32| b'0' + (number / place % 10) as u8;
+    let mut text = *b"yyyy-mm-ddThh:mm:ss.mmmZ";
+    text[0..4].copy_from_slice(&imf[12..16]);
+    text[5..7].copy_from_slice(&[digit(month, 10), digit(month, 1)]);
+    text[8..10].copy_from_slice(&imf[5..7]);
+    text[11..19].copy_from_slice(&imf[17..25]);
+    text[20..23].copy_from_slice(&[100, 10, 1].map(|place| digit(milliseconds, place)));
+    text
+}
+
 /// Formats `21 Nov 2026 02:51`, the date of a directory listing.
 pub(crate) fn short_date(unix: u64) -> [u8; 17] {
     let ImfFixdate(imf) = imf_fixdate(unix);
@@ -181,6 +200,19 @@ mod tests {
             assert_eq!(log_date(date).escape_ascii().to_string(), log);
             assert_eq!(short_date(unix).escape_ascii().to_string(), short);
             assert_eq!(parse_http_date(imf.as_bytes(), NOW), Some(unix));
+        }
+    }
+
+    #[test]
+    fn a_time_of_rfc_3339_has_milliseconds() {
+        for (unix, milliseconds, expected) in [
+            (0, 0, "1970-01-01T00:00:00.000Z"),
+            (951_782_400, 7, "2000-02-29T00:00:00.007Z"),
+            (NOW, 999, "2026-11-21T02:51:04.999Z"),
+            (LAST_SECOND, 120, "9999-12-31T23:59:59.120Z"),
+        ] {
+            let text = rfc3339(imf_fixdate(unix).as_bytes(), milliseconds);
+            assert_eq!(text.escape_ascii().to_string(), expected);
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>) -> bool {
 
 /// Returns the host that a request is for, with its port: from the target if it has one, otherwise from the Host field
 /// (RFC 9112 §3.2.2 and §3.3).
-fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
+pub(crate) fn authority<'a>(request: &Request<'a>) -> Option<&'a [u8]> {
     let target = words(request.requestline).nth(1)?;
     match split_absolute(target) {
         _ if request.command == "CONNECT" => Some(target),

@@ -25,3 +25,4 @@ pub(crate) mod request;
 pub(crate) mod status;
 pub(crate) mod storage;
 pub(crate) mod token;
+pub(crate) mod trace;

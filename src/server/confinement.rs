@@ -4,6 +4,7 @@
 //! out and reported.
 
 use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +14,8 @@ use landlock::{
     RulesetError, RulesetStatus, Scope,
 };
 use rustix::thread::{no_new_privs, set_no_new_privs};
+
+use crate::wire::log_file::LogFile;
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod allowed;
@@ -89,6 +92,20 @@ impl Confinement {
     pub fn remove_files_below(mut self, directory: impl Into<OwnedFd>) -> Self {
         self.may_remove = true;
         self.allow(directory.into(), AccessFs::RemoveFile.into())
+    }
+
+    /// Allows the process to open `log_file` again, after it was renamed. Landlock knows directories and not the names in them, so this
+    /// allows the process to make regular files below the directory of the log file and to write into those that are there, but
+    /// not to cut them short, rename or remove them. For a pipe or a device it allows nothing.
+    ///
+    /// # Errors
+    /// The descriptor of the directory cannot be duplicated.
+    pub fn reopen(self, log_file: &LogFile) -> io::Result<Self> {
+        let access = AccessFs::MakeReg | AccessFs::WriteFile;
+        Ok(match log_file.directory()? {
+            Some(directory) => self.allow(directory, access),
+            None => self,
+        })
     }
 
     /// Allows only the system calls that serving makes, about sixty with those of the C library.

@@ -33,6 +33,7 @@ pub(crate) mod state;
 mod then;
 mod turn;
 mod unparsed;
+mod waiting;
 
 use answering::Answering;
 use promised::PromisedReply;
@@ -41,6 +42,7 @@ use state::{Kept, Purpose, State, Unsent};
 use then::Then;
 use turn::Turn;
 use unparsed::{Received, Unparsed};
+use waiting::Waiting;
 
 /// Time for which a connection that has just begun to wait keeps its place, because its next bytes may be on their way.
 const ROUND_TRIP: Duration = Duration::from_millis(100);
@@ -194,7 +196,31 @@ impl<T: Transport> Connection<T> {
             then,
             unparsed: Unparsed::of(received),
             acked: None,
+            waiting: None,
         }));
+    }
+
+    /// Notes for the log what the replies wait for from now on, where the connection has `next` to do.
+    // Not inlined: nearly every reply leaves at once.
+    #[inline(never)]
+    fn begin_wait<H>(&mut self, next: Next, context: &LoopContext<H>) {
+        if !context.log.has_details() {
+            return;
+        }
+        if let State::WritingHeaders(unsent) | State::Streaming(unsent) = &mut self.state {
+            let is_blocked = unsent.outgoing.is_blocked(&Ok(next));
+            let now = context.clock.instant;
+            unsent.waiting = Waiting::begin(next, is_blocked, &self.transport, now);
+        }
+    }
+
+    /// Notes for the log that the replies wait for the connection's turn from now on, and for nothing else.
+    #[inline(never)]
+    pub(crate) fn await_turn<H>(&mut self, context: &LoopContext<H>) {
+        if let State::WritingHeaders(unsent) | State::Streaming(unsent) = &mut self.state {
+            unsent.end_wait(&self.transport, context.clock.instant);
+        }
+        self.begin_wait(Next::Yield, context);
     }
 
     /// Makes the close that follows throw away what the kernel holds of a reply. Otherwise megabytes stay there for minutes.
@@ -223,6 +249,7 @@ impl<T: Transport> Connection<T> {
         if let State::WritingHeaders(mut unsent) | State::Streaming(mut unsent) =
             mem::take(&mut self.state)
         {
+            unsent.end_wait(&self.transport, context.clock.instant);
             context.log(&mut unsent.outgoing, &self.client, true);
             context.finished.take(&mut unsent.outgoing);
         }

@@ -313,8 +313,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.dispatcher.take_messages();
     }
 
-    /// Reloads what can change while the loop serves. That is nothing yet.
+    /// Opens the log file again; nothing else is reloaded yet.
     fn reload(&mut self) {
+        let reloads = self.handle.reloads();
+        self.context_mut().log.reopen(reloads);
         self.handle.reloaded(self.index);
     }
 

@@ -1,6 +1,5 @@
 //! What the loop lends to a connection while it has its turn: the handler, the clock, the log, and the outgoing buffer.
 
-use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -161,27 +160,42 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     /// Logs the outgoing replies that have left; all that remain where the connection ends (`last`).
     #[inline]
     pub(crate) fn log_outgoing(&mut self, client: &Client, last: bool) {
-        if !self.log.is_on() {
-            return;
+        if self.log.is_on() {
+            let Self {
+                handler,
+                log,
+                clock,
+                outgoing,
+                ..
+            } = self;
+            log_replies(outgoing, client, last, handler, log, clock);
         }
-        let mut outgoing = mem::take(&mut self.outgoing);
-        self.log(&mut outgoing, client, last);
-        self.outgoing = outgoing;
     }
 
     /// Logs the replies of `outgoing` that have left; all that remain where the connection ends (`last`).
     pub(crate) fn log(&mut self, outgoing: &mut Outgoing, client: &Client, last: bool) {
-        let (handler, clock) = (&mut self.handler, &self.clock);
-        outgoing.log(last, |named, record, arena, sent| {
-            let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
-                let start = line.len();
-                // A panic loses the line, and the loop goes on.
-                if catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line))).is_err() {
-                    line.truncate(start);
-                }
-            };
-            self.log
-                .request((client, named), (record, arena), sent, clock, write);
-        });
+        let (handler, log, clock) = (&mut self.handler, &mut self.log, &self.clock);
+        log_replies(outgoing, client, last, handler, log, clock);
     }
+}
+
+/// Lets `handler` write the lines of the replies of `outgoing` that have left, or of all that remain (`last`).
+fn log_replies<H: BaseHttpRequestHandler>(
+    outgoing: &mut Outgoing,
+    client: &Client,
+    last: bool,
+    handler: &mut H,
+    log: &mut Log,
+    clock: &Clock,
+) {
+    outgoing.log(last, |named, reply, sent| {
+        let write = |entry: &LogEntry<'_>, line: &mut Vec<u8>| {
+            let start = line.len();
+            // A panic loses the line, and the loop goes on.
+            if catch_unwind(AssertUnwindSafe(|| handler.log_request(entry, line))).is_err() {
+                line.truncate(start);
+            }
+        };
+        log.request((client, named), reply, sent, clock, write);
+    });
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 mod admin;
@@ -31,6 +32,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+use crate::wire::log_file::LogFile;
 use admin::Administration;
 use event_loop::{EventLoop, NO_CONNECTION};
 use lifecycle::notifier::Notifier;
@@ -231,6 +233,15 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         self.handle.clone()
     }
 
+    /// Writes the access log to `log_file` from now on, and no longer to standard error. Messages of the server and of handlers stay on
+    /// standard error.
+    pub fn log_to(&mut self, log_file: LogFile) {
+        self.event_loop
+            .context_mut()
+            .log
+            .write_to(Arc::new(log_file));
+    }
+
     /// Ends the server on SIGINT and SIGTERM, as [`ServerHandle::shutdown`] does; `action` is called with the signal's number
     /// first. A second signal ends the process at once, with exit code 128 + its number. SIGHUP reloads, as
     /// [`ServerHandle::reload`] does, SIGUSR1 prints the counters of every loop on standard error, and SIGUSR2 does nothing.
@@ -374,8 +385,9 @@ fn new_context<H: BaseHttpRequestHandler>(
     addresses: &[SocketAddr],
     handle: &ServerHandle,
     index: usize,
-    log: Log,
+    mut log: Log,
 ) -> io::Result<LoopContext<H>> {
+    log.loop_index = index;
     let server = ServerInfo::new(&handler, config, addresses).of_loops(handle.loops());
     server.check()?;
     Ok(LoopContext::new(

@@ -5,6 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+use crate::wire::log_file::LogFile;
 
 /// How often signals are checked where no loop waits for them.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -29,7 +31,7 @@ const SIGNAL_CHECK: Duration = Duration::from_millis(100);
 #[doc(alias = "ThreadingMixIn")]
 pub struct ThreadingHttpServer<H> {
     endpoints: Vec<Endpoint>,
-    /// A log to standard error for each loop, opened before the process is confined.
+    /// A log for each loop, opened before the process is confined.
     logs: Vec<Log>,
     /// One for each loop, cloned before the process is confined, because a clone may have to open files.
     handlers: Vec<H>,
@@ -160,6 +162,14 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
     /// Returns a handle that ends all loops from any thread.
     pub fn handle(&self) -> ServerHandle {
         self.handle.clone()
+    }
+
+    /// Writes the access log of all loops to `log_file`; see [`HttpServer::log_to`](super::HttpServer::log_to).
+    pub fn log_to(&mut self, log_file: LogFile) {
+        let log_file = Arc::new(log_file);
+        for log in &mut self.logs {
+            log.write_to(Arc::clone(&log_file));
+        }
     }
 
     /// Ends the server on SIGINT and SIGTERM; see [`HttpServer::shutdown_on_signals`](super::HttpServer::shutdown_on_signals).

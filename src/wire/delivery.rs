@@ -1,6 +1,7 @@
 //! How far the kernel got with sending the bytes that it accepted. A socket that accepts no more bytes does not tell.
 //!
-//! Invariant: the kernel is asked only after a deadline has passed, so clients that keep reading cost no system call.
+//! Invariant: the kernel is asked only after a deadline has passed, or where the log says what a reply waited for. Otherwise
+//! clients that keep reading cost no system call.
 
 use std::mem::offset_of;
 use std::os::fd::AsFd;
@@ -34,8 +35,17 @@ impl Delivery {
     }
 }
 
-/// The start of `struct tcp_info`, up to the last field that is read. Every kernel since 4.1 has it; later fields differ.
-type InfoBytes = [u8; offset_of!(tcp_info, tcpi_bytes_received)];
+/// Returns how long the peer's window has kept the kernel from sending, since the connection began; `None` if the kernel does not
+/// tell.
+pub(crate) fn window_limited(socket: &impl AsFd) -> Option<Duration> {
+    let record: InfoBytes = getsockopt(socket, TcpInfo).ok()?;
+    let microseconds = record.get(offset_of!(tcp_info, tcpi_rwnd_limited)..)?;
+    let microseconds = u64::from_ne_bytes(*microseconds.first_chunk()?);
+    Some(Duration::from_micros(microseconds))
+}
+
+/// The start of `struct tcp_info`, up to the last field that is read. Every kernel since 4.10 has it; later fields differ.
+type InfoBytes = [u8; offset_of!(tcp_info, tcpi_sndbuf_limited)];
 
 sockopt_impl!(
     /// The `tcp_info` of a connection; neither the standard library nor socket2 has a call for it.

@@ -6,6 +6,7 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod delivery;
 pub(crate) mod file_range;
+pub(crate) mod log_file;
 pub(crate) mod next;
 pub(crate) mod share;
 pub(crate) mod source;

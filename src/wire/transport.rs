@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use rustix::io::retry_on_intr;
 use rustix::net::{RecvFlags, SendFlags};
 
-use super::delivery::Delivery;
+use super::delivery::{self, Delivery};
 
 /// A non-blocking, ordered, two-way stream of bytes.
 pub(crate) trait Transport {
@@ -29,6 +29,10 @@ pub(crate) trait Transport {
     fn reset(&mut self) -> io::Result<()>;
     /// Returns how far the written bytes got; `None` if that is unknown.
     fn delivery(&self) -> Option<Delivery> {
+        None
+    }
+    /// Returns how long the peer's window has kept the written bytes here, since the connection began; `None` if that is unknown.
+    fn window_limited(&self) -> Option<Duration> {
         None
     }
 }
@@ -69,5 +73,9 @@ impl Transport for TcpStream {
 
     fn delivery(&self) -> Option<Delivery> {
         Delivery::of(self)
+    }
+
+    fn window_limited(&self) -> Option<Duration> {
+        delivery::window_limited(self)
     }
 }

@@ -35,6 +35,7 @@ mod inherited;
 mod kept;
 mod listing;
 mod log;
+mod logs;
 mod metrics;
 mod names;
 mod notify;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::{env, thread};
 
-use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HandlerResult, HttpServer};
+use httpoll::{BaseHttpRequestHandler, Confinement, Exchange, HandlerResult, HttpServer, LogFile};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::process::{
     Resource, getpid, getppid, getrlimit, getuid, prlimit, setrlimit, test_kill_process,
 };
@@ -47,6 +48,12 @@ pub(crate) fn serve(name: &str, directory: &Path) {
             Some(read_only().remove_files_below(directory).only_serving())
         }
         "trying, confined again" => Some(read_only()),
+        "trying, with a log file" => {
+            let log_file = LogFile::open(directory.join("../logs/log")).unwrap();
+            let confinement = read_only().reopen(&log_file).unwrap().only_serving();
+            server.log_to(log_file);
+            Some(confinement)
+        }
         _ => Some(read_only().write_below(temporary())),
     };
     if let Some(confinement) = confinement {
@@ -92,6 +99,16 @@ fn attempt(what: &str, path: &Path) -> io::Result<()> {
         "list" => fs::read_dir(path).map(drop),
         "write" => fs::write(path, "written"),
         "append" => File::options().append(true).open(path).map(drop),
+        "make" => {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+            let within = ResolveFlags::empty();
+            Ok(openat2(CWD, path, flags, Mode::RUSR, within).map(drop)?)
+        }
+        "empty" => {
+            let flags = OFlags::WRONLY | OFlags::TRUNC | OFlags::CLOEXEC;
+            let within = ResolveFlags::empty();
+            Ok(openat2(CWD, path, flags, Mode::empty(), within).map(drop)?)
+        }
         "remove" => fs::remove_file(path),
         "rename" => fs::rename(path, path.with_extension("renamed")),
         "link" => fs::hard_link(path, path.with_extension("linked")),
@@ -348,6 +365,42 @@ fn only_serving_refuses_everything_else() {
     );
     let reply = client.send(post("/", "x".repeat(100_000))).reply();
     assert_eq!(reply.status, 507, "no file can be created");
+}
+
+#[test]
+fn with_a_log_file_files_can_be_made_in_its_directory_and_nothing_more() {
+    let place = Place::new();
+    let logs = place.secret.with_file_name("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("other"), "other").unwrap();
+    let Some(child) = confined("trying, with a log file", &place) else {
+        return;
+    };
+    let mut client = child.client();
+    let at = |name: &str| logs.join(name).display().to_string();
+    let (log, other, new) = (at("log"), at("other"), at("new"));
+    assert_done(
+        &mut client,
+        &[("make", &new), ("make", &log), ("make", &other)],
+    );
+    assert_refused(
+        &mut client,
+        &[
+            ("make", &place.at("new")),
+            ("make", &place.secret.display().to_string()),
+            ("make", "/etc/httpoll-test"),
+            ("empty", &other),
+            ("read", &other),
+            ("list", &at("")),
+            ("remove", &other),
+            ("rename", &other),
+            ("link", &other),
+            ("symlink", &at("link")),
+            ("mkdir", &at("directory")),
+            ("write", &new),
+        ],
+    );
+    assert_eq!(fs::read(&other).unwrap(), b"other");
 }
 
 #[test]

@@ -29,6 +29,7 @@ mod hosts;
 mod kept_pages;
 mod listening_sockets;
 mod listings;
+mod logs;
 mod memory_server;
 mod names;
 mod proxies;

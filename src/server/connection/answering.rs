@@ -17,6 +17,7 @@ use crate::handler::BaseHttpRequestHandler;
 use crate::handler::client::Client;
 use crate::handler::ending::{Coming, Ending};
 use crate::handler::exchange::Exchange;
+use crate::handler::waits::Waits;
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::request::owned::OwnedRequest;
@@ -235,13 +236,17 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             coming,
             close,
             started,
+            waiting: _,
+            waits,
             request,
             body,
             rest,
         } = promised;
         self.context.outgoing.began = Some(started);
         let request = request.as_request();
-        self.reply(&request, body, rest, close, started, Some(coming))
+        let then = self.reply(&request, body, rest, close, started, Some(coming));
+        self.context.outgoing.add_waits(&waits);
+        then
     }
 
     /// Has the handler answer; `rest` is what is still to come of the request.
@@ -287,6 +292,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
                 coming,
                 close,
                 started,
+                waiting: None,
+                waits: Waits::default(),
                 request: OwnedRequest::of(request),
                 body,
                 rest,

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::answering::MAX_BATCH;
-use crate::handler::log::{Log, LogRecord};
+use crate::handler::log::{Log, LogDetails, LogRecord};
 use crate::handler::reply::{Framed, Reply};
+use crate::handler::waits::Waits;
 use crate::http::request::Request;
 use crate::wire::body::Body;
 use crate::wire::buffer::Buffer;
@@ -34,6 +35,8 @@ pub(crate) struct Outgoing {
     replies: Vec<LoggedReply>,
     /// The clients of `replies`, where the connection comes from a trusted proxy; otherwise empty.
     clients: Vec<SocketAddr>,
+    /// The details of each of `replies`, if the log has them.
+    details: Vec<LogDetails>,
     /// How many of `replies` are in the log already.
     logged: usize,
     /// The text of the records in `replies`.
@@ -41,6 +44,9 @@ pub(crate) struct Outgoing {
     /// The body that the handler is writing, until it is framed.
     written: Vec<u8>,
 }
+
+/// What the log keeps of one reply: the record, its details, and the texts of both.
+type LoggedParts<'a> = (&'a LogRecord, Option<&'a LogDetails>, &'a [u8]);
 
 /// One reply that will be logged when it has left.
 #[derive(Debug)]
@@ -85,6 +91,9 @@ impl Outgoing {
                 end,
                 overhead: framed.overhead,
             });
+            if log.has_details() {
+                self.details.push(LogDetails::of(request, &mut self.arena));
+            }
         }
     }
 
@@ -137,12 +146,19 @@ impl Outgoing {
         self.buffer.sent() as u64 + self.body_sent
     }
 
+    /// Notes that the replies that have not left as a whole have waited.
+    pub(crate) fn add_waits(&mut self, waits: &Waits) {
+        for details in self.details.iter_mut().skip(self.logged) {
+            details.waits.add(waits);
+        }
+    }
+
     /// Gives each reply that has left to `log`, with the client that a proxy has named and the number of content bytes that have
     /// left; all replies that remain where the connection ends (`last`).
     pub(crate) fn log(
         &mut self,
         last: bool,
-        mut log: impl FnMut(Option<SocketAddr>, &LogRecord, &[u8], u64),
+        mut log: impl FnMut(Option<SocketAddr>, LoggedParts<'_>, u64),
     ) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
@@ -154,8 +170,7 @@ impl Outgoing {
             let streamed = if is_newest { self.body_sent } else { 0 };
             log(
                 self.clients.get(self.logged).copied(),
-                &reply.record,
-                &self.arena,
+                (&reply.record, self.details.get(self.logged), &self.arena),
                 in_memory.saturating_sub(reply.overhead) + streamed,
             );
             self.logged += 1;
@@ -172,6 +187,7 @@ impl Outgoing {
             began: self.began.or(Some(now)),
             replies: mem::take(&mut self.replies),
             clients: mem::take(&mut self.clients),
+            details: mem::take(&mut self.details),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
             written: Vec::new(),
@@ -190,6 +206,7 @@ impl Outgoing {
         self.began = None;
         self.replies.clear();
         self.clients.clear();
+        self.details.clear();
         self.logged = 0;
         self.arena.clear();
     }

@@ -4,8 +4,10 @@ use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::lingering::Lingering;
+use super::waiting::Waiting;
 use crate::handler::ending::Coming;
 use crate::handler::mailbox::Answer;
+use crate::handler::waits::Waits;
 use crate::http::request::owned::OwnedRequest;
 use crate::wire::spool::RequestBody;
 
@@ -17,6 +19,9 @@ pub(crate) struct PromisedReply {
     pub(crate) close: bool,
     /// When the handler was asked for the reply, for the log.
     pub(crate) started: Instant,
+    /// What the reply waits for, if the log says it, and what it has waited for.
+    pub(crate) waiting: Option<Waiting>,
+    pub(crate) waits: Waits,
     pub(crate) request: OwnedRequest,
     pub(crate) body: RequestBody,
     pub(crate) rest: Rest,

@@ -39,15 +39,19 @@
 //! | the last reply has left, and the peer may still be sending | `Lingering`, until the close |
 //! | the handler aborts the exchange | `Closed`, by a reset |
 
+use std::time::Instant;
+
 use super::arriving::UnfinishedRequest;
 use super::lingering::Lingering;
 use super::outgoing::Outgoing;
 use super::promised::PromisedReply;
 use super::then::Then;
 use super::unparsed::Unparsed;
+use super::waiting::Waiting;
 use crate::config::ServerConfig;
 use crate::server::event_loop::timers::is_progress;
 use crate::wire::delivery::Delivery;
+use crate::wire::transport::Transport;
 
 /// Bytes a second that a peer must read, on the average of each `send_timeout`.
 const MIN_SEND_RATE: u64 = 1024;
@@ -83,9 +87,19 @@ pub(crate) struct Unsent {
     pub(crate) unparsed: Unparsed,
     /// Bytes that had reached the peer when the socket was last found to take no more for a whole `send_timeout`.
     pub(crate) acked: Option<u64>,
+    /// What the replies wait for, if the log says it.
+    pub(crate) waiting: Option<Waiting>,
 }
 
 impl Unsent {
+    /// Adds what the replies have waited for until `now`.
+    #[inline(never)]
+    pub(crate) fn end_wait(&mut self, transport: &impl Transport, now: Instant) {
+        if let Some(waiting) = self.waiting.take() {
+            self.outgoing.add_waits(&waiting.end(transport, now));
+        }
+    }
+
     /// Whether the peer reads on, though the socket has taken nothing for a `send_timeout`: the kernel holds megabytes for it,
     /// and makes room only when a third of them have left. When asked again, the peer must have read at [`MIN_SEND_RATE`].
     pub(crate) fn is_delivered(&mut self, delivery: Delivery, config: &ServerConfig) -> bool {

@@ -17,6 +17,7 @@ use super::readable::Readable;
 use super::state::{Awaiting, State, Unsent};
 use super::then::Then;
 use super::unparsed::{Received, Unparsed};
+use super::waiting::Waiting;
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::storage::Storage;
 use crate::server::loop_context::LoopContext;
@@ -145,11 +146,20 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
 
     /// Makes the reply if it can be made now, and answers what was sent after its request.
     fn awaiting(&mut self, mut awaiting: Box<Awaiting>, storage: &mut Storage) -> io::Result<Next> {
-        let coming = &mut awaiting.promised.coming;
-        let is_work = coming.is_work();
-        if !coming.advance(&mut self.context.allowance) {
+        let now = self.context.clock.instant;
+        let transport = &self.connection.transport;
+        let promised = &mut awaiting.promised;
+        if let Some(waiting) = promised.waiting.take() {
+            promised.waits.add(&waiting.end(transport, now));
+        }
+        let is_work = promised.coming.is_work();
+        if !promised.coming.advance(&mut self.context.allowance) {
+            let next = if is_work { Next::Work } else { Next::Wait };
+            if self.context.log.has_details() {
+                promised.waiting = Waiting::begin(next, false, transport, now);
+            }
             self.connection.state = State::Awaiting(awaiting);
-            return Ok(if is_work { Next::Work } else { Next::Wait });
+            return Ok(next);
         }
         let Awaiting { promised, unparsed } = *awaiting;
         let began = is_work.then(Instant::now);
@@ -201,10 +211,12 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     }
 
     fn sending(&mut self, mut unsent: Box<Unsent>, scratch: &mut Scratch) -> io::Result<Next> {
+        unsent.end_wait(&self.connection.transport, self.context.clock.instant);
         let outgoing = &mut unsent.outgoing;
         let is_work = outgoing.body.is_work();
         if is_work && self.context.allowance.is_spent() {
             self.connection.state = State::unsent(unsent);
+            self.connection.begin_wait(Next::Work, self.context);
             return Ok(Next::Work);
         }
         let (before, began) = (outgoing.sent(), is_work.then(Instant::now));
@@ -233,6 +245,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             next = self.discard_meanwhile(&mut unsent, scratch)?;
         }
         self.connection.state = State::unsent(unsent);
+        self.connection.begin_wait(next, self.context);
         Ok(next)
     }
 
@@ -298,6 +311,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             let next = self.send_made()?;
             if next != Next::Continue {
                 self.connection.suspend(follows, &received, self.context);
+                self.connection.begin_wait(next, self.context);
                 return Ok(next);
             }
             match follows {

@@ -191,6 +191,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             slot.connection.hear(readable);
         } else if left > self.schedule.budget.left_for_events() {
             slot.connection.hear(readable);
+            slot.connection.await_turn(&self.context);
             slot.state = SlotState::Queued;
             self.schedule.queue.push(key, left);
         } else {
@@ -266,7 +267,8 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     /// Gives the connections in the queue their turns, as long as the budget lasts; the rest waits for the next turn.
     pub(super) fn serve_queue(&mut self) {
         for key in self.schedule.disk.due(self.context.clock.instant) {
-            if let Some(slot) = self.connections.get(key) {
+            if let Some(slot) = self.connections.get_mut(key) {
+                slot.connection.await_turn(&self.context);
                 self.schedule.queue.push(key, slot.connection.left());
             }
         }

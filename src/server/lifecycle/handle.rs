@@ -1,7 +1,7 @@
 //! Control of a server from outside its loops: from another thread, a signal or a handler.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,11 +12,13 @@ use crate::handler::mailbox::Mailbox;
 use crate::server::admin::figures::{Figures, PublishedFigures};
 use crate::server::event_loop::WAKER;
 
-/// Ends a server with all of its loops, from any thread and without blocking.
+/// Controls a server with all of its loops, from any thread and without blocking.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     loops: Arc<[Control]>,
     notifier: Arc<OnceLock<Notifier>>,
+    /// How often a reload was asked for. All loops count alike, so that one of them acts for all.
+    reloads: Arc<AtomicU64>,
 }
 
 /// What one loop has been asked for, and how to wake it.
@@ -44,6 +46,7 @@ impl ServerHandle {
         Ok(Self {
             loops: registries.map(control).collect::<io::Result<_>>()?,
             notifier: Arc::default(),
+            reloads: Arc::default(),
         })
     }
 
@@ -70,9 +73,13 @@ impl ServerHandle {
         self.ask(|control| &control.report);
     }
 
-    /// Asks every loop to reload what can change while it serves. That is nothing yet.
+    /// Opens the [log file](crate::LogFile) again, after it was renamed. Without a log file nothing is reloaded.
+    ///
+    /// Lines that wait by then go to the old file. If the file cannot be opened, the old one stays in use, and a line on standard error
+    /// says so.
     pub fn reload(&self) {
         self.notify(Notifier::reloading);
+        self.reloads.fetch_add(1, Ordering::AcqRel);
         self.ask(|control| &control.reload);
     }
 
@@ -108,9 +115,20 @@ impl ServerHandle {
         }
     }
 
+    /// Returns how often a reload was asked for.
+    pub(crate) fn reloads(&self) -> u64 {
+        self.reloads.load(Ordering::Acquire)
+    }
+
     fn ask(&self, flag: impl Fn(&Control) -> &AtomicBool) {
         for control in self.loops.iter() {
             flag(control).store(true, Ordering::Release);
+        }
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for control in self.loops.iter() {
             // Waking fails only where the loop has ended already.
             let _ = control.waker.wake();
         }
@@ -120,9 +138,8 @@ impl ServerHandle {
     pub(crate) fn ask_for_figures(&self) {
         for control in self.loops.iter() {
             control.figures.ask();
-            // Waking fails only where the loop has ended already.
-            let _ = control.waker.wake();
         }
+        self.wake();
     }
 
     /// Asks loop number `index` for its figures, which it is about to give for the last time.

@@ -24,7 +24,7 @@ pub(crate) struct ShutdownSignals {
 }
 
 impl ShutdownSignals {
-    /// Takes over the signals; from now on none is lost. A second SIGINT or SIGTERM ends the process at once, even if the loop
+    /// Takes over the signals; from now on none is lost, and SIGUSR2, which would end the process, does nothing. A second SIGINT or SIGTERM ends the process at once, even if the loop
     /// hangs.
     pub(crate) fn take_over(action: Action) -> io::Result<Self> {
         let signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2])?;

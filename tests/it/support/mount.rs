@@ -21,6 +21,11 @@ impl Mount {
         Self::of_kind("tmpfs", "mode=755", at)
     }
 
+    /// Mounts a file system in memory that has room for 1 MiB.
+    pub(crate) fn small_tmpfs(at: &Path) -> Option<Self> {
+        Self::of_kind("tmpfs", "mode=755,size=1m", at)
+    }
+
     /// Mounts an overlay of the directories `lower` and `upper` beside `at`; makes those that are missing.
     pub(crate) fn overlay(at: &Path) -> Option<Self> {
         let [lower, upper, work] = ["lower", "upper", "work"].map(|name| at.with_file_name(name));

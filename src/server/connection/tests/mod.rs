@@ -35,4 +35,6 @@ mod states;
 #[cfg(test)]
 mod unwanted;
 #[cfg(test)]
+mod waits;
+#[cfg(test)]
 mod work;

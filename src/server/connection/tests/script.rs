@@ -59,6 +59,8 @@ pub(super) struct Script {
     pub(super) shutdowns: usize,
     pub(super) resets: usize,
     pub(super) delivery: Option<Delivery>,
+    /// How long the peer's window has kept bytes here.
+    pub(super) window_limited: Option<Duration>,
 }
 
 impl Script {
@@ -123,6 +125,10 @@ impl Transport for Script {
     fn reset(&mut self) -> io::Result<()> {
         self.resets += 1;
         Ok(())
+    }
+
+    fn window_limited(&self) -> Option<Duration> {
+        self.window_limited
     }
 
     fn delivery(&self) -> Option<Delivery> {
@@ -198,6 +204,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
             shutdowns: 0,
             resets: 0,
             delivery: None,
+            window_limited: None,
         };
         let info = ServerInfo::new(&handler, config, &[]);
         let log = Log::new(info.config().log_format);
@@ -341,22 +348,22 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
     /// Request line, status and size of every line in the access log.
     pub(super) fn logged(&self) -> Vec<String> {
         let behind = |line: &str| line.split_once("] ").unwrap().1.to_owned();
-        self.log_lines().iter().map(|line| behind(line)).collect()
+        self.log().lines().map(behind).collect()
     }
 
     /// The client of every line in the access log.
     pub(super) fn log_clients(&self) -> Vec<String> {
         let before = |line: &str| line.split_once(" - - [").unwrap().0.to_owned();
-        self.log_lines().iter().map(|line| before(line)).collect()
+        self.log().lines().map(before).collect()
     }
 
-    fn log_lines(&self) -> Vec<String> {
+    /// All lines of the log.
+    pub(super) fn log(&self) -> String {
         // The lines wait in a private field of the log; its debug form shows them.
         let debug = format!("{:?}", self.context.log);
         let waiting = debug.split_once("waiting: [").unwrap().1;
         let bytes = waiting.split_once(']').unwrap().0.split(", ");
         let bytes: Vec<u8> = bytes.filter_map(|byte| byte.parse().ok()).collect();
-        let lines = String::from_utf8(bytes).unwrap();
-        lines.lines().map(str::to_owned).collect()
+        String::from_utf8(bytes).unwrap()
     }
 }
