@@ -29,7 +29,7 @@ pub struct Counters {
     pub cache_hits: u64,
     /// Replies that were made from a file because the cache did not have them.
     pub cache_misses: u64,
-    /// Log lines that were dropped because standard error did not take them.
+    /// Log lines that were dropped because standard error or the log file did not take them.
     pub log_lines_lost: u64,
     /// Turns of the loop.
     pub turns: u64,

@@ -5,7 +5,7 @@
 //! does not take are dropped once the buffer is full, and the next line that gets through is preceded by their number.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,10 +22,12 @@ use crate::wire::log_file::LogFile;
 use crate::wire::stderr::Stderr;
 
 mod details;
+mod escape;
 mod file;
 mod output;
 
 pub(crate) use details::LogDetails;
+use escape::escape;
 use file::RequestFile;
 use output::{Output, Sink};
 
@@ -306,10 +308,7 @@ impl LogEntry<'_> {
         match self.format {
             LogFormat::None => {}
             LogFormat::Common | LogFormat::Combined => self.common(line),
-            LogFormat::Json => {
-                // Writing to memory cannot fail.
-                let _ = self.json(line);
-            }
+            LogFormat::Json => self.json(line),
         }
     }
 
@@ -341,50 +340,69 @@ impl LogEntry<'_> {
         line.push(b'\n');
     }
 
-    fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let client = self.client_address.ip();
-        write!(
-            line,
-            r#"{{"time":{},"client":"{client}","request":"#,
-            self.clock.unix
-        )?;
-        put_json_string(line, self.requestline());
-        let status = self.record.status.code();
-        write!(line, r#","status":{status},"bytes":{}"#, self.sent)?;
+    fn json(&self, line: &mut Vec<u8>) {
         let field = |range: &Option<Range<usize>>| range.as_ref().map(|range| self.text(range));
-        put_member(line, "referer", field(&self.record.referer));
-        put_member(line, "agent", field(&self.record.agent));
         let microseconds = self.duration().as_micros() as u64;
-        write!(line, r#","duration_us":{microseconds}"#)?;
         let milliseconds = self.clock.since_1970.subsec_millis();
         let ts = rfc3339(self.clock.imf_fixdate.as_bytes(), milliseconds);
-        put_member(line, "ts", Some(&ts));
-        put_member(line, "method", self.method());
-        put_member(line, "path", self.path());
-        put_member(line, "proto", self.request_version().map(str::as_bytes));
-        put_member(line, "host", self.host());
-        write!(line, r#","peer":"{client}","loop":{}"#, self.loop_index)?;
-        put_member(line, "request_id", self.request_id());
-        put_member(line, "trace_id", self.trace_id());
-        put_member(line, "limited", self.limited().map(str::as_bytes));
+        line.extend_from_slice(b"{\"time\":");
+        push_decimal(line, self.clock.unix);
+        put_address_member(line, ",\"client\":\"", self.client_address);
+        put_member(line, ",\"request\":", Some(self.requestline()));
+        put_number(line, ",\"status\":", self.record.status.code().into());
+        put_number(line, ",\"bytes\":", self.sent);
+        put_member(line, ",\"referer\":", field(&self.record.referer));
+        put_member(line, ",\"agent\":", field(&self.record.agent));
+        put_number(line, ",\"duration_us\":", microseconds);
+        put_member(line, ",\"ts\":", Some(&ts));
+        put_member(line, ",\"method\":", self.method());
+        put_member(line, ",\"path\":", self.path());
+        put_member(
+            line,
+            ",\"proto\":",
+            self.request_version().map(str::as_bytes),
+        );
+        put_member(line, ",\"host\":", self.host());
+        put_address_member(line, ",\"peer\":\"", self.client_address);
+        put_number(line, ",\"loop\":", self.loop_index as u64);
+        put_member(line, ",\"request_id\":", self.request_id());
+        put_member(line, ",\"trace_id\":", self.trace_id());
+        put_member(line, ",\"limited\":", self.limited().map(str::as_bytes));
         line.extend_from_slice(b"}\n");
-        Ok(())
     }
 }
 
-/// Appends a member that follows another one to a JSON object: a string, or null.
+/// Appends a member of a JSON object: its name with what is before and behind it, and a string or null.
 fn put_member(line: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    for part in [",\"", name, "\":"] {
-        line.extend_from_slice(part.as_bytes());
-    }
+    line.extend_from_slice(name.as_bytes());
     match value {
         Some(value) => drop(put_json_string(line, value)),
         None => line.extend_from_slice(b"null"),
     }
 }
 
+fn put_number(line: &mut Vec<u8>, name: &str, value: u64) {
+    line.extend_from_slice(name.as_bytes());
+    push_decimal(line, value);
+}
+
+fn put_address_member(line: &mut Vec<u8>, name: &str, address: SocketAddr) {
+    line.extend_from_slice(name.as_bytes());
+    put_address(line, address);
+    line.push(b'"');
+}
+
 /// Appends the address of the client and the time, the beginning of every line in http.server's form.
 fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
+    put_address(line, client);
+    line.extend_from_slice(b" - - [");
+    line.extend_from_slice(&clock.log_date);
+    line.extend_from_slice(b"] ");
+}
+
+/// Appends the IP address of a client.
+#[inline]
+fn put_address(line: &mut Vec<u8>, client: SocketAddr) {
     match client.ip() {
         IpAddr::V4(address) => {
             let [first, rest @ ..] = address.octets();
@@ -395,69 +413,8 @@ fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
             }
         }
         IpAddr::V6(address) => {
+            // Writing to memory cannot fail.
             let _ = write!(line, "{address}");
-        }
-    }
-    line.extend_from_slice(b" - - [");
-    line.extend_from_slice(&clock.log_date);
-    line.extend_from_slice(b"] ");
-}
-
-/// Appends `text`, safe for logs and terminals: quotes, backslashes, control characters and bytes that are not ASCII are escaped.
-fn escape(line: &mut Vec<u8>, text: &[u8]) {
-    let mut rest = text;
-    while let Some(plain) = rest.iter().position(|byte| !PLAIN[usize::from(*byte)]) {
-        let (before, special) = rest.split_at(plain);
-        line.extend_from_slice(before);
-        if let [byte, behind @ ..] = special {
-            match byte {
-                b'"' | b'\\' => line.extend_from_slice(&[b'\\', *byte]),
-                _ => line.extend_from_slice(&[b'\\', b'x', hex(byte >> 4), hex(byte & 15)]),
-            }
-            rest = behind;
-        }
-    }
-    line.extend_from_slice(rest);
-}
-
-/// The bytes that need no escape.
-const PLAIN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0x20;
-    while byte <= 0x7e {
-        table[byte] = byte != b'"' as usize && byte != b'\\' as usize;
-        byte += 1;
-    }
-    table
-};
-
-fn hex(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + nibble - 10,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn escaped(text: &[u8]) -> String {
-        let mut line = Vec::new();
-        escape(&mut line, text);
-        String::from_utf8(line).unwrap()
-    }
-
-    #[test]
-    fn quotes_controls_and_bytes_beyond_ascii_are_escaped() {
-        let table: [(&[u8], &str); 4] = [
-            (b"GET / HTTP/1.1", "GET / HTTP/1.1"),
-            (b"\"\\", r#"\"\\"#),
-            (b"\x1b[2J\r\n\x7f\0", r"\x1b[2J\x0d\x0a\x7f\x00"),
-            ("é".as_bytes(), r"\xc3\xa9"),
-        ];
-        for (raw, expected) in table {
-            assert_eq!(escaped(raw), expected);
         }
     }
 }
