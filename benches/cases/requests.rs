@@ -171,12 +171,12 @@ fn pipelined() -> Box<dyn Case> {
     Box::new(turn.with_request(&bytes("GET /1k.html", WRK), "200"))
 }
 
-fn logged() -> Box<dyn Case> {
+fn logged(format: LogFormat) -> Box<dyn Case> {
     // The lines go to a file, so that they do not mix with the results.
     let log = fs::File::create(site().with_extension("log")).unwrap();
     rustix::stdio::dup2_stderr(log).unwrap();
     let handler = SimpleHttpRequestHandler::new(site()).unwrap();
-    let turn = Turn::new(handler, LogFormat::Common, REQUESTS);
+    let turn = Turn::new(handler, format, REQUESTS);
     Box::new(turn.with_request(&bytes("GET /1k.html", WRK), "200"))
 }
 
@@ -237,7 +237,8 @@ cases! {
     file_browser => get("/1k.html", BROWSER, "200");
     file_head => Box::new(files().with_request(&bytes("HEAD /1k.html", WRK), "200"));
     file_pipelined => pipelined();
-    file_logged => logged();
+    file_logged => logged(LogFormat::Common);
+    file_logged_json => logged(LogFormat::Json);
     file_range => get("/1k.html", &format!("{WRK}Range: bytes=100-199\r\n"), "206");
     not_modified => revalidate();
     not_found => get("/nothing", WRK, "404");

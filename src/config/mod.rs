@@ -143,8 +143,8 @@ pub struct ServerConfig {
     pub extra_response_headers: Vec<(String, String)>,
     /// Whether every loop prints its [counters](crate::Counters) on standard error when it ends. Default: false.
     pub report: bool,
-    /// The format of the access log on standard error, which has a line for each request, written when the last byte of the
-    /// reply has left. Default: [`LogFormat::Common`].
+    /// The format of the access log, which has a line for each request, written when the last byte of the reply has left: to standard
+    /// error, or to a [`LogFile`](crate::LogFile). Default: [`LogFormat::Common`].
     pub log_format: LogFormat,
     /// How the loop shares its time and memory between connections. The defaults are those that were measured.
     pub tuning: Tuning,
@@ -292,7 +292,7 @@ impl FromStr for ProtocolVersion {
     }
 }
 
-/// The format of the access log on standard error.
+/// The format of the access log.
 ///
 /// ```
 /// use httpoll::LogFormat;
@@ -309,7 +309,8 @@ pub enum LogFormat {
     Common,
     /// The common format with `Referer` and `User-Agent`.
     Combined,
-    /// One JSON object per line, with the duration in microseconds.
+    /// One JSON object per line, with the duration in microseconds, what the reply waited for, and the numbers that tie the request
+    /// to those of other servers.
     Json,
 }
 

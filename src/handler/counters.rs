@@ -53,7 +53,7 @@ pub struct Counters {
     pub watches: u64,
     /// Listings that were refused with 503 because the memory for listings was used up.
     pub listings_refused: u64,
-    /// Log lines that were dropped because standard error did not take them.
+    /// Log lines that were dropped because standard error or the log file did not take them.
     pub log_lines_lost: u64,
     /// Turns of the loop.
     pub turns: u64,

@@ -5,7 +5,7 @@
 //! does not take are dropped once the buffer is full, and the next line that gets through is preceded by their number.
 
 use std::fmt::Display;
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::clock::Clock;
-use super::peer::{PeerName, UNIX};
+use super::peer::UNIX;
 use super::text::put_json_string;
 use crate::config::LogFormat;
 use crate::http::date::rfc3339;
@@ -319,10 +319,7 @@ impl LogEntry<'_> {
         match self.format {
             LogFormat::None => {}
             LogFormat::Common | LogFormat::Combined => self.common(line),
-            LogFormat::Json => {
-                // Writing to memory cannot fail.
-                let _ = self.json(line);
-            }
+            LogFormat::Json => self.json(line),
         }
     }
 
@@ -354,51 +351,69 @@ impl LogEntry<'_> {
         line.push(b'\n');
     }
 
-    fn json(&self, line: &mut Vec<u8>) -> io::Result<()> {
-        let client = PeerName(self.client_address());
-        write!(
-            line,
-            r#"{{"time":{},"client":"{client}","request":"#,
-            self.clock.unix
-        )?;
-        put_json_string(line, self.requestline());
-        let status = self.record.status.code();
-        write!(line, r#","status":{status},"bytes":{}"#, self.sent)?;
+    fn json(&self, line: &mut Vec<u8>) {
         let field = |range: &Option<Range<usize>>| range.as_ref().map(|range| self.text(range));
-        put_member(line, "referer", field(&self.record.referer));
-        put_member(line, "agent", field(&self.record.agent));
         let microseconds = self.duration().as_micros() as u64;
-        write!(line, r#","duration_us":{microseconds}"#)?;
         let milliseconds = self.clock.since_1970.subsec_millis();
         let ts = rfc3339(self.clock.imf_fixdate.as_bytes(), milliseconds);
-        put_member(line, "ts", Some(&ts));
-        put_member(line, "method", self.method());
-        put_member(line, "path", self.path());
-        put_member(line, "proto", self.request_version().map(str::as_bytes));
-        put_member(line, "host", self.host());
-        let peer = PeerName(self.peer_address());
-        write!(line, r#","peer":"{peer}","loop":{}"#, self.loop_index)?;
-        put_member(line, "request_id", self.request_id());
-        put_member(line, "trace_id", self.trace_id());
-        put_member(line, "limited", self.limited().map(str::as_bytes));
+        line.extend_from_slice(b"{\"time\":");
+        push_decimal(line, self.clock.unix);
+        put_address_member(line, ",\"client\":\"", self.client_address());
+        put_member(line, ",\"request\":", Some(self.requestline()));
+        put_number(line, ",\"status\":", self.record.status.code().into());
+        put_number(line, ",\"bytes\":", self.sent);
+        put_member(line, ",\"referer\":", field(&self.record.referer));
+        put_member(line, ",\"agent\":", field(&self.record.agent));
+        put_number(line, ",\"duration_us\":", microseconds);
+        put_member(line, ",\"ts\":", Some(&ts));
+        put_member(line, ",\"method\":", self.method());
+        put_member(line, ",\"path\":", self.path());
+        put_member(
+            line,
+            ",\"proto\":",
+            self.request_version().map(str::as_bytes),
+        );
+        put_member(line, ",\"host\":", self.host());
+        put_address_member(line, ",\"peer\":\"", self.peer_address());
+        put_number(line, ",\"loop\":", self.loop_index as u64);
+        put_member(line, ",\"request_id\":", self.request_id());
+        put_member(line, ",\"trace_id\":", self.trace_id());
+        put_member(line, ",\"limited\":", self.limited().map(str::as_bytes));
         line.extend_from_slice(b"}\n");
-        Ok(())
     }
 }
 
-/// Appends a member that follows another one to a JSON object: a string, or null.
+/// Appends a member of a JSON object: its name with what is before and behind it, and a string or null.
 fn put_member(line: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
-    for part in [",\"", name, "\":"] {
-        line.extend_from_slice(part.as_bytes());
-    }
+    line.extend_from_slice(name.as_bytes());
     match value {
         Some(value) => drop(put_json_string(line, value)),
         None => line.extend_from_slice(b"null"),
     }
 }
 
+fn put_number(line: &mut Vec<u8>, name: &str, value: u64) {
+    line.extend_from_slice(name.as_bytes());
+    push_decimal(line, value);
+}
+
+fn put_address_member(line: &mut Vec<u8>, name: &str, address: SocketAddr) {
+    line.extend_from_slice(name.as_bytes());
+    put_address(line, address);
+    line.push(b'"');
+}
+
 /// Appends the address of the client and the time, the beginning of every line in http.server's form.
 fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
+    put_address(line, client);
+    line.extend_from_slice(b" - - [");
+    line.extend_from_slice(&clock.log_date);
+    line.extend_from_slice(b"] ");
+}
+
+/// Appends the IP address of a client.
+#[inline]
+fn put_address(line: &mut Vec<u8>, client: SocketAddr) {
     match client.ip() {
         IpAddr::V4(address) if address.is_unspecified() => {
             line.extend_from_slice(UNIX.as_bytes());
@@ -412,10 +427,8 @@ fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
             }
         }
         IpAddr::V6(address) => {
+            // Writing to memory cannot fail.
             let _ = write!(line, "{address}");
         }
     }
-    line.extend_from_slice(b" - - [");
-    line.extend_from_slice(&clock.log_date);
-    line.extend_from_slice(b"] ");
 }

@@ -98,6 +98,21 @@ impl Confinement {
     /// allows the process to make regular files below the directory of the log file and to write into those that are there, but
     /// not to cut them short, rename or remove them. For a pipe or a device it allows nothing.
     ///
+    /// ```no_run
+    /// use httpoll::{Confinement, HttpServer, LogFile, SimpleHttpRequestHandler};
+    ///
+    /// let files = SimpleHttpRequestHandler::new("public")?;
+    /// let log_file = LogFile::open("log/access.log")?;
+    /// let confinement = Confinement::new()
+    ///     .read_below(files.directory()?)
+    ///     .reopen(&log_file)?;
+    /// let mut server = HttpServer::bind("127.0.0.1:8000", files)?;
+    /// server.log_to(log_file);
+    /// confinement.enforce();
+    /// server.serve_forever()
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    ///
     /// # Errors
     /// The descriptor of the directory cannot be duplicated.
     pub fn reopen(self, log_file: &LogFile) -> io::Result<Self> {

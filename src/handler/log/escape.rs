@@ -1,4 +1,4 @@
-//! Text in a line of the log: what a client controls can neither end the line nor reach a terminal.
+//! What a client controls, made safe for a line of the common and the combined format.
 
 /// Appends `text`, safe for logs and terminals: quotes, backslashes, control characters and bytes that are not ASCII are escaped.
 pub(super) fn escape(line: &mut Vec<u8>, text: &[u8]) {

@@ -155,7 +155,8 @@ const CONDITIONAL: &[Conditional] = &[
     Conditional::new(&[__NR_shutdown], &[Check::is(1, &[SHUT_WR])]),
     // Files are read.
     Conditional::new(&[__NR_openat], &[Check::bits(2, WRITING, &[O_RDONLY])]),
-    // Its flags are in memory, where a filter cannot see them; Landlock makes sure that files are only read.
+    // Its flags are in memory, where a filter cannot see them; Landlock makes sure that files are only read. A log file is opened
+    // again by this call, because Landlock can limit that to a directory and seccomp cannot.
     Conditional::new(
         &[__NR_openat2],
         &[Check::is_wholly(3, &[size_of::<open_how>() as u32])],
