@@ -7,6 +7,7 @@ use linux_raw_sys::general::*;
 use linux_raw_sys::net::{
     SHUT_WR, SO_ATTACH_FILTER, SO_LINGER, SOL_SOCKET, SOL_TCP, TCP_INFO, TCP_NODELAY,
 };
+use linux_raw_sys::prctl::PR_SET_NAME;
 
 use super::system_calls::{Check, Conditional, Policy, Verdict};
 
@@ -195,6 +196,8 @@ const CONDITIONAL: &[Conditional] = &[
     ),
     // A loop is a thread.
     Conditional::new(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
+    // It gives itself a name.
+    Conditional::new(&[__NR_prctl], &[Check::is(0, &[PR_SET_NAME])]),
     // The limit of descriptors is read, not set.
     Conditional::new(
         &[__NR_prlimit64],
@@ -206,6 +209,7 @@ const CONDITIONAL: &[Conditional] = &[
 
 #[cfg(test)]
 mod tests {
+    use linux_raw_sys::prctl::PR_SET_DUMPABLE;
     use rustix::process::getpid;
 
     use super::super::system_calls::UNKNOWN;
@@ -342,6 +346,8 @@ mod tests {
             (__NR_clone, first(THREAD | CLONE_NEWUSER), EPERM),
             (__NR_clone, first(CLONE_VM | CLONE_VFORK), EPERM),
             (__NR_clone, first(17), EPERM),
+            (__NR_prctl, first(PR_SET_NAME), ALLOW),
+            (__NR_prctl, first(PR_SET_DUMPABLE), EPERM),
             (__NR_prlimit64, [0, 7, 0, 1, 0, 0], ALLOW),
             (__NR_prlimit64, new_limit, EPERM),
             (__NR_prlimit64, far_limit, EPERM),
