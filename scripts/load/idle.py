@@ -6,7 +6,7 @@ import socket
 import time
 from pathlib import Path
 
-from faults import Skip, check
+from faults import Skip, check, wait_until
 
 from .balanced import Httpoll, Load
 
@@ -71,6 +71,9 @@ def idle_connections(folder, wanted, seconds):
             if is_crowded:
                 left, crowd = crowd.close(), None
                 check(left == count, f"{count - left} of {count} idle connections were closed")
+                descriptors = Path(f"/proc/{node.process.pid}/fd")
+                wait_until("all connections are closed", lambda: len(list(descriptors.iterdir())) < SPARE)
+                time.sleep(0.5)
     finally:
         if crowd:
             crowd.close()
