@@ -1,7 +1,7 @@
 """Two releases of a site, and clients that download its files in parts while the nodes change from one to the other.
 
-Both releases have the date of a reproducible build on their small file, which also has the same length in both. The large file has the
-date of its release, the same one on all nodes, as rsync and tar set it.
+The small file has the same date and length in both releases, as reproducible builds make it. The large file has the date of its
+release, the same one on all nodes, as rsync and tar set it.
 """
 
 import http.client
@@ -66,7 +66,7 @@ class Downloads:
             self.failed[kind] = self.failed.get(kind, 0) + 1
 
     def ask(self, name, begin, size, tag=None):
-        """Asks for a part, if the file still has this tag; returns the status, the tag, the content and the length of the file."""
+        """Asks for a part if the file still has this tag; returns status, tag and content, and the length of the file with a part."""
         fields = {"Range": f"bytes={begin}-{begin + size - 1}", **({"If-Range": tag} if tag else {})}
         connection = http.client.HTTPConnection(*self.front, timeout=20)
         try:
