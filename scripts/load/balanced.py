@@ -158,6 +158,7 @@ class Cluster:
         for node in self.nodes:
             node.binary = binary or node.binary
         self.front = ("127.0.0.1", free_port())
+        self.proxy = self.configuration = None
         servers = [
             f"server n{at} {node.host}:{node.port} " + server.format(admin=node.admin)
             for at, node in enumerate(self.nodes)
@@ -170,6 +171,17 @@ class Cluster:
         )
 
     def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def start(self):
         for node in self.nodes:
             node.start()
         self.configuration = tempfile.NamedTemporaryFile("w", suffix=".cfg")
@@ -177,14 +189,15 @@ class Cluster:
         self.configuration.flush()
         self.proxy = subprocess.Popen([install("haproxy", "haproxy"), "-db", "-f", self.configuration.name], **QUIET)
         wait_until("HAProxy listens", lambda: listens(self.front))
-        return self
 
-    def __exit__(self, *_):
-        self.proxy.kill()
-        self.proxy.wait()
+    def end(self):
+        if self.proxy:
+            self.proxy.kill()
+            self.proxy.wait()
         for node in self.nodes:
             node.remove()
-        self.configuration.close()
+        if self.configuration:
+            self.configuration.close()
 
 
 class Load:

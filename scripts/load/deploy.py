@@ -8,6 +8,7 @@ import http.client
 import os
 import threading
 
+from faults import check
 from faults.content import pattern
 
 from .counts import Counts
@@ -99,5 +100,7 @@ class Downloads:
 
     def counts(self):
         """Returns the counts of the downloads; a version with several tags counts as a failure for each tag too many."""
+        missing = [f"{version} {name}" for version in VERSIONS for name in FILES[version] if (name, version) not in self.tags]
+        check(not missing, f"never downloaded whole: {', '.join(missing)}")
         more = sum(len(tags) - 1 for tags in self.tags.values())
         return Counts(self.whole, {**self.failed, **({"tags too many": more} if more else {})})
