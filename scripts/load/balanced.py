@@ -1,6 +1,5 @@
 """Nodes behind HAProxy: servers on loopback addresses that are ended and started again while wrk asks for a file."""
 
-import http.server
 import os
 import re
 import shutil
@@ -8,11 +7,13 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 from pathlib import Path
 
 from faults import Wrong, check, wait_until
 from faults.server import program
+
+from .counts import Counts
+from .deploy import VERSIONS, write_releases
 
 PATH = os.environ["PATH"] + ":/usr/sbin"
 QUIET = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -22,7 +23,8 @@ LOADS = {"64": (64, 0), "200 that think": (200, 1500)}
 NGINX = """daemon off; worker_processes 2; pid {folder}/pid; error_log /dev/null;
 events {{ worker_connections 2048; }}
 http {{ access_log off; keepalive_timeout 75s; keepalive_requests 1000000; {temporary}
-server {{ listen {host}:{port}; root {site}; }} }}
+server {{ listen {host}:{port}; root {site}; }}
+server {{ listen {host}:{admin}; location = /readyz {{ if (!-d {site}) {{ return 503; }} return 200; }} }} }}
 """
 HAPROXY = """global
     maxconn 4000
@@ -31,6 +33,7 @@ defaults
     timeout connect 5s
     timeout client 30s
     timeout server 30s
+    timeout check 500ms
 frontend front
     bind {host}:{port}
     default_backend nodes
@@ -62,37 +65,35 @@ def listens(address):
         return False
 
 
-class Readiness(http.server.BaseHTTPRequestHandler):
-    """Answers the checks of HAProxy for one node: 200, or 503 from the signal that ends the node until it is started again."""
-
-    def do_GET(self):
-        self.send_response(503 if self.server.node.is_ending else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
 class Node:
-    """A server on an address of its own, with the place where HAProxy asks whether it is ready."""
+    """A server on an address of its own, which serves the release to which a link in its folder leads."""
 
-    def __init__(self, site, host, delay):
-        self.site, self.host, self.delay = site, host, delay
-        self.port = free_port()
-        self.process, self.is_ending = None, False
-        self.readiness = http.server.ThreadingHTTPServer((host, 0), Readiness)
-        self.readiness.node = self
-        threading.Thread(target=self.readiness.serve_forever, daemon=True).start()
+    def __init__(self, folder, host, delay):
+        self.folder, self.host, self.delay = folder / host, host, delay
+        self.port, self.admin = free_port(), free_port()
+        self.process, self.binary = None, program()
+        self.current = self.folder / "current"
+        self.folder.mkdir()
+        write_releases(self.folder)
+        self.deploy(VERSIONS[0])
+
+    def deploy(self, version):
+        """Serves this release from now on, without a moment at which there is none."""
+        link = self.folder / "next"
+        link.symlink_to(version)
+        link.replace(self.current)
+
+    def take_away(self):
+        """Makes the served directory vanish."""
+        self.current.rename(self.folder / "away")
 
     def start(self):
-        self.process = subprocess.Popen(self.command(), **QUIET)
+        # The signals of a scenario go to its workers, too.
+        self.process = subprocess.Popen(self.command(), start_new_session=True, **QUIET)
         wait_until(f"{self.host} listens", lambda: listens((self.host, self.port)))
-        self.is_ending = False
 
     def end(self):
         """Asks the process to end without losing a request."""
-        self.is_ending = True
         self.process.send_signal(self.END)
 
     def wait(self):
@@ -102,58 +103,64 @@ class Node:
             raise Wrong(f"{self.host} does not end") from None
         check(code == 0, f"{self.host} ended with {code}")
 
+    def restart(self):
+        """Ends it, and starts it again when it has ended."""
+        self.end()
+        self.wait()
+        self.start()
+
+    def signal_all(self, number):
+        """Sends a signal to the process and its workers."""
+        os.killpg(self.process.pid, number)
+
     def kill(self):
-        self.readiness.shutdown()
-        self.readiness.server_close()
-        if self.process:
-            self.process.kill()
+        """Ends the process and its workers at once."""
+        if self.process and self.process.poll() is None:
+            self.signal_all(signal.SIGKILL)
             self.process.wait()
+
+    def remove(self):
+        self.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Httpoll(Node):
     NAME, END = "httpoll", signal.SIGTERM
 
     def command(self):
-        address = f"{self.host}:{self.port}"
-        return [program(), "-q", "-b", address, "-d", str(self.site), "--drain-delay", str(self.delay)]
+        addresses = ["-b", f"{self.host}:{self.port}", "--admin", f"{self.host}:{self.admin}"]
+        return [self.binary, "-q", *addresses, "-d", str(self.current), "--drain-delay", str(self.delay)]
 
 
 class Nginx(Node):
     NAME, END = "nginx", signal.SIGQUIT
-
-    def __init__(self, site, host, delay):
-        super().__init__(site, host, delay)
-        self.folder = Path(tempfile.mkdtemp(prefix="httpoll-cluster-"))
 
     def command(self):
         folder = self.folder
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         text = NGINX.format(
             folder=folder,
-            site=self.site,
+            site=self.current,
             host=self.host,
             port=self.port,
+            admin=self.admin,
             temporary=" ".join(f"{kind}_temp_path {folder}/{kind};" for kind in kinds),
         )
         (folder / "nginx.conf").write_text(text)
         return [install("nginx", "nginx-light"), "-e", "/dev/null", "-c", str(folder / "nginx.conf")]
 
-    def kill(self):
-        # The workers end with their master only if it is told to end.
-        self.process.terminate()
-        self.process.wait()
-        super().kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 class Cluster:
     """Nodes of one kind behind HAProxy, with lines for its backend and words for each of its servers."""
 
-    def __init__(self, site, kind, delay, options=(), server="", count=3):
-        self.nodes = [kind(site, f"127.0.1.{number}", delay) for number in range(1, count + 1)]
+    def __init__(self, folder, kind, delay, options=(), server="", count=3, binary=None):
+        self.nodes = [kind(folder, f"127.0.1.{number}", delay) for number in range(1, count + 1)]
+        for node in self.nodes:
+            node.binary = binary or node.binary
         self.front = ("127.0.0.1", free_port())
+        self.proxy = self.configuration = None
         servers = [
-            f"server n{at} {node.host}:{node.port} " + server.format(readiness=node.readiness.server_port)
+            f"server n{at} {node.host}:{node.port} " + server.format(admin=node.admin)
             for at, node in enumerate(self.nodes)
         ]
         self.text = HAPROXY.format(
@@ -164,6 +171,17 @@ class Cluster:
         )
 
     def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.end()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def start(self):
         for node in self.nodes:
             node.start()
         self.configuration = tempfile.NamedTemporaryFile("w", suffix=".cfg")
@@ -171,28 +189,23 @@ class Cluster:
         self.configuration.flush()
         self.proxy = subprocess.Popen([install("haproxy", "haproxy"), "-db", "-f", self.configuration.name], **QUIET)
         wait_until("HAProxy listens", lambda: listens(self.front))
-        return self
 
-    def __exit__(self, *_):
-        self.proxy.kill()
-        self.proxy.wait()
+    def end(self):
+        if self.proxy:
+            self.proxy.kill()
+            self.proxy.wait()
         for node in self.nodes:
-            node.kill()
-        self.configuration.close()
-
-    def restart(self, node):
-        """Ends a node, and starts it again when it has ended."""
-        node.end()
-        node.wait()
-        node.start()
+            node.remove()
+        if self.configuration:
+            self.configuration.close()
 
 
 class Load:
-    """The loads on a cluster, each a wrk, until they are asked for their counts."""
+    """Loads on an address, each a wrk, until they are asked for their counts."""
 
-    def __init__(self, cluster, path, seconds):
+    def __init__(self, address, path, seconds, loads=LOADS):
         script = Path(__file__).with_name("think.lua")
-        url = f"http://{cluster.front[0]}:{cluster.front[1]}{path}"
+        url = f"http://{address[0]}:{address[1]}{path}"
         self.processes = [
             subprocess.Popen(
                 ["nice", "-n", "5", install("wrk", "wrk"), "-t", "1", "-c", str(connections), "-d", f"{seconds}s"]
@@ -200,17 +213,17 @@ class Load:
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for connections, longest in LOADS.values()
+            for connections, longest in loads.values()
         ]
 
     def counts(self):
-        """Returns for each load how many requests there were, how many failed, and the failures as text."""
+        """Returns the counts of each load."""
         found = []
         for process in self.processes:
             said = process.communicate(timeout=90)[0]
-            counted = re.search(r"requests (\d+) (connect.*)", said)
+            counted = re.search(r"p99 (\d+) us\nrequests (\d+) (connect.*)", said)
             check(counted, f"the output of wrk is {said[-300:]!r}")
-            failures = re.findall(r"(\w+) (\d+)", counted.group(2))
+            failures = re.findall(r"(\w+) (\d+)", counted.group(3))
             failed = {kind: int(count) for kind, count in failures if count != "0"}
-            found.append((int(counted.group(1)), sum(failed.values()), failed))
+            found.append(Counts(int(counted.group(2)), failed, int(counted.group(1)) / 1000))
         return found

@@ -1,4 +1,4 @@
--- For scripts/cluster: prints how many requests failed, by kind. The argument is the longest time between two requests of a
+-- For scripts/cluster: prints how many requests failed, by kind, and the 99th percentile of the latency. The argument is the longest time between two requests of a
 -- connection in milliseconds; 0 for none.
 local longest = 0
 
@@ -12,8 +12,9 @@ function init(arguments)
     end
 end
 
-function done(summary)
+function done(summary, latency)
     local errors = summary.errors
+    io.write(string.format("p99 %d us\n", latency:percentile(99)))
     io.write(string.format(
         "requests %d connect %d read %d write %d timeout %d status %d\n",
         summary.requests, errors.connect, errors.read, errors.write, errors.timeout, errors.status
