@@ -137,7 +137,7 @@ impl Outgoing {
     pub(crate) fn log(
         &mut self,
         last: bool,
-        mut log: impl FnMut(Option<SocketAddr>, &LogRecord, &[u8], u64),
+        mut log: impl FnMut(Option<&SocketAddr>, &LogRecord, &[u8], u64),
     ) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
@@ -148,7 +148,7 @@ impl Outgoing {
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
             let streamed = if is_newest { self.body_sent } else { 0 };
             log(
-                self.clients.get(self.logged).copied(),
+                self.clients.get(self.logged),
                 &reply.record,
                 &self.arena,
                 in_memory.saturating_sub(reply.overhead) + streamed,
