@@ -28,8 +28,8 @@ pub(crate) struct Outgoing {
     /// Bytes of content that have left of that body.
     body_sent: u64,
     replies: Vec<LoggedReply>,
-    /// The clients of `replies`, where the connection comes from a trusted proxy; otherwise empty.
-    clients: Vec<SocketAddr>,
+    /// The clients of `replies`, where the connection comes from a trusted proxy.
+    clients: Option<Box<Clients>>,
     /// How many of `replies` are in the log already.
     logged: usize,
     /// The text of the records in `replies`.
@@ -37,6 +37,10 @@ pub(crate) struct Outgoing {
     /// The body that the handler is writing, until it is framed.
     written: Vec<u8>,
 }
+
+/// The clients that a proxy has named, one for each reply.
+#[derive(Debug, Default)]
+struct Clients(Vec<SocketAddr>);
 
 /// One reply that will be logged when it has left.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Outgoing {
 
     /// Remembers the client of the reply that was pushed last.
     pub(crate) fn push_client(&mut self, client: SocketAddr) {
-        self.clients.push(client);
+        self.clients.get_or_insert_default().0.push(client);
     }
 
     /// Sends until everything has left, the socket takes no more or the share is spent.
@@ -147,8 +151,9 @@ impl Outgoing {
             }
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
             let streamed = if is_newest { self.body_sent } else { 0 };
+            let clients = self.clients.as_ref();
             log(
-                self.clients.get(self.logged),
+                clients.and_then(|clients| clients.0.get(self.logged)),
                 &reply.record,
                 &self.arena,
                 in_memory.saturating_sub(reply.overhead) + streamed,
@@ -164,7 +169,7 @@ impl Outgoing {
             body: mem::take(&mut self.body),
             body_sent: self.body_sent,
             replies: mem::take(&mut self.replies),
-            clients: mem::take(&mut self.clients),
+            clients: self.clients.take(),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
             written: Vec::new(),
@@ -180,7 +185,9 @@ impl Outgoing {
         self.body = Body::Empty;
         self.body_sent = 0;
         self.replies.clear();
-        self.clients.clear();
+        if let Some(clients) = &mut self.clients {
+            clients.0.clear();
+        }
         self.logged = 0;
         self.arena.clear();
     }
