@@ -34,8 +34,6 @@ pub(crate) struct Proxied {
     is_forwarded: bool,
     /// The client that the connection counts for in `max_connections_per_ip`.
     pub(crate) counted: Option<IpAddr>,
-    /// Whether the client of the present request has too many connections.
-    pub(crate) is_over_limit: bool,
 }
 
 impl Client {
@@ -46,7 +44,6 @@ impl Client {
                 source: peer,
                 is_forwarded: true,
                 counted: None,
-                is_over_limit: false,
             }))
         } else {
             Origin::Peer(peer)
@@ -93,12 +90,6 @@ impl Client {
             Origin::Peer(_) => None,
             Origin::Proxy(proxied) => Some(proxied),
         }
-    }
-
-    /// Whether a request is refused because its client has too many connections.
-    #[inline]
-    pub(crate) fn is_over_limit(&self) -> bool {
-        self.proxied().is_some_and(|proxied| proxied.is_over_limit)
     }
 }
 

@@ -414,11 +414,6 @@ impl<'a> Exchange<'a> {
         self.context.server.is_misdirected(self.request)
     }
 
-    /// Whether the client has too many connections.
-    pub(crate) fn is_over_limit(&self) -> bool {
-        self.context.client.is_over_limit()
-    }
-
     /// Whether the handler has neither begun a reply nor misused the exchange.
     pub(crate) fn is_untouched(&self) -> bool {
         self.reply.is_untouched()

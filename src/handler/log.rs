@@ -137,7 +137,7 @@ impl Log {
     /// appends the line.
     pub(crate) fn request(
         &mut self,
-        (client, named): (&Client, Option<SocketAddr>),
+        (client, named): (&Client, Option<&SocketAddr>),
         (record, details, arena): (&LogRecord, Option<&LogDetails>, &[u8]),
         sent: u64,
         clock: &Clock,
@@ -215,7 +215,7 @@ impl Log {
 pub struct LogEntry<'a> {
     client: &'a Client,
     /// The client that a trusted proxy has named.
-    named: Option<SocketAddr>,
+    named: Option<&'a SocketAddr>,
     record: &'a LogRecord,
     details: Option<&'a LogDetails>,
     arena: &'a [u8],
@@ -228,7 +228,10 @@ pub struct LogEntry<'a> {
 impl LogEntry<'_> {
     /// Returns the address of the client, as [`Exchange::client_address`](crate::Exchange::client_address) does.
     pub fn client_address(&self) -> SocketAddr {
-        self.named.unwrap_or_else(|| self.client.source())
+        match self.named {
+            Some(named) => *named,
+            None => self.client.source(),
+        }
     }
 
     /// Returns the address of the peer: the client, or the proxy that the request came through.

@@ -130,8 +130,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                 self.outgoing
                     .push(framed, start, request, started, &self.log);
                 if self.log.is_on() && client.proxied().is_some() {
-                    let address = client.address(request.headers, self.server.config());
-                    self.outgoing.push_client(address);
+                    self.note_client(request, client);
                 }
             }
         }
@@ -141,6 +140,13 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     pub(crate) fn count_durations(&mut self, began: Instant, ended: Instant) {
         let durations = &mut self.server.counters.durations;
         self.finished.count(durations, began, ended);
+    }
+
+    /// Remembers the client that a proxy has named, to log it with the reply.
+    #[cold]
+    fn note_client(&mut self, request: &Request<'_>, client: &Client) {
+        let address = client.address(request.headers, self.server.config());
+        self.outgoing.push_client(address);
     }
 
     /// Calls a hook of the handler; `None` where it panics, which is only logged.

@@ -13,11 +13,12 @@ use super::promised::{PromisedReply, Rest};
 use super::then::Then;
 use super::unparsed::Received;
 use crate::config::ProtocolVersion;
-use crate::handler::BaseHttpRequestHandler;
 use crate::handler::client::Client;
 use crate::handler::ending::{Coming, Ending};
 use crate::handler::exchange::Exchange;
+use crate::handler::mailbox::Answer;
 use crate::handler::waits::Waits;
+use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::body::BodyDecoder;
 use crate::http::framing::Framing;
 use crate::http::request::owned::OwnedRequest;
@@ -80,8 +81,9 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         received.take_head(span.end);
         self.share.requests -= 1;
         self.share.progress = true;
-        let (addresses, config) = (&mut self.context.addresses, self.context.server.config());
-        count_request(self.client, request, addresses, config);
+        if self.client.proxied().is_some() && !self.has_room(request) {
+            return self.refuse_client(request, &mut received.bytes);
+        }
         if request.meaning.framing == Framing::Length(0) {
             self.respond(request, RequestBody::default(), Rest::Nothing)
         } else {
@@ -141,7 +143,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     /// Asks the handler whether it wants the body of `request`; `None` where it panics.
     fn wants_body(&mut self, request: &Request<'_>) -> Option<bool> {
         let server = &self.context.server;
-        if server.is_misdirected(request) || self.client.is_over_limit() {
+        if server.is_misdirected(request) {
             return Some(false);
         }
         let (command, path) = (request.command, request.path_text());
@@ -162,7 +164,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let start = self.context.outgoing.buffer.bytes.len();
         let (handler, mut exchange) = self.context.exchange(request, &mut body, self.client);
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            if refuse_unserved(&mut exchange) {
+            if refuse_misdirected(&mut exchange) {
                 return Ok(false);
             }
             handler.handle_expect_100(&mut exchange)
@@ -194,15 +196,55 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         decoder: BodyDecoder,
         bytes: &mut &[u8],
     ) -> Then {
+        match self.discard(decoder, bytes) {
+            Ok(rest) => self.respond(request, RequestBody::unread(), rest),
+            Err(error) => self.refuse(error, request.requestline),
+        }
+    }
+
+    /// Discards what has come of a body, and returns what is still to come.
+    fn discard(&self, decoder: BodyDecoder, bytes: &mut &[u8]) -> Result<Rest, RequestError> {
         let config = self.context.server.config();
         let mut unwanted = Lingering::boxed(self.context.clock.instant, Some(decoder));
-        let rest = match unwanted.discard(bytes, config) {
-            Discarded::All => Rest::Nothing,
-            Discarded::Some => Rest::Unwanted(unwanted),
-            Discarded::TooMuch => Rest::Unread,
-            Discarded::Malformed(error) => return self.refuse(error, request.requestline),
+        match unwanted.discard(bytes, config) {
+            Discarded::All => Ok(Rest::Nothing),
+            Discarded::Some => Ok(Rest::Unwanted(unwanted)),
+            Discarded::TooMuch => Ok(Rest::Unread),
+            Discarded::Malformed(error) => Err(error),
+        }
+    }
+
+    /// Counts the connection of a proxy for the client of `request`. Returns whether there was room.
+    #[cold]
+    fn has_room(&mut self, request: &Request<'_>) -> bool {
+        let LoopContext {
+            addresses, server, ..
+        } = &mut *self.context;
+        count_request(self.client, request, addresses, server.config())
+    }
+
+    /// Answers a request of a client behind a proxy that has too many connections. The connection stays, because it may bring
+    /// requests of other clients.
+    #[cold]
+    fn refuse_client(&mut self, request: &Request<'_>, bytes: &mut &[u8]) -> Then {
+        let decoder = BodyDecoder::new(request.meaning.framing);
+        let max_discard = self.context.server.config().max_discard;
+        // A client that waits for 100 Continue may send the body after this reply, or not.
+        let is_unsure = self.expects_continue(request) && bytes.is_empty();
+        let rest = if is_unsure || decoder.announces_more_than(max_discard) {
+            Ok(Rest::Unread)
+        } else {
+            self.discard(decoder, bytes)
         };
-        self.respond(request, RequestBody::unread(), rest)
+        let rest = match rest {
+            Ok(rest) => rest,
+            Err(error) => return self.refuse(error, request.requestline),
+        };
+        let close = matches!(rest, Rest::Unread);
+        let started = self.context.log.start(&self.context.clock);
+        let refusal = Coming::Given(Some(Answer(Box::new(refuse_client))));
+        let body = RequestBody::unread();
+        self.reply(request, body, rest, close, started, Some(refusal))
     }
 
     /// Takes what has come of a body for the handler; answers the request once all of it has.
@@ -268,7 +310,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     ) -> Then {
         let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
             Some(coming) => coming.reply(exchange),
-            None if refuse_unserved(exchange) => Ok(()),
+            None if refuse_misdirected(exchange) => Ok(()),
             None => handler.handle_one_request(exchange),
         };
         let ending = self
@@ -330,18 +372,20 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     }
 }
 
-/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20), and one of a client behind a proxy
-/// that has too many connections (RFC 6585 §4); says whether it is one.
-fn refuse_unserved(exchange: &mut Exchange<'_>) -> bool {
-    if exchange.is_misdirected() {
-        let explain = "This server does not answer for the host that was asked for";
-        exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
-    } else if exchange.is_over_limit() {
-        let explain = "This client has too many connections at a time";
-        exchange.send_error(HttpStatus::TOO_MANY_REQUESTS, None, Some(explain));
-        exchange.send_header("Retry-After", RETRY_AFTER);
-    } else {
+/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20); says whether it is one.
+fn refuse_misdirected(exchange: &mut Exchange<'_>) -> bool {
+    if !exchange.is_misdirected() {
         return false;
     }
+    let explain = "This server does not answer for the host that was asked for";
+    exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
     true
+}
+
+/// Refuses a request of a client that has too many connections (RFC 6585 §4).
+fn refuse_client(exchange: &mut Exchange<'_>) -> HandlerResult {
+    let explain = "This client has too many connections at a time";
+    exchange.send_error(HttpStatus::TOO_MANY_REQUESTS, None, Some(explain));
+    exchange.send_header("Retry-After", RETRY_AFTER);
+    Ok(())
 }

@@ -9,8 +9,9 @@ use crate::config::ServerConfig;
 use crate::handler::client::Client;
 use crate::http::request::Request;
 use crate::server::listen::addresses::Addresses;
+use crate::wire::transport::Transport;
 
-impl<T> Connection<T> {
+impl<T: Transport> Connection<T> {
     /// Whether the client may have this connection, too. The client of a trusted proxy is not known yet.
     pub(crate) fn has_room(&self, addresses: &Addresses) -> bool {
         self.client.proxied().is_some() || addresses.has_room(self.client.peer().ip())
@@ -33,9 +34,11 @@ impl<T> Connection<T> {
         }
     }
 
-    /// Counts the connection of a proxy no longer for the client of the request that was answered.
+    /// Counts the connection of a proxy no longer for the client of the request that was answered, if it is answered.
+    #[cold]
     pub(super) fn stop_counting_client(&mut self, addresses: &mut Addresses) {
-        if let Some(proxied) = self.client.proxied_mut()
+        if self.is_idle()
+            && let Some(proxied) = self.client.proxied_mut()
             && proxied.is_forwarded()
         {
             addresses.replace(&mut proxied.counted, None);
@@ -43,18 +46,18 @@ impl<T> Connection<T> {
     }
 }
 
-/// Counts the connection of a proxy for the client of `request`, and notes whether that has too many.
+/// Counts the connection of a proxy for the client of `request`. Returns whether there was room; if not, it counts for no client.
 pub(super) fn count_request(
     client: &mut Client,
     request: &Request<'_>,
     addresses: &mut Addresses,
     config: &ServerConfig,
-) {
-    if let Some(proxied) = client.proxied_mut()
-        && proxied.is_forwarded()
-        && addresses.has_limit()
-    {
-        let address = proxied.counted_client(request.headers, config);
-        proxied.is_over_limit = !addresses.replace(&mut proxied.counted, address);
+) -> bool {
+    match client.proxied_mut() {
+        Some(proxied) if proxied.is_forwarded() && addresses.has_limit() => {
+            let client = proxied.counted_client(request.headers, config);
+            addresses.replace(&mut proxied.counted, client)
+        }
+        _ => true,
     }
 }

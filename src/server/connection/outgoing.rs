@@ -33,10 +33,10 @@ pub(crate) struct Outgoing {
     /// When the first of these requests began; `None` for this turn.
     pub(crate) began: Option<Instant>,
     replies: Vec<LoggedReply>,
-    /// The clients of `replies`, where the connection comes from a trusted proxy; otherwise empty.
-    clients: Vec<SocketAddr>,
     /// The details of each of `replies`, if the log has them.
     details: Vec<LogDetails>,
+    /// The clients of `replies`, where the connection comes from a trusted proxy.
+    clients: Option<Box<Clients>>,
     /// How many of `replies` are in the log already.
     logged: usize,
     /// The text of the records in `replies`.
@@ -47,6 +47,10 @@ pub(crate) struct Outgoing {
 
 /// What the log keeps of one reply: the record, its details, and the texts of both.
 type LoggedParts<'a> = (&'a LogRecord, Option<&'a LogDetails>, &'a [u8]);
+
+/// The clients that a proxy has named, one for each reply.
+#[derive(Debug, Default)]
+struct Clients(Vec<SocketAddr>);
 
 /// One reply that will be logged when it has left.
 #[derive(Debug)]
@@ -99,7 +103,7 @@ impl Outgoing {
 
     /// Remembers the client of the reply that was pushed last.
     pub(crate) fn push_client(&mut self, client: SocketAddr) {
-        self.clients.push(client);
+        self.clients.get_or_insert_default().0.push(client);
     }
 
     /// Sends until everything has left, the socket takes no more or the share is spent.
@@ -158,7 +162,7 @@ impl Outgoing {
     pub(crate) fn log(
         &mut self,
         last: bool,
-        mut log: impl FnMut(Option<SocketAddr>, LoggedParts<'_>, u64),
+        mut log: impl FnMut(Option<&SocketAddr>, LoggedParts<'_>, u64),
     ) {
         let sent = self.buffer.sent();
         while let Some(reply) = self.replies.get(self.logged) {
@@ -168,8 +172,9 @@ impl Outgoing {
             }
             let in_memory = sent.min(reply.end).saturating_sub(reply.start) as u64;
             let streamed = if is_newest { self.body_sent } else { 0 };
+            let clients = self.clients.as_ref();
             log(
-                self.clients.get(self.logged).copied(),
+                clients.and_then(|clients| clients.0.get(self.logged)),
                 (&reply.record, self.details.get(self.logged), &self.arena),
                 in_memory.saturating_sub(reply.overhead) + streamed,
             );
@@ -186,7 +191,7 @@ impl Outgoing {
             unfinished: self.unfinished,
             began: self.began.or(Some(now)),
             replies: mem::take(&mut self.replies),
-            clients: mem::take(&mut self.clients),
+            clients: self.clients.take(),
             details: mem::take(&mut self.details),
             logged: self.logged,
             arena: mem::take(&mut self.arena),
@@ -205,7 +210,9 @@ impl Outgoing {
         self.unfinished = 0;
         self.began = None;
         self.replies.clear();
-        self.clients.clear();
+        if let Some(clients) = &mut self.clients {
+            clients.0.clear();
+        }
         self.details.clear();
         self.logged = 0;
         self.arena.clear();
