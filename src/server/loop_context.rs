@@ -107,7 +107,8 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     }
 
     /// Counts an exchange that has ended, and remembers to log its reply, which stands in the outgoing bytes from `start` on.
-    #[inline]
+    // Inlined into both callers; `reply` runs for every request.
+    #[inline(always)]
     pub(crate) fn note(
         &mut self,
         ending: &Ending,
