@@ -129,10 +129,10 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         }
     }
 
-    /// Counts how long the requests took whose replies have left in the turn from `began` to `ended`.
-    pub(crate) fn count_durations(&mut self, began: Instant, ended: Instant) {
+    /// Counts how long the requests took whose replies have left in the turn that `lasted` so long and `ended` then.
+    pub(crate) fn count_durations(&mut self, lasted: Duration, ended: Instant) {
         let durations = &mut self.server.counters.durations;
-        self.finished.count(durations, began, ended);
+        self.finished.count(durations, lasted, ended);
     }
 
     /// Calls a hook of the handler; `None` where it panics, which is only logged.
