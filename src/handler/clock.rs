@@ -56,6 +56,8 @@ impl Clock {
     }
 
     /// Reads both clocks of the machine: the monotonic clock for deadlines, the system time for dates.
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(crate) fn read(&mut self) {
         self.instant = Instant::now();
         self.since_1970 = SystemTime::now()

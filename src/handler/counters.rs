@@ -69,7 +69,7 @@ pub struct Counters {
 
 impl Counters {
     /// Counts a request with the status of its reply; `None` stands for no reply.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count_request(&mut self, method: &str, status: Option<HttpStatus>) {
         self.requests += 1;
         self.requests_by.count(method, status);

@@ -2,29 +2,25 @@
 
 use std::time::Duration;
 
-const fn micros(micros: u64) -> Duration {
-    Duration::from_micros(micros)
-}
-
-/// The bounds of the buckets. A cached file takes microseconds, a download may take minutes.
-const BOUNDS: [Duration; 17] = [
-    micros(100),
-    micros(500),
-    micros(1_000),
-    micros(5_000),
-    micros(10_000),
-    micros(25_000),
-    micros(50_000),
-    micros(100_000),
-    micros(250_000),
-    micros(500_000),
-    micros(1_000_000),
-    micros(2_500_000),
-    micros(5_000_000),
-    micros(10_000_000),
-    micros(30_000_000),
-    micros(60_000_000),
-    micros(300_000_000),
+/// The bounds of the buckets in microseconds. A cached file takes microseconds, a download may take minutes.
+const BOUNDS: [u64; 17] = [
+    100,
+    500,
+    1_000,
+    5_000,
+    10_000,
+    25_000,
+    50_000,
+    100_000,
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    30_000_000,
+    60_000_000,
+    300_000_000,
 ];
 
 /// How long requests took, from their last byte to the last byte of their reply, or to the end of a connection that broke.
@@ -36,7 +32,8 @@ const BOUNDS: [Duration; 17] = [
 pub struct Durations {
     /// Requests in each bucket; the last one has no bound.
     buckets: [u64; BOUNDS.len() + 1],
-    sum: Duration,
+    /// In nanoseconds, which are enough for 584 years.
+    sum: u64,
 }
 
 impl Durations {
@@ -45,7 +42,7 @@ impl Durations {
         let mut sum = 0;
         BOUNDS.iter().zip(&self.buckets).map(move |(bound, count)| {
             sum += count;
-            (*bound, sum)
+            (Duration::from_micros(*bound), sum)
         })
     }
 
@@ -56,18 +53,20 @@ impl Durations {
 
     /// Returns the time of all requests together.
     pub fn sum(&self) -> Duration {
-        self.sum
+        Duration::from_nanos(self.sum)
     }
 
     /// Counts `requests` that took `duration` each.
+    #[inline]
     pub(crate) fn record(&mut self, duration: Duration, requests: u64) {
-        let bucket = BOUNDS.partition_point(|bound| *bound < duration);
-        if let Some(count) = self.buckets.get_mut(bucket) {
+        let nanos = u64::from(duration.subsec_nanos());
+        let nanos = nanos.saturating_add(duration.as_secs().saturating_mul(1_000_000_000));
+        // Most turns of a loop are shorter than the first bounds.
+        let bucket = BOUNDS.iter().position(|bound| nanos <= bound * 1000);
+        if let Some(count) = self.buckets.get_mut(bucket.unwrap_or(BOUNDS.len())) {
             *count += requests;
         }
-        let all = duration.as_nanos().saturating_mul(requests.into());
-        let all = Duration::from_nanos(all.try_into().unwrap_or(u64::MAX));
-        self.sum = self.sum.saturating_add(all);
+        self.sum = self.sum.saturating_add(nanos.saturating_mul(requests));
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -88,8 +87,8 @@ mod tests {
         let seconds = Duration::from_secs;
         for (duration, requests) in [
             (Duration::ZERO, 3),
-            (micros(100), 1),
-            (micros(101), 1),
+            (Duration::from_micros(100), 1),
+            (Duration::from_micros(101), 1),
             (seconds(300), 1),
             (seconds(301), 2),
         ] {
@@ -99,7 +98,7 @@ mod tests {
         assert_eq!(counts[..2], [4, 5]);
         assert_eq!(counts[15..], [5, 6]);
         assert_eq!(durations.count(), 8);
-        assert_eq!(durations.sum(), seconds(902) + micros(201));
+        assert_eq!(durations.sum(), seconds(902) + Duration::from_micros(201));
         let mut sum = durations;
         sum.add(&durations);
         assert_eq!((sum.count(), sum.sum()), (16, durations.sum() * 2));

@@ -44,6 +44,8 @@ impl IdleFiles {
     }
 
     /// Closes the files that were not used for [`IDLE`].
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(crate) fn close_unused(&mut self, now: Instant) {
         if !self.files.is_empty() {
             self.files

@@ -270,6 +270,8 @@ impl ServerInfo {
     }
 
     /// Closes the large files that have not been used for a few seconds.
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(crate) fn close_unused_files(&self, now: Instant) {
         self.idle_files.borrow_mut().close_unused(now);
     }

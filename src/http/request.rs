@@ -152,6 +152,8 @@ impl<'a> Request<'a> {
 
     /// Finds and parses the head at the front of `bytes`, and says where it stands; `None` where it is not complete yet.
     /// `search` remembers how far the bytes were searched.
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(crate) fn find<'h: 'a>(
         bytes: &'h [u8],
         search: &mut HeadSearch,
@@ -202,6 +204,8 @@ impl ParsedHead<'_> {
 
 /// Parses a head that is complete and in the usual form: single blanks in the request line, and a version. For any other
 /// bytes it returns `None`, and [`parse_careful`] finds out what they are.
+// Inlined into the loop of the site; that of the administration is the other caller, and rare.
+#[inline(always)]
 fn find_usual<'h>(
     bytes: &'h [u8],
     storage: &mut Storage,
@@ -220,6 +224,8 @@ fn find_usual<'h>(
 }
 
 /// Parses a head that repeats the last one after the target.
+// Inlined into the loop of the site; that of the administration is the other caller, and rare.
+#[inline(always)]
 fn find_repeated<'h>(bytes: &'h [u8], storage: &Storage) -> Option<ParsedHead<'h>> {
     let (command, rest) = match bytes.strip_prefix(b"GET ") {
         Some(rest) => ("GET", rest),

@@ -246,9 +246,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
             ..
         } = &mut self.dispatcher;
         let now = context.clock.instant;
-        let woke = mem::replace(&mut self.woke, now);
-        let busy = began.saturating_duration_since(woke);
-        context.count_durations(woke, began);
+        let busy = began.saturating_duration_since(mem::replace(&mut self.woke, now));
+        context.count_durations(busy, began);
         let counters = &mut context.server.counters;
         counters.turns += 1;
         counters.busy += busy;

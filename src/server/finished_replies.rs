@@ -3,7 +3,7 @@
 //! Invariant: a request that is answered in the turn in which it was read costs one addition, and no look at the clock.
 
 use std::mem;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::outgoing::Outgoing;
 use crate::handler::durations::Durations;
@@ -29,15 +29,21 @@ impl FinishedReplies {
         }
     }
 
-    /// Counts the replies of the turn from `began` to `ended`.
-    pub(crate) fn count(&mut self, durations: &mut Durations, began: Instant, ended: Instant) {
-        let lasted = |began| ended.saturating_duration_since(began);
+    /// Counts the replies of the turn that `lasted` so long and `ended` then.
+    #[inline]
+    pub(crate) fn count(&mut self, durations: &mut Durations, lasted: Duration, ended: Instant) {
         let of_this_turn = mem::take(&mut self.of_this_turn);
         if of_this_turn > 0 {
-            durations.record(lasted(began), of_this_turn);
+            durations.record(lasted, of_this_turn);
         }
+        if !self.of_earlier_turns.is_empty() {
+            self.count_earlier(durations, ended);
+        }
+    }
+
+    fn count_earlier(&mut self, durations: &mut Durations, ended: Instant) {
         for (began, replies) in self.of_earlier_turns.drain(..) {
-            durations.record(lasted(began), replies.into());
+            durations.record(ended.saturating_duration_since(began), replies.into());
         }
     }
 }

@@ -111,7 +111,8 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
     }
 
     /// Counts an exchange that has ended, and remembers to log its reply, which stands in the outgoing bytes from `start` on.
-    #[inline]
+    // Inlined into both callers; `reply` runs for every request.
+    #[inline(always)]
     pub(crate) fn note(
         &mut self,
         ending: &Ending,
@@ -136,10 +137,10 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         }
     }
 
-    /// Counts how long the requests took whose replies have left in the turn from `began` to `ended`.
-    pub(crate) fn count_durations(&mut self, began: Instant, ended: Instant) {
+    /// Counts how long the requests took whose replies have left in the turn that `lasted` so long and `ended` then.
+    pub(crate) fn count_durations(&mut self, lasted: Duration, ended: Instant) {
         let durations = &mut self.server.counters.durations;
-        self.finished.count(durations, began, ended);
+        self.finished.count(durations, lasted, ended);
     }
 
     /// Remembers the client that a proxy has named, to log it with the reply.

@@ -121,8 +121,9 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             );
             self.context.hook(address, H::service_actions);
             self.context.log.flush();
-            self.context
-                .count_durations(self.context.clock.instant, Instant::now());
+            let now = Instant::now();
+            let lasted = now.saturating_duration_since(self.context.clock.instant);
+            self.context.count_durations(lasted, now);
             match next {
                 Next::Close => break,
                 Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {}

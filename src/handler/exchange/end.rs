@@ -35,6 +35,7 @@ impl Exchange<'_> {
     }
 
     /// Takes what the handler left. A reply that was begun beside one that comes later is misuse.
+    #[inline]
     fn take_ending(&mut self, close: bool) -> io::Result<Ending> {
         match self.ending.take() {
             Some(Ending::Later { .. }) if self.reply.is_begun() => {

@@ -31,11 +31,15 @@ impl Queue {
     }
 
     /// Begins a turn of the queue: all connections that were pushed before it take part.
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(super) fn begin(&mut self) {
         self.waiting.extend(self.late.drain(..));
     }
 
     /// Takes out the next connection; it may have been closed since.
+    // Inlined into the loop of the site; that of the administration is the other caller, and rare.
+    #[inline(always)]
     pub(super) fn pop(&mut self) -> Option<usize> {
         self.waiting.pop().map(|Reverse((_, key))| key)
     }
