@@ -288,6 +288,22 @@ fn a_connection_counts_for_the_client_of_a_request_until_its_reply_has_left() {
 }
 
 #[test]
+fn a_refused_client_that_waits_to_send_its_body_is_the_last_of_the_connection() {
+    let client = [203, 0, 113, 1];
+    let head = |fields: &str| {
+        let length = "Content-Length: 3\r\n\r\n";
+        format!("POST / HTTP/1.1\r\nHost: h\r\nX-Forwarded-For: 203.0.113.1\r\n{fields}{length}")
+    };
+    for (fields, closes) in [("", false), ("Expect: 100-continue\r\n", true)] {
+        let mut stage = nearly_full(false, client);
+        stage.context.addresses.enter(client.into());
+        let output = stage.answer(&[head(fields).as_bytes()]);
+        assert_eq!(statuses(&output), [429], "{fields}");
+        assert_eq!(stage.state() == "Lingering(None)", closes, "{fields}");
+    }
+}
+
+#[test]
 fn the_proxy_itself_is_not_counted_and_unknown_clients_share_its_address() {
     let mut stage = nearly_full(false, [192, 0, 2, 1]);
     stage.context.addresses.enter([192, 0, 2, 1].into());
