@@ -76,7 +76,7 @@ fn help_is_shown_whatever_stands_beside_it() {
 #[test]
 fn the_documents_have_the_same_usage_text() {
     assert!(include_str!("../../README.md").contains(&printed(&["-h"])));
-    assert!(include_str!("../../docs/operating.md").contains(&printed(&["--help"])));
+    assert!(include_str!("../../docs/options.md").contains(&printed(&["--help"])));
 }
 
 #[test]

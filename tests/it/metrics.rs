@@ -304,9 +304,9 @@ fn a_server_without_room_for_clients_still_answers() {
     assert!(evicted() > 0.0);
 }
 
-/// The table of metrics in docs/operating.md: name, type and help.
+/// The table of metrics in docs/metrics.md: name, type and help.
 fn documented() -> BTreeMap<String, (String, String)> {
-    let text = include_str!("../../docs/operating.md");
+    let text = include_str!("../../docs/metrics.md");
     let rows = text
         .lines()
         .filter(|line| line.starts_with("| `") && line.matches('|').count() == 5);

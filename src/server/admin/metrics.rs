@@ -1,4 +1,4 @@
-//! The metrics: their names, what they mean, and their values. docs/operating.md has the same table.
+//! The metrics: their names, what they mean, and their values. docs/metrics.md has the same table.
 //!
 //! Names follow the conventions of Prometheus: base units, `_total` for counters, and the `process_` metrics of its clients.
 
