@@ -13,18 +13,28 @@ use super::CommandError;
 /// More descriptors than any parent passes.
 const MAX_SOCKETS: u16 = 1024;
 
+/// The name in LISTEN_FDNAMES of a socket for `--admin` (`FileDescriptorName=` of systemd); others are for the site.
+const ADMIN: &str = "admin";
+
+/// The sockets of the parent.
+#[derive(Debug, Default)]
+pub(crate) struct Inherited {
+    pub(crate) site: Vec<ListeningSocket>,
+    pub(crate) admin: Vec<ListeningSocket>,
+}
+
 /// Takes the sockets that LISTEN_FDS counts; none if LISTEN_PID names another process. Without LISTEN_PID they are taken, too: a
 /// parent that is not a service manager does not know the number of its child before it executes the program.
 ///
 /// Call it before anything opens a descriptor or starts a thread: a number that the parent counted and did not open must not mean
 /// a descriptor of this process, and the variables are removed.
-pub(crate) fn take() -> Result<Vec<ListeningSocket>, CommandError> {
+pub(crate) fn take() -> Result<Inherited, CommandError> {
     let Ok(count) = env::var("LISTEN_FDS") else {
-        return Ok(Vec::new());
+        return Ok(Inherited::default());
     };
     let pid = env::var("LISTEN_PID").unwrap_or_default();
     if !pid.is_empty() && pid.parse() != Ok(process::id()) {
-        return Ok(Vec::new());
+        return Ok(Inherited::default());
     }
     if !count.parse().is_ok_and(|count: u16| count <= MAX_SOCKETS) {
         let count = count.escape_debug();
@@ -32,11 +42,18 @@ pub(crate) fn take() -> Result<Vec<ListeningSocket>, CommandError> {
             "LISTEN_FDS wants a number from 0 to {MAX_SOCKETS}, not '{count}'"
         )));
     }
+    let names = env::var("LISTEN_FDNAMES").unwrap_or_default();
+    let mut names = names.split(':');
     let mut descriptors = ListenFd::from_env();
-    let sockets = 0..descriptors.len();
-    sockets
-        .map(|index| take_one(&mut descriptors, index))
-        .collect()
+    let mut inherited = Inherited::default();
+    for index in 0..descriptors.len() {
+        let socket = take_one(&mut descriptors, index)?;
+        match names.next() {
+            Some(ADMIN) => inherited.admin.push(socket),
+            _ => inherited.site.push(socket),
+        }
+    }
+    Ok(inherited)
 }
 
 fn take_one(descriptors: &mut ListenFd, index: usize) -> Result<ListeningSocket, CommandError> {

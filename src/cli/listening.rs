@@ -6,6 +6,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use httpoll::{Confinement, ListeningSocket, SimpleHttpRequestHandler, ThreadingHttpServer};
 use nix::unistd::User;
 
+use super::inherited::Inherited;
 use super::values::{self, Bind};
 use super::{CommandError, Options, banner, privileges};
 
@@ -19,23 +20,23 @@ pub(crate) struct Listening {
 }
 
 impl Options {
-    /// Listens on `inherited` sockets if there are any; `--bind` and PORT are then not used. The files of UNIX sockets are given to
-    /// `user`.
+    /// Listens on `inherited` sockets if there are any; `--bind` and PORT, or `--admin`, are then not used. The files of UNIX sockets
+    /// are given to `user`.
     pub(crate) fn listen(
         &self,
-        inherited: Vec<ListeningSocket>,
+        inherited: Inherited,
         handler: SimpleHttpRequestHandler,
         confinement: Confinement,
         user: Option<&User>,
     ) -> Result<Listening, CommandError> {
         let (config, loops) = (self.config.clone(), self.loops);
-        let (addresses, sockets) = if inherited.is_empty() {
+        let (addresses, sockets) = if inherited.site.is_empty() {
             (self.addresses()?, self.bind_unix(user)?)
         } else {
             if !self.bind.is_empty() {
                 privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
             }
-            (Vec::new(), inherited)
+            (Vec::new(), inherited.site)
         };
         let names = names_of_unix(&sockets);
         let confinement = allow_removal(confinement, &sockets)?;
@@ -54,6 +55,12 @@ impl Options {
             confinement,
         };
         match &self.admin {
+            admin if !inherited.admin.is_empty() => {
+                if admin.is_some() {
+                    privileges::warn("--admin is not used: its socket is inherited (LISTEN_FDS)");
+                }
+                listening.serve_administration(inherited.admin)
+            }
             Some(admin) => listening.open_administration(admin, user),
             None => Ok(listening),
         }
@@ -105,12 +112,18 @@ impl Listening {
                 self.greeting += &banner::admin_greeting(&bound.map_err(named)?);
             }
             Bind::Unix(address) => {
-                let sockets = [bind_unix(address, user).map_err(named)?];
-                self.greeting += &banner::admin_greeting(&sockets);
-                self.confinement = allow_removal(self.confinement, &sockets)?;
-                self.server.serve_admin(sockets)?;
+                let socket = bind_unix(address, user).map_err(named)?;
+                return self.serve_administration(vec![socket]);
             }
         }
+        Ok(self)
+    }
+
+    /// Answers on `sockets` what `--admin` answers.
+    fn serve_administration(mut self, sockets: Vec<ListeningSocket>) -> Result<Self, CommandError> {
+        self.greeting += &banner::admin_greeting(&sockets);
+        self.confinement = allow_removal(self.confinement, &sockets)?;
+        self.server.serve_admin(sockets)?;
         Ok(self)
     }
 }

@@ -95,6 +95,35 @@ fn the_sockets_replace_bind_and_port() {
 }
 
 #[test]
+fn a_socket_that_is_called_admin_answers_health() {
+    let site = Site::new();
+    let path = site.beside("admin");
+    let path = path.to_str().unwrap();
+    let Some(mut command) = with_sockets(&site, &["tcp", path], &["--admin", ":0"]) else {
+        return;
+    };
+    command.env("LISTEN_FDNAMES", "httpoll.socket:admin");
+    let server = Server::spawn(command);
+    assert_eq!(server.line(), format!("Health and metrics on unix:{path}"));
+    assert_eq!(server.get("/livez").status(), 404);
+    assert!(get_unix(path, "/livez").contains(" 200 OK"));
+    let warning = "httpoll: --admin is not used: its socket is inherited (LISTEN_FDS)\n";
+    assert!(server.log().starts_with(warning), "{}", server.log());
+}
+
+#[test]
+fn sockets_of_the_site_and_of_the_administration_are_inherited_apart() {
+    let site = Site::new();
+    let Some(mut command) = with_sockets(&site, &["tcp"], &["-b", "127.0.0.1", "0"]) else {
+        return;
+    };
+    command.env("LISTEN_FDNAMES", "admin");
+    let server = Server::spawn(command);
+    assert!(server.line().starts_with("Health and metrics on http://"));
+    assert_eq!(server.get("/hello.txt").status(), 200);
+}
+
+#[test]
 fn a_parent_need_not_know_the_number_of_the_process() {
     let site = Site::new();
     for pid in ["", "PID"] {
