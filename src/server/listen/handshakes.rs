@@ -9,22 +9,36 @@
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Seek as _};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 
-use mio::net::TcpListener;
-use nix::libc::{BPF_ABS, BPF_B, BPF_JMP, BPF_JSET, BPF_K, BPF_LD, BPF_RET};
-use socket2::{SockFilter, SockRef};
+use mio::net::{TcpListener, TcpStream};
+use nix::sys::socket::setsockopt;
+use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 
-/// The place of the flags in a TCP header, and the flag that begins a connection.
-const FLAGS: u32 = 13;
-const SYN: u32 = 2;
-/// The filter of a socket that turns new clients away. The kernel drops their first segment without a word; they send it again
-/// after a second, and reach the program that listens by then.
-const WITHOUT_SYN: [SockFilter; 4] = [
-    SockFilter::new((BPF_LD | BPF_B | BPF_ABS) as u16, 0, 0, FLAGS),
-    SockFilter::new((BPF_JMP | BPF_JSET | BPF_K) as u16, 0, 1, SYN),
-    SockFilter::new((BPF_RET | BPF_K) as u16, 0, 0, 0),
-    SockFilter::new((BPF_RET | BPF_K) as u16, 0, 0, u32::MAX),
-];
+sockopt_impl!(
+    /// The least time to live of a packet for this socket (ip(7)); it also counts for the IPv4 packets of an IPv6 socket.
+    MinTtl,
+    Both,
+    libc::IPPROTO_IP,
+    libc::IP_MINTTL,
+    i32
+);
+sockopt_impl!(
+    /// The least hop limit of a packet for this socket.
+    MinHopCount,
+    Both,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MINHOPCOUNT,
+    i32
+);
+
+/// The time to live that turns new clients away: their first packets begin with 64 or 128 and have less after each router. The
+/// kernel does not hold the packets of clients that are connecting to it. It drops the others without a word; their clients send
+/// again after a second, and reach the program that listens by then.
+///
+/// A socket filter for SYN would do the same, but recent kernels refuse it to programs that are not root.
+const TURN_AWAY: i32 = 255;
+const TAKE_ALL: i32 = 0;
 /// The state of a connection that its listening socket has not made yet, as the tables of the kernel write it.
 const SYN_RECV: &str = "03";
 
@@ -33,7 +47,8 @@ const SYN_RECV: &str = "03";
 pub(crate) struct Handshakes {
     /// The kernel's table of connections, opened before the process is confined; `None` where there is no /proc.
     table: Option<File>,
-    port: u16,
+    address: SocketAddr,
+    are_stopped: bool,
 }
 
 impl Handshakes {
@@ -46,19 +61,36 @@ impl Handshakes {
         };
         Self {
             table: File::open(table).ok(),
-            port: address.port(),
+            address,
+            are_stopped: false,
         }
     }
 
     /// Lets no client begin to connect any more.
-    pub(crate) fn stop(socket: &TcpListener) {
-        // Where the kernel refuses, clients go on connecting, and those that come last are lost.
-        let _ = SockRef::from(socket).attach_filter(&WITHOUT_SYN);
+    pub(crate) fn stop(&mut self, socket: &TcpListener) {
+        self.are_stopped = true;
+        self.hold_to(socket, TURN_AWAY);
+    }
+
+    /// Lets a connection that was accepted hear its peer: it has inherited what turns new clients away.
+    pub(crate) fn accepted(&self, stream: &TcpStream) {
+        if self.are_stopped {
+            self.hold_to(stream, TAKE_ALL);
+        }
+    }
+
+    /// Sets the least time to live of packets for `socket`.
+    fn hold_to(&self, socket: &impl AsFd, least: i32) {
+        // If it fails for a listening socket, clients go on connecting, and those that come last are lost; a stream is gone.
+        let _ = setsockopt(socket, MinTtl, &least);
+        if self.address.is_ipv6() {
+            let _ = setsockopt(socket, MinHopCount, &least);
+        }
     }
 
     /// Whether a client may be connecting. It takes as long as the kernel has connections: 100 ms for 30,000.
     pub(crate) fn may_be_under_way(&mut self) -> bool {
-        let port = self.port;
+        let port = self.address.port();
         self.table.as_mut().is_none_or(|table| {
             table.rewind().is_err()
                 || BufReader::new(table)
@@ -81,7 +113,7 @@ fn is_handshake(line: &str, port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
-    use std::net::TcpStream;
+    use std::net::TcpStream as StdStream;
     use std::thread;
     use std::time::{Duration, Instant};
 
@@ -100,6 +132,18 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         (TcpListener::from_std(listener), address)
+    }
+
+    /// Asks until there is an answer.
+    fn eventually<T>(mut ask: impl FnMut() -> Option<T>) -> T {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(answer) = ask() {
+                return answer;
+            }
+            assert!(Instant::now() < deadline);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn loopback(address: SocketAddr) -> SocketAddr {
@@ -127,18 +171,23 @@ mod tests {
             let (socket, address) = listening(bind);
             let mut handshakes = Handshakes::new(address);
             assert!(!handshakes.may_be_under_way(), "nothing has begun");
-            let mut client = TcpStream::connect(loopback(address)).unwrap();
+            let mut client = StdStream::connect(loopback(address)).unwrap();
             assert!(socket.accept().is_err(), "the kernel holds it back");
-            Handshakes::stop(&socket);
+            handshakes.stop(&socket);
             assert!(handshakes.may_be_under_way());
             client.write_all(b"GET").unwrap();
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while socket.accept().is_err() {
-                assert!(Instant::now() < deadline);
-                thread::sleep(Duration::from_millis(1));
-            }
+            let (stream, _) = eventually(|| socket.accept().ok());
+            handshakes.accepted(&stream);
+            client.write_all(b" /").unwrap();
+            let mut received = [0; 9];
+            eventually(|| {
+                stream
+                    .peek(&mut received)
+                    .ok()
+                    .filter(|length| *length == 5)
+            });
             let soon = Duration::from_millis(100);
-            assert!(TcpStream::connect_timeout(&loopback(address), soon).is_err());
+            assert!(StdStream::connect_timeout(&loopback(address), soon).is_err());
             assert!(!handshakes.may_be_under_way());
         }
     }

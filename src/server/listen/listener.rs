@@ -96,7 +96,7 @@ impl Listener {
             self.accepting = Accepting::Lost;
             self.deregister(poll);
         } else if let Some(handshakes) = &mut self.handshakes {
-            Handshakes::stop(&self.socket);
+            handshakes.stop(&self.socket);
             self.has_handshakes = is_busy || handshakes.may_be_under_way();
         }
         self.file = None;
@@ -117,6 +117,9 @@ impl Listener {
             match self.accept_once() {
                 Ok((stream, address)) => {
                     self.was_paused = false;
+                    if let Some(handshakes) = &self.handshakes {
+                        handshakes.accepted(&stream);
+                    }
                     if !self.is_nodelay {
                         // A failure means that the peer is gone already.
                         let _ = stream.set_nodelay(true);
