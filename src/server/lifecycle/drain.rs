@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn each_step_comes_when_it_is_due() {
-        use Arrivals::{Connecting, None as Nobody, Waiting};
+        use Arrivals::{Connecting, None as Gone, Waiting};
         let turn_away = Some(Step::TurnAway);
         let close_listeners = Some(Step::CloseListeners);
         let close_connections = Some(Step::CloseConnections);
@@ -142,23 +142,23 @@ mod tests {
         assert_steps(
             0,
             &[
-                (0, Nobody, turn_away),
-                (0, Nobody, close_listeners),
-                (4999, Nobody, None),
-                (5000, Nobody, close_connections),
-                (9999, Nobody, None),
+                (0, Gone, turn_away),
+                (0, Gone, close_listeners),
+                (4999, Gone, None),
+                (5000, Gone, close_connections),
+                (9999, Gone, None),
             ],
         );
         // A client that may be connecting is waited for.
         assert_steps(
             2000,
             &[
-                (1999, Nobody, None),
+                (1999, Gone, None),
                 (2000, Connecting, turn_away),
                 (2299, Connecting, None),
                 (2300, Connecting, close_listeners),
-                (6999, Nobody, None),
-                (7000, Nobody, close_connections),
+                (6999, Gone, None),
+                (7000, Gone, close_connections),
             ],
         );
         // A client in the queue is waited for until the timeout.
@@ -168,7 +168,7 @@ mod tests {
                 (0, Waiting, turn_away),
                 (4999, Waiting, None),
                 (5000, Waiting, close_listeners),
-                (5000, Nobody, close_connections),
+                (5000, Gone, close_connections),
             ],
         );
         // The queue becomes empty at last.
@@ -177,7 +177,7 @@ mod tests {
             &[
                 (0, Waiting, turn_away),
                 (1000, Waiting, None),
-                (1001, Nobody, close_listeners),
+                (1001, Gone, close_listeners),
             ],
         );
     }
