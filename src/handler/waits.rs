@@ -24,7 +24,7 @@ impl Waits {
         self.turn += more.turn;
     }
 
-    /// Returns the name of what was waited for longest; `None` if the reply did not wait.
+    /// Returns the name of the longest wait; `None` if the reply did not wait.
     pub(crate) fn longest(&self) -> Option<&'static str> {
         let named = [
             (self.client, "client"),

@@ -1,7 +1,7 @@
 //! The header of the PROXY protocol, by which a proxy names the client at the beginning of a connection: version 1 is a line of
 //! text, version 2 is binary.
 //!
-//! Invariant: bytes that are wrong stay wrong whatever follows, and bytes that are right mean the same however they are cut.
+//! Invariant: bytes that are wrong stay wrong with all bytes that may follow, and bytes that are right mean the same however they are cut.
 //! The specification is `doc/proxy-protocol.txt` of HAProxy, sections 2.1 and 2.2.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use memchr::memchr;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-/// The owner writes, the group reads, and others do not: the log has addresses and whatever stands in queries.
+/// The owner writes, the group reads, and others do not: the log has addresses, and queries may have secrets.
 const MODE: u32 = 0o640;
 /// Without blocking, so that a pipe without a reader is an error and a full one makes nothing wait. A regular file ignores it.
 const FLAGS: OFlags = OFlags::NONBLOCK

@@ -1,4 +1,4 @@
-//! Property of `Forwarded` and `X-Forwarded-For`: whatever stands further left, the element that the proxy appends decides.
+//! Property of `Forwarded` and `X-Forwarded-For`: the element that the proxy appends decides, and no text to its left changes that.
 
 use std::net::SocketAddr;
 
@@ -25,7 +25,7 @@ pub fn forwarded(mut input: &[u8]) {
             format!("{name}: {written}, {prefix}{node}\r\n")
         }
     };
-    // A client, then one that is trusted: the element to its left decides, whatever it is.
+    // A client, then one that is trusted: the element to its left decides, and it may be anything.
     assert_eq!(find(&append("192.0.2.1")), Some(known("192.0.2.1:0")));
     assert_eq!(find(&append("unknown")), Some(known("10.0.0.1:80")));
     let alone = find(&format!("{name}: {written}\r\n"));
