@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use super::state::State;
 use super::then::Then;
-use super::turn::{MAX_PIPELINED, Turn};
+use super::turn::Turn;
 use super::unparsed::Unparsed;
 use crate::handler::BaseHttpRequestHandler;
 use crate::http::proxy_protocol::{self, ProxyHeader};
@@ -23,9 +23,7 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
         scratch: &mut Scratch,
     ) -> io::Result<Next> {
         let Scratch { bytes, storage } = scratch;
-        let length = bytes.len().min(MAX_PIPELINED);
-        let room = bytes.get_mut(..length).unwrap_or_default();
-        let Some(bytes) = self.read(room)? else {
+        let Some(bytes) = self.read_requests(bytes)? else {
             self.connection.state = State::ReadingProxyHeader(unparsed);
             return Ok(Next::Wait);
         };

@@ -27,7 +27,7 @@ use crate::wire::share::Share;
 use crate::wire::transport::Transport;
 
 /// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
-pub(super) const MAX_PIPELINED: usize = 32 * 1024;
+const MAX_PIPELINED: usize = 32 * 1024;
 
 /// One call of the loop to a connection, and what the loop lends to it.
 pub(super) struct Turn<'t, T, H> {
@@ -99,9 +99,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         scratch: &mut Scratch,
     ) -> io::Result<Next> {
         let Scratch { bytes, storage } = scratch;
-        let length = bytes.len().min(MAX_PIPELINED);
-        let room = bytes.get_mut(..length).unwrap_or_default();
-        let Some(bytes) = self.read(room)? else {
+        let Some(bytes) = self.read_requests(bytes)? else {
             self.connection.state = State::Reading(unparsed);
             return Ok(Next::Wait);
         };
@@ -277,8 +275,15 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(Next::Wait)
     }
 
+    /// Reads as [`read`](Self::read) does, no more bytes than may be pipelined.
+    #[inline]
+    pub(super) fn read_requests<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
+        let length = room.len().min(MAX_PIPELINED);
+        self.read(room.get_mut(..length).unwrap_or_default())
+    }
+
     /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
-    pub(super) fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
+    fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
         let Connection {
             transport,
             readable,
