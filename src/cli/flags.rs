@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 27] = [
+pub(super) static FLAGS: [Flag; 29] = [
     Flag {
         long: "--bind",
         short: "-b",
@@ -232,6 +232,22 @@ pub(super) static FLAGS: [Flag; 27] = [
         group: Group::Load,
         is_everyday: false,
         help: "seconds after that for replies in flight (25)",
+    },
+    Flag {
+        long: "--file-threads",
+        short: "",
+        value: Value::Text("N"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "threads that wait for slow disks and file servers, so that the loop does not; 0 lets the loop wait (4)",
+    },
+    Flag {
+        long: "--file-timeout",
+        short: "",
+        value: Value::Text("SEC"),
+        group: Group::Load,
+        is_everyday: false,
+        help: "seconds that a request waits for a disk or file server (30)",
     },
     Flag {
         long: "--log-format",

@@ -30,8 +30,8 @@ mod values;
 
 use typed::Typed;
 use values::{
-    Bind, admin, bind, content_type, header, host, keep_alive, log_format, loops, max_per_ip, port,
-    protocol, seconds, trusted_proxy,
+    Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
+    log_format, loops, max_per_ip, port, protocol, seconds, trusted_proxy,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -276,6 +276,10 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
     }
     if let Some(time) = typed.last("--drain-timeout", |text| seconds("--drain-timeout", text))? {
         config.drain_timeout = time;
+    }
+    config.file_threads = typed.last("--file-threads", file_threads)?.unwrap_or(4);
+    if let Some(time) = typed.last("--file-timeout", file_timeout)? {
+        config.file_timeout = time;
     }
     config.trusted_proxies = typed.all("--trusted-proxy", trusted_proxy)?;
     config.proxy_protocol = typed.is_given("--proxy-protocol");

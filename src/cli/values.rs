@@ -112,6 +112,22 @@ pub(super) fn loops(text: &str) -> Result<NonZeroUsize, CommandError> {
     }
 }
 
+pub(super) fn file_threads(text: &str) -> Result<usize, CommandError> {
+    match text.parse() {
+        Ok(threads @ 0..=1024) => Ok(threads),
+        _ => Err(wanted("--file-threads", "a number from 0 to 1024", text)),
+    }
+}
+
+/// Parses the value of `--file-timeout`. With 0 no file could be read in time.
+pub(super) fn file_timeout(text: &str) -> Result<Duration, CommandError> {
+    let time = seconds("--file-timeout", text)?;
+    if time.is_zero() {
+        return Err(wanted("--file-timeout", "more than 0 seconds", text));
+    }
+    Ok(time)
+}
+
 pub(super) fn max_per_ip(text: &str) -> Result<usize, CommandError> {
     match text.parse() {
         Ok(most @ 1..) => Ok(most),

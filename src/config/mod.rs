@@ -82,6 +82,15 @@ pub struct ServerConfig {
     /// less than 1 KiB per second of those that the socket holds. Default: 30 s.
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
+    /// Number of threads, for all loops together, that look up, open, read, list and close files where that may wait for a disk or a
+    /// file server: what is not in memory, and everything on file systems that are not known to be local. The loop never waits for
+    /// these then. They start when the server does, and serve a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler).
+    /// Default: 0, the loop does all of this itself; the command sets 4.
+    pub file_threads: usize,
+    /// Time that a request waits for one of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply has
+    /// begun, its connection closes. A thread that works on one job for longer counts as lost until it comes back; while all are
+    /// lost, requests that need one are answered with 503 at once. Default: 30 s.
+    pub file_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it is closed, without a reply. Behind a balancer it must be
     /// longer than the time for which the balancer keeps an idle connection. Default: 75 s.
     pub keep_alive_timeout: Duration,
@@ -184,6 +193,8 @@ impl Default for ServerConfig {
             body_timeout: Duration::from_secs(10),
             min_body_rate: 1024,
             send_timeout: Duration::from_secs(30),
+            file_threads: 0,
+            file_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             linger_timeout: Duration::from_secs(5),
             linger_time: Duration::from_secs(30),

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
@@ -16,11 +16,14 @@ mod access;
 mod cache;
 mod identity;
 mod listing;
+mod look_up;
+mod lookup_work;
 mod names;
 mod not_found;
 mod overrides;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
+mod recent_keys;
 mod representation;
 mod send_file;
 mod send_head;
@@ -31,13 +34,15 @@ use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
 use access::Access;
 use cache::Cache;
-use listing::{Form, ListingRequest, Readings, View};
+use listing::{Readings, View};
+use look_up::{Lookup, Patience};
 use names::guess_type::guess_type;
 use names::root::{Root, Symlinks};
 use names::translate_path::{clean, translate_path};
 use not_found::NotFound;
 use overrides::Overrides;
-use send_head::FileRequest;
+use recent_keys::ReadByThread;
+use send_head::{Asked, FileRequest};
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -70,7 +75,8 @@ pub struct SimpleHttpRequestHandler {
     overrides: Overrides,
     cache: RefCell<Cache>,
     /// Listings that are being made or sent.
-    readings: RefCell<Readings>,
+    readings: Readings,
+    read_by_thread: ReadByThread,
     not_found: NotFound,
     /// Memory for the key of the request that is being answered.
     scratch: Vec<u8>,
@@ -104,7 +110,6 @@ impl SimpleHttpRequestHandler {
 
     fn serving(root: Root) -> Self {
         Self {
-            root,
             access: Access::default(),
             index_pages: vec!["index.html".to_owned(), "index.htm".to_owned()],
             extensions_map: HashMap::new(),
@@ -112,8 +117,10 @@ impl SimpleHttpRequestHandler {
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
-            cache: RefCell::new(Cache::new()),
-            readings: RefCell::default(),
+            cache: RefCell::new(Cache::of(&root)),
+            root,
+            readings: Readings::default(),
+            read_by_thread: ReadByThread::default(),
             not_found: NotFound::default(),
             scratch: Vec::new(),
         }
@@ -253,17 +260,63 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The directory cannot be read.
     pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
-        let mut path = path.as_os_str().as_bytes().to_vec();
-        clean(&mut path);
-        let root = self.root.open()?;
-        let directory = root.open(&path).found?;
-        let request = ListingRequest {
-            files: self,
-            root: &root,
-            form: Form::new(path, View::of(exchange)),
-            asked: None,
+        let mut bytes = path.as_os_str().as_bytes().to_vec();
+        clean(&mut bytes);
+        let path_length = bytes.len();
+        bytes.push(b'/');
+        let key_length = bytes.len();
+        View::of(exchange).push_key(&mut bytes, self.dotfiles);
+        let asked = Asked {
+            bytes: &bytes,
+            path_length,
+            key_length,
         };
-        request.send(exchange, directory)
+        FileRequest::new(self, exchange).list(asked)
+    }
+
+    fn lookup<'a>(&'a self, asked: Asked<'a>, patience: Patience<'a>) -> Lookup<'a> {
+        Lookup {
+            root: &self.root,
+            path: asked.path(),
+            as_directory: asked.as_directory(),
+            index_pages: &self.index_pages,
+            patience,
+        }
+    }
+
+    /// Returns the media type of the file at `path`; a single file that is a symbolic link may have it from the name of its target.
+    fn media_type(&self, path: &[u8], link_target: Option<&Path>) -> Cow<'_, str> {
+        let path = Path::new(OsStr::from_bytes(path));
+        self.guess_type(link_target.unwrap_or(path))
+    }
+
+    /// Returns a copy for a request that waits for a file thread. It keeps no replies.
+    fn for_thread(&self) -> Self {
+        Self {
+            root: self.root.clone(),
+            access: self.access.clone(),
+            index_pages: self.index_pages.clone(),
+            extensions_map: self.extensions_map.clone(),
+            default_content_type: self.default_content_type.clone(),
+            list_directories: self.list_directories,
+            dotfiles: self.dotfiles,
+            overrides: self.overrides.clone(),
+            cache: RefCell::new(Cache::that_keeps_nothing()),
+            readings: self.readings.share(),
+            read_by_thread: self.read_by_thread.share(),
+            not_found: self.not_found.clone(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Turns this copy into one that answers with the listing of a directory, whatever is in it.
+    fn that_only_lists(self) -> Self {
+        Self {
+            index_pages: Vec::new(),
+            list_directories: true,
+            overrides: Overrides::default(),
+            ..self
+        }
     }
 }
 

@@ -3,10 +3,12 @@
 //! Invariant: the content decides. A small file is read to its end; its length is the number of bytes that were read, and its
 //! entity tag is a hash of them. The size that fstat returns only decides how much is read at first.
 
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Arc, OnceLock, Weak};
 
+use rustix::io::Errno;
 use twox_hash::XxHash3_128;
 
 use super::identity::Identity;
@@ -16,14 +18,43 @@ use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Validators;
 use crate::http::date::imf_fixdate;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
-use crate::wire::file_range::{SharedFile, read_now};
+use crate::wire::file_range::{SharedFile, read_in_memory};
+use crate::wire::file_threads::DroppedByThread;
 
 /// Files up to this size are sent from memory: one write of head and content costs less than a second system call.
 pub(crate) const MAX_IN_MEMORY: u64 = 64 * 1024;
 
 const BYTES: FieldValue<'static> = FieldValue::constant("bytes");
 
+/// Whether reading a small file may wait for its file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waits {
+    /// For content that is known not to be in memory. Otherwise such a file is [`Content::Cold`].
+    pub(crate) for_disk: bool,
+    /// Also where the file system cannot tell what is in memory.
+    pub(crate) if_unknown: bool,
+}
+
+impl Waits {
+    pub(crate) const ALWAYS: Self = Self {
+        for_disk: true,
+        if_unknown: true,
+    };
+}
+
+/// Where content is sent from that is not in memory.
+#[derive(Debug)]
+pub(crate) enum SentFrom {
+    Local(Arc<SharedFile>),
+    /// A file server: only file threads read from it.
+    Remote(RemoteFile),
+}
+
+/// A file that is read, and closed, by file threads only.
+pub(crate) type RemoteFile = DroppedByThread<Arc<File>>;
+
 /// What was found when a file was read.
+#[derive(Debug)]
 pub(crate) enum Content {
     /// The whole content.
     InMemory(Vec<u8>),
@@ -35,9 +66,21 @@ pub(crate) enum Content {
     Unknown,
 }
 
+impl Waits {
+    /// Reads into `room`; `None` if that might wait and must not.
+    fn read(self, file: &File, room: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
+        match read_in_memory(file, room, offset) {
+            Ok(length) => Some(Ok(length)),
+            Err(Errno::AGAIN) if !self.for_disk => None,
+            Err(errno) if errno != Errno::AGAIN && !self.if_unknown => None,
+            Err(_) => Some(file.read_at(room, offset)),
+        }
+    }
+}
+
 impl Content {
-    /// Reads a file of `size` bytes. If the content has to come from the disk, only a `patient` caller waits for it.
-    pub(crate) fn read(shared: &SharedFile, size: u64, patient: bool) -> io::Result<Self> {
+    /// Reads a file of `size` bytes, as far as it may wait.
+    pub(crate) fn read(file: &File, size: u64, waits: Waits) -> io::Result<Self> {
         if size > MAX_IN_MEMORY {
             return Ok(Self::InFile(size));
         }
@@ -48,18 +91,17 @@ impl Content {
             let Some(room) = content.get_mut(length..) else {
                 return Ok(Self::Unknown);
             };
-            let read = match read_now(&shared.file, room, length as u64) {
-                Some(read) => read?,
-                None if patient => shared.file.read_at(room, length as u64)?,
-                None => return Ok(Self::Cold(size)),
+            let Some(read) = waits.read(file, room, length as u64) else {
+                return Ok(Self::Cold(size));
             };
+            let read = read?;
             length += read;
             if read == 0 {
                 content.truncate(length);
                 return Ok(Self::InMemory(content));
             } else if length > MAX_IN_MEMORY as usize {
                 // It has grown since, or its size means nothing.
-                let size = shared.file.metadata()?.len();
+                let size = file.metadata()?.len();
                 return Ok(if size > MAX_IN_MEMORY {
                     Self::InFile(size)
                 } else {
@@ -83,7 +125,7 @@ pub(crate) struct Representation {
     tag: Option<EntityTag>,
     last_modified: u64,
     has_date: bool,
-    /// The open file that the content is sent from. It may have been closed.
+    /// The open file that the content is sent from. It may have been closed; a remote file is not shared.
     file: Option<Weak<SharedFile>>,
 }
 
@@ -95,7 +137,7 @@ impl Representation {
         identity: &Identity,
         content_type: &FieldLines,
         content: &Content,
-        shared: &Arc<SharedFile>,
+        sent_from: Option<&SentFrom>,
     ) -> Option<Self> {
         let (tag, size) = match content {
             Content::InMemory(content) => {
@@ -109,13 +151,14 @@ impl Representation {
         let mut fields = validator_fields(last_modified, tag.as_ref());
         fields.push(FieldName::ACCEPT_RANGES, BYTES);
         fields.append(content_type);
-        let (whole, file) = match content {
-            Content::InMemory(content) => (Prepared::in_memory(server, &fields, content), None),
-            _ => (
-                Prepared::in_file(server, &fields, size),
-                Some(Arc::downgrade(shared)),
-            ),
+        let whole = match content {
+            Content::InMemory(content) => Prepared::in_memory(server, &fields, content),
+            _ => Prepared::in_file(server, &fields, size),
         };
+        let file = sent_from.map(|sent_from| match sent_from {
+            SentFrom::Local(shared) => Arc::downgrade(shared),
+            SentFrom::Remote(_) => Weak::new(),
+        });
         Some(Self {
             whole: Arc::new(whole),
             not_modified: OnceLock::new(),

@@ -3,53 +3,61 @@
 //! Invariant: the name is resolved once, when the file is opened. Type, size and content are those of the open file, so they belong
 //! together.
 
-use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
 use super::SimpleHttpRequestHandler;
 use super::cache::{CachedReply, Watched};
 use super::identity::Identity;
 use super::listing::{Form, ListingRequest, View};
+use super::look_up::{
+    Found, FoundDirectory, FoundFile, LoadedFile, Lookup, NotFound, Patience, is_missing,
+};
+use super::lookup_work::LookupWork;
 use super::names::guess_type::content_type;
-use super::names::open::Directory;
+use super::names::mounts::{FileSystem, Mounts};
 use super::names::redirect::location;
-use super::representation::{Content, MAX_IN_MEMORY, Representation};
+use super::representation::{Content, MAX_IN_MEMORY, Representation, SentFrom, Waits};
 use super::send_file::{send_file, send_to_end};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
-use crate::wire::file_range::SharedFile;
+use crate::wire::file_threads::{Refused, Submitter};
 
 /// What a request asks for, and the keys under which its reply is kept.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Asked<'p> {
-    /// The path below the served directory.
-    pub(super) path: &'p [u8],
-    /// Whether the target means a directory.
-    as_directory: bool,
-    /// The key of a file or an index page: the path, followed by a slash if the target means a directory.
-    key: &'p [u8],
-    /// The key of a listing: that of the directory, followed by the form of the listing.
-    pub(super) listing_key: &'p [u8],
-    /// Whether no symbolic link was found on the way: only then changes are noticed and the reply can be kept.
-    is_plain: bool,
-    /// The index pages that do not exist and would be sent instead of the reply if they did.
-    pub(super) absent: Vec<Vec<u8>>,
+    /// The path below the served directory, followed by a slash if the target means a directory and by the form of its listing.
+    pub(super) bytes: &'p [u8],
+    pub(super) path_length: usize,
+    pub(super) key_length: usize,
 }
 
-/// A regular file that was opened to be sent.
-struct OpenedFile<'p> {
-    path: &'p [u8],
-    file: File,
-    stat: Stat,
+impl<'p> Asked<'p> {
+    /// Returns the path below the served directory.
+    pub(super) fn path(self) -> &'p [u8] {
+        self.bytes.get(..self.path_length).unwrap_or_default()
+    }
+
+    /// Whether the target means a directory.
+    pub(super) fn as_directory(self) -> bool {
+        self.key_length > self.path_length
+    }
+
+    /// Returns the key of a file or an index page.
+    pub(super) fn key(self) -> &'p [u8] {
+        self.bytes.get(..self.key_length).unwrap_or_default()
+    }
+
+    /// Returns the key of a listing.
+    pub(super) fn listing_key(self) -> &'p [u8] {
+        self.bytes
+    }
 }
 
 /// A GET or HEAD on its way to a reply.
@@ -91,55 +99,116 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             return sent;
         }
         let asked = Asked {
-            path: key.get(..path_length).unwrap_or_default(),
-            as_directory,
-            key: key.get(..key_length).unwrap_or_default(),
-            listing_key: key,
-            is_plain: false,
-            absent: Vec::new(),
+            bytes: key,
+            path_length,
+            key_length,
         };
-        let sent = self.open_and_send(asked);
+        let sent = self.look_up_and_send(asked);
         // Only a request without a kept reply changes what is kept.
         let mut cache = self.files.cache.borrow_mut();
         cache.tell_size(self.exchange.server());
         sent
     }
 
-    /// Opens what is at the path that was `asked` for, and replies with it.
-    fn open_and_send(&mut self, mut asked: Asked<'_>) -> io::Result<()> {
-        // 3. The open file.
-        let Some(root) = self.open_root() else {
-            return Ok(());
+    /// Looks up what was `asked` for, and replies with it; a file thread does that if the loop might have to wait.
+    fn look_up_and_send(&mut self, asked: Asked<'_>) -> io::Result<()> {
+        // 3. What the path leads to now.
+        let submitter = self.exchange.submitter();
+        let mounts = self.known_mounts(submitter.is_none());
+        let patience = match submitter {
+            None => Patience::Yes,
+            Some(_) => Patience::No(&mounts),
         };
-        let (files, opened) = (self.files, root.open(asked.path));
-        asked.is_plain = opened.is_plain;
-        let file = match opened.found {
-            Ok(file) => file,
-            Err(errno) => {
-                if asked.is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
-                    self.keep_missing(&asked);
-                }
-                return self.send_open_error(&root, errno);
+        let found = self.files.lookup(asked, patience).find()?;
+        match (found, submitter) {
+            (Some(found), _) => self.reply(asked, found),
+            (None, Some(submitter)) => {
+                self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
+                Ok(())
             }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Returns the mounts that are known after their latest changes. The cache is told whether the loop may wait for file systems.
+    fn known_mounts(&self, may_wait: bool) -> Mounts {
+        let mut cache = self.files.cache.borrow_mut();
+        cache.watcher.may_wait = may_wait;
+        cache.watcher.check(self.exchange.clock());
+        cache.watcher.mounts.share()
+    }
+
+    /// Replies with the listing of the directory that was `asked` for, without looking for an index page.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(super) fn list(&mut self, asked: Asked<'_>) -> io::Result<()> {
+        let submitter = self.exchange.submitter();
+        let mounts = self.known_mounts(submitter.is_none());
+        let lookup = Lookup {
+            index_pages: &[],
+            ..self.files.lookup(asked, Patience::Yes)
         };
+        let patience = match submitter {
+            None => Patience::Yes,
+            Some(_) => Patience::No(&mounts),
+        };
+        match (Lookup { patience, ..lookup }.find()?, submitter) {
+            (Some(Found::Directory(mut found)), _) => {
+                found.is_plain = false;
+                self.send_listing(asked, found)
+            }
+            (Some(Found::NoRoot(error)), _) => Err(error),
+            (Some(Found::Nothing(not_found)), _) => Err(not_found.errno.into()),
+            (None, Some(submitter)) => {
+                let copy = self.files.for_thread().that_only_lists();
+                self.leave_to_thread(asked, copy, mounts, &submitter);
+                Ok(())
+            }
+            _ => Err(Errno::NOTDIR.into()),
+        }
+    }
+
+    /// Has a file thread look up what was `asked` for; the reply follows, made by a `copy` of the handler.
+    fn leave_to_thread(
+        &mut self,
+        asked: Asked<'_>,
+        copy: SimpleHttpRequestHandler,
+        mounts: Mounts,
+        submitter: &Submitter,
+    ) {
+        match LookupWork::begin(copy, asked, mounts, submitter) {
+            Ok(work) => self.exchange.work(Box::new(work)),
+            Err(Refused) => self.exchange.send_file_unavailable(),
+        }
+    }
+
+    /// Replies with what was `found`.
+    pub(super) fn reply(&mut self, asked: Asked<'_>, found: Found) -> io::Result<()> {
+        let files = self.files;
+        if let Found::NoRoot(error) = &found {
+            return self.send_no_root(error);
+        }
+        files.access.note_found(self.exchange, &files.root);
+        if let Found::Nothing(not_found) = &found {
+            return self.send_nothing(asked, not_found);
+        }
         files.access.note_reached(self.exchange, &files.root);
         // 4. The reply that belongs to it.
-        let stat = fstat(&file)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile if !asked.as_directory => {
-                let (path, file) = (asked.path, file.into());
-                self.send_regular_file(&asked, OpenedFile { path, file, stat })
-            }
-            FileType::Directory if asked.as_directory => self.send_directory(asked, &root, file),
-            FileType::Directory => {
+        match found {
+            Found::File(file) => self.send_regular_file(asked, file),
+            Found::Loaded(file) => self.send_loaded(asked, file, None),
+            Found::Directory(directory) => self.send_directory(asked, directory),
+            Found::NoFile => {
                 let location = location(self.exchange.path());
                 self.exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
                 self.exchange.send_header("Location", location);
                 self.exchange.end_headers();
                 Ok(())
             }
-            // A file that is asked for as a directory; a FIFO, a socket, a device.
-            _ => files.not_found.send(self.exchange),
+            Found::NotServed | Found::NoRoot(_) | Found::Nothing(_) => {
+                files.not_found.send(self.exchange)
+            }
         }
     }
 
@@ -162,7 +231,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 if let Some(descriptor) = &descriptor {
                     server.keep_open(descriptor, clock.instant);
                 }
-                Some(send_file(self.exchange, file, descriptor))
+                Some(send_file(self.exchange, file, descriptor.map(SentFrom::Local)))
             }
             CachedReply::Listing(page) if page.belongs_to(server) => {
                 self.exchange.send_prepared(Arc::clone(page));
@@ -174,128 +243,125 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         sent.flatten()
     }
 
-    /// Opens the served directory. If that fails, this replies with the error, and the log gets a line the first time.
-    fn open_root(&mut self) -> Option<Directory> {
+    /// Replies to a request for which the served path leads nowhere. The log gets a line the first time.
+    fn send_no_root(&mut self, error: &io::Error) -> io::Result<()> {
         let files = self.files;
-        let error = match files.root.open() {
-            Ok(root) => {
-                files.access.note_found(self.exchange, &files.root);
-                return Some(root);
-            }
-            Err(error) => error,
-        };
-        files.access.note_gone(self.exchange, &files.root, &error);
-        let status = match Errno::from_io_error(&error) {
+        files.access.note_gone(self.exchange, &files.root, error);
+        let status = match Errno::from_io_error(error) {
             Some(Errno::ACCESS | Errno::PERM) => HttpStatus::FORBIDDEN,
-            Some(errno) if is_missing(errno) => {
-                let _ = files.not_found.send(self.exchange);
-                return None;
-            }
+            Some(errno) if is_missing(errno) => return files.not_found.send(self.exchange),
             _ => HttpStatus::SERVICE_UNAVAILABLE,
         };
         self.exchange.send_error(status, None, None);
-        None
+        Ok(())
     }
 
-    /// Replies with a regular file, and keeps the reply under the key that was `asked` for.
-    fn send_regular_file(&mut self, asked: &Asked<'_>, opened: OpenedFile<'_>) -> io::Result<()> {
-        let (clock, server) = (self.exchange.clock(), self.exchange.server());
-        let content_type = content_type(&self.media_type(opened.path))?;
-        server.count_lookup(false);
-        let watched = self.watch_file(asked, &opened);
+    /// Replies with a regular file that was opened here, and keeps the reply if changes of the file are reported.
+    fn send_regular_file(&mut self, asked: Asked<'_>, mut found: FoundFile) -> io::Result<()> {
+        let watched = self.watch_file(asked, &found);
         // The stat that was made after the file was watched is the newer one.
-        let stat = watched
-            .as_ref()
-            .map_or(&opened.stat, |watched| &watched.stat);
-        let (identity, size) = (Identity::from(stat), size(stat));
-        let shared = Arc::new(SharedFile::from(opened.file));
-        // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
-        let patient = self.exchange.condition() != Condition::None;
-        let content = Content::read(&shared, size, patient)?;
-        let made = Representation::new(server, clock, &identity, &content_type, &content, &shared);
-        let Some(representation) = made.map(Arc::new) else {
-            send_to_end(self.exchange, shared, &content_type);
+        if let Some(watched) = &watched {
+            found.stat = watched.stat;
+        }
+        let submitter = self.exchange.submitter();
+        let waits = self.waits(asked, &found, submitter.is_some());
+        let loaded = found.load(waits, None)?;
+        if matches!(loaded.content, Content::Cold(_))
+            && let Some(submitter) = submitter
+        {
+            let mounts = self.files.cache.borrow().watcher.mounts.share();
+            self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
             return Ok(());
+        }
+        self.send_loaded(asked, loaded, watched)
+    }
+
+    /// Returns whether reading the file `found` may wait.
+    fn waits(&self, asked: Asked<'_>, found: &FoundFile, has_threads: bool) -> Waits {
+        if has_threads {
+            // A file system in memory cannot tell, and need not. Others that cannot tell have what a thread has just read in memory.
+            let mounts = self.files.cache.borrow().watcher.mounts.share();
+            let now = self.exchange.clock().instant;
+            let is_in_memory = mounts.file_system(&found.file) == Some(FileSystem::Memory);
+            return Waits {
+                for_disk: false,
+                if_unknown: is_in_memory || self.files.read_by_thread.is_recent(asked.key(), now),
+            };
+        }
+        Waits {
+            // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
+            for_disk: self.exchange.condition() != Condition::None,
+            if_unknown: true,
+        }
+    }
+
+    /// Replies with a file, and keeps the reply under the key that was `asked` for if the file is `watched`.
+    fn send_loaded(
+        &mut self,
+        asked: Asked<'_>,
+        loaded: LoadedFile,
+        watched: Option<Watched>,
+    ) -> io::Result<()> {
+        let (clock, server) = (self.exchange.clock(), self.exchange.server());
+        let media_type = self.files.media_type(&loaded.path, loaded.link_target.as_deref());
+        let content_type = content_type(&media_type)?;
+        server.count_lookup(false);
+        let identity = Identity::from(&loaded.stat);
+        let LoadedFile {
+            content, sent_from, ..
+        } = loaded;
+        let made = Representation::new(
+            server,
+            clock,
+            &identity,
+            &content_type,
+            &content,
+            sent_from.as_ref(),
+        );
+        let representation = match (made.map(Arc::new), sent_from) {
+            (Some(representation), sent_from) => (representation, sent_from),
+            (None, Some(sent_from)) => {
+                send_to_end(self.exchange, sent_from, &content_type);
+                return Ok(());
+            }
+            // A file of unknown length is never in memory.
+            (None, None) => return Ok(()),
         };
+        let (representation, sent_from) = representation;
         if let Some(watched) = watched
             && !matches!(content, Content::Cold(_))
         {
             let reply = CachedReply::File(Arc::clone(&representation));
             let mut cache = self.files.cache.borrow_mut();
-            cache.put(asked.key, watched, reply, clock, server.config());
-            if matches!(content, Content::InFile(_)) {
-                server.keep_open(&shared, clock.instant);
+            cache.put(asked.key(), watched, reply, clock, server.config());
+            if let Some(SentFrom::Local(shared)) = &sent_from {
+                server.keep_open(shared, clock.instant);
             }
         }
-        let file = (!matches!(content, Content::InMemory(_))).then_some(shared);
-        send_file(self.exchange, &representation, file)
+        send_file(self.exchange, &representation, sent_from)
     }
 
     /// Watches a file if its reply is to be kept; `None` if it is not.
-    fn watch_file(&self, asked: &Asked<'_>, opened: &OpenedFile<'_>) -> Option<Watched> {
-        let may_keep = asked.is_plain || self.files.root.single().is_some();
+    fn watch_file(&self, asked: Asked<'_>, found: &FoundFile) -> Option<Watched> {
+        let may_keep = found.is_plain || self.files.root.single().is_some();
         if !may_keep || self.files.overrides.guess_type.is_some() {
             return None;
         }
         let (clock, config) = (self.exchange.clock(), self.exchange.server().config());
-        let size = size(&opened.stat);
+        let size = found.size();
         let in_memory = if size > MAX_IN_MEMORY { 0 } else { size };
         let mut cache = self.files.cache.borrow_mut();
-        if !cache.admits(asked.key, in_memory, clock, config) {
+        if !cache.admits(asked.key(), in_memory, clock, config) {
             return None;
         }
-        let (root, absent) = (&self.files.root, &asked.absent);
+        let (root, absent) = (&self.files.root, &found.absent);
         cache
             .watcher
-            .watch_file(root, opened.path, absent, &opened.file, clock)
+            .watch_file(root, &found.path, absent, &found.file, clock)
     }
 
-    /// Returns the media type of the file at `path`; a single file that is a symbolic link may have it from the name of its target.
-    fn media_type(&self, path: &[u8]) -> Cow<'h, str> {
-        match self.files.root.link_target() {
-            Some(target) => Cow::Owned(self.files.guess_type(&target).into_owned()),
-            None => self.files.guess_type(Path::new(OsStr::from_bytes(path))),
-        }
-    }
-
-    /// Replies with the first index page of a directory that is a regular file. Returns whether it has replied.
-    fn send_index_page(&mut self, asked: &mut Asked<'_>, root: &Directory) -> io::Result<bool> {
-        for page in &self.files.index_pages {
-            let mut path = asked.path.to_vec();
-            push_segment(&mut path, page);
-            let opened = root.open(&path);
-            // A link that leads nowhere may lead somewhere when its target is made.
-            asked.is_plain &= opened.is_plain;
-            match opened.found {
-                Ok(file) => {
-                    let stat = fstat(&file)?;
-                    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                        let (path, file) = (path.as_slice(), file.into());
-                        self.send_regular_file(asked, OpenedFile { path, file, stat })?;
-                        return Ok(true);
-                    }
-                }
-                Err(errno) if is_missing(errno) => {}
-                Err(errno) => {
-                    self.send_open_error(root, errno)?;
-                    return Ok(true);
-                }
-            }
-            asked.absent.push(path);
-        }
-        Ok(false)
-    }
-
-    /// Replies with the index page of a directory, or with its listing.
-    fn send_directory(
-        &mut self,
-        mut asked: Asked<'_>,
-        root: &Directory,
-        directory: OwnedFd,
-    ) -> io::Result<()> {
-        if self.send_index_page(&mut asked, root)? {
-            return Ok(());
-        }
+    /// Replies with the listing of a directory without an index page.
+    fn send_directory(&mut self, asked: Asked<'_>, found: FoundDirectory) -> io::Result<()> {
         if !self.files.list_directories {
             let message = "No permission to list directory";
             self.exchange
@@ -303,34 +369,42 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             return Ok(());
         }
         if let Some(list) = &self.files.overrides.list_directory {
-            return list(self.exchange, Path::new(OsStr::from_bytes(asked.path)));
+            return list(self.exchange, Path::new(OsStr::from_bytes(asked.path())));
         }
+        self.send_listing(asked, found)
+    }
+
+    fn send_listing(&mut self, asked: Asked<'_>, found: FoundDirectory) -> io::Result<()> {
         let request = ListingRequest {
             files: self.files,
-            root,
-            form: Form::new(asked.path.to_vec(), View::of(self.exchange)),
-            asked: asked.is_plain.then_some(&asked),
+            form: Form::new(asked.path().to_vec(), View::of(self.exchange)),
+            asked,
+            found,
         };
-        request.send(self.exchange, directory)
+        request.send(self.exchange)
     }
 
     /// Keeps the 404 for the path that was `asked` for.
-    fn keep_missing(&self, asked: &Asked<'_>) {
+    fn keep_missing(&self, asked: Asked<'_>) {
         if self.files.root.single().is_none() {
             let (clock, config) = (self.exchange.clock(), self.exchange.server().config());
             let mut cache = self.files.cache.borrow_mut();
-            cache.put_missing(&self.files.root, asked.key, asked.path, clock, config);
+            cache.put_missing(&self.files.root, asked.key(), asked.path(), clock, config);
         }
     }
 
-    /// Replies with the error that `errno` means when a file is opened.
+    /// Replies to a request for a path that leads to `not_found`.
     ///
     /// # Errors
-    /// An `errno` that is a fault of this machine: a 500.
-    fn send_open_error(&mut self, root: &Directory, errno: Errno) -> io::Result<()> {
+    /// A fault of this machine: a 500.
+    fn send_nothing(&mut self, asked: Asked<'_>, not_found: &NotFound) -> io::Result<()> {
+        let errno = not_found.errno;
+        if not_found.is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
+            self.keep_missing(asked);
+        }
         let status = match errno {
             _ if is_missing(errno) => return self.files.not_found.send(self.exchange),
-            Errno::ACCESS if root.is_out_of_reach(self.files.root.single()) => {
+            _ if not_found.is_out_of_reach => {
                 self.files
                     .access
                     .send_out_of_reach(self.exchange, &self.files.root);
@@ -350,31 +424,4 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         self.exchange.send_error(status, None, None);
         Ok(())
     }
-}
-
-fn push_segment(path: &mut Vec<u8>, segment: &str) {
-    if !path.is_empty() {
-        path.push(b'/');
-    }
-    path.extend_from_slice(segment.as_bytes());
-}
-
-fn size(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_size).unwrap_or(0)
-}
-
-/// Returns whether `errno` means that no file that can be served has this name.
-fn is_missing(errno: Errno) -> bool {
-    matches!(
-        errno,
-        Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::LOOP
-            | Errno::XDEV
-            | Errno::NAMETOOLONG
-            | Errno::NXIO
-            | Errno::NODEV
-            | Errno::INVAL
-            | Errno::ILSEQ
-    )
 }

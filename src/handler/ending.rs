@@ -1,6 +1,7 @@
 //! How an exchange ends: with a reply that is framed, with one that comes later, or with none.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 
 use super::HandlerResult;
 use super::deferred::Promise;
@@ -8,6 +9,7 @@ use super::exchange::Exchange;
 use super::mailbox::Answer;
 use super::reply::Framed;
 use super::work::{Allowance, Work};
+use crate::wire::source::Fill;
 
 /// What the handler left when it returned.
 #[derive(Debug)]
@@ -36,19 +38,31 @@ impl Coming {
         matches!(self, Self::Work(_))
     }
 
-    /// Does a slice of the work, if that is what the reply waits for and there is time; says whether the reply can be made.
-    pub(crate) fn advance(&mut self, allowance: &mut Allowance) -> bool {
-        let Self::Work(work) = self else {
-            return matches!(self, Self::Given(_));
+    /// Does a slice of the work, if that is what the reply waits for and there is time. [`Fill::Done`]: the reply can be made.
+    /// [`Fill::More`]: the work needs another slice. [`Fill::NotNow`]: another thread has to act first.
+    pub(crate) fn advance(&mut self, allowance: &mut Allowance) -> Fill {
+        let work = match self {
+            Self::Promised(_) => return Fill::NotNow,
+            Self::Given(_) => return Fill::Done,
+            Self::Work(work) => work,
         };
         if allowance.is_spent() {
-            return false;
+            return Fill::More;
         }
         let slice = |until| catch_unwind(AssertUnwindSafe(|| work.advance(until)));
         allowance.spend(slice).unwrap_or_else(|_| {
             *self = Self::Given(None);
-            true
+            Fill::Done
         })
+    }
+
+    /// Notes that the client has closed its side, for whatever makes the reply.
+    pub(crate) fn note_client_left(&self) {
+        match self {
+            Self::Promised(promise) => promise.client_left.store(true, Ordering::Relaxed),
+            Self::Work(work) => work.note_client_left(),
+            Self::Given(_) => {}
+        }
     }
 
     /// Makes the reply.

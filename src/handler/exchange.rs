@@ -32,8 +32,10 @@ use crate::http::header_value::HeaderValue;
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
-use crate::wire::body::Part;
+use crate::wire::body::{Maker, Part};
 use crate::wire::file_range::SharedFile;
+use crate::wire::file_source::{FilePart, FileSource};
+use crate::wire::file_threads::{DroppedByThread, Submitter};
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
 
@@ -286,7 +288,7 @@ impl<'a> Exchange<'a> {
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
     pub fn stream(&mut self, source: Box<dyn Source>) {
-        self.reply.source(source, false);
+        self.reply.source(source, Maker::Handler);
     }
 
     /// Returns a writer for another thread, and sends what is written to it as the body, as fast as the peer reads. The body ends
@@ -317,7 +319,35 @@ impl<'a> Exchange<'a> {
 
     /// Sends what `source` produces. The time that this takes is charged as that of [`Work`] is.
     pub(crate) fn stream_as_work(&mut self, source: Box<dyn Source>) {
-        self.reply.source(source, true);
+        self.reply.source(source, Maker::Work);
+    }
+
+    /// Returns the threads for files that the loop would have to wait for; `None` if the loop waits.
+    pub(crate) fn submitter(&self) -> Option<Submitter> {
+        let threads = self.context.server.file_threads()?;
+        Some(Submitter::new(threads, self.waker()))
+    }
+
+    /// Sends `parts` of a file that only file threads read.
+    pub(crate) fn send_by_threads(
+        &mut self,
+        file: DroppedByThread<Arc<File>>,
+        parts: impl IntoIterator<Item = FilePart>,
+    ) {
+        let parts: VecDeque<_> = parts.into_iter().collect();
+        let length = parts.iter().map(FilePart::length).sum();
+        if let Some(length) = length {
+            self.reply.announce(length);
+        }
+        match self.submitter() {
+            // A reply to HEAD has the head of the reply to GET, and needs no reading for it.
+            Some(_) if self.command() == "HEAD" && length.is_some() => {}
+            Some(submitter) => {
+                let source = Box::new(FileSource::new(file, parts, submitter));
+                self.reply.source(source, Maker::FileThreads);
+            }
+            None => self.reply.refuse("a file for file threads without threads"),
+        }
     }
 
     /// Has the loop do `work`, which then makes the reply. The handler returns without having begun one.

@@ -19,7 +19,7 @@ use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
-use crate::wire::body::{Body, BodyFraming, Part, Parts, SourceBody};
+use crate::wire::body::{Body, BodyFraming, Maker, Part, Parts, SourceBody};
 use crate::wire::file_range::{SharedFile, read_exact_now};
 use crate::wire::source::{Fill, Source, pull};
 
@@ -51,7 +51,7 @@ enum ReplyBody {
     },
     Source {
         source: Box<dyn Source>,
-        is_work: bool,
+        maker: Maker,
     },
     /// Head and body were made before.
     Prepared(Arc<Prepared>, Option<Arc<SharedFile>>),
@@ -221,8 +221,8 @@ impl<'a> Reply<'a> {
         self.hand_over(ReplyBody::Parts { file, parts });
     }
 
-    pub(crate) fn source(&mut self, source: Box<dyn Source>, is_work: bool) {
-        self.hand_over(ReplyBody::Source { source, is_work });
+    pub(crate) fn source(&mut self, source: Box<dyn Source>, maker: Maker) {
+        self.hand_over(ReplyBody::Source { source, maker });
     }
 
     /// Takes a reply that was made before, and the file with the content that is not in memory. No other reply may have been
@@ -286,8 +286,8 @@ impl<'a> Reply<'a> {
         framed: &mut Framed,
     ) -> io::Result<()> {
         match std::mem::replace(&mut self.content, ReplyBody::Written) {
-            ReplyBody::Source { source, is_work } => {
-                self.finish_source(source, is_work, silent, request, server, framed)?;
+            ReplyBody::Source { source, maker } => {
+                self.finish_source(source, maker, silent, request, server, framed)?;
             }
             ReplyBody::File { file, range } => {
                 self.length_field(range.end - range.start, silent)?;
@@ -317,7 +317,7 @@ impl<'a> Reply<'a> {
     fn finish_source(
         &mut self,
         mut source: Box<dyn Source>,
-        is_work: bool,
+        maker: Maker,
         silent: bool,
         request: &Request<'_>,
         server: &ServerInfo,
@@ -354,7 +354,7 @@ impl<'a> Reply<'a> {
                 out.extend_from_slice(self.written);
             }
             framed.overhead += (out.len() - before - length) as u64;
-            *self.rest = Body::Source(Box::new(SourceBody::new(source, framing, is_work)));
+            *self.rest = Body::Source(Box::new(SourceBody::new(source, framing, maker)));
         }
         Ok(())
     }

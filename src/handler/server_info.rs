@@ -17,6 +17,7 @@ use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
 use crate::wire::file_range::SharedFile;
+use crate::wire::file_threads::FileThreads;
 
 /// A read-only view of a server, or of one loop of several: its configuration, addresses and counters.
 #[derive(Clone, Debug)]
@@ -42,6 +43,7 @@ pub struct ServerInfo {
     listings_refused: Cell<u64>,
     idle_files: RefCell<IdleFiles>,
     listing_memory: Arc<ListingMemory>,
+    file_threads: Option<FileThreads>,
 }
 
 /// What a handler keeps in its cache.
@@ -159,6 +161,7 @@ impl ServerInfo {
             cache_size: Cell::default(),
             listings_refused: Cell::default(),
             idle_files: RefCell::default(),
+            file_threads: None,
         }
     }
 
@@ -168,6 +171,26 @@ impl ServerInfo {
         let share = self.config.max_listing_bytes / loops.max(1);
         self.listing_memory = ListingMemory::new(share);
         self
+    }
+
+    /// Returns the view of a loop that uses these threads for files that it would have to wait for.
+    #[must_use]
+    pub(crate) fn with_file_threads(mut self, file_threads: Option<FileThreads>) -> Self {
+        self.file_threads = file_threads;
+        self
+    }
+
+    /// Returns the threads for files that a loop would have to wait for; `None` if the loop waits.
+    pub(crate) fn file_threads(&self) -> Option<&FileThreads> {
+        self.file_threads.as_ref()
+    }
+
+    /// Starts the threads for files, if there are any that have not started.
+    ///
+    /// # Errors
+    /// The system has no room for one more thread.
+    pub(crate) fn start_file_threads(&self) -> io::Result<()> {
+        self.file_threads.as_ref().map_or(Ok(()), FileThreads::start)
     }
 
     /// Returns the memory that the listings of this loop may use.

@@ -8,12 +8,16 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::exchange::Exchange;
+use crate::wire::source::Fill;
 
 /// What must be done before a reply can be made. If the client leaves earlier, the work is dropped.
 pub(crate) trait Work: Send {
-    /// Does one slice at most, until the time `until`, and says whether the reply can be made now. Each call does at least a
-    /// little, even if the time is over.
-    fn advance(&mut self, until: Instant) -> bool;
+    /// Does one slice at most, until the time `until`. [`Fill::Done`]: the reply can be made now. [`Fill::NotNow`]: a file thread has
+    /// to finish a job first, and wakes the connection then. Each call does at least a little, even if the time is over.
+    fn advance(&mut self, until: Instant) -> Fill;
+
+    /// Notes that the client has closed its side. It may still read the reply.
+    fn note_client_left(&self) {}
 
     /// Makes the reply.
     ///

@@ -165,6 +165,10 @@ impl<T: Transport> Connection<T> {
         {
             return Next::Wait;
         }
+        if let State::Awaiting(awaiting) = &mut self.state {
+            awaiting.promised.give_up_file();
+            return self.advance(Readable::No, share, scratch, context);
+        }
         let head = match &mut self.state {
             State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
             State::ReadingBody(unfinished) => unfinished.request.requestline().to_vec(),
@@ -210,6 +214,8 @@ impl<T: Transport> Connection<T> {
         }
         if let State::WritingHeaders(unsent) | State::Streaming(unsent) = &mut self.state {
             let is_blocked = unsent.outgoing.is_blocked(&Ok(next));
+            let awaits_file = next == Next::Wait && unsent.outgoing.body.awaits_file();
+            let next = if awaits_file { Next::WaitForDisk } else { next };
             let now = context.clock.instant;
             unsent.waiting = Waiting::begin(next, is_blocked, &self.transport, now);
         }
@@ -303,9 +309,11 @@ impl<T: Transport> Connection<T> {
                 Some(Timeout::Head)
             }
             State::ReadingBody(_) => Some(Timeout::Body),
+            State::Streaming(unsent) if unsent.outgoing.body.awaits_file() => Some(Timeout::File),
             State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
             State::WritingHeaders(_) | State::Streaming(_) => Some(Timeout::Send),
             State::Lingering(_) => Some(Timeout::Linger),
+            State::Awaiting(awaiting) if awaiting.promised.coming.is_work() => Some(Timeout::File),
             State::Awaiting(_) | State::Closed => None,
         }
     }
@@ -323,11 +331,12 @@ impl<T: Transport> Connection<T> {
     /// Whether a stream has nothing to send until it is woken.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
+            && self.awaits().is_none()
     }
 
-    /// Whether the connection waits for a promised reply.
+    /// Whether the connection waits for a promised reply, or for a file.
     pub(crate) fn is_awaiting(&self) -> bool {
-        matches!(self.state, State::Awaiting(_))
+        matches!(self.state, State::Awaiting(_)) || self.awaits() == Some(Timeout::File)
     }
 
     /// Whether the connection may be closed so that another one has room, after it has `waited` for what it waits for now: no

@@ -157,6 +157,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// # Errors
     /// The poll failed; or, at the end, a listening socket was lost on the way.
     pub(crate) fn serve_forever(&mut self) -> io::Result<()> {
+        self.context().server.start_file_threads()?;
         while !self.is_finished() {
             self.turn(None)?;
         }

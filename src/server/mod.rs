@@ -32,6 +32,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+use crate::wire::file_threads::FileThreads;
 use crate::wire::log_file::LogFile;
 use admin::Administration;
 use event_loop::{EventLoop, NO_CONNECTION};
@@ -130,7 +131,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     ) -> io::Result<Self> {
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let log = Log::new(config.log_format);
-        let context = new_context(handler, config, addresses, &handle, 0, log)?;
+        let file_threads = FileThreads::new(config.file_threads, config.file_timeout);
+        let context = new_context(handler, config, addresses, &handle, 0, log, file_threads)?;
         let event_loop = EventLoop::new(endpoint, context, handle.clone(), 0);
         Ok(Self { event_loop, handle })
     }
@@ -271,9 +273,10 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Runs one turn: waits for events, at most `timeout` and no longer than the next deadline, and acts on them.
     ///
     /// # Errors
-    /// The poll failed, or a listening socket did. The loss of a listening socket is returned once, and further turns serve the
+    /// The poll failed, a thread for files cannot start, or a listening socket failed. The loss of a listening socket is returned once, and further turns serve the
     /// others; without any, the server ends as after a shutdown.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.info().start_file_threads()?;
         self.event_loop.turn(timeout)?;
         self.event_loop.take_failure()
     }
@@ -386,9 +389,12 @@ fn new_context<H: BaseHttpRequestHandler>(
     handle: &ServerHandle,
     index: usize,
     mut log: Log,
+    file_threads: Option<FileThreads>,
 ) -> io::Result<LoopContext<H>> {
     log.loop_index = index;
-    let server = ServerInfo::new(&handler, config, addresses).of_loops(handle.loops());
+    let server = ServerInfo::new(&handler, config, addresses)
+        .of_loops(handle.loops())
+        .with_file_threads(file_threads);
     server.check()?;
     Ok(LoopContext::new(
         handler,

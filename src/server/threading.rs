@@ -21,6 +21,7 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
+use crate::wire::file_threads::FileThreads;
 use crate::wire::log_file::LogFile;
 
 /// How often signals are checked where no loop waits for them.
@@ -242,6 +243,7 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             administration,
         } = self;
         let common = Common {
+            file_threads: FileThreads::new(config.file_threads, config.file_timeout),
             config,
             addresses: info.addresses().to_vec(),
             handle,
@@ -296,6 +298,7 @@ struct Common {
     config: ServerConfig,
     addresses: Vec<SocketAddr>,
     handle: ServerHandle,
+    file_threads: Option<FileThreads>,
 }
 
 impl Common {
@@ -333,9 +336,12 @@ impl Common {
             config,
             addresses,
             handle,
+            ..
         } = self;
         let start = || {
-            let context = new_context(handler, config.clone(), addresses, handle, index, log)?;
+            let (config, file_threads) = (config.clone(), self.file_threads.clone());
+            let context =
+                new_context(handler, config, addresses, handle, index, log, file_threads)?;
             let mut event_loop = EventLoop::new(endpoint, context, handle.clone(), index);
             event_loop.begin_beats();
             signals.map_or(Ok(()), |signals| event_loop.shutdown_on_signals(signals))?;

@@ -50,8 +50,7 @@ pub(crate) enum Part {
 pub(crate) struct SourceBody {
     source: Box<dyn Source>,
     framing: BodyFraming,
-    /// Whether the time that the source takes is charged as that of work.
-    is_work: bool,
+    maker: Maker,
     /// What the source said last.
     fill: Fill,
     /// Whether the source has ever said [`Fill::NotNow`].
@@ -61,6 +60,16 @@ pub(crate) struct SourceBody {
     content: Range<usize>,
     /// Bytes that the source has given since it last said [`Fill::NotNow`].
     given: u64,
+}
+
+/// What makes the pieces of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Maker {
+    Handler,
+    /// The loop itself: the time that the source takes is charged as that of work.
+    Work,
+    /// The file threads. A source that has nothing now waits for a file.
+    FileThreads,
 }
 
 /// How the peer learns where the body of a source ends.
@@ -110,12 +119,12 @@ impl Body {
 
     /// Whether the body comes from a source that has waited for events, and so may go on for ever.
     pub(crate) fn is_endless(&self) -> bool {
-        matches!(self, Self::Source(body) if body.has_slept)
+        matches!(self, Self::Source(body) if body.has_slept && body.maker == Maker::Handler)
     }
 
     /// Whether the time that making the body takes is charged as that of work.
     pub(crate) fn is_work(&self) -> bool {
-        matches!(self, Self::Source(body) if body.is_work)
+        matches!(self, Self::Source(body) if body.maker == Maker::Work)
     }
 
     /// Whether the body waits for its source to be woken, and not for the socket.
@@ -124,6 +133,11 @@ impl Body {
             Self::Source(body) => body.fill == Fill::NotNow && body.buffer.is_sent(),
             _ => false,
         }
+    }
+
+    /// Whether the body waits for a file thread to read its next piece.
+    pub(crate) fn awaits_file(&self) -> bool {
+        self.is_idle() && matches!(self, Self::Source(body) if body.maker == Maker::FileThreads)
     }
 
     /// Bytes of memory that the body keeps.
@@ -238,11 +252,11 @@ impl Parts {
 }
 
 impl SourceBody {
-    pub(crate) fn new(source: Box<dyn Source>, framing: BodyFraming, is_work: bool) -> Self {
+    pub(crate) fn new(source: Box<dyn Source>, framing: BodyFraming, maker: Maker) -> Self {
         Self {
             source,
             framing,
-            is_work,
+            maker,
             fill: Fill::More,
             has_slept: false,
             buffer: Buffer::default(),
@@ -255,7 +269,7 @@ impl SourceBody {
         match self.framing {
             BodyFraming::Length(left) => left + self.buffer.left() as u64,
             // A source that sleeps or works waits for time, not for bytes to be sent.
-            _ if self.fill == Fill::NotNow || self.is_work => self.buffer.left() as u64,
+            _ if self.fill == Fill::NotNow || self.maker == Maker::Work => self.buffer.left() as u64,
             // It is expected to give as much again as it has given.
             _ => self.given,
         }
@@ -283,7 +297,7 @@ impl SourceBody {
                 Fill::Done => return Ok(Next::Continue),
                 Fill::NotNow if asked => return Ok(Next::Wait),
                 _ if share.bytes == 0 || pulled >= SOURCE_TURN => {
-                    return Ok(if self.is_work {
+                    return Ok(if self.maker == Maker::Work {
                         Next::Work
                     } else {
                         Next::Yield

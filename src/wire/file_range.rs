@@ -231,13 +231,21 @@ fn is_in_memory(file: &File, range: Range<u64>) -> bool {
 
 /// Reads the bytes at `offset`; returns `None`, without having read, if that would have to wait for the disk.
 pub(crate) fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
-    let mut buffers = [IoSliceMut::new(buffer)];
-    match preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT) {
+    match read_in_memory(file, buffer, offset) {
         Ok(length) => Some(Ok(length)),
         Err(Errno::AGAIN) => None,
         // Some kernels and file systems cannot tell.
         Err(_) => Some(file.read_at(buffer, offset)),
     }
+}
+
+/// Reads the bytes at `offset`.
+///
+/// # Errors
+/// EAGAIN if that would have to wait for the disk; another error, such as EOPNOTSUPP, if the file system cannot tell.
+pub(crate) fn read_in_memory(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
+    let mut buffers = [IoSliceMut::new(buffer)];
+    preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)
 }
 
 /// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.

@@ -6,6 +6,8 @@ pub(crate) mod body;
 pub(crate) mod buffer;
 pub(crate) mod delivery;
 pub(crate) mod file_range;
+pub(crate) mod file_source;
+pub(crate) mod file_threads;
 pub(crate) mod log_file;
 pub(crate) mod next;
 pub(crate) mod share;

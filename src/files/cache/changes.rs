@@ -70,13 +70,27 @@ impl Changes {
         let limit = limit.ok().and_then(|text| text.trim().parse().ok());
         Self {
             sources: Sources::open().ok(),
+            limit: limit.unwrap_or(LEAST_WATCHES) / 2,
+            ..Self::unreported()
+        }
+    }
+
+    /// Has no sources, so nothing can be kept.
+    pub(super) fn unreported() -> Self {
+        Self {
+            sources: None,
             watches: HashMap::new(),
             names: HashMap::new(),
-            limit: limit.unwrap_or(LEAST_WATCHES) / 2,
+            limit: 0,
             epoch: 0,
             generation: 0,
             mounts: 0,
         }
+    }
+
+    /// Whether changes are reported.
+    pub(super) fn are_reported(&self) -> bool {
+        self.sources.is_some()
     }
 
     /// Watches the file that `fd` refers to, for these `events` and those of earlier calls. Returns `None` if no watches are left or

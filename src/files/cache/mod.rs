@@ -30,15 +30,15 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 
 mod changes;
-mod dropped;
 mod watcher;
 
-use self::changes::Dependency;
-use self::dropped::Dropped;
+use self::changes::{Changes, Dependency};
 pub(super) use self::watcher::Watched;
 use self::watcher::Watcher;
 use super::identity::Identity;
+use super::names::mounts::Mounts;
 use super::names::root::Root;
+use super::recent_keys::RecentKeys;
 use super::representation::Representation;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
@@ -49,6 +49,8 @@ use crate::handler::server_info::{CacheSize, ServerInfo};
 const COMPARE_AFTER: Duration = Duration::from_secs(2);
 /// At most one entry in this many lookups is compared, because that costs a third of a request.
 const LOOKUPS_PER_COMPARISON: u32 = 16;
+/// Time after a change until a file may be kept again.
+const KEEP_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Time after its last use for which a reply is not removed to make room for another one.
 const RECENT: Duration = Duration::from_secs(2);
 /// Bytes of an entry beside its content: heads, watches and the allocator's own. Measured with 10,000 files of 1.5 KB.
@@ -122,7 +124,8 @@ pub(super) struct Cache {
     entries: LruCache<Box<[u8]>, CacheEntry>,
     bytes: usize,
     pub(super) watcher: Watcher,
-    dropped: Dropped,
+    /// Files that have just changed are not kept: a file that changes all the time would be kept and dropped each time.
+    dropped: RecentKeys,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
     /// The size that the server was told last.
@@ -130,13 +133,25 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes an empty cache; to be called before the process is confined.
-    pub(super) fn new() -> Self {
+    /// Makes an empty cache for the files of `root`; to be called before the process is confined.
+    pub(super) fn of(root: &Root) -> Self {
+        let cache = Self::with(Changes::open(), Mounts::that_are_reported());
+        root.learn_mounts(b"", &cache.watcher.mounts);
+        cache
+    }
+
+    /// Makes a cache that keeps nothing.
+    pub(super) fn that_keeps_nothing() -> Self {
+        Self::with(Changes::unreported(), Mounts::default())
+    }
+
+    fn with(changes: Changes, mounts: Mounts) -> Self {
+        let watcher = Watcher::new(changes, mounts);
         Self {
             entries: LruCache::unbounded(),
             bytes: 0,
-            watcher: Watcher::new(),
-            dropped: Dropped::default(),
+            watcher,
+            dropped: RecentKeys::new(1024, KEEP_AGAIN_AFTER),
             lookups: LOOKUPS_PER_COMPARISON,
             told: CacheSize::default(),
         }
@@ -295,7 +310,7 @@ impl Cache {
 /// A clone is empty: loops share no memory.
 impl Clone for Cache {
     fn clone(&self) -> Self {
-        Self::new()
+        Self::with(Changes::open(), self.watcher.mounts.clone())
     }
 }
 

@@ -27,10 +27,11 @@ impl CachedSite {
     fn new(cache_bytes: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = ServerConfig::default().with(|config| config.tuning.cache_bytes = cache_bytes);
+        let root = Root::named(directory.path(), Symlinks::Inside).unwrap();
         Self {
-            root: Root::named(directory.path(), Symlinks::Inside).unwrap(),
             directory,
-            cache: Cache::new(),
+            cache: Cache::of(&root),
+            root,
             clock: Clock::new(),
             server: ServerInfo::new(&NoHandler, config, &[]),
         }

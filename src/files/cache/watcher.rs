@@ -9,34 +9,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use memchr::{memchr, memrchr};
-use rustix::fs::{AtFlags, FileType, Stat, fstat, fstatfs, statat};
+use rustix::fs::{AtFlags, FileType, Stat, fstat, statat};
 use rustix::io::Errno;
 
 use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
 use crate::files::identity::Identity;
+use crate::files::names::mounts::{FileSystem, Mounts};
 use crate::files::names::root::Root;
 use crate::files::names::walk::PathStep;
 use crate::handler::clock::Clock;
 
 /// Time after a failed attempt to watch a directory until the next attempt.
 const RETRY: Duration = Duration::from_secs(2);
-/// Local file systems: all their changes are made by this kernel (statfs(2)). ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs,
-/// tmpfs, ramfs, overlayfs, squashfs, EROFS.
-const LOCAL: [u32; 11] = [
-    0x0000_ef53,
-    0x5846_5342,
-    0x9123_683e,
-    0xf2f5_2010,
-    0x2fc1_2fc1,
-    0xca45_1a4e,
-    0x0102_1994,
-    0x8584_58f6,
-    OVERLAYFS,
-    0x7371_7368,
-    0xe0f5_e1e2,
-];
-
-const OVERLAYFS: u32 = 0x794c_7630;
 
 /// The dependencies of a reply that is about to be made; all of them are watched already.
 #[derive(Debug)]
@@ -66,20 +50,28 @@ pub(in crate::files) struct Watcher {
     most_ways: usize,
     /// The length of the longest path of a way so far.
     longest_way: usize,
-    /// Known devices and whether they are local; with the count of mount changes for which that is true.
-    devices: (u64, Vec<(u64, bool)>),
+    /// Only files on local file systems are watched.
+    pub(in crate::files) mounts: Mounts,
+    /// Whether a call may wait for a file system.
+    pub(in crate::files) may_wait: bool,
     pub(super) scratch: Vec<u8>,
 }
 
 impl Watcher {
-    /// Makes a watcher that watches nothing. To be called before the process is confined.
-    pub(super) fn new() -> Self {
+    /// Makes a watcher that watches nothing yet.
+    pub(super) fn new(changes: Changes, mounts: Mounts) -> Self {
+        let mounts = if changes.are_reported() {
+            mounts
+        } else {
+            Mounts::default()
+        };
         Self {
-            changes: Changes::open(),
+            changes,
             ways: HashMap::new(),
             most_ways: 64,
             longest_way: 0,
-            devices: (0, Vec::new()),
+            mounts,
+            may_wait: true,
             scratch: Vec::new(),
         }
     }
@@ -112,8 +104,8 @@ impl Watcher {
     }
 
     /// Returns whether changes of `directory` are likely to be reported, without watching it.
-    pub(in crate::files) fn may_watch(&mut self, directory: impl AsFd) -> bool {
-        fstat(&directory).is_ok_and(|stat| self.is_local(stat.st_dev, directory))
+    pub(in crate::files) fn may_watch(&self, directory: impl AsFd) -> bool {
+        self.is_local(directory)
     }
 
     /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. After that the caller has to
@@ -211,11 +203,10 @@ impl Watcher {
     }
 
     fn watch_way(&mut self, root: &Root, directory: &[u8]) -> Option<Arc<[Dependency]>> {
-        let (steps, end) = root.walk(directory).ok()?;
+        let (steps, end) = self.walk(root, directory)?;
         let mut way: Vec<Dependency> = Vec::with_capacity(steps.len());
         for (number, step) in steps.iter().enumerate() {
-            let (device, _) = step.id();
-            if !self.is_local(device, step) {
+            if !self.is_local(step) {
                 return None;
             }
             let events = if number == end { NAMES } else { ON_THE_WAY };
@@ -226,13 +217,18 @@ impl Watcher {
             }
             way.push(Dependency::new(watch, Aspect::Itself));
         }
-        let (again, _) = root.walk(directory).ok()?;
+        let (again, _) = self.walk(root, directory)?;
         let ids = |steps: &[PathStep]| steps.iter().map(PathStep::id).collect::<Vec<_>>();
         let is_same = ids(&steps) == ids(&again);
         // The directory that the way leads to becomes the last one.
         let last = way.len() - 1;
         way.swap(end, last);
         is_same.then(|| way.into())
+    }
+
+    fn walk(&self, root: &Root, directory: &[u8]) -> Option<(Vec<PathStep>, usize)> {
+        let mounts = (!self.may_wait).then_some(&self.mounts);
+        root.walk(directory, mounts).ok()
     }
 
     /// Forgets the ways that no entry uses, if there are many.
@@ -257,7 +253,7 @@ impl Watcher {
         let before = fstat(&opened).ok()?;
         let stat = root.stat(path, &mut self.scratch).ok()?;
         let is_same = Identity::from(&stat).is_same_file(&Identity::from(&before))
-            && self.is_local(stat.st_dev, &opened)
+            && self.is_local(&opened)
             && !self.has_several_inodes(&stat, &opened)
             && absent.iter().all(|name| self.is_missing(root, name));
         let path = path.into();
@@ -275,25 +271,30 @@ impl Watcher {
         matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
     }
 
-    fn is_local(&mut self, device: u64, file: impl AsFd) -> bool {
-        let (mounts, devices) = &mut self.devices;
-        if *mounts != self.changes.mounts {
-            (*mounts, *devices) = (self.changes.mounts, Vec::new());
+    /// Notes the changes until now, once in each epoch.
+    pub(in crate::files) fn check(&mut self, clock: &Clock) {
+        self.changes.check(clock.epoch());
+        self.mounts.forget_before(self.changes.mounts);
+    }
+
+    fn file_system(&self, file: impl AsFd) -> Option<FileSystem> {
+        self.mounts.forget_before(self.changes.mounts);
+        if self.may_wait {
+            Some(self.mounts.learn(file))
+        } else {
+            self.mounts.file_system(file)
         }
-        if let Some((_, is_local)) = devices.iter().find(|(known, _)| *known == device) {
-            return *is_local;
-        }
-        let is_local = fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as u32)));
-        devices.push((device, is_local));
-        is_local
+    }
+
+    fn is_local(&self, file: impl AsFd) -> bool {
+        self.file_system(file).is_some_and(FileSystem::is_local)
     }
 
     /// Returns whether the file may have another inode when it is opened next, which the watch does not report: overlayfs makes an
     /// inode for each name of a file that has several names in the lower layer.
     fn has_several_inodes(&self, stat: &Stat, file: impl AsFd) -> bool {
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        let is_overlay = || fstatfs(file).is_ok_and(|system| system.f_type as u32 == OVERLAYFS);
-        is_regular && stat.st_nlink > 1 && is_overlay()
+        is_regular && stat.st_nlink > 1 && self.file_system(file) == Some(FileSystem::Overlay)
     }
 }
 

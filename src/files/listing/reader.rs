@@ -6,6 +6,7 @@ use std::ffi::CStr;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
@@ -28,7 +29,7 @@ pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat> + Send>;
 
 /// A directory that is being read.
 pub(crate) struct Reader {
-    directory: OwnedFd,
+    directory: Arc<OwnedFd>,
     lookup: Lookup,
     batch: Vec<u8>,
 }
@@ -50,7 +51,7 @@ impl Reader {
     /// `path` is the path from the root to the directory, decoded, without slashes at its ends. `follow` returns the stat of a
     /// symbolic link's target. It is given the link's path below the root, and fails if the link is broken or leads outside.
     pub(crate) fn new(
-        directory: OwnedFd,
+        directory: impl Into<Arc<OwnedFd>>,
         path: &[u8],
         dotfiles: bool,
         follow: impl Fn(&[u8]) -> io::Result<Stat> + Send + 'static,
@@ -60,7 +61,7 @@ impl Reader {
             prefix.push(b'/');
         }
         Self {
-            directory,
+            directory: directory.into(),
             lookup: Lookup {
                 dotfiles,
                 follow: Box::new(follow),

@@ -11,7 +11,8 @@
 use std::collections::HashMap;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::task::{Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
@@ -20,7 +21,11 @@ use super::order::Order;
 use super::reader::{Reader, SLICE};
 use super::stored::{Entries, Fingerprint, Gathered, Merge};
 use crate::handler::listing_memory::{Full, Lease, ListingMemory};
+use crate::wire::file_threads::{Pending, Refused, Submitter};
 use crate::wire::source::Fill;
+
+/// Time after which a thread that reads a directory turns to the next job.
+const SLICE_OF_THREAD: Duration = Duration::from_millis(5);
 
 /// Why there are no entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub(crate) enum ReadingError {
     Full,
     /// The directory cannot be read.
     Unreadable(Errno),
+    /// The file threads take no more jobs.
+    Unanswered,
 }
 
 /// One reading of a directory, in one order.
@@ -39,6 +46,8 @@ pub(crate) struct Reading {
     /// The epoch in which it began, if it began when it was made: all requests of that epoch had been read before.
     begun_in: Option<u64>,
     stage: Mutex<ReadingStage>,
+    /// Wakes all connections that wait for a run that a file thread reads.
+    wakers: Arc<Wakers>,
     found: SharedEntries,
 }
 
@@ -50,13 +59,23 @@ enum ReadingStage {
     /// Nothing is read yet: the reading before this one has to be done first.
     Opened(Box<RunReader>, Weak<Reading>),
     /// Entries are read and compared with those of the reading before.
-    Comparing(Box<RunReader>, Arc<Entries>, Fingerprint),
+    Comparing(NextRun, Arc<Entries>, Fingerprint),
     /// Entries are read.
-    Gathering(Box<RunReader>, Gathered),
+    Gathering(NextRun, Gathered),
     /// All entries are read, and put in order.
     Merging(Merge),
     Done(Result<Arc<Entries>, ReadingError>),
 }
+
+/// The run that is read next.
+#[derive(Debug)]
+enum NextRun {
+    ToRead(Box<RunReader>),
+    /// A file thread reads it.
+    InThread(Pending<RunByThread>),
+}
+
+type RunByThread = (Box<RunReader>, Result<Fill, Errno>);
 
 /// Reads the directory run by run.
 #[derive(Debug)]
@@ -84,6 +103,7 @@ impl Reading {
                 run_reader,
                 Weak::clone(&known.reading),
             )),
+            wakers: Arc::default(),
             found: Arc::clone(&known.found),
         }
     }
@@ -101,9 +121,10 @@ impl Reading {
             memory: Arc::clone(memory),
             begun_in: Some(epoch),
             stage: Mutex::new(ReadingStage::Gathering(
-                run_reader,
+                NextRun::ToRead(run_reader),
                 Gathered::new(memory, order),
             )),
+            wakers: Arc::default(),
             found: SharedEntries::default(),
         }
     }
@@ -113,15 +134,16 @@ impl Reading {
         self.begun_in == Some(epoch) || matches!(*self.stage(), ReadingStage::Opened(..))
     }
 
-    /// Does at most one slice of work, until the time `until`. Returns whether the reading is done.
-    pub(crate) fn advance(&self, until: Instant) -> bool {
+    /// Does at most one slice of work, until the time `until`; the directory is read by a file thread if there is a `submitter`.
+    /// [`Fill::NotNow`]: the thread is not done, and wakes the connection of the submitter then.
+    pub(crate) fn advance(&self, until: Instant, submitter: Option<&Submitter>) -> Fill {
         let mut stage = self.stage();
         // This stage remains if there is a panic.
         let failed = ReadingStage::Done(Err(ReadingError::Unreadable(Errno::IO)));
         *stage = self
-            .next(mem::replace(&mut *stage, failed), until)
+            .next(mem::replace(&mut *stage, failed), until, submitter)
             .unwrap_or_else(|failure| ReadingStage::Done(Err(failure)));
-        matches!(*stage, ReadingStage::Done(_))
+        stage.progress()
     }
 
     /// Returns the entries that were found.
@@ -132,21 +154,34 @@ impl Reading {
         }
     }
 
-    fn next(&self, stage: ReadingStage, until: Instant) -> Result<ReadingStage, ReadingError> {
+    fn next(
+        &self,
+        stage: ReadingStage,
+        until: Instant,
+        submitter: Option<&Submitter>,
+    ) -> Result<ReadingStage, ReadingError> {
         match stage {
             ReadingStage::Opened(run_reader, before) => match before.upgrade() {
-                Some(earlier) if !earlier.advance(until) => {
+                Some(earlier) if earlier.advance(until, submitter) != Fill::Done => {
                     Ok(ReadingStage::Opened(run_reader, before))
                 }
                 _ => {
                     let known = lock(&self.found).upgrade();
-                    self.next(self.begin(run_reader, known), until)
+                    self.next(self.begin(run_reader, known), until, submitter)
                 }
             },
-            ReadingStage::Comparing(run_reader, known, found) => {
-                self.compare(run_reader, known, found, until)
+            ReadingStage::Comparing(next_run, known, found) => {
+                match self.read(next_run, until, submitter)? {
+                    Ok((run_reader, fill)) => self.compare(run_reader, fill, known, found),
+                    Err(next_run) => Ok(ReadingStage::Comparing(next_run, known, found)),
+                }
             }
-            ReadingStage::Gathering(run_reader, gathered) => gather(run_reader, gathered, until),
+            ReadingStage::Gathering(next_run, gathered) => {
+                match self.read(next_run, until, submitter)? {
+                    Ok((run_reader, fill)) => gather(run_reader, fill, gathered),
+                    Err(next_run) => Ok(ReadingStage::Gathering(next_run, gathered)),
+                }
+            }
             ReadingStage::Merging(mut merge) => {
                 if !merge.advance()? {
                     return Ok(ReadingStage::Merging(merge));
@@ -159,18 +194,53 @@ impl Reading {
         }
     }
 
+    /// Reads the next run, or hands it over to a file thread. The inner error is the run that is not there yet.
+    fn read(
+        &self,
+        next_run: NextRun,
+        until: Instant,
+        submitter: Option<&Submitter>,
+    ) -> Result<Result<(Box<RunReader>, Fill), NextRun>, ReadingError> {
+        if let Some(submitter) = submitter {
+            // Before the thread is asked, so that no wake is missed.
+            self.wakers.add(&submitter.waker);
+        }
+        let (mut run_reader, fill) = match (next_run, submitter) {
+            (NextRun::InThread(pending), _) => match pending.poll() {
+                Poll::Pending => return Ok(Err(NextRun::InThread(pending))),
+                Poll::Ready(read) => read.map_err(|Refused| ReadingError::Unanswered)?,
+            },
+            (NextRun::ToRead(mut run_reader), Some(submitter)) if !run_reader.is_full() => {
+                let read = move || {
+                    let fill = run_reader.read(Instant::now() + SLICE_OF_THREAD);
+                    (run_reader, fill)
+                };
+                let waker = Waker::from(Arc::clone(&self.wakers));
+                let submitted = submitter.threads.submit(waker, read);
+                let pending = submitted.map_err(|Refused| ReadingError::Unanswered)?;
+                return Ok(Err(NextRun::InThread(pending)));
+            }
+            (NextRun::ToRead(mut run_reader), _) => {
+                let fill = run_reader.read(until);
+                (run_reader, fill)
+            }
+        };
+        run_reader.account()?;
+        Ok(Ok((run_reader, fill?)))
+    }
+
     fn compare(
         &self,
         mut run_reader: Box<RunReader>,
+        fill: Fill,
         known: Arc<Entries>,
         mut found: Fingerprint,
-        until: Instant,
     ) -> Result<ReadingStage, ReadingError> {
-        let fill = run_reader.read(until)?;
         run_reader.run.iter().for_each(|entry| found.add(&entry));
         run_reader.run.clear();
         if fill != Fill::Done {
-            Ok(ReadingStage::Comparing(run_reader, known, found))
+            let next_run = NextRun::ToRead(run_reader);
+            Ok(ReadingStage::Comparing(next_run, known, found))
         } else if found.is_same(known.fingerprint()) {
             Ok(ReadingStage::Done(Ok(known)))
         } else {
@@ -180,12 +250,13 @@ impl Reading {
     }
 
     fn begin(&self, run_reader: Box<RunReader>, known: Option<Arc<Entries>>) -> ReadingStage {
+        let next_run = NextRun::ToRead(run_reader);
         match known {
             Some(known) => {
                 let found = known.fingerprint().anew();
-                ReadingStage::Comparing(run_reader, known, found)
+                ReadingStage::Comparing(next_run, known, found)
             }
-            None => ReadingStage::Gathering(run_reader, Gathered::new(&self.memory, self.order)),
+            None => ReadingStage::Gathering(next_run, Gathered::new(&self.memory, self.order)),
         }
     }
 
@@ -201,17 +272,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 fn gather(
     mut run_reader: Box<RunReader>,
+    fill: Fill,
     mut gathered: Gathered,
-    until: Instant,
 ) -> Result<ReadingStage, ReadingError> {
-    let fill = run_reader.read(until)?;
     if fill == Fill::Done || run_reader.run.len() > SLICE {
         gathered.push(&mut run_reader.run)?;
     }
     Ok(if fill == Fill::Done {
         ReadingStage::Merging(gathered.merge())
     } else {
-        ReadingStage::Gathering(run_reader, gathered)
+        ReadingStage::Gathering(NextRun::ToRead(run_reader), gathered)
     })
 }
 
@@ -221,15 +291,56 @@ impl RunReader {
         Box::new(Self { reader, run, lease })
     }
 
-    fn read(&mut self, until: Instant) -> Result<Fill, ReadingError> {
-        // The run is full if it was read when the request arrived.
-        let fill = if self.run.len() > SLICE {
-            Fill::More
-        } else {
-            self.reader.read_slice(&mut self.run, Some(until))?
-        };
-        self.lease.resize(self.reader.bytes() + self.run.bytes())?;
-        Ok(fill)
+    /// Whether the run was read already, when the request arrived.
+    fn is_full(&self) -> bool {
+        self.run.len() > SLICE
+    }
+
+    fn read(&mut self, until: Instant) -> Result<Fill, Errno> {
+        if self.is_full() {
+            return Ok(Fill::More);
+        }
+        self.reader.read_slice(&mut self.run, Some(until))
+    }
+
+    /// Counts the memory that it takes now.
+    fn account(&mut self) -> Result<(), Full> {
+        self.lease.resize(self.reader.bytes() + self.run.bytes())
+    }
+}
+
+impl ReadingStage {
+    fn progress(&self) -> Fill {
+        match self {
+            Self::Done(_) => Fill::Done,
+            Self::Comparing(NextRun::InThread(_), ..) | Self::Gathering(NextRun::InThread(_), _) => {
+                Fill::NotNow
+            }
+            Self::Opened(_, before) => match before.upgrade() {
+                Some(earlier) if earlier.stage().progress() == Fill::NotNow => Fill::NotNow,
+                _ => Fill::More,
+            },
+            _ => Fill::More,
+        }
+    }
+}
+
+/// Wakes all connections that wait for the same run.
+#[derive(Debug, Default)]
+struct Wakers(Mutex<Vec<Waker>>);
+
+impl Wakers {
+    fn add(&self, waker: &Waker) {
+        let mut wakers = lock(&self.0);
+        if !wakers.iter().any(|known| known.will_wake(waker)) {
+            wakers.push(waker.clone());
+        }
+    }
+}
+
+impl Wake for Wakers {
+    fn wake(self: Arc<Self>) {
+        mem::take(&mut *lock(&self.0)).into_iter().for_each(Waker::wake);
     }
 }
 
@@ -262,24 +373,28 @@ impl Known {
 
 /// The readings that requests wait for, and the entries that are being sent, by the key that a request makes.
 #[derive(Debug, Default)]
-pub(crate) struct Readings {
-    by_key: HashMap<Box<[u8]>, Known>,
-}
+pub(crate) struct Readings(Arc<Mutex<HashMap<Box<[u8]>, Known>>>);
 
 impl Readings {
-    pub(crate) fn known(&self, key: &[u8]) -> Known {
-        self.by_key.get(key).cloned().unwrap_or_default()
+    /// Returns the same readings, for a copy of the handler.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 
-    pub(crate) fn insert(&mut self, key: &[u8], reading: &Arc<Reading>) {
-        if self.by_key.len() == self.by_key.capacity() {
-            self.by_key.retain(|_, known| !known.is_nothing());
+    pub(crate) fn known(&self, key: &[u8]) -> Known {
+        lock(&self.0).get(key).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn insert(&self, key: &[u8], reading: &Arc<Reading>) {
+        let mut by_key = lock(&self.0);
+        if by_key.len() == by_key.capacity() {
+            by_key.retain(|_, known| !known.is_nothing());
         }
         let known = Known {
             reading: Arc::downgrade(reading),
             found: Arc::clone(&reading.found),
         };
-        self.by_key.insert(key.into(), known);
+        by_key.insert(key.into(), known);
     }
 }
 

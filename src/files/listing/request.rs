@@ -2,57 +2,51 @@
 //! work in slices, and the reply follows.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
-
-use rustix::fs::fstat;
 
 use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::cache::CachedReply;
-use crate::files::names::open::Directory;
+use crate::files::look_up::FoundDirectory;
+use crate::files::names::mounts::FileSystem;
+use crate::files::recent_keys::ReadByThread;
 use crate::files::send_head::Asked;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::handler::work::Work;
 use crate::http::status::HttpStatus;
+use crate::wire::file_threads::Submitter;
 use crate::wire::source::Fill;
 
 /// A request for the listing of one directory.
 pub(in crate::files) struct ListingRequest<'a> {
     pub(in crate::files) files: &'a SimpleHttpRequestHandler,
-    /// The served directory, as it was opened for this request.
-    pub(in crate::files) root: &'a Directory,
     pub(in crate::files) form: Form,
-    /// The key for keeping the listing, and what it depends on; `None` if it cannot be kept.
-    pub(in crate::files) asked: Option<&'a Asked<'a>>,
+    /// The path of the directory, and the key for keeping the listing.
+    pub(in crate::files) asked: Asked<'a>,
+    pub(in crate::files) found: FoundDirectory,
 }
 
 impl ListingRequest<'_> {
-    /// Replies with the listing of `directory`, or leaves the work that is needed first to the loop.
+    /// Replies with the listing, or leaves the work that is needed first to the loop and a file thread.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub(in crate::files) fn send(
-        self,
-        exchange: &mut Exchange<'_>,
-        directory: OwnedFd,
-    ) -> io::Result<()> {
-        let key = self.reading_key(&directory)?;
+    pub(in crate::files) fn send(self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let key = self.reading_key();
         let (memory, epoch) = (exchange.server().listing_memory(), exchange.clock().epoch());
-        let known = self.files.readings.borrow().known(&key);
+        let known = self.files.readings.known(&key);
         let current = known.reading.upgrade();
         if let Some(reading) = current.filter(|reading| reading.is_later_than(epoch)) {
-            let form = self.form;
-            exchange.work(Box::new(ListingWork { form, reading }));
+            self.wait_for(exchange, reading);
             return Ok(());
         }
-        let mut reader = self.reader(directory);
+        let mut reader = self.reader();
         let order = self.form.view.order;
         // A handler that has begun a reply of its own misuses the exchange: the exchange finds that out when the handler returns.
         let may_begin = exchange.is_untouched() && !exchange.allowance().is_spent();
-        let reading = if may_begin && known.is_nothing() {
+        let reading = if may_begin && known.is_nothing() && self.is_in_memory(exchange) {
             let mut run = Run::new(order);
             if self.send_at_once(exchange, &mut reader, &mut run)? {
                 return Ok(());
@@ -62,10 +56,33 @@ impl ListingRequest<'_> {
             Reading::new(reader, order, memory, &known)
         };
         let reading = Arc::new(reading);
-        self.files.readings.borrow_mut().insert(&key, &reading);
-        let form = self.form;
-        exchange.work(Box::new(ListingWork { form, reading }));
+        self.files.readings.insert(&key, &reading);
+        self.wait_for(exchange, reading);
         Ok(())
+    }
+
+    /// Whether the loop may read the directory: it is allowed to wait, or a thread has just read the directory on a local disk.
+    fn is_in_memory(&self, exchange: &Exchange<'_>) -> bool {
+        if exchange.submitter().is_none() {
+            return true;
+        }
+        let key = self.asked.listing_key();
+        let mounts = self.files.cache.borrow().watcher.mounts.share();
+        let is_local = mounts
+            .file_system(&self.found.directory)
+            .is_some_and(FileSystem::is_local);
+        is_local && self.files.read_by_thread.is_recent(key, exchange.clock().instant)
+    }
+
+    fn wait_for(self, exchange: &mut Exchange<'_>, reading: Arc<Reading>) {
+        let note = (self.files.read_by_thread.share(), self.asked.listing_key().to_vec());
+        let work = ListingWork {
+            form: self.form,
+            reading,
+            submitter: exchange.submitter(),
+            note,
+        };
+        exchange.work(Box::new(work));
     }
 
     /// Reads one slice of entries into `run`, and replies if that is all of them. Returns whether it has replied.
@@ -76,22 +93,17 @@ impl ListingRequest<'_> {
         run: &mut Run,
     ) -> io::Result<bool> {
         let began = Instant::now();
-        let keep = self
-            .asked
-            .filter(|asked| self.may_keep(exchange, asked, reader));
+        let keep = self.found.is_plain && self.may_keep(exchange, reader);
         // A listing that is kept is made only once, so it may take as long as a slice takes.
-        let until = match keep {
-            Some(_) => None,
-            None => Some(began + exchange.allowance().left()),
-        };
+        let until = (!keep).then(|| began + exchange.allowance().left());
         let fill = reader.read_slice(run, until)?;
         let is_all = fill == Fill::Done && run.len() <= SLICE;
         if is_all {
             let page = self.form.page_of_run(run);
             let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
             exchange.send_prepared(Arc::clone(&reply));
-            if let Some(asked) = keep {
-                self.keep(exchange, asked, reader, reply);
+            if keep {
+                self.keep(exchange, reader, reply);
             }
         }
         exchange.allowance().charge(began.elapsed());
@@ -99,10 +111,10 @@ impl ListingRequest<'_> {
     }
 
     /// Returns whether the listing is to be kept if it is small.
-    fn may_keep(&self, exchange: &Exchange<'_>, asked: &Asked<'_>, reader: &Reader) -> bool {
+    fn may_keep(&self, exchange: &Exchange<'_>, reader: &Reader) -> bool {
         let (clock, config) = (exchange.clock(), exchange.server().config());
         let mut cache = self.files.cache.borrow_mut();
-        cache.admits(asked.listing_key, 0, clock, config)
+        cache.admits(self.asked.listing_key(), 0, clock, config)
             && cache.watcher.may_watch(reader.directory())
     }
 
@@ -114,37 +126,37 @@ impl ListingRequest<'_> {
     fn keep(
         &self,
         exchange: &Exchange<'_>,
-        asked: &Asked<'_>,
         reader: &mut Reader,
         reply: Arc<Prepared>,
     ) -> Option<()> {
         let (clock, config) = (exchange.clock(), exchange.server().config());
         let mut cache = self.files.cache.borrow_mut();
-        let (root, absent, watcher) = (&self.files.root, &asked.absent, &mut cache.watcher);
+        let (root, absent, watcher) = (&self.files.root, &self.found.absent, &mut cache.watcher);
         let directory = reader.directory();
-        let mut watched = watcher.watch_directory(root, asked.path, absent, directory, clock)?;
+        let mut watched = watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
             && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
         let reply = CachedReply::Listing(reply);
-        is_same.then(|| cache.put(asked.listing_key, watched, reply, clock, config))
+        is_same.then(|| cache.put(self.asked.listing_key(), watched, reply, clock, config))
     }
 
-    fn reader(&self, directory: OwnedFd) -> Reader {
-        let root = self.root.clone();
+    fn reader(&self) -> Reader {
+        let root = self.found.root.clone();
         let follow = move |path: &[u8]| root.stat(path);
+        let directory = Arc::clone(&self.found.directory);
         Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
     }
 
     /// Returns a key that is the same for all requests that may share a reading. It names the open directory by its inode, because
     /// its path may lead elsewhere later; then the root below which links are followed, and what is shown in which order.
-    fn reading_key(&self, directory: &OwnedFd) -> io::Result<Vec<u8>> {
+    fn reading_key(&self) -> Vec<u8> {
         let mut key = vec![self.form.view.order.code(), u8::from(self.files.dotfiles)];
-        for stat in [fstat(directory)?, fstat(self.root)?] {
-            key.extend_from_slice(&stat.st_dev.to_ne_bytes());
-            key.extend_from_slice(&stat.st_ino.to_ne_bytes());
+        for (device, inode) in self.found.ids {
+            key.extend_from_slice(&device.to_ne_bytes());
+            key.extend_from_slice(&inode.to_ne_bytes());
         }
         key.extend_from_slice(&self.form.path);
-        Ok(key)
+        key
     }
 }
 
@@ -152,20 +164,33 @@ impl ListingRequest<'_> {
 struct ListingWork {
     form: Form,
     reading: Arc<Reading>,
+    submitter: Option<Submitter>,
+    /// Where to note that the directory was read, and under which key.
+    note: (ReadByThread, Vec<u8>),
 }
 
 impl Work for ListingWork {
-    fn advance(&mut self, until: Instant) -> bool {
-        self.reading.advance(until)
+    fn advance(&mut self, until: Instant) -> Fill {
+        self.reading.advance(until, self.submitter.as_ref())
     }
 
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let Self { form, reading } = *self;
+        let Self {
+            form,
+            reading,
+            note: (read_by_thread, key),
+            ..
+        } = *self;
+        read_by_thread.note(&key, exchange.clock().instant);
         let format = form.view.format;
         let entries = match reading.entries() {
             Ok(entries) => entries,
             Err(ReadingError::Full) => return send_too_many(exchange),
             Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
+            Err(ReadingError::Unanswered) => {
+                exchange.send_file_unavailable();
+                return Ok(());
+            }
         };
         if entries.len() <= SLICE {
             let page = form.page_of(&entries);

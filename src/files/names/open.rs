@@ -13,6 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
+use super::mounts::Mounts;
 use super::root::Symlinks;
 
 /// The open does not block on a FIFO or a device, and does not make a terminal the controlling one of this process.
@@ -20,6 +21,8 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NONBLOCK)
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
+/// Finds a file without opening it.
+const WALK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// Attempts of one open. openat2 fails with EAGAIN if a rename happens during the call; so many in a row happen only on purpose.
 const RACES: usize = 16;
@@ -91,12 +94,30 @@ impl Directory {
 
     /// Opens the file at `path`, which has no `..` and no leading slash; the empty path is the directory itself.
     pub(crate) fn open(&self, path: &[u8]) -> Opened {
-        self.open_with(path, FILE)
+        self.open_with(path, FILE, ResolveFlags::empty())
+    }
+
+    /// Opens as [`open`](Self::open) does, unless that might wait: where a name is not in memory, or where the mount of the file is
+    /// not known to be of a local file system. `None` if it might.
+    ///
+    /// The kernel's own promise (RESOLVE_CACHED) covers the names, not the open of the file system. So the path is first walked
+    /// without opening anything, and the mount is looked at.
+    pub(crate) fn open_now(&self, path: &[u8], mounts: &Mounts) -> Option<Opened> {
+        let walked = self.open_with(path, WALK, ResolveFlags::CACHED);
+        match &walked.found {
+            Ok(file) if mounts.file_system(file)?.is_local() => {}
+            Ok(_) => return None,
+            Err(errno) if may_mean_wait(*errno) => return None,
+            Err(_) => return Some(walked),
+        }
+        let opened = self.open_with(path, FILE, ResolveFlags::CACHED);
+        let waits = opened.found.as_ref().is_err_and(|errno| may_mean_wait(*errno));
+        (!waits).then_some(opened)
     }
 
     /// Returns the stat of the file at `path`. Symbolic links are followed as [`open`](Self::open) follows them.
     pub(crate) fn stat(&self, path: &[u8]) -> io::Result<Stat> {
-        let fd = self.open_with(path, OFlags::PATH | OFlags::CLOEXEC).found?;
+        let fd = self.open_with(path, WALK, ResolveFlags::empty()).found?;
         Ok(fstat(fd)?)
     }
 
@@ -108,12 +129,19 @@ impl Directory {
             && accessat(&self.fd, served, Access::READ_OK, AtFlags::empty()).is_ok()
     }
 
-    fn open_with(&self, path: &[u8], flags: OFlags) -> Opened {
+    /// Opens with `rules` beside those of the resolver. Without openat2 none can be kept, so a path that must be in memory fails with
+    /// EAGAIN.
+    fn open_with(&self, path: &[u8], flags: OFlags, rules: ResolveFlags) -> Opened {
         let path = if path.is_empty() { b"." } else { path };
-        let plainly = ResolveFlags::NO_SYMLINKS;
-        let (resolved, rest) = match self.resolver {
-            Resolver::Beneath => (self.resolve(path, flags, BENEATH | plainly), BENEATH),
-            Resolver::Anywhere => (self.resolve(path, flags, plainly), ResolveFlags::empty()),
+        let rest = match self.resolver {
+            Resolver::Beneath => BENEATH | rules,
+            Resolver::Anywhere => rules,
+            Resolver::NoFollow | Resolver::Unchecked if !rules.is_empty() => {
+                return Opened {
+                    found: Err(Errno::AGAIN),
+                    is_plain: false,
+                };
+            }
             Resolver::NoFollow => {
                 return Opened {
                     found: self.no_follow(path, flags),
@@ -127,6 +155,7 @@ impl Directory {
                 };
             }
         };
+        let resolved = self.resolve(path, flags, rest | ResolveFlags::NO_SYMLINKS);
         // With NO_SYMLINKS, ELOOP means that a symbolic link is on the way.
         if matches!(resolved, Err(Errno::LOOP)) {
             return Opened {
@@ -145,6 +174,7 @@ impl Directory {
         for attempt in 1..=RACES {
             opened = openat2(&self.fd, path, flags, Mode::empty(), rules);
             match opened {
+                Err(Errno::AGAIN) if rules.contains(ResolveFlags::CACHED) => break,
                 Err(Errno::AGAIN | Errno::INTR) => {}
                 Err(Errno::XDEV | Errno::ACCESS) if attempt < REFUSALS => {}
                 _ => break,
@@ -168,6 +198,11 @@ impl Directory {
         }
         directory.ok_or(Errno::NOENT)
     }
+}
+
+/// Returns whether `errno` may mean that an open with RESOLVE_CACHED would have to wait, or that the kernel does not know this rule.
+pub(super) fn may_mean_wait(errno: Errno) -> bool {
+    matches!(errno, Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM)
 }
 
 #[cfg(test)]

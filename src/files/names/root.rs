@@ -14,11 +14,17 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2, statat};
 use rustix::io::Errno;
 
-use super::open::{Directory, Resolver};
+use super::mounts::Mounts;
+use super::open::{Directory, Resolver, may_mean_wait};
 use super::walk::{PathStep, open_root, walk};
+
+/// Finds a directory without opening it.
+const DIRECTORY: OFlags = OFlags::PATH
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::CLOEXEC);
 
 /// Which symbolic links below the directory are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,6 +131,35 @@ impl Root {
         Ok(Directory::new(fd, self.resolver))
     }
 
+    /// Opens as [`open`](Self::open) does, unless that might wait: `None` if it might.
+    pub(crate) fn open_now(&self, mounts: &Mounts) -> Option<io::Result<Directory>> {
+        let path = match &self.place {
+            Place::Named(path) if mounts.is_root_local() => path,
+            Place::Named(_) => return None,
+            Place::Pinned(_) => return Some(self.open()),
+        };
+        let opened = openat2(CWD, path, DIRECTORY, Mode::empty(), ResolveFlags::CACHED);
+        Some(match opened {
+            Ok(fd) => Ok(Directory::new(Arc::new(fd), self.resolver)),
+            Err(errno) if may_mean_wait(errno) => return None,
+            Err(errno) => Err(errno.into()),
+        })
+    }
+
+    /// Tells `mounts` the file systems on the way to the served directory, and from there to `path`. It may wait for them.
+    pub(crate) fn learn_mounts(&self, path: &[u8], mounts: &Mounts) {
+        let generation = mounts.generation();
+        if let Ok((steps, _)) = self.walk(b"", None) {
+            let is_local = steps.iter().all(|step| mounts.learn(step).is_local());
+            mounts.note_root(generation, is_local);
+        }
+        if let Ok((steps, _)) = self.walk(path, None) {
+            for step in &steps {
+                mounts.learn(step);
+            }
+        }
+    }
+
     /// Checks that the directory, and the single file in it, is there now.
     ///
     /// # Errors
@@ -165,24 +200,28 @@ impl Root {
     }
 
     /// Returns every directory and symbolic link on the way to `path`, and the index of the step that `path` leads to. Symbolic
-    /// links are followed on the way to the served directory and to the single file. Below the directory they are an error.
-    pub(crate) fn walk(&self, path: &[u8]) -> io::Result<(Vec<PathStep>, usize)> {
+    /// links are followed on the way to the served directory and to the single file. Below the directory they are an error. With
+    /// `mounts`, a step that might wait for a file system is an error, too.
+    pub(crate) fn walk(
+        &self,
+        path: &[u8],
+        mounts: Option<&Mounts>,
+    ) -> io::Result<(Vec<PathStep>, usize)> {
         let (mut steps, directory) = match &self.place {
             Place::Named(directory) => {
                 let mut steps = vec![PathStep::new(open_root()?)?];
-                let at = walk(&mut steps, 0, directory.as_os_str().as_bytes(), true)?;
+                let at = walk(&mut steps, 0, directory.as_os_str().as_bytes(), true, mounts)?;
                 (steps, at)
             }
             Place::Pinned(fd) => (vec![PathStep::new(fd.try_clone()?)?], 0),
         };
-        let end = walk(&mut steps, directory, path, self.single.is_some())?;
+        let end = walk(&mut steps, directory, path, self.single.is_some(), mounts)?;
         Ok((steps, end))
     }
 }
 
 fn open_directory(path: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(openat(CWD, path, flags, Mode::empty())?)
+    Ok(openat(CWD, path, DIRECTORY, Mode::empty())?)
 }
 
 /// Makes `path` absolute without following its symbolic links. The current directory gets the name that the shell gives it

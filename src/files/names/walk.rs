@@ -4,8 +4,10 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat, readlinkat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
 use rustix::io::Errno;
+
+use super::mounts::{FileSystem, Mounts, known_stat};
 
 /// The most symbolic links on the way to a file; the kernel has the same limit (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -14,25 +16,27 @@ const MAX_LINKS: usize = 40;
 #[derive(Debug)]
 pub(crate) struct PathStep {
     fd: OwnedFd,
-    stat: Stat,
+    /// Device and inode.
+    id: (u64, u64),
+    is_symlink: bool,
     /// The index of the step in which it was found, and its name there; `None` where the way begins.
     pub(crate) found: Option<(usize, Vec<u8>)>,
 }
 
 impl PathStep {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
-        let stat = fstat(&fd)?;
-        let found = None;
-        Ok(Self { fd, stat, found })
+        let (id, mode) = known_stat(&fd)?;
+        Ok(Self {
+            fd,
+            id,
+            is_symlink: FileType::from_raw_mode(mode) == FileType::Symlink,
+            found: None,
+        })
     }
 
     /// Returns device and inode.
     pub(crate) fn id(&self) -> (u64, u64) {
-        (self.stat.st_dev, self.stat.st_ino)
-    }
-
-    fn is_symlink(&self) -> bool {
-        FileType::from_raw_mode(self.stat.st_mode) == FileType::Symlink
+        self.id
     }
 }
 
@@ -43,21 +47,34 @@ impl AsFd for PathStep {
 }
 
 /// Adds every step of `path` to `steps`. The path begins at the step with index `at`, which must exist. Returns the index of the
-/// step that the path leads to. Symbolic links are an error unless they are `followed`.
+/// step that the path leads to. Symbolic links are an error unless they are `followed`. With `mounts`, a step is an error if its
+/// name is not in memory, or if it is not on one of the mounts that are known to be local.
 pub(crate) fn walk(
     steps: &mut Vec<PathStep>,
     mut at: usize,
     path: &[u8],
     followed: bool,
+    mounts: Option<&Mounts>,
 ) -> io::Result<usize> {
     let mut links = 0;
     let mut names = split(path);
     while let Some(name) = names.pop_front() {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = openat(&steps[at].fd, name.as_slice(), flags, Mode::empty())?;
+        let directory = &steps[at].fd;
+        let fd = match mounts {
+            None => openat(directory, name.as_slice(), flags, Mode::empty())?,
+            Some(_) => {
+                let rules = ResolveFlags::CACHED;
+                openat2(directory, name.as_slice(), flags, Mode::empty(), rules)?
+            }
+        };
+        let is_known = |mounts: &Mounts| mounts.file_system(&fd).is_some_and(FileSystem::is_local);
+        if !mounts.is_none_or(is_known) {
+            return Err(Errno::AGAIN.into());
+        }
         let mut step = PathStep::new(fd)?;
         step.found = Some((at, name));
-        if !step.is_symlink() {
+        if !step.is_symlink {
             at = steps.len();
             steps.push(step);
             continue;

@@ -57,6 +57,13 @@ impl Exchange<'_> {
         self.reply.content(defaults, content);
     }
 
+    /// Replies with a 503 to a request for a file that no file thread could look up in time.
+    pub(crate) fn send_file_unavailable(&mut self) {
+        let explain = "The file system does not answer in time. Try again later.";
+        self.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, Some(explain));
+        self.send_header("Retry-After", "5");
+    }
+
     /// Replies with an error page of `status`; it replaces what was begun of a reply.
     ///
     /// `message` stands for the status's phrase on the page, `explain` for its description. The page is HTML, or plain text

@@ -62,7 +62,7 @@ impl Administration {
         let endpoint = Endpoint::with(listeners)?;
         let handle = ServerHandle::new([endpoint.poll.registry()].into_iter())?;
         let (handler, log) = (AdminHandler::default(), Log::new(config.log_format));
-        let context = new_context(handler, config, &addresses, &handle, 0, log)?;
+        let context = new_context(handler, config, &addresses, &handle, 0, log, None)?;
         Ok(Box::new(Self {
             event_loop: EventLoop::new(endpoint, context, handle, 0),
             process: Process::open(),

@@ -1,6 +1,5 @@
 //! A reply that comes later, promised by another thread or waiting for work of the loop, with the request that it is for.
 
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use super::lingering::Lingering;
@@ -38,11 +37,17 @@ pub(crate) enum Rest {
 }
 
 impl PromisedReply {
-    /// Tells the thread that makes the reply that the client has closed its side.
+    /// Tells the thread that makes the reply, or its work, that the client has closed its side.
     pub(crate) fn note_client_left(&self) {
-        if let Coming::Promised(promise) = &self.coming {
-            promise.client_left.store(true, Ordering::Relaxed);
-        }
+        self.coming.note_client_left();
+    }
+
+    /// Gives up waiting for a file: the client gets a 503.
+    pub(crate) fn give_up_file(&mut self) {
+        self.coming = Coming::Given(Some(Answer(Box::new(|exchange| {
+            exchange.send_file_unavailable();
+            Ok(())
+        }))));
     }
 
     /// Takes the reply that was promised under the number `serial`; `None` where the promise was dropped. Ignores the reply to an

@@ -19,6 +19,7 @@
 //! | `WritingHeaders`, `Streaming` | everything has left | as below |
 //! | | the deadline passes, and the peer has not read on | `Closed`, by a reset |
 //! | `Awaiting` | the reply can be made | as below |
+//! | | the deadline for a file passes: 503 | as below |
 //! | | the peer closes both sides | `Closed` |
 //! | `Lingering`, in a body | the body ends, and the next request begins | as below |
 //! | | the body is malformed or too large | `Lingering`, until the close |
@@ -70,7 +71,7 @@ pub(crate) enum State {
     WritingHeaders(Box<Unsent>),
     /// The heads have left; a body drains.
     Streaming(Box<Unsent>),
-    /// The reply comes later: another thread gives it, or the loop does work for it.
+    /// The reply comes later: another thread gives it, a file thread looks its file up, or the loop does work for it.
     Awaiting(Box<Awaiting>),
     /// The reply has left, and what still comes is discarded: the rest of a body that the handler does not want, until the next
     /// request begins; or, once our side is shut, everything until the peer has seen the reply (RFC 9112 §9.6).

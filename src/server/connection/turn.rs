@@ -24,6 +24,7 @@ use crate::server::loop_context::LoopContext;
 use crate::server::scratch::Scratch;
 use crate::wire::next::Next;
 use crate::wire::share::Share;
+use crate::wire::source::Fill;
 use crate::wire::transport::Transport;
 
 /// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
@@ -142,7 +143,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         self.serve(Received::new(bytes), then, &mut scratch.storage)
     }
 
-    /// Makes the reply if it can be made now, and answers what was sent after its request.
+    /// Goes on with what the reply waits for, and makes the reply if it can be made now.
     fn awaiting(&mut self, mut awaiting: Box<Awaiting>, storage: &mut Storage) -> io::Result<Next> {
         let now = self.context.clock.instant;
         let transport = &self.connection.transport;
@@ -151,15 +152,27 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             promised.waits.add(&waiting.end(transport, now));
         }
         let is_work = promised.coming.is_work();
-        if !promised.coming.advance(&mut self.context.allowance) {
-            let next = if is_work { Next::Work } else { Next::Wait };
-            if self.context.log.has_details() {
-                promised.waiting = Waiting::begin(next, false, transport, now);
-            }
-            self.connection.state = State::Awaiting(awaiting);
-            return Ok(next);
+        let (next, waits_for) = match promised.coming.advance(&mut self.context.allowance) {
+            Fill::Done => return self.fulfil(*awaiting, is_work, storage),
+            Fill::More => (Next::Work, Next::Work),
+            Fill::NotNow if is_work => (Next::Wait, Next::WaitForDisk),
+            Fill::NotNow => (Next::Wait, Next::Wait),
+        };
+        if self.context.log.has_details() {
+            promised.waiting = Waiting::begin(waits_for, false, transport, now);
         }
-        let Awaiting { promised, unparsed } = *awaiting;
+        self.connection.state = State::Awaiting(awaiting);
+        Ok(next)
+    }
+
+    /// Makes the reply that was to come later, and answers what was sent after its request.
+    fn fulfil(
+        &mut self,
+        awaiting: Awaiting,
+        is_work: bool,
+        storage: &mut Storage,
+    ) -> io::Result<Next> {
+        let Awaiting { promised, unparsed } = awaiting;
         let began = is_work.then(Instant::now);
         let then = self.answering().fulfil(promised);
         let next = self.serve(unparsed.as_received(), then, storage);

@@ -170,7 +170,7 @@ impl Connections {
             *match slot.connection.awaits() {
                 Some(Timeout::KeepAlive | Timeout::LastRequest) => &mut states.idle,
                 Some(Timeout::Head | Timeout::Body) => &mut states.reading,
-                None => &mut states.waiting,
+                None | Some(Timeout::File) => &mut states.waiting,
                 Some(Timeout::Send) => &mut states.sending,
                 Some(Timeout::Linger) => &mut states.lingering,
             } += 1;

@@ -22,15 +22,18 @@ pub(crate) enum Timeout {
     LastRequest,
     Head,
     Body,
+    /// A file that one of the file threads looks up or reads.
+    File,
     Send,
     Linger,
 }
 
-const KINDS: [Timeout; 6] = [
+const KINDS: [Timeout; 7] = [
     Timeout::KeepAlive,
     Timeout::LastRequest,
     Timeout::Head,
     Timeout::Body,
+    Timeout::File,
     Timeout::Send,
     Timeout::Linger,
 ];
@@ -78,6 +81,7 @@ impl Timers {
             Timeout::LastRequest => GRACE,
             Timeout::Head => config.head_timeout,
             Timeout::Body => config.body_timeout,
+            Timeout::File => config.file_timeout,
             Timeout::Send => config.send_timeout,
             Timeout::Linger => config.linger_timeout.min(config.linger_time),
         });

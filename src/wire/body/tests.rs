@@ -183,12 +183,12 @@ fn a_source_without_a_known_end_is_expected_to_last_as_long_as_it_has() {
     let mut body = Body::Source(Box::new(SourceBody::new(
         source(),
         BodyFraming::Close,
-        false,
+        Maker::Handler,
     )));
     let mut known = Body::Source(Box::new(SourceBody::new(
         source(),
         BodyFraming::Length(12),
-        false,
+        Maker::Handler,
     )));
     let mut left = Vec::new();
     for _ in 0..4 {

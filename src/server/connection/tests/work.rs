@@ -56,12 +56,12 @@ impl BaseHttpRequestHandler for Worker {
 }
 
 impl Work for Slices {
-    fn advance(&mut self, _until: Instant) -> bool {
+    fn advance(&mut self, _until: Instant) -> Fill {
         let began = Instant::now();
         while began.elapsed() < SLICE {}
         assert!(self.left > 1 || self.ending != "panic", "as it was asked");
         self.left = self.left.saturating_sub(1);
-        self.left == 0
+        if self.left == 0 { Fill::Done } else { Fill::More }
     }
 
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {

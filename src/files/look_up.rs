@@ -1,0 +1,297 @@
+//! Finding what a path leads to. This part of a request may have to wait for a file system, so any thread can do it: it knows
+//! neither the connection nor the cache.
+//!
+//! Invariant: with [`Patience::No`] no call waits. What that leaves open is a promise of the kernel for one moment: what is in memory
+//! now may be gone at the next call.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::{FileType, Stat, fstat};
+use rustix::io::Errno;
+
+use super::names::mounts::{Mounts, known_stat};
+use super::names::open::{Directory, Opened};
+use super::names::root::Root;
+use super::representation::{Content, SentFrom, Waits};
+use crate::wire::file_threads::{DroppedByThread, FileThreads};
+
+/// Whether a look-up may wait for a file system.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience<'a> {
+    Yes,
+    No(&'a Mounts),
+}
+
+/// What is looked up: a path below the served directory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lookup<'a> {
+    pub(super) root: &'a Root,
+    pub(super) path: &'a [u8],
+    /// Whether a directory is meant: then its index page is looked up, too.
+    pub(super) as_directory: bool,
+    pub(super) index_pages: &'a [String],
+    pub(super) patience: Patience<'a>,
+}
+
+/// What a path leads to.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// The served path leads nowhere.
+    NoRoot(io::Error),
+    File(FoundFile),
+    /// A file thread has found and read the file.
+    Loaded(LoadedFile),
+    Directory(FoundDirectory),
+    /// A directory, although a file was meant.
+    NoFile,
+    /// A file, although a directory was meant; a FIFO, a socket, a device.
+    NotServed,
+    Nothing(NotFound),
+}
+
+/// A regular file that was opened to be sent.
+#[derive(Debug)]
+pub(super) struct FoundFile {
+    pub(super) path: Vec<u8>,
+    pub(super) file: File,
+    pub(super) stat: Stat,
+    /// The target of a single file that is a symbolic link.
+    pub(super) link_target: Option<PathBuf>,
+    /// Whether no symbolic link was found on the way: only then changes are noticed and the reply can be kept.
+    pub(super) is_plain: bool,
+    /// The index pages that do not exist and would be sent instead if they did.
+    pub(super) absent: Vec<Vec<u8>>,
+}
+
+/// A regular file with its content, or with where that is sent from.
+#[derive(Debug)]
+pub(super) struct LoadedFile {
+    pub(super) path: Vec<u8>,
+    pub(super) stat: Stat,
+    pub(super) link_target: Option<PathBuf>,
+    pub(super) content: Content,
+    /// `None` if the content is in memory.
+    pub(super) sent_from: Option<SentFrom>,
+}
+
+/// A directory without an index page.
+#[derive(Debug)]
+pub(super) struct FoundDirectory {
+    pub(super) root: Directory,
+    pub(super) directory: Arc<OwnedFd>,
+    /// Device and inode of the directory and of the served one.
+    pub(super) ids: [(u64, u64); 2],
+    pub(super) is_plain: bool,
+    pub(super) absent: Vec<Vec<u8>>,
+}
+
+/// Why a path leads nowhere.
+#[derive(Debug)]
+pub(super) struct NotFound {
+    pub(super) errno: Errno,
+    pub(super) is_plain: bool,
+    /// Whether only the confinement of this process is in the way.
+    pub(super) is_out_of_reach: bool,
+}
+
+impl Lookup<'_> {
+    /// Finds what the path leads to; `None` if that might wait.
+    ///
+    /// # Errors
+    /// An open file cannot be examined: a 500.
+    pub(super) fn find(&self) -> io::Result<Option<Found>> {
+        let root = match self.open_root() {
+            None => return Ok(None),
+            Some(Err(error)) => return Ok(Some(Found::NoRoot(error))),
+            Some(Ok(root)) => root,
+        };
+        let Some(Opened { found, is_plain }) = self.open(&root, self.path) else {
+            return Ok(None);
+        };
+        let file = match found {
+            Ok(file) => file,
+            Err(errno) => return Ok(self.not_found(&root, errno, is_plain)),
+        };
+        let stat = fstat(&file)?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile if !self.as_directory => {
+                let (path, absent) = (self.path.to_vec(), Vec::new());
+                Ok(Some(self.file((path, file, stat), is_plain, absent)))
+            }
+            FileType::Directory if self.as_directory => self.find_page(root, file, is_plain),
+            FileType::Directory => Ok(Some(Found::NoFile)),
+            _ => Ok(Some(Found::NotServed)),
+        }
+    }
+
+    /// Finds the first index page of a directory that is a regular file, or else the directory itself.
+    fn find_page(
+        &self,
+        root: Directory,
+        directory: OwnedFd,
+        mut is_plain: bool,
+    ) -> io::Result<Option<Found>> {
+        let mut absent = Vec::new();
+        for page in self.index_pages {
+            let mut path = self.path.to_vec();
+            push_segment(&mut path, page);
+            let Some(opened) = self.open(&root, &path) else {
+                return Ok(None);
+            };
+            // A link that leads nowhere may lead somewhere when its target is made.
+            is_plain &= opened.is_plain;
+            match opened.found {
+                Ok(file) => {
+                    let stat = fstat(&file)?;
+                    if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                        return Ok(Some(self.file((path, file, stat), is_plain, absent)));
+                    }
+                }
+                Err(errno) if is_missing(errno) => {}
+                Err(errno) => return Ok(self.not_found(&root, errno, is_plain)),
+            }
+            absent.push(path);
+        }
+        let ids = [known_stat(&directory)?.0, known_stat(&root)?.0];
+        Ok(Some(Found::Directory(FoundDirectory {
+            root,
+            directory: Arc::new(directory),
+            ids,
+            is_plain,
+            absent,
+        })))
+    }
+
+    fn file(
+        &self,
+        (path, file, stat): (Vec<u8>, OwnedFd, Stat),
+        is_plain: bool,
+        absent: Vec<Vec<u8>>,
+    ) -> Found {
+        Found::File(FoundFile {
+            path,
+            file: file.into(),
+            stat,
+            link_target: self.root.link_target(),
+            is_plain,
+            absent,
+        })
+    }
+
+    /// Describes why nothing was opened; `None` if finding that out might wait.
+    fn not_found(&self, root: &Directory, errno: Errno, is_plain: bool) -> Option<Found> {
+        let is_out_of_reach = match self.patience {
+            _ if errno != Errno::ACCESS => false,
+            Patience::Yes => root.is_out_of_reach(self.root.single()),
+            Patience::No(_) => return None,
+        };
+        Some(Found::Nothing(NotFound {
+            errno,
+            is_plain,
+            is_out_of_reach,
+        }))
+    }
+
+    fn open_root(&self) -> Option<io::Result<Directory>> {
+        match self.patience {
+            Patience::Yes => Some(self.root.open()),
+            Patience::No(mounts) => self.root.open_now(mounts),
+        }
+    }
+
+    fn open(&self, root: &Directory, path: &[u8]) -> Option<Opened> {
+        match self.patience {
+            Patience::Yes => Some(root.open(path)),
+            Patience::No(mounts) => root.open_now(path, mounts),
+        }
+    }
+
+    /// Finds what the path leads to, and reads a small file, in one of the `threads`. What it learns of file systems goes to `mounts`.
+    ///
+    /// # Errors
+    /// A file cannot be examined or read: a 500.
+    pub(super) fn find_and_load(
+        &self,
+        mounts: &Mounts,
+        threads: &FileThreads,
+    ) -> io::Result<Option<Found>> {
+        if !mounts.know_root() {
+            self.root.learn_mounts(b"", mounts);
+        }
+        match self.find()? {
+            Some(Found::File(found)) => {
+                self.learn(&found.file, &found.path, mounts);
+                let is_local = mounts.learn(&found.file).is_local();
+                let threads = (!is_local).then_some(threads);
+                Ok(Some(Found::Loaded(found.load(Waits::ALWAYS, threads)?)))
+            }
+            Some(Found::Directory(found)) => {
+                self.learn(&found.directory, self.path, mounts);
+                Ok(Some(Found::Directory(found)))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn learn(&self, file: impl AsFd, path: &[u8], mounts: &Mounts) {
+        if mounts.file_system(file).is_none() {
+            self.root.learn_mounts(path, mounts);
+        }
+    }
+}
+
+impl FoundFile {
+    /// Reads the file if it is small. A large one is sent from the file; where that is not local, by `threads`.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn load(self, waits: Waits, threads: Option<&FileThreads>) -> io::Result<LoadedFile> {
+        let content = Content::read(&self.file, self.size(), waits)?;
+        let sent_from = match (&content, threads) {
+            (Content::InMemory(_), _) => None,
+            (_, None) => Some(SentFrom::Local(Arc::new(self.file.into()))),
+            (_, Some(threads)) => {
+                let file = DroppedByThread::new(Arc::new(self.file), threads);
+                Some(SentFrom::Remote(file))
+            }
+        };
+        Ok(LoadedFile {
+            path: self.path,
+            stat: self.stat,
+            link_target: self.link_target,
+            content,
+            sent_from,
+        })
+    }
+
+    pub(super) fn size(&self) -> u64 {
+        u64::try_from(self.stat.st_size).unwrap_or(0)
+    }
+}
+
+fn push_segment(path: &mut Vec<u8>, segment: &str) {
+    if !path.is_empty() {
+        path.push(b'/');
+    }
+    path.extend_from_slice(segment.as_bytes());
+}
+
+/// Returns whether `errno` means that no file that can be served has this name.
+pub(super) fn is_missing(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::NOENT
+            | Errno::NOTDIR
+            | Errno::LOOP
+            | Errno::XDEV
+            | Errno::NAMETOOLONG
+            | Errno::NXIO
+            | Errno::NODEV
+            | Errno::INVAL
+            | Errno::ILSEQ
+    )
+}
