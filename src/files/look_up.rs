@@ -249,7 +249,11 @@ impl FoundFile {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub(super) fn load(self, waits: Waits, threads: Option<&FileThreads>) -> io::Result<LoadedFile> {
+    pub(super) fn load(
+        self,
+        waits: Waits,
+        threads: Option<&FileThreads>,
+    ) -> io::Result<LoadedFile> {
         let content = Content::read(&self.file, self.size(), waits)?;
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,

@@ -86,7 +86,9 @@ impl Work for LookupWork {
             path_length: self.path_length,
             key_length: self.key_length,
         };
-        files.read_by_thread.note(asked.key(), exchange.clock().instant);
+        files
+            .read_by_thread
+            .note(asked.key(), exchange.clock().instant);
         match found? {
             Some(found) => FileRequest::new(&files, exchange).reply(asked, found),
             None => Ok(()),

@@ -103,7 +103,7 @@ mod tests {
         assert!(!keys.is_recent(b"a", now));
         keys.note(b"a", now);
         assert!(keys.is_recent(b"a", now + time / 2));
-        assert!(!keys.is_recent(b"a", now + self.time));
+        assert!(!keys.is_recent(b"a", now + time));
         assert!(!keys.is_recent(b"b", now));
     }
 }

@@ -169,9 +169,8 @@ fn send_multipart(
     let parts = heads.into_iter().zip(ranges.iter().cloned());
     match sent_from {
         Some(SentFrom::Local(file)) => {
-            let parts = parts.flat_map(|(head, range)| {
-                [Part::Text(head.into()), Part::Range(range.into())]
-            });
+            let parts = parts
+                .flat_map(|(head, range)| [Part::Text(head.into()), Part::Range(range.into())]);
             let end = Part::Text(end.into());
             exchange.copy_parts(file, parts.chain([end]).collect());
         }

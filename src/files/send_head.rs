@@ -231,7 +231,11 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 if let Some(descriptor) = &descriptor {
                     server.keep_open(descriptor, clock.instant);
                 }
-                Some(send_file(self.exchange, file, descriptor.map(SentFrom::Local)))
+                Some(send_file(
+                    self.exchange,
+                    file,
+                    descriptor.map(SentFrom::Local),
+                ))
             }
             CachedReply::Listing(page) if page.belongs_to(server) => {
                 self.exchange.send_prepared(Arc::clone(page));
@@ -303,7 +307,9 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         watched: Option<Watched>,
     ) -> io::Result<()> {
         let (clock, server) = (self.exchange.clock(), self.exchange.server());
-        let media_type = self.files.media_type(&loaded.path, loaded.link_target.as_deref());
+        let media_type = self
+            .files
+            .media_type(&loaded.path, loaded.link_target.as_deref());
         let content_type = content_type(&media_type)?;
         server.count_lookup(false);
         let identity = Identity::from(&loaded.stat);

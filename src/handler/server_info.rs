@@ -190,7 +190,9 @@ impl ServerInfo {
     /// # Errors
     /// The system has no room for one more thread.
     pub(crate) fn start_file_threads(&self) -> io::Result<()> {
-        self.file_threads.as_ref().map_or(Ok(()), FileThreads::start)
+        self.file_threads
+            .as_ref()
+            .map_or(Ok(()), FileThreads::start)
     }
 
     /// Returns the memory that the listings of this loop may use.

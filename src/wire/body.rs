@@ -269,7 +269,9 @@ impl SourceBody {
         match self.framing {
             BodyFraming::Length(left) => left + self.buffer.left() as u64,
             // A source that sleeps or works waits for time, not for bytes to be sent.
-            _ if self.fill == Fill::NotNow || self.maker == Maker::Work => self.buffer.left() as u64,
+            _ if self.fill == Fill::NotNow || self.maker == Maker::Work => {
+                self.buffer.left() as u64
+            }
             // It is expected to give as much again as it has given.
             _ => self.given,
         }

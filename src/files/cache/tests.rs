@@ -5,10 +5,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::names::guess_type::content_type;
 use crate::files::names::root::Symlinks;
-use crate::files::representation::Content;
+use crate::files::representation::{Content, Waits};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
-use crate::wire::file_range::SharedFile;
 
 struct NoHandler;
 
@@ -60,10 +59,9 @@ impl CachedSite {
             return false;
         };
         let identity = Identity::from(&watched.stat);
-        let shared = Arc::new(SharedFile::from(file));
-        let content = Content::read(&shared, size, true).unwrap();
+        let content = Content::read(&file, size, Waits::ALWAYS).unwrap();
         let kind = content_type("text/plain").unwrap();
-        let made = Representation::new(server, clock, &identity, &kind, &content, &shared);
+        let made = Representation::new(server, clock, &identity, &kind, &content, None);
         cache.put(
             key,
             watched,

@@ -313,9 +313,8 @@ impl ReadingStage {
     fn progress(&self) -> Fill {
         match self {
             Self::Done(_) => Fill::Done,
-            Self::Comparing(NextRun::InThread(_), ..) | Self::Gathering(NextRun::InThread(_), _) => {
-                Fill::NotNow
-            }
+            Self::Comparing(NextRun::InThread(_), ..)
+            | Self::Gathering(NextRun::InThread(_), _) => Fill::NotNow,
             Self::Opened(_, before) => match before.upgrade() {
                 Some(earlier) if earlier.stage().progress() == Fill::NotNow => Fill::NotNow,
                 _ => Fill::More,
@@ -340,7 +339,9 @@ impl Wakers {
 
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
-        mem::take(&mut *lock(&self.0)).into_iter().for_each(Waker::wake);
+        mem::take(&mut *lock(&self.0))
+            .into_iter()
+            .for_each(Waker::wake);
     }
 }
 

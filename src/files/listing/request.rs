@@ -71,11 +71,18 @@ impl ListingRequest<'_> {
         let is_local = mounts
             .file_system(&self.found.directory)
             .is_some_and(FileSystem::is_local);
-        is_local && self.files.read_by_thread.is_recent(key, exchange.clock().instant)
+        is_local
+            && self
+                .files
+                .read_by_thread
+                .is_recent(key, exchange.clock().instant)
     }
 
     fn wait_for(self, exchange: &mut Exchange<'_>, reading: Arc<Reading>) {
-        let note = (self.files.read_by_thread.share(), self.asked.listing_key().to_vec());
+        let note = (
+            self.files.read_by_thread.share(),
+            self.asked.listing_key().to_vec(),
+        );
         let work = ListingWork {
             form: self.form,
             reading,
@@ -133,7 +140,8 @@ impl ListingRequest<'_> {
         let mut cache = self.files.cache.borrow_mut();
         let (root, absent, watcher) = (&self.files.root, &self.found.absent, &mut cache.watcher);
         let directory = reader.directory();
-        let mut watched = watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
+        let mut watched =
+            watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
             && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
         let reply = CachedReply::Listing(reply);

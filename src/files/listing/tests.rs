@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
@@ -61,7 +62,7 @@ impl Site {
     fn reader(&self, dotfiles: bool) -> Reader {
         let root = self.path.clone();
         let follow = move |path: &[u8]| Ok(rustix::fs::stat(root.join(OsStr::from_bytes(path)))?);
-        let directory = fs::File::open(&self.path).unwrap().into();
+        let directory = OwnedFd::from(fs::File::open(&self.path).unwrap());
         Reader::new(directory, b"", dotfiles, follow)
     }
 
@@ -128,7 +129,9 @@ fn never() -> Instant {
 
 /// Advances the reading until it is done; returns the number of slices.
 fn finish(reading: &Reading) -> usize {
-    (1..).find(|_| reading.advance(never())).unwrap()
+    (1..)
+        .find(|_| reading.advance(never(), None) == Fill::Done)
+        .unwrap()
 }
 
 fn pieces(mut listing: Listing) -> Vec<String> {
@@ -190,7 +193,9 @@ fn a_slice_ends_when_its_time_is_over() {
     let site = Site::of(600);
     let reading = Arc::new(site.after(&Known::default(), "", PLAIN));
     let past = Instant::now();
-    let slices = (1..).find(|_| reading.advance(past)).unwrap();
+    let slices = (1..)
+        .find(|_| reading.advance(past, None) == Fill::Done)
+        .unwrap();
     assert!(slices > 5, "a batch each, and not all of {slices}");
     assert_eq!(
         names(&site.pieces(&reading, "", Format::Json).concat()).len(),
@@ -202,7 +207,7 @@ fn a_slice_ends_when_its_time_is_over() {
 fn a_file_that_is_deleted_while_its_directory_is_read_is_left_out() {
     let site = Site::of(2000);
     let reading = Arc::new(site.after(&Known::default(), "", PLAIN));
-    assert!(!reading.advance(never()));
+    assert_eq!(reading.advance(never(), None), Fill::More);
     for number in 0..2000 {
         fs::remove_file(site.path.join(format!("{number:04}"))).unwrap();
     }
@@ -293,7 +298,7 @@ fn a_link_is_followed_by_its_path_below_the_root() {
         asked.send(path.to_vec()).unwrap();
         Err(io::ErrorKind::NotFound.into())
     };
-    let directory = fs::File::open(&site.path).unwrap().into();
+    let directory = OwnedFd::from(fs::File::open(&site.path).unwrap());
     let mut reader = Reader::new(directory, b"a/b", PLAIN, follow);
     let mut run = Run::new(Order::from_query(""));
     reader.read_slice(&mut run, None).unwrap();
@@ -339,7 +344,7 @@ fn an_empty_directory_is_an_empty_array_and_a_page_that_says_so() {
 fn a_file_in_place_of_a_directory_is_an_error() {
     let site = Site::new();
     site.file("plain", 0);
-    let file = fs::File::open(site.path.join("plain")).unwrap().into();
+    let file = OwnedFd::from(fs::File::open(site.path.join("plain")).unwrap());
     let follow = |_: &[u8]| Err(io::ErrorKind::NotFound.into());
     let reader = Reader::new(file, b"", PLAIN, follow);
     let order = Order::from_query("");

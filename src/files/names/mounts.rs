@@ -115,7 +115,9 @@ impl Mounts {
         let mount = mount(file)?;
         let known = self.lock();
         let mut found = known.file_systems.iter();
-        found.find(|(known, _)| *known == mount).map(|(_, file_system)| *file_system)
+        found
+            .find(|(known, _)| *known == mount)
+            .map(|(_, file_system)| *file_system)
     }
 
     /// Returns the file system of `file`. It may wait for the file system.

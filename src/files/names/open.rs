@@ -111,7 +111,10 @@ impl Directory {
             Err(_) => return Some(walked),
         }
         let opened = self.open_with(path, FILE, ResolveFlags::CACHED);
-        let waits = opened.found.as_ref().is_err_and(|errno| may_mean_wait(*errno));
+        let waits = opened
+            .found
+            .as_ref()
+            .is_err_and(|errno| may_mean_wait(*errno));
         (!waits).then_some(opened)
     }
 
@@ -202,7 +205,10 @@ impl Directory {
 
 /// Returns whether `errno` may mean that an open with RESOLVE_CACHED would have to wait, or that the kernel does not know this rule.
 pub(super) fn may_mean_wait(errno: Errno) -> bool {
-    matches!(errno, Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM)
+    matches!(
+        errno,
+        Errno::AGAIN | Errno::INVAL | Errno::NOSYS | Errno::PERM
+    )
 }
 
 #[cfg(test)]

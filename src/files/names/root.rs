@@ -22,9 +22,7 @@ use super::open::{Directory, Resolver, may_mean_wait};
 use super::walk::{PathStep, open_root, walk};
 
 /// Finds a directory without opening it.
-const DIRECTORY: OFlags = OFlags::PATH
-    .union(OFlags::DIRECTORY)
-    .union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// Which symbolic links below the directory are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +208,13 @@ impl Root {
         let (mut steps, directory) = match &self.place {
             Place::Named(directory) => {
                 let mut steps = vec![PathStep::new(open_root()?)?];
-                let at = walk(&mut steps, 0, directory.as_os_str().as_bytes(), true, mounts)?;
+                let at = walk(
+                    &mut steps,
+                    0,
+                    directory.as_os_str().as_bytes(),
+                    true,
+                    mounts,
+                )?;
                 (steps, at)
             }
             Place::Pinned(fd) => (vec![PathStep::new(fd.try_clone()?)?], 0),

@@ -93,11 +93,11 @@ fn the_server_frames_what_the_handler_wrote() {
     };
     let complete: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(PieceSource(0)), false);
+        reply.source(Box::new(PieceSource(0)), Maker::Handler);
     };
     let stream: Act = |reply, server| {
         begin(reply, server, HttpStatus::OK);
-        reply.source(Box::new(PieceSource(1)), false);
+        reply.source(Box::new(PieceSource(1)), Maker::Handler);
     };
     let table = [
         (
@@ -203,14 +203,14 @@ fn what_would_break_the_framing_is_refused() {
         (
             |reply, server| {
                 hello(reply, server);
-                reply.source(Box::new(PieceSource(1)), false);
+                reply.source(Box::new(PieceSource(1)), Maker::Handler);
             },
             "a second body",
         ),
         (
             |reply, server| {
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(PieceSource(1)), false);
+                reply.source(Box::new(PieceSource(1)), Maker::Handler);
                 put(reply, b"late");
             },
             "a write after the body was handed over",
@@ -226,7 +226,7 @@ fn what_would_break_the_framing_is_refused() {
             |reply, server| {
                 reply.announce(4);
                 begin(reply, server, HttpStatus::OK);
-                reply.source(Box::new(PieceSource(1)), false);
+                reply.source(Box::new(PieceSource(1)), Maker::Handler);
             },
             "a body of another length than announced",
         ),

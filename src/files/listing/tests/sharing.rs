@@ -13,14 +13,14 @@ fn requests_share_a_reading_that_has_not_begun_and_no_other() {
     let mut site = Site::of(3000);
     let first = site.ask();
     assert!(Arc::ptr_eq(&first, &site.ask()));
-    first.advance(never());
+    first.advance(never(), None);
     let second = site.ask();
     assert!(!Arc::ptr_eq(&first, &second));
     assert!(Arc::ptr_eq(&second, &site.ask()));
     // A request that waits for the second advances the first until that is done.
     let slices = finish(&second);
     assert!((10..=16).contains(&slices), "{slices}");
-    assert!(first.advance(never()), "it is done");
+    assert_eq!(first.advance(never(), None), Fill::Done, "it is done");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn a_change_between_two_listings_is_in_the_second_one() {
 fn a_file_that_is_made_while_one_listing_is_read_is_in_the_next() {
     let mut site = Site::of(3000);
     let first = site.ask();
-    assert!(!first.advance(never()));
+    assert_eq!(first.advance(never(), None), Fill::More);
     site.file("new", 0);
     let second = site.ask();
     finish(&second);
@@ -114,11 +114,11 @@ fn a_reading_ends_with_the_last_request_that_waits_for_it() {
     for slices in 0..9 {
         let (first, again) = (site.ask(), site.ask());
         for _ in 0..slices {
-            first.advance(never());
+            first.advance(never(), None);
         }
         drop(first);
         let second = site.ask();
-        second.advance(never());
+        second.advance(never(), None);
         drop(again);
         let count = finish(&second);
         assert!(count < 20, "{count}");
@@ -162,8 +162,8 @@ fn a_changing_directory_costs_no_more_than_two_readings_at_a_time() {
     for number in 0..50 {
         site.file(format!("new-{number}"), 0);
         readings.push(site.ask());
-        readings.last().unwrap().advance(never());
-        readings.retain(|reading| !reading.advance(Instant::now()));
+        readings.last().unwrap().advance(never(), None);
+        readings.retain(|reading| reading.advance(Instant::now(), None) != Fill::Done);
         most = most.max(site.memory.used());
     }
     let one = site.ask();

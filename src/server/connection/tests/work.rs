@@ -61,7 +61,11 @@ impl Work for Slices {
         while began.elapsed() < SLICE {}
         assert!(self.left > 1 || self.ending != "panic", "as it was asked");
         self.left = self.left.saturating_sub(1);
-        if self.left == 0 { Fill::Done } else { Fill::More }
+        if self.left == 0 {
+            Fill::Done
+        } else {
+            Fill::More
+        }
     }
 
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
