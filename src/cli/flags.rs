@@ -239,7 +239,7 @@ pub(super) static FLAGS: [Flag; 29] = [
         value: Value::Text("N"),
         group: Group::Load,
         is_everyday: false,
-        help: "threads that wait for slow disks and file servers, so that the loop does not; 0 lets the loop wait (4)",
+        help: "threads that wait for slow disks and file servers in place of the loop (4)",
     },
     Flag {
         long: "--file-timeout",
