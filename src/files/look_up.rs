@@ -13,10 +13,11 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
-use super::names::mounts::{Mounts, known_stat};
+use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
 use super::representation::{Content, SentFrom, Waits};
+use crate::wire::file_range::SharedFile;
 use crate::wire::file_threads::{DroppedByThread, FileThreads};
 
 /// Whether a look-up may wait for a file system.
@@ -225,9 +226,9 @@ impl Lookup<'_> {
         match self.find()? {
             Some(Found::File(found)) => {
                 self.learn(&found.file, &found.path, mounts);
-                let is_local = mounts.learn(&found.file).is_local();
-                let threads = (!is_local).then_some(threads);
-                Ok(Some(Found::Loaded(found.load(Waits::ALWAYS, threads)?)))
+                let file_system = Some(mounts.learn(&found.file));
+                let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
+                Ok(Some(Found::Loaded(loaded)))
             }
             Some(Found::Directory(found)) => {
                 self.learn(&found.directory, self.path, mounts);
@@ -245,22 +246,32 @@ impl Lookup<'_> {
 }
 
 impl FoundFile {
-    /// Reads the file if it is small. A large one is sent from the file; where that is not local, by `threads`.
+    /// Reads the file if it is small. A large one is sent from the file; where that is not local, or the end is not known, only
+    /// `threads` read it, if there are any.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(super) fn load(
         self,
         waits: Waits,
+        file_system: Option<FileSystem>,
         threads: Option<&FileThreads>,
     ) -> io::Result<LoadedFile> {
         let content = Content::read(&self.file, self.size(), waits)?;
+        let is_local = file_system.is_some_and(FileSystem::is_local);
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
-            (_, None) => Some(SentFrom::Local(Arc::new(self.file.into()))),
-            (_, Some(threads)) => {
+            (content, Some(threads)) if !is_local || matches!(content, Content::Unknown) => {
                 let file = DroppedByThread::new(Arc::new(self.file), threads);
                 Some(SentFrom::Remote(file))
+            }
+            _ => {
+                let shared = SharedFile::from(self.file).with_threads(threads.cloned());
+                let shared = match file_system {
+                    Some(FileSystem::Memory) => shared.in_memory(),
+                    _ => shared,
+                };
+                Some(SentFrom::Local(Arc::new(shared)))
             }
         };
         Ok(LoadedFile {

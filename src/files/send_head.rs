@@ -268,32 +268,37 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             found.stat = watched.stat;
         }
         let submitter = self.exchange.submitter();
-        let waits = self.waits(asked, &found, submitter.is_some());
-        let loaded = found.load(waits, None)?;
-        if matches!(loaded.content, Content::Cold(_))
-            && let Some(submitter) = submitter
-        {
-            let mounts = self.files.cache.borrow().watcher.mounts.share();
-            self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
-            return Ok(());
+        let threads = submitter.as_ref().map(|submitter| &submitter.threads);
+        let mounts = self.files.cache.borrow().watcher.mounts.share();
+        let file_system = mounts.file_system(&found.file);
+        let waits = match threads {
+            Some(_) => self.waits_with_threads(asked, file_system),
+            None => self.waits_without_threads(),
+        };
+        let loaded = found.load(waits, file_system, threads)?;
+        match submitter {
+            Some(submitter) if matches!(loaded.content, Content::Cold(_)) => {
+                self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
+                Ok(())
+            }
+            _ => self.send_loaded(asked, loaded, watched),
         }
-        self.send_loaded(asked, loaded, watched)
     }
 
-    /// Returns whether reading the file `found` may wait.
-    fn waits(&self, asked: Asked<'_>, found: &FoundFile, has_threads: bool) -> Waits {
-        if has_threads {
-            // A file system in memory cannot tell, and need not. Others that cannot tell have what a thread has just read in memory.
-            let mounts = self.files.cache.borrow().watcher.mounts.share();
-            let now = self.exchange.clock().instant;
-            let is_in_memory = mounts.file_system(&found.file) == Some(FileSystem::Memory);
-            return Waits {
-                for_disk: false,
-                if_unknown: is_in_memory || self.files.read_by_thread.is_recent(asked.key(), now),
-            };
-        }
+    /// The loop may only read what is in memory. A file system in memory cannot tell that, and need not. Others that cannot tell have
+    /// what a thread has read lately.
+    fn waits_with_threads(&self, asked: Asked<'_>, file_system: Option<FileSystem>) -> Waits {
+        let now = self.exchange.clock().instant;
         Waits {
-            // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
+            for_disk: false,
+            if_unknown: file_system == Some(FileSystem::Memory)
+                || self.files.read_by_thread.is_recent(asked.key(), now),
+        }
+    }
+
+    /// Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
+    fn waits_without_threads(&self) -> Waits {
+        Waits {
             for_disk: self.exchange.condition() != Condition::None,
             if_unknown: true,
         }

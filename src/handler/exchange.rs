@@ -283,7 +283,9 @@ impl<'a> Exchange<'a> {
     ///
     /// If the file shrinks meanwhile, the connection ends; the framing is never broken.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
-        self.copy_shared(Arc::new(file.into()), range);
+        let threads = self.context.server.file_threads().cloned();
+        let file = SharedFile::from(file).with_threads(threads);
+        self.copy_shared(Arc::new(file), range);
     }
 
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.

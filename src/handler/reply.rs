@@ -20,7 +20,7 @@ use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, BodyFraming, Maker, Part, Parts, SourceBody};
-use crate::wire::file_range::{SharedFile, read_exact_now};
+use crate::wire::file_range::SharedFile;
 use crate::wire::source::{Fill, Source, pull};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.
@@ -435,7 +435,7 @@ fn inline_file(out: &mut Vec<u8>, file: Arc<SharedFile>, range: Range<u64>) -> i
             let start = out.len();
             out.resize(start + length, 0);
             let room = out.get_mut(start..).unwrap_or_default();
-            if read_exact_now(&file.file, room, range.start)? {
+            if file.read_exact_now(room, range.start)? {
                 return Ok(Body::Empty);
             }
             out.truncate(start);

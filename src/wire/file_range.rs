@@ -2,7 +2,8 @@
 //! even if the file changes meanwhile.
 //!
 //! Invariant: bytes that are not in memory are requested and not sent, because reading them from the disk would block the loop
-//! and all its connections. The file is read nevertheless if its file system cannot tell what is in memory, or takes too long.
+//! and all its connections. With file threads, a thread requests them and waits for them; a range for which they do not come in time
+//! fails. Without threads, the file is read nevertheless if its file system cannot tell what is in memory, or takes too long.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -10,10 +11,14 @@ use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
+use super::file_threads::{FileThreads, Pending};
 use super::next::Next;
 use super::share::{Cold, Share};
 use super::transport::Transport;
@@ -29,10 +34,28 @@ const MAX_ATTEMPTS: u32 = 2000;
 /// The number of bytes that are read at once from a file that sendfile refuses.
 const COPY_SIZE: usize = 64 * 1024;
 
+/// Time for which bytes that a thread has read are expected to stay in memory, where the file system cannot tell.
+const STAYS_IN_MEMORY: Duration = Duration::from_secs(2);
+
+/// What is known of the bytes of a file that are in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum InMemory {
+    Yes,
+    No,
+    /// The kernel or the file system cannot tell.
+    Unknown,
+}
+
 /// A file that several replies may send at the same time.
 #[derive(Debug)]
 pub(crate) struct SharedFile {
-    pub(crate) file: File,
+    pub(crate) file: Arc<File>,
+    /// The threads that read what is not in memory; `None` if the loop does that.
+    threads: Option<FileThreads>,
+    /// Whether the file is on a file system that is in memory.
+    is_in_memory: bool,
+    /// When a thread last read the first window of a file whose file system cannot tell what is in memory.
+    read_by_thread: Mutex<Option<Instant>>,
     /// The last turn in which its first window was found in memory; other replies in that turn do not check again.
     cached_in_turn: AtomicU64,
     /// Whether sendfile has refused the file, so it is read and written instead.
@@ -42,10 +65,85 @@ pub(crate) struct SharedFile {
 impl From<File> for SharedFile {
     fn from(file: File) -> Self {
         Self {
-            file,
+            file: Arc::new(file),
+            threads: None,
+            is_in_memory: false,
+            read_by_thread: Mutex::default(),
             cached_in_turn: AtomicU64::new(u64::MAX),
             is_copied: AtomicBool::new(false),
         }
+    }
+}
+
+impl SharedFile {
+    /// Takes a file of which `threads` read what is not in memory.
+    pub(crate) fn with_threads(self, threads: Option<FileThreads>) -> Self {
+        Self { threads, ..self }
+    }
+
+    /// Notes that the file is on a file system that is in memory.
+    pub(crate) fn in_memory(self) -> Self {
+        Self {
+            is_in_memory: true,
+            ..self
+        }
+    }
+
+    /// Returns whether samples of `range` can be read without waiting for the disk.
+    fn has_in_memory(&self, range: Range<u64>) -> InMemory {
+        if self.is_in_memory {
+            return InMemory::Yes;
+        }
+        let last = range.end.saturating_sub(1);
+        let mut samples = (range.start..range.end)
+            .step_by(CHECK_STEP)
+            .map(|start| last.min(start + CHECK_STEP as u64 - 1));
+        let unknown =
+            samples.find_map(
+                |offset| match read_in_memory(&self.file, &mut [0], offset) {
+                    Ok(_) => None,
+                    Err(Errno::AGAIN) => Some(InMemory::No),
+                    Err(_) => Some(InMemory::Unknown),
+                },
+            );
+        unknown.unwrap_or(InMemory::Yes)
+    }
+
+    /// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
+    pub(crate) fn read_exact_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
+        let mut read = 0;
+        while let Some(rest @ [_, ..]) = buffer.get_mut(read..) {
+            let offset = offset + read as u64;
+            let length = match read_in_memory(&self.file, rest, offset) {
+                Ok(length) => length,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(_) if self.threads.is_some() && !self.is_in_memory => return Ok(false),
+                Err(_) => self.file.read_at(rest, offset)?,
+            };
+            if length == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            read += length;
+        }
+        Ok(true)
+    }
+
+    fn note_read_by_thread(&self) {
+        *self.lock() = Some(Instant::now());
+    }
+
+    fn was_read_by_thread(&self) -> bool {
+        self.lock()
+            .is_some_and(|read| read.elapsed() < STAYS_IN_MEMORY)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.read_by_thread
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -59,6 +157,15 @@ pub(crate) struct FileRange {
     requested_end: u64,
     /// The number of consecutive attempts that found bytes missing.
     attempts: u32,
+    by_thread: Option<Box<ReadByThread>>,
+}
+
+/// The next window of a file, which a thread reads into memory.
+#[derive(Debug)]
+struct ReadByThread {
+    since: Instant,
+    /// `None` if the threads have not taken the job yet, or have done it and the bytes are still not in memory.
+    pending: Option<Pending<()>>,
 }
 
 impl From<Range<u64>> for FileRange {
@@ -67,6 +174,7 @@ impl From<Range<u64>> for FileRange {
             cached_end: range.start,
             requested_end: 0,
             attempts: 0,
+            by_thread: None,
             range,
         }
     }
@@ -97,7 +205,9 @@ impl FileRange {
             }
             let ready = match share.cold {
                 Cold::Read => self.left(),
-                cold if self.range.start < self.cached_end || self.check_cached(file, cold) => {
+                cold if self.range.start < self.cached_end
+                    || self.check_cached(shared, cold)? =>
+                {
                     self.cached_end.min(self.range.end) - self.range.start
                 }
                 _ => return Ok(Next::WaitForDisk),
@@ -179,10 +289,24 @@ impl FileRange {
         sent
     }
 
-    /// Returns whether the next window is in memory. If it is not, and `cold` allows it, asks the kernel to read it ahead.
-    fn check_cached(&mut self, file: &File, cold: Cold) -> bool {
+    /// Returns whether the next window is in memory. If it is not, and `cold` allows it, has a thread read it, or asks the kernel to
+    /// read it ahead.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] if a thread has not read it in time.
+    fn check_cached(&mut self, shared: &SharedFile, cold: Cold) -> io::Result<bool> {
+        if let Some(threads) = &shared.threads {
+            return self.check_with_threads(shared, threads);
+        }
+        let file = &shared.file;
         let end = self.range.end.min(self.range.start + WINDOW);
-        let is_cached = self.attempts > MAX_ATTEMPTS || is_in_memory(file, self.range.start..end);
+        let is_cached = self.attempts > MAX_ATTEMPTS
+            || match shared.has_in_memory(self.range.start..end) {
+                InMemory::Yes => true,
+                InMemory::No => false,
+                // It is read nevertheless.
+                InMemory::Unknown => true,
+            };
         if !is_cached && cold == Cold::Ask {
             self.attempts += 1;
             if self.attempts.is_multiple_of(ASK_AGAIN_AFTER) {
@@ -199,7 +323,51 @@ impl FileRange {
                 self.attempts = 0;
             }
         }
-        is_cached
+        Ok(is_cached)
+    }
+
+    /// Returns whether the next window is in memory. If it is not, has a thread read it, unless one is doing that already.
+    fn check_with_threads(
+        &mut self,
+        shared: &SharedFile,
+        threads: &FileThreads,
+    ) -> io::Result<bool> {
+        let end = self.range.end.min(self.range.start + WINDOW);
+        let is_done = self
+            .by_thread
+            .as_mut()
+            .is_some_and(|by_thread| by_thread.is_done());
+        let is_first = self.range.start == 0;
+        let is_cached = match shared.has_in_memory(self.range.start..end) {
+            InMemory::Yes => true,
+            InMemory::No => false,
+            InMemory::Unknown if is_done && is_first => {
+                shared.note_read_by_thread();
+                true
+            }
+            InMemory::Unknown => is_done || is_first && shared.was_read_by_thread(),
+        };
+        if is_cached {
+            self.cached_end = end;
+            self.by_thread = None;
+            return Ok(true);
+        }
+        let by_thread = self.by_thread.get_or_insert_with(|| {
+            Box::new(ReadByThread {
+                since: Instant::now(),
+                pending: None,
+            })
+        });
+        if by_thread.since.elapsed() > threads.timeout() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        if by_thread.pending.is_none() {
+            let (file, range) = (Arc::clone(&shared.file), self.range.start..self.range.end);
+            let read = move || read_window(&file, range);
+            // If it is refused, the next attempt tries again.
+            by_thread.pending = threads.submit(Waker::noop().clone(), read).ok();
+        }
+        Ok(false)
     }
 
     /// Asks the kernel to read ahead up to `end`.
@@ -214,29 +382,34 @@ impl FileRange {
     }
 }
 
+impl ReadByThread {
+    /// Returns whether the thread has read the window since the last call.
+    fn is_done(&mut self) -> bool {
+        let polled = self.pending.as_ref().map(Pending::poll);
+        let is_there = matches!(polled, Some(Poll::Ready(_)));
+        if is_there {
+            self.pending = None;
+        }
+        matches!(polled, Some(Poll::Ready(Ok(()))))
+    }
+}
+
+/// Reads the first window of `range` into memory, and has the kernel read the next one ahead.
+fn read_window(file: &File, range: Range<u64>) {
+    let end = range.end.min(range.start + WINDOW);
+    let ahead = range.end.min(end + WINDOW) - range.start;
+    // A failure shows when the file is sent.
+    let _ = fadvise(file, range.start, NonZeroU64::new(ahead), Advice::WillNeed);
+    let last = end.saturating_sub(1);
+    for start in (range.start..end).step_by(CHECK_STEP) {
+        let _ = file.read_at(&mut [0], last.min(start + CHECK_STEP as u64 - 1));
+    }
+}
+
 /// Returns whether sendfile cannot send this file: some file systems and sandboxes do not support it.
 fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
     Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
-}
-
-/// Returns whether samples of `range` can be read without waiting for the disk.
-fn is_in_memory(file: &File, range: Range<u64>) -> bool {
-    let last = range.end.saturating_sub(1);
-    (range.start..range.end)
-        .step_by(CHECK_STEP)
-        .map(|start| last.min(start + CHECK_STEP as u64 - 1))
-        .all(|offset| read_now(file, &mut [0], offset).is_some())
-}
-
-/// Reads the bytes at `offset`; returns `None`, without having read, if that would have to wait for the disk.
-pub(crate) fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
-    match read_in_memory(file, buffer, offset) {
-        Ok(length) => Some(Ok(length)),
-        Err(Errno::AGAIN) => None,
-        // Some kernels and file systems cannot tell.
-        Err(_) => Some(file.read_at(buffer, offset)),
-    }
 }
 
 /// Reads the bytes at `offset`.
@@ -246,22 +419,6 @@ pub(crate) fn read_now(file: &File, buffer: &mut [u8], offset: u64) -> Option<io
 pub(crate) fn read_in_memory(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
     let mut buffers = [IoSliceMut::new(buffer)];
     preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)
-}
-
-/// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.
-///
-/// # Errors
-/// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
-pub(crate) fn read_exact_now(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
-    let mut read = 0;
-    while let Some(rest @ [_, ..]) = buffer.get_mut(read..) {
-        match read_now(file, rest, offset + read as u64) {
-            None => return Ok(false),
-            Some(Ok(0)) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Some(length) => read += length?,
-        }
-    }
-    Ok(true)
 }
 
 #[cfg(test)]

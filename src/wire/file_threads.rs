@@ -190,6 +190,11 @@ impl FileThreads {
         self.0.0.has_job.notify_one();
     }
 
+    /// Returns the time after which a request gives up waiting for a job.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.0.0.timeout
+    }
+
     pub(crate) fn figures(&self) -> FileThreadFigures {
         self.0.0.lock().figures(self.0.0.timeout, Instant::now())
     }

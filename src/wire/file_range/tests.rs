@@ -98,11 +98,12 @@ fn uncached_file(content: &[u8]) -> Option<SharedFile> {
     file.write_all(content).unwrap();
     file.sync_all().unwrap();
     evict(&file);
-    let is_uncached = !is_in_memory(&file, 0..content.len() as u64);
+    let file = SharedFile::from(file);
+    let is_uncached = file.has_in_memory(0..content.len() as u64) == InMemory::No;
     if !is_uncached {
         eprintln!("skipped: files of the temporary directory are always in memory");
     }
-    is_uncached.then(|| file.into())
+    is_uncached.then_some(file)
 }
 
 /// Removes the file from memory, except for bytes that are just being read ahead.
@@ -297,20 +298,20 @@ fn another_error_of_sendfile_is_not_a_refusal() {
 #[test]
 fn a_small_read_is_complete_or_not_made() {
     let content = bytes(10_000);
-    let Some(SharedFile { file, .. }) = uncached_file(&content) else {
+    let Some(file) = uncached_file(&content) else {
         return;
     };
     let mut buffer = vec![0; content.len()];
     let is_uncached = |_| {
-        evict(&file);
-        !read_exact_now(&file, &mut buffer, 0).unwrap()
+        evict(&file.file);
+        !file.read_exact_now(&mut buffer, 0).unwrap()
     };
     assert!((0..1000).any(is_uncached));
-    file.read_exact_at(&mut buffer, 0).unwrap();
+    file.file.read_exact_at(&mut buffer, 0).unwrap();
     buffer.fill(0);
-    assert!(read_exact_now(&file, &mut buffer, 0).unwrap());
+    assert!(file.read_exact_now(&mut buffer, 0).unwrap());
     assert!(buffer == content);
     // Bytes beyond the end are an error, not bytes on the disk.
-    let end = read_exact_now(&file, &mut buffer, 1);
+    let end = file.read_exact_now(&mut buffer, 1);
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
 }
