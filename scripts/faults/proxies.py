@@ -36,8 +36,8 @@ def nginx(server, location):
 
 
 @contextlib.contextmanager
-def run_nginx(rules):
-    """Runs nginx with these rules of its server; yields its address."""
+def run_nginx(rules, wrap=()):
+    """Runs nginx with these rules of its server, and with the words `wrap` before the command; yields its address."""
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if not program:
         raise Skip("nginx is missing (apt-get install nginx-light)")
@@ -47,7 +47,7 @@ def run_nginx(rules):
         free.close()
         text = CONFIGURATION.format(home=home.path, port=port, rules=rules)
         configuration = home.file("conf", text.encode())
-        with subprocess.Popen([program, "-e", home.path / "error", "-p", home.path, "-c", configuration]) as process:
+        with subprocess.Popen([*wrap, program, "-e", home.path / "error", "-p", home.path, "-c", configuration]) as process:
             try:
                 wait_until("nginx listens", lambda: listens((host, port)))
                 yield SimpleNamespace(host=host, port=port)

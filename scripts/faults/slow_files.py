@@ -17,7 +17,7 @@ from . import Skip, check, fault, latencies, percentile, wait_until
 from .client import Bystander, Client, ask, assert_serves, get
 from .content import pattern
 from .proxies import run_nginx
-from .server import ROOT, Server, Site
+from .server import ROOT, Server, Site, in_own_mounts
 
 PAGE = pattern("page", 1024)
 # Seconds by which answers are delayed, and by which the 99th percentile of other clients may grow.
@@ -73,14 +73,17 @@ class SlowMount:
         """Delays requests of the kernel of these kinds, and no others."""
         self.control.write_text("".join(f"{kind} {delay}\n" for kind, delay in seconds.items()))
 
-    def stop(self):
+    @contextlib.contextmanager
+    def stopped(self):
+        """Stops the daemon for a while: requests for its files wait in the kernel."""
         self.daemon.send_signal(signal.SIGSTOP)
         # A request that the daemon has read before it stops could not be withdrawn.
         status = Path(f"/proc/{self.daemon.pid}/status")
         wait_until("the daemon has stopped", lambda: "\nState:\tT" in status.read_text())
-
-    def resume(self):
-        self.daemon.send_signal(signal.SIGCONT)
+        try:
+            yield
+        finally:
+            self.daemon.send_signal(signal.SIGCONT)
 
 
 @contextlib.contextmanager
@@ -154,12 +157,11 @@ def dead_mount():
             if number % 4 in (0, 3):
                 alone.append(load(server))
                 continue
-            mount.stop()
-            crowd = [Client(server).send(get("/mount/slow.bin")) for _ in range(WAITING)]
-            time.sleep(0.2)
-            beside.append(load(server))
-            check(all(client.is_open() for client in crowd), "a reply while the daemon is stopped")
-            mount.resume()
+            with mount.stopped():
+                crowd = [Client(server).send(get("/mount/slow.bin")) for _ in range(WAITING)]
+                time.sleep(0.2)
+                beside.append(load(server))
+                check(all(client.is_open() for client in crowd), "a reply while the daemon is stopped")
             for client in crowd:
                 reply = client.reply()
                 check((reply.status, reply.body) == (200, PAGE), f"status {reply.status} after SIGCONT")
@@ -172,16 +174,6 @@ def dead_mount():
         )
 
 
-def run(*command):
-    """Runs a command; returns what it printed. A command that fails means that this machine lacks a right or a tool."""
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except FileNotFoundError:
-        raise Skip(f"{command[0]} is missing") from None
-    except subprocess.CalledProcessError as error:
-        raise Skip(f"{command[0]}: {error.stderr.strip()}") from None
-
-
 def make_image(site, image):
     """Makes a file system with many small files; each inode has a block of its own, so that each name has to be read."""
     tree = site.path / "tree"
@@ -190,37 +182,27 @@ def make_image(site, image):
         for number in range(FILES):
             (tree / str(directory) / str(number)).write_bytes(f"{directory}/{number}".encode())
     (tree / "page.bin").write_bytes(PAGE)
+    if not shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/usr/sbin"):
+        raise Skip("mkfs.ext4 is missing (apt-get install e2fsprogs)")
     inodes = DIRECTORIES * FILES + DIRECTORIES + 100
     options = ("-q", "-b", "4096", "-I", "4096", "-N", inodes, "-O", "^has_journal", "-d", tree, image, "256M")
-    run("mkfs.ext4", *map(str, options))
+    subprocess.run(["mkfs.ext4", *map(str, options)], capture_output=True, check=True)
     shutil.rmtree(tree)
 
 
 @contextlib.contextmanager
-def slow_disk(mount):
-    """Mounts the image, which lies on the slow file system. To the kernel it is a local disk, and nothing of it is in memory."""
-    disk = mount.root / "disk"
-    disk.mkdir(exist_ok=True)
-    mount.delay()
-    device = run("losetup", "--read-only", "--direct-io=on", "--find", "--show", str(mount.place / "slow-disk"))
-    try:
-        run("mount", "-t", "ext4", "-o", "ro,inode_readahead_blks=1", device, str(disk))
-        mount.delay(read=DISK_DELAY)
-        try:
-            yield disk
-        finally:
-            mount.resume()
-            mount.delay()
-            run("umount", str(disk))
-    finally:
-        run("losetup", "--detach", device)
-
-
-@contextlib.contextmanager
-def disk_image():
+def slow_disk():
+    """Makes a disk image on a slow file system. Yields that file system, the directory to serve, and the words before a command
+    that mount the image there for it alone. To the kernel it is a local disk, and nothing of it is in memory when it is mounted."""
     with Site(memory=True) as site, SlowMount(site) as mount:
         make_image(site, mount.source / "slow-disk")
-        yield mount
+        disk = mount.root / "disk"
+        disk.mkdir()
+        # The loop device ends with the mount, and the mount with the command.
+        yield mount, disk, in_own_mounts(
+            f"device=$(losetup -r --direct-io=on -f --show {mount.place}/slow-disk) && "
+            f"mount -t ext4 -o ro,inode_readahead_blks=1 $device {disk} && losetup -d $device"
+        )
 
 
 def cold_names():
@@ -259,12 +241,15 @@ def others_beside_cold_names(server):
 @fault("slow-disk")
 def slow_local_disk():
     """Clients ask for names on a slow local disk that nothing has read before, others for a file that is in memory."""
-    with disk_image() as mount:
-        with slow_disk(mount) as disk, Server(disk, "-q") as server:
+    with slow_disk() as (mount, disk, wrap):
+        with Server(disk, "-q", wrap=wrap) as server:
+            mount.delay(read=DISK_DELAY)
             alone, beside, count = others_beside_cold_names(server)
             figures = [f"{count} cold names; {check_others(alone, beside)}"]
         for name, rule in {"nginx": "", "nginx with aio threads": "aio threads;"}.items():
-            with contextlib.suppress(Skip), slow_disk(mount) as disk, run_nginx(f"root {disk}; {rule}") as server:
+            mount.delay()
+            with contextlib.suppress(Skip), run_nginx(f"root {disk}; {rule}", wrap) as server:
+                mount.delay(read=DISK_DELAY)
                 _, beside, count = others_beside_cold_names(server)
                 figures.append(f"{name}: {count} cold names, others: {latencies(beside)}")
         return "; ".join(figures)
@@ -273,16 +258,15 @@ def slow_local_disk():
 @fault("dead-disk")
 def dead_local_disk():
     """A local disk does not answer for a while: what is in memory is served, and all else when the disk answers again."""
-    with disk_image() as mount, slow_disk(mount) as disk, Server(disk, "-q") as server:
+    with slow_disk() as (mount, disk, wrap), Server(disk, "-q", wrap=wrap) as server:
         assert_serves(server, "/page.bin", PAGE)
         alone = others(server, ROUND)
         before = server.footprint()
-        mount.stop()
         names = [f"{directory}/{directory}" for directory in range(WAITING)]
-        crowd = [Client(server).send(get(f"/{name}")) for name in names]
-        beside = others(server, ROUND)
-        check(all(client.is_open() for client in crowd), "a reply while the disk does not answer")
-        mount.resume()
+        with mount.stopped():
+            crowd = [Client(server).send(get(f"/{name}")) for name in names]
+            beside = others(server, ROUND)
+            check(all(client.is_open() for client in crowd), "a reply while the disk does not answer")
         for name, client in zip(names, crowd):
             reply = client.reply()
             check((reply.status, reply.body) == (200, name.encode()), f"/{name}: status {reply.status}, or wrong bytes")

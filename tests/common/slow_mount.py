@@ -14,6 +14,7 @@ a getattr. It prints a line when it has mounted. When its standard input ends, i
 import ctypes
 import errno
 import os
+import signal
 import struct
 import sys
 import threading
@@ -39,6 +40,7 @@ HEADER = struct.Struct("<IIQQIIIHH")
 BUFFER = 1 << 20
 ASYNC_READ, PARALLEL_DIROPS = 1 << 0, 1 << 18
 MS_RDONLY, MS_NOSUID, MS_NODEV, MNT_DETACH = 1, 2, 4, 2
+PR_SET_PDEATHSIG = 1
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -159,21 +161,27 @@ class SlowMount:
 
 
 def main(directory, mount_point, control):
+    # If the test is killed while this process is stopped, it goes on, and finds that its standard input has ended.
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGCONT)
     device = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
     flags = MS_RDONLY | MS_NOSUID | MS_NODEV
     if libc.mount(b"slow_mount", os.fsencode(mount_point), b"fuse", flags, options):
         sys.exit(f"slow_mount: {os.strerror(ctypes.get_errno())}")
 
-    def unmount_with_parent():
+    def end_with_parent():
         sys.stdin.read()
-        libc.umount2(os.fsencode(mount_point), MNT_DETACH)
-        os._exit(0)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=unmount_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     print("mounted", flush=True)
-    SlowMount(device, os.fsencode(directory), control).serve()
-    os._exit(0)
+    try:
+        SlowMount(device, os.fsencode(directory), control).serve()
+    finally:
+        libc.umount2(os.fsencode(mount_point), MNT_DETACH)
+        # Answers that are still due are not waited for.
+        os._exit(0)
 
 
 if __name__ == "__main__":
