@@ -19,7 +19,7 @@ http {{
     access_log off; client_max_body_size 0;
     client_body_temp_path {home}; proxy_temp_path {home}; fastcgi_temp_path {home}; uwsgi_temp_path {home};
     scgi_temp_path {home};
-    server {{ listen 127.0.0.1:{port}; location {location} {{ proxy_pass http://{server.host}:{server.port}/; }} }}
+    server {{ listen 127.0.0.1:{port}; {rules} }}
 }}
 """
 
@@ -30,9 +30,14 @@ def listens(address):
     return False
 
 
-@contextlib.contextmanager
 def nginx(server, location):
     """Runs nginx as a proxy that shows the server below the path `location`; yields the address of nginx."""
+    return run_nginx(f"location {location} {{ proxy_pass http://{server.host}:{server.port}/; }}")
+
+
+@contextlib.contextmanager
+def run_nginx(rules, wrap=()):
+    """Runs nginx with these rules of its server, and with the words `wrap` before the command; yields its address."""
     program = shutil.which("nginx", path=os.environ["PATH"] + ":/usr/sbin")
     if not program:
         raise Skip("nginx is missing (apt-get install nginx-light)")
@@ -40,9 +45,9 @@ def nginx(server, location):
         free.bind(("127.0.0.1", 0))
         host, port = free.getsockname()
         free.close()
-        text = CONFIGURATION.format(home=home.path, port=port, location=location, server=server)
+        text = CONFIGURATION.format(home=home.path, port=port, rules=rules)
         configuration = home.file("conf", text.encode())
-        with subprocess.Popen([program, "-e", home.path / "error", "-p", home.path, "-c", configuration]) as process:
+        with subprocess.Popen([*wrap, program, "-e", home.path / "error", "-p", home.path, "-c", configuration]) as process:
             try:
                 wait_until("nginx listens", lambda: listens((host, port)))
                 yield SimpleNamespace(host=host, port=port)

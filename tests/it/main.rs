@@ -47,6 +47,7 @@ mod range;
 mod regression;
 mod resume;
 mod signals;
+mod slow_files;
 mod static_files;
 mod traversal;
 mod unix_sockets;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use rustix::process::geteuid;
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use super::{skip, wait_until};
 
@@ -40,25 +40,40 @@ impl Mount {
 
     /// Mounts a FUSE file system that shows `source`.
     pub(crate) fn bindfs(source: &Path, at: &Path) -> Option<Self> {
+        let mut command = Command::new("bindfs");
+        // Without the kernel's caches of names and attributes, a change of the source shows in the mount at once.
+        command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0"]);
+        Self::by_daemon(command.args([source, at]), at)
+    }
+
+    /// Mounts a FUSE file system that shows `source` and answers as slowly as the file `control` says, see `slow_mount.py`.
+    pub(crate) fn slow(source: &Path, at: &Path, control: &Path) -> Option<Self> {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/common/slow_mount.py");
+        let mut command = Command::new("python3");
+        command.arg(program).args([source, at, control]);
+        // The program unmounts when this pipe is closed, so also if the test is killed.
+        Self::by_daemon(command.stdin(Stdio::piped()), at)
+    }
+
+    /// Starts the process behind a FUSE file system, and waits until it has mounted.
+    fn by_daemon(command: &mut Command, at: &Path) -> Option<Self> {
+        let name = command.get_program().display().to_string();
         if !geteuid().is_root() || !Path::new("/dev/fuse").exists() {
             skip("no right to mount a FUSE file system");
             return None;
         }
-        let mut command = Command::new("bindfs");
-        // Without the kernel's caches of names and attributes, a change of the source shows in the mount at once.
-        command.args(["-f", "-o", "attr_timeout=0,entry_timeout=0"]);
-        command.args([source, at]).stderr(Stdio::null());
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
         let Ok(mut daemon) = command.spawn() else {
-            skip("no bindfs");
+            skip(&format!("no {name}"));
             return None;
         };
         let mut has_ended = false;
-        wait_until("bindfs has mounted", || {
+        wait_until("the daemon has mounted", || {
             has_ended = daemon.try_wait().unwrap().is_some();
             has_ended || is_mount_point(at)
         });
         if has_ended {
-            skip("bindfs cannot mount here");
+            skip(&format!("{name} cannot mount here"));
             return None;
         }
         Some(Self {
@@ -90,6 +105,26 @@ impl Mount {
         assert!(succeeds(Command::new("umount").arg("-l").arg(&self.at)));
     }
 
+    /// Stops the process behind a FUSE file system. Requests for its files then wait in the kernel.
+    pub(crate) fn stop_daemon(&self) {
+        let daemon = self.signal_daemon(Signal::STOP);
+        let status = format!("/proc/{daemon}/status");
+        // A request that the process has read before it stops could not be withdrawn, not even by SIGKILL for its client.
+        wait_until("the daemon has stopped", || {
+            fs::read_to_string(&status).unwrap().contains("\nState:\tT")
+        });
+    }
+
+    pub(crate) fn resume_daemon(&self) {
+        self.signal_daemon(Signal::CONT);
+    }
+
+    fn signal_daemon(&self, signal: Signal) -> u32 {
+        let daemon = self.daemon.as_ref().unwrap();
+        kill_process(Pid::from_child(daemon), signal).unwrap();
+        daemon.id()
+    }
+
     /// Kills the process behind a FUSE file system.
     pub(crate) fn kill_daemon(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
@@ -101,9 +136,10 @@ impl Mount {
 
 impl Drop for Mount {
     fn drop(&mut self) {
+        // First, because `umount` waits for a daemon that is stopped.
+        self.kill_daemon();
         while is_mount_point(&self.at) && succeeds(Command::new("umount").arg("-l").arg(&self.at)) {
         }
-        self.kill_daemon();
     }
 }
 
