@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -200,7 +200,7 @@ impl Lookup<'_> {
     fn open_root(&self) -> Option<io::Result<Directory>> {
         match self.patience {
             Patience::Yes => Some(self.root.open()),
-            Patience::No(mounts) => self.root.open_now(mounts),
+            Patience::No(_) => self.root.open_now(),
         }
     }
 
@@ -211,36 +211,18 @@ impl Lookup<'_> {
         }
     }
 
-    /// Finds what the path leads to, and reads a small file, in one of the `threads`. What it learns of file systems goes to `mounts`.
+    /// Finds what the path leads to, and reads a small file, in one of the `threads`.
     ///
     /// # Errors
     /// A file cannot be examined or read: a 500.
-    pub(super) fn find_and_load(
-        &self,
-        mounts: &Mounts,
-        threads: &FileThreads,
-    ) -> io::Result<Option<Found>> {
-        if !mounts.know_root() {
-            self.root.learn_mounts(b"", mounts);
-        }
+    pub(super) fn find_and_load(&self, threads: &FileThreads) -> io::Result<Option<Found>> {
         match self.find()? {
             Some(Found::File(found)) => {
-                self.learn(&found.file, &found.path, mounts);
-                let file_system = Some(mounts.learn(&found.file));
+                let file_system = FileSystem::ask(&found.file);
                 let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
                 Ok(Some(Found::Loaded(loaded)))
             }
-            Some(Found::Directory(found)) => {
-                self.learn(&found.directory, self.path, mounts);
-                Ok(Some(Found::Directory(found)))
-            }
             found => Ok(found),
-        }
-    }
-
-    fn learn(&self, file: impl AsFd, path: &[u8], mounts: &Mounts) {
-        if mounts.file_system(file).is_none() {
-            self.root.learn_mounts(path, mounts);
         }
     }
 }
@@ -254,21 +236,22 @@ impl FoundFile {
     pub(super) fn load(
         self,
         waits: Waits,
-        file_system: Option<FileSystem>,
+        file_system: FileSystem,
         threads: Option<&FileThreads>,
     ) -> io::Result<LoadedFile> {
         let content = Content::read(&self.file, self.size(), waits)?;
-        let is_local = file_system.is_some_and(FileSystem::is_local);
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
-            (content, Some(threads)) if !is_local || matches!(content, Content::Unknown) => {
+            (content, Some(threads))
+                if !file_system.is_local() || matches!(content, Content::Unknown) =>
+            {
                 let file = DroppedByThread::new(Arc::new(self.file), threads);
                 Some(SentFrom::Remote(file))
             }
             _ => {
                 let shared = SharedFile::from(self.file).with_threads(threads.cloned());
                 let shared = match file_system {
-                    Some(FileSystem::Memory) => shared.in_memory(),
+                    FileSystem::Memory => shared.in_memory(),
                     _ => shared,
                 };
                 Some(SentFrom::Local(Arc::new(shared)))

@@ -9,7 +9,6 @@ use std::time::Instant;
 
 use super::SimpleHttpRequestHandler;
 use super::look_up::{Found, Patience};
-use super::names::mounts::Mounts;
 use super::send_head::{Asked, FileRequest};
 use crate::handler::exchange::Exchange;
 use crate::handler::work::Work;
@@ -37,7 +36,6 @@ impl LookupWork {
     pub(super) fn begin(
         copy: SimpleHttpRequestHandler,
         asked: Asked<'_>,
-        mounts: Mounts,
         submitter: &Submitter,
     ) -> Result<Self, Refused> {
         let Asked {
@@ -54,7 +52,7 @@ impl LookupWork {
                 key_length,
             };
             let lookup = copy.lookup(asked, Patience::Yes);
-            let found = lookup.find_and_load(&mounts, &threads);
+            let found = lookup.find_and_load(&threads);
             (copy, found)
         };
         Ok(Self {

@@ -117,7 +117,7 @@ impl SimpleHttpRequestHandler {
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
-            cache: RefCell::new(Cache::of(&root)),
+            cache: RefCell::new(Cache::new()),
             root,
             readings: Readings::default(),
             read_by_thread: ReadByThread::default(),

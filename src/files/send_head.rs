@@ -123,7 +123,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         match (found, submitter) {
             (Some(found), _) => self.reply(asked, found),
             (None, Some(submitter)) => {
-                self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
+                self.leave_to_thread(asked, self.files.for_thread(), &submitter);
                 Ok(())
             }
             (None, None) => Ok(()),
@@ -135,7 +135,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         let mut cache = self.files.cache.borrow_mut();
         cache.watcher.may_wait = may_wait;
         cache.watcher.check(self.exchange.clock());
-        cache.watcher.mounts.share()
+        cache.watcher.mounts.clone()
     }
 
     /// Replies with the listing of the directory that was `asked` for, without looking for an index page.
@@ -162,7 +162,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             (Some(Found::Nothing(not_found)), _) => Err(not_found.errno.into()),
             (None, Some(submitter)) => {
                 let copy = self.files.for_thread().that_only_lists();
-                self.leave_to_thread(asked, copy, mounts, &submitter);
+                self.leave_to_thread(asked, copy, &submitter);
                 Ok(())
             }
             _ => Err(Errno::NOTDIR.into()),
@@ -174,10 +174,9 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         &mut self,
         asked: Asked<'_>,
         copy: SimpleHttpRequestHandler,
-        mounts: Mounts,
         submitter: &Submitter,
     ) {
-        match LookupWork::begin(copy, asked, mounts, submitter) {
+        match LookupWork::begin(copy, asked, submitter) {
             Ok(work) => self.exchange.work(Box::new(work)),
             Err(Refused) => self.exchange.send_file_unavailable(),
         }
@@ -269,8 +268,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
         let submitter = self.exchange.submitter();
         let threads = submitter.as_ref().map(|submitter| &submitter.threads);
-        let mounts = self.files.cache.borrow().watcher.mounts.share();
-        let file_system = mounts.file_system(&found.file);
+        let file_system = self.files.cache.borrow().watcher.file_system(&found.file);
         let waits = match threads {
             Some(_) => self.waits_with_threads(asked, file_system),
             None => self.waits_without_threads(),
@@ -278,7 +276,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         let loaded = found.load(waits, file_system, threads)?;
         match submitter {
             Some(submitter) if matches!(loaded.content, Content::Cold(_)) => {
-                self.leave_to_thread(asked, self.files.for_thread(), mounts, &submitter);
+                self.leave_to_thread(asked, self.files.for_thread(), &submitter);
                 Ok(())
             }
             _ => self.send_loaded(asked, loaded, watched),
@@ -287,11 +285,11 @@ impl<'h, 'x> FileRequest<'h, 'x> {
 
     /// The loop may only read what is in memory. A file system in memory cannot tell that, and need not. Others that cannot tell have
     /// what a thread has read lately.
-    fn waits_with_threads(&self, asked: Asked<'_>, file_system: Option<FileSystem>) -> Waits {
+    fn waits_with_threads(&self, asked: Asked<'_>, file_system: FileSystem) -> Waits {
         let now = self.exchange.clock().instant;
         Waits {
             for_disk: false,
-            if_unknown: file_system == Some(FileSystem::Memory)
+            if_unknown: file_system == FileSystem::Memory
                 || self.files.read_by_thread.is_recent(asked.key(), now),
         }
     }

@@ -17,6 +17,8 @@ use rustix::fs::inotify::{
     CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init, remove_watch,
 };
 
+use crate::files::names::mounts::Mounts;
+
 /// Events of a file: its content, its permissions, times and links, and its name. A write through any of its names is reported,
 /// and so is a new hard link, which is no event of the file's own directory.
 pub(super) const FILE: WatchFlags = ITSELF.union(WatchFlags::MODIFY);
@@ -88,9 +90,11 @@ impl Changes {
         }
     }
 
-    /// Whether changes are reported.
-    pub(super) fn are_reported(&self) -> bool {
-        self.sources.is_some()
+    /// Returns the mounts of now; none if their changes are not reported.
+    pub(super) fn read_mounts(&self) -> Mounts {
+        let sources = self.sources.as_ref();
+        let mounts = sources.map(|sources| Mounts::read(&sources.mountinfo));
+        mounts.and_then(Result::ok).unwrap_or_default()
     }
 
     /// Watches the file that `fd` refers to, for these `events` and those of earlier calls. Returns `None` if no watches are left or

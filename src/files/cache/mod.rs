@@ -36,7 +36,6 @@ use self::changes::{Changes, Dependency};
 pub(super) use self::watcher::Watched;
 use self::watcher::Watcher;
 use super::identity::Identity;
-use super::names::mounts::Mounts;
 use super::names::root::Root;
 use super::recent_keys::RecentKeys;
 use super::representation::Representation;
@@ -133,20 +132,18 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Makes an empty cache for the files of `root`; to be called before the process is confined.
-    pub(super) fn of(root: &Root) -> Self {
-        let cache = Self::with(Changes::open(), Mounts::that_are_reported());
-        root.learn_mounts(b"", &cache.watcher.mounts);
-        cache
+    /// Makes an empty cache; to be called before the process is confined.
+    pub(super) fn new() -> Self {
+        Self::with(Changes::open())
     }
 
     /// Makes a cache that keeps nothing.
     pub(super) fn that_keeps_nothing() -> Self {
-        Self::with(Changes::unreported(), Mounts::default())
+        Self::with(Changes::unreported())
     }
 
-    fn with(changes: Changes, mounts: Mounts) -> Self {
-        let watcher = Watcher::new(changes, mounts);
+    fn with(changes: Changes) -> Self {
+        let watcher = Watcher::new(changes);
         Self {
             entries: LruCache::unbounded(),
             bytes: 0,
@@ -310,7 +307,7 @@ impl Cache {
 /// A clone is empty: loops share no memory.
 impl Clone for Cache {
     fn clone(&self) -> Self {
-        Self::with(Changes::open(), self.watcher.mounts.clone())
+        Self::new()
     }
 }
 

@@ -29,7 +29,7 @@ impl CachedSite {
         let root = Root::named(directory.path(), Symlinks::Inside).unwrap();
         Self {
             directory,
-            cache: Cache::of(&root),
+            cache: Cache::new(),
             root,
             clock: Clock::new(),
             server: ServerInfo::new(&NoHandler, config, &[]),

@@ -52,6 +52,8 @@ pub(in crate::files) struct Watcher {
     longest_way: usize,
     /// Only files on local file systems are watched.
     pub(in crate::files) mounts: Mounts,
+    /// The count of changes of mounts at which these were read.
+    mounts_read: u64,
     /// Whether a call may wait for a file system.
     pub(in crate::files) may_wait: bool,
     pub(super) scratch: Vec<u8>,
@@ -59,19 +61,15 @@ pub(in crate::files) struct Watcher {
 
 impl Watcher {
     /// Makes a watcher that watches nothing yet.
-    pub(super) fn new(changes: Changes, mounts: Mounts) -> Self {
-        let mounts = if changes.are_reported() {
-            mounts
-        } else {
-            Mounts::default()
-        };
+    pub(super) fn new(changes: Changes) -> Self {
         Self {
+            mounts: changes.read_mounts(),
+            mounts_read: changes.mounts,
             changes,
             ways: HashMap::new(),
             most_ways: 64,
             longest_way: 0,
-            mounts,
-            may_wait: true,
+            may_wait: false,
             scratch: Vec::new(),
         }
     }
@@ -274,27 +272,30 @@ impl Watcher {
     /// Notes the changes until now, once in each epoch.
     pub(in crate::files) fn check(&mut self, clock: &Clock) {
         self.changes.check(clock.epoch());
-        self.mounts.forget_before(self.changes.mounts);
-    }
-
-    fn file_system(&self, file: impl AsFd) -> Option<FileSystem> {
-        self.mounts.forget_before(self.changes.mounts);
-        if self.may_wait {
-            Some(self.mounts.learn(file))
-        } else {
-            self.mounts.file_system(file)
+        if self.changes.mounts != self.mounts_read {
+            self.mounts_read = self.changes.mounts;
+            self.mounts = self.changes.read_mounts();
         }
     }
 
-    fn is_local(&self, file: impl AsFd) -> bool {
-        self.file_system(file).is_some_and(FileSystem::is_local)
+    /// Returns the file system of `file`. A mount that is not known is asked if a call may wait, and otherwise not local.
+    pub(in crate::files) fn file_system(&self, file: impl AsFd) -> FileSystem {
+        match self.mounts.file_system(&file) {
+            Some(file_system) => file_system,
+            None if self.may_wait => FileSystem::ask(file),
+            None => FileSystem::Other,
+        }
+    }
+
+    pub(in crate::files) fn is_local(&self, file: impl AsFd) -> bool {
+        self.file_system(file).is_local()
     }
 
     /// Returns whether the file may have another inode when it is opened next, which the watch does not report: overlayfs makes an
     /// inode for each name of a file that has several names in the lower layer.
     fn has_several_inodes(&self, stat: &Stat, file: impl AsFd) -> bool {
         let is_regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        is_regular && stat.st_nlink > 1 && self.file_system(file) == Some(FileSystem::Overlay)
+        is_regular && stat.st_nlink > 1 && self.file_system(file) == FileSystem::Overlay
     }
 }
 

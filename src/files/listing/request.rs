@@ -9,7 +9,6 @@ use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::cache::CachedReply;
 use crate::files::look_up::FoundDirectory;
-use crate::files::names::mounts::FileSystem;
 use crate::files::recent_keys::ReadByThread;
 use crate::files::send_head::Asked;
 use crate::handler::exchange::Exchange;
@@ -67,10 +66,8 @@ impl ListingRequest<'_> {
             return true;
         }
         let key = self.asked.listing_key();
-        let mounts = self.files.cache.borrow().watcher.mounts.share();
-        let is_local = mounts
-            .file_system(&self.found.directory)
-            .is_some_and(FileSystem::is_local);
+        let cache = self.files.cache.borrow();
+        let is_local = cache.watcher.is_local(&self.found.directory);
         is_local
             && self
                 .files

@@ -1,19 +1,23 @@
-//! The mounts that are known, so that the loop opens files only on file systems that do not make it wait.
+//! The mounts of this process and their file systems, so that the loop opens files only where that does not make it wait.
 //!
-//! What file system a mount has is found out where waiting is allowed: when the server starts, and by a file thread. After anything
-//! was mounted or unmounted, nothing is known.
-//!
-//! Invariant: nothing but [`Mounts::learn`] may wait for a file system.
+//! Invariant: nothing but [`FileSystem::ask`] may wait for a file system. The kernel knows the table of mounts, and the mount, device
+//! and inode of an open file, without asking.
 
+use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, StatxFlags, fstatfs, makedev, statx};
 
-/// Local file systems: all their changes are made by this kernel (statfs(2)). ext2 to ext4, XFS, Btrfs, F2FS, ZFS, bcachefs,
-/// squashfs, EROFS.
-const ON_DISK: [u32; 8] = [
+/// Local file systems: all their changes are made by this kernel.
+const ON_DISK: [&str; 10] = [
+    "ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs", "zfs", "bcachefs", "squashfs", "erofs",
+];
+/// The same by their numbers (statfs(2)); ext2 to ext4 have one.
+const ON_DISK_NUMBERS: [u32; 8] = [
     0x0000_ef53,
     0x5846_5342,
     0x9123_683e,
@@ -23,8 +27,8 @@ const ON_DISK: [u32; 8] = [
     0x7371_7368,
     0xe0f5_e1e2,
 ];
-/// tmpfs and ramfs.
-const IN_MEMORY: [u32; 2] = [0x0102_1994, 0x8584_58f6];
+const TMPFS: u32 = 0x0102_1994;
+const RAMFS: u32 = 0x8584_58f6;
 const OVERLAYFS: u32 = 0x794c_7630;
 
 const WITHOUT_SYNC: AtFlags = AtFlags::EMPTY_PATH.union(AtFlags::STATX_DONT_SYNC);
@@ -40,11 +44,21 @@ pub(crate) enum FileSystem {
 }
 
 impl FileSystem {
-    fn of_type(magic: u32) -> Self {
-        match magic {
-            OVERLAYFS => Self::Overlay,
-            _ if ON_DISK.contains(&magic) => Self::Disk,
-            _ if IN_MEMORY.contains(&magic) => Self::Memory,
+    fn of_name(name: &str) -> Self {
+        match name {
+            "tmpfs" | "ramfs" | "rootfs" => Self::Memory,
+            "overlay" => Self::Overlay,
+            _ if ON_DISK.contains(&name) => Self::Disk,
+            _ => Self::Other,
+        }
+    }
+
+    /// Asks for the file system of `file`, which may wait for it.
+    pub(crate) fn ask(file: impl AsFd) -> Self {
+        match fstatfs(file).map(|found| found.f_type as u32) {
+            Ok(TMPFS | RAMFS) => Self::Memory,
+            Ok(OVERLAYFS) => Self::Overlay,
+            Ok(number) if ON_DISK_NUMBERS.contains(&number) => Self::Disk,
             _ => Self::Other,
         }
     }
@@ -55,120 +69,48 @@ impl FileSystem {
     }
 }
 
-/// The mounts that one loop knows, shared with the jobs that it hands to file threads. By default nothing can be known, because
-/// their changes are not reported.
-#[derive(Debug, Default)]
-pub(crate) struct Mounts(Arc<Mutex<Known>>);
-
-#[derive(Debug, Default)]
-struct Known {
-    /// Whether changes of mounts are reported.
-    are_reported: bool,
-    /// Counts the changes of mounts.
-    generation: u64,
-    /// File systems by the number of their mount (`stx_mnt_id`).
-    file_systems: Vec<(u64, FileSystem)>,
-    /// Whether the served path leads to a local file system, by local ones only.
-    is_root_local: Option<bool>,
-}
-
-/// A clone is for another loop, which counts the changes of mounts by itself.
-impl Clone for Mounts {
-    fn clone(&self) -> Self {
-        let known = self.lock();
-        Self(Arc::new(Mutex::new(Known {
-            are_reported: known.are_reported,
-            generation: 0,
-            file_systems: known.file_systems.clone(),
-            is_root_local: known.is_root_local,
-        })))
-    }
-}
+/// The mounts at one time: their file systems by their numbers. Without any, no file system is known.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mounts(Arc<HashMap<u64, FileSystem>>);
 
 impl Mounts {
-    pub(crate) fn that_are_reported() -> Self {
-        Self(Arc::new(Mutex::new(Known {
-            are_reported: true,
-            ..Known::default()
-        })))
-    }
-
-    /// Returns the same mounts, for a job.
-    pub(crate) fn share(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-
-    /// Forgets everything if anything was mounted or unmounted since the last call.
-    pub(crate) fn forget_before(&self, generation: u64) {
-        let mut known = self.lock();
-        if known.generation != generation {
-            *known = Known {
-                are_reported: known.are_reported,
-                generation,
-                ..Known::default()
-            };
+    /// Reads the table of mounts (proc_pid_mountinfo(5)).
+    ///
+    /// # Errors
+    /// The table cannot be read.
+    pub(crate) fn read(mountinfo: &File) -> io::Result<Self> {
+        let (mut table, mut room) = (Vec::new(), [0; 4096]);
+        loop {
+            match mountinfo.read_at(&mut room, table.len() as u64)? {
+                0 => break,
+                length => table.extend_from_slice(room.get(..length).unwrap_or_default()),
+            }
         }
+        let table = String::from_utf8_lossy(&table);
+        let mounts = table.lines().filter_map(parse_mount);
+        Ok(Self(Arc::new(mounts.collect())))
     }
 
-    /// Returns the file system of `file`; `None` if it is not known, and if the kernel does not tell the mount.
+    /// Returns the file system of `file`; `None` if its mount is not in the table: it is new, or outside of the root directory of this
+    /// process (chroot).
     pub(crate) fn file_system(&self, file: impl AsFd) -> Option<FileSystem> {
-        let mount = mount(file)?;
-        let known = self.lock();
-        let mut found = known.file_systems.iter();
-        found
-            .find(|(known, _)| *known == mount)
-            .map(|(_, file_system)| *file_system)
+        let found = statx(file, "", WITHOUT_SYNC, StatxFlags::MNT_ID).ok()?;
+        let has_mount = StatxFlags::from_bits_retain(found.stx_mask).contains(StatxFlags::MNT_ID);
+        let mount = has_mount.then_some(found.stx_mnt_id)?;
+        self.0.get(&mount).copied()
     }
 
-    /// Returns the file system of `file`. It may wait for the file system.
-    pub(crate) fn learn(&self, file: impl AsFd) -> FileSystem {
-        let generation = self.lock().generation;
-        if let Some(known) = self.file_system(&file) {
-            return known;
-        }
-        let magic = fstatfs(&file).map(|found| found.f_type as u32);
-        let file_system = magic.map_or(FileSystem::Other, FileSystem::of_type);
-        let mut known = self.lock();
-        if known.accepts(generation)
-            && let Some(mount) = mount(&file)
-        {
-            known.file_systems.push((mount, file_system));
-        }
-        file_system
-    }
-
-    /// Whether the loop may follow the served path.
-    pub(crate) fn is_root_local(&self) -> bool {
-        self.lock().is_root_local == Some(true)
-    }
-
-    /// Notes whether the served path leads to a local file system by local ones, unless mounts have changed since `generation`.
-    pub(crate) fn note_root(&self, generation: u64, is_local: bool) {
-        let mut known = self.lock();
-        if known.accepts(generation) {
-            known.is_root_local = Some(is_local);
-        }
-    }
-
-    /// Whether it is known if the served path leads to a local file system.
-    pub(crate) fn know_root(&self) -> bool {
-        self.lock().is_root_local.is_some()
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.lock().generation
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn is_local(&self, file: impl AsFd) -> bool {
+        self.file_system(file).is_some_and(FileSystem::is_local)
     }
 }
 
-impl Known {
-    /// Whether what was found out since `generation` is still true.
-    fn accepts(&self, generation: u64) -> bool {
-        self.are_reported && self.generation == generation
-    }
+/// Returns the number of a mount and its file system, from a line such as `36 35 98:0 / /mnt rw,noatime shared:1 - ext3 /dev/root rw`.
+fn parse_mount(line: &str) -> Option<(u64, FileSystem)> {
+    let (mount, file_system) = line.split_once(" - ")?;
+    let (number, _) = mount.split_once(' ')?;
+    let (name, _) = file_system.split_once(' ')?;
+    Some((number.parse().ok()?, FileSystem::of_name(name)))
 }
 
 /// Returns device, inode and mode of `file`, without asking the file system: they do not change while the file exists.
@@ -179,10 +121,55 @@ pub(crate) fn known_stat(file: impl AsFd) -> io::Result<((u64, u64), u32)> {
     Ok(((device, found.stx_ino), found.stx_mode.into()))
 }
 
-/// Returns the number of the mount that `file` is on, without asking the file system.
-fn mount(file: impl AsFd) -> Option<u64> {
-    let found = statx(file, "", WITHOUT_SYNC, StatxFlags::MNT_ID).ok()?;
-    StatxFlags::from_bits_retain(found.stx_mask)
-        .contains(StatxFlags::MNT_ID)
-        .then_some(found.stx_mnt_id)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_the_mount_and_its_file_system() {
+        let table = [
+            (
+                "36 35 98:0 /a /mnt rw shared:1 - ext3 /dev/root rw",
+                Some((36, FileSystem::Disk)),
+            ),
+            (
+                "1 0 0:5 / /a\\040-\\040b rw - tmpfs x rw",
+                Some((1, FileSystem::Memory)),
+            ),
+            (
+                "7 1 0:9 / / rw - overlay overlay rw",
+                Some((7, FileSystem::Overlay)),
+            ),
+            (
+                "8 1 0:9 / / rw - fuse.sshfs host: rw",
+                Some((8, FileSystem::Other)),
+            ),
+            (
+                "9 1 0:9 / / rw - nfs4 host:/ rw",
+                Some((9, FileSystem::Other)),
+            ),
+            ("", None),
+            ("x 1 0:9 / / rw - ext4 /dev/a rw", None),
+        ];
+        for (line, expected) in table {
+            assert_eq!(parse_mount(line), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_table_and_the_file_system_itself_agree() {
+        let mounts = Mounts::read(&File::open("/proc/self/mountinfo").unwrap()).unwrap();
+        for path in ["/", "/proc", "/dev", "/sys"] {
+            let file = File::open(path).unwrap();
+            let known = mounts.file_system(&file);
+            assert!(
+                known.is_none_or(|known| known == FileSystem::ask(&file)),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            Mounts::default().file_system(File::open("/").unwrap()),
+            None
+        );
+    }
 }

@@ -105,7 +105,7 @@ impl Directory {
     pub(crate) fn open_now(&self, path: &[u8], mounts: &Mounts) -> Option<Opened> {
         let walked = self.open_with(path, WALK, ResolveFlags::CACHED);
         match &walked.found {
-            Ok(file) if mounts.file_system(file)?.is_local() => {}
+            Ok(file) if mounts.is_local(file) => {}
             Ok(_) => return None,
             Err(errno) if may_mean_wait(*errno) => return None,
             Err(_) => return Some(walked),

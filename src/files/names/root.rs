@@ -130,10 +130,9 @@ impl Root {
     }
 
     /// Opens as [`open`](Self::open) does, unless that might wait: `None` if it might.
-    pub(crate) fn open_now(&self, mounts: &Mounts) -> Option<io::Result<Directory>> {
+    pub(crate) fn open_now(&self) -> Option<io::Result<Directory>> {
         let path = match &self.place {
-            Place::Named(path) if mounts.is_root_local() => path,
-            Place::Named(_) => return None,
+            Place::Named(path) => path,
             Place::Pinned(_) => return Some(self.open()),
         };
         let opened = openat2(CWD, path, DIRECTORY, Mode::empty(), ResolveFlags::CACHED);
@@ -142,20 +141,6 @@ impl Root {
             Err(errno) if may_mean_wait(errno) => return None,
             Err(errno) => Err(errno.into()),
         })
-    }
-
-    /// Tells `mounts` the file systems on the way to the served directory, and from there to `path`. It may wait for them.
-    pub(crate) fn learn_mounts(&self, path: &[u8], mounts: &Mounts) {
-        let generation = mounts.generation();
-        if let Ok((steps, _)) = self.walk(b"", None) {
-            let is_local = steps.iter().all(|step| mounts.learn(step).is_local());
-            mounts.note_root(generation, is_local);
-        }
-        if let Ok((steps, _)) = self.walk(path, None) {
-            for step in &steps {
-                mounts.learn(step);
-            }
-        }
     }
 
     /// Checks that the directory, and the single file in it, is there now.

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, openat, openat2, readlinkat};
 use rustix::io::Errno;
 
-use super::mounts::{FileSystem, Mounts, known_stat};
+use super::mounts::{Mounts, known_stat};
 
 /// The most symbolic links on the way to a file; the kernel has the same limit (path_resolution(7)).
 const MAX_LINKS: usize = 40;
@@ -68,8 +68,7 @@ pub(crate) fn walk(
                 openat2(directory, name.as_slice(), flags, Mode::empty(), rules)?
             }
         };
-        let is_known = |mounts: &Mounts| mounts.file_system(&fd).is_some_and(FileSystem::is_local);
-        if !mounts.is_none_or(is_known) {
+        if !mounts.is_none_or(|mounts| mounts.is_local(&fd)) {
             return Err(Errno::AGAIN.into());
         }
         let mut step = PathStep::new(fd)?;
