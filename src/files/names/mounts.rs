@@ -46,7 +46,7 @@ pub(crate) enum FileSystem {
 impl FileSystem {
     fn of_name(name: &str) -> Self {
         match name {
-            "tmpfs" | "ramfs" | "rootfs" => Self::Memory,
+            "tmpfs" | "devtmpfs" | "ramfs" | "rootfs" => Self::Memory,
             "overlay" => Self::Overlay,
             _ if ON_DISK.contains(&name) => Self::Disk,
             _ => Self::Other,
