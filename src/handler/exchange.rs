@@ -4,11 +4,8 @@
 //! replies) is remembered and becomes a clean 500.
 
 use std::borrow::Cow;
-use std::collections::VecDeque;
-use std::fs::File;
 use std::io;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -32,14 +29,12 @@ use crate::http::header_value::HeaderValue;
 use crate::http::headers::Headers;
 use crate::http::request::{Request, parse_digits};
 use crate::http::status::HttpStatus;
-use crate::wire::body::{Maker, Part};
-use crate::wire::file_range::SharedFile;
-use crate::wire::file_source::{FilePart, FileSource};
-use crate::wire::file_threads::{DroppedByThread, Submitter};
+use crate::wire::body::Maker;
 use crate::wire::source::Source;
 use crate::wire::spool::RequestBody;
 
 mod end;
+mod file_body;
 mod whole_reply;
 
 /// One request and its response.
@@ -279,15 +274,6 @@ impl<'a> Exchange<'a> {
         Wfile(&mut self.reply)
     }
 
-    /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile.
-    ///
-    /// If the file shrinks meanwhile, the connection ends; the framing is never broken.
-    pub fn copyfile(&mut self, file: File, range: Range<u64>) {
-        let threads = self.context.server.file_threads().cloned();
-        let file = SharedFile::from(file).with_threads(threads);
-        self.copy_shared(Arc::new(file), range);
-    }
-
     /// Sends what `source` produces as the body, pulled as fast as the peer reads.
     pub fn stream(&mut self, source: Box<dyn Source>) {
         self.reply.source(source, Maker::Handler);
@@ -324,34 +310,6 @@ impl<'a> Exchange<'a> {
         self.reply.source(source, Maker::Work);
     }
 
-    /// Returns the threads for files that the loop would have to wait for; `None` if the loop waits.
-    pub(crate) fn submitter(&self) -> Option<Submitter> {
-        let threads = self.context.server.file_threads()?;
-        Some(Submitter::new(threads, self.waker()))
-    }
-
-    /// Sends `parts` of a file that only file threads read.
-    pub(crate) fn send_by_threads(
-        &mut self,
-        file: DroppedByThread<Arc<File>>,
-        parts: impl IntoIterator<Item = FilePart>,
-    ) {
-        let parts: VecDeque<_> = parts.into_iter().collect();
-        let length = parts.iter().map(FilePart::length).sum();
-        if let Some(length) = length {
-            self.reply.announce(length);
-        }
-        match self.submitter() {
-            // A reply to HEAD has the head of the reply to GET, and needs no reading for it.
-            Some(_) if self.command() == "HEAD" && length.is_some() => {}
-            Some(submitter) => {
-                let source = Box::new(FileSource::new(file, parts, submitter));
-                self.reply.source(source, Maker::FileThreads);
-            }
-            None => self.reply.refuse("a file for file threads without threads"),
-        }
-    }
-
     /// Has the loop do `work`, which then makes the reply. The handler returns without having begun one.
     pub(crate) fn work(&mut self, work: Box<dyn Work>) {
         self.leave(Coming::Work(work));
@@ -367,16 +325,6 @@ impl<'a> Exchange<'a> {
         self.reply.prepared(prepared, None);
     }
 
-    /// Replies with the head that was prepared and the content of `file`.
-    pub(crate) fn send_prepared_file(&mut self, prepared: Arc<Prepared>, file: Arc<SharedFile>) {
-        self.reply.prepared(prepared, Some(file));
-    }
-
-    /// Sends `range` of a file that other replies may be sending too.
-    pub(crate) fn copy_shared(&mut self, file: Arc<SharedFile>, range: Range<u64>) {
-        self.reply.file(file, range);
-    }
-
     /// Whether the client accepts HTML. Most clients that are not browsers accept anything.
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
@@ -386,11 +334,6 @@ impl<'a> Exchange<'a> {
     /// What the head says about conditions and ranges.
     pub(crate) fn condition(&self) -> Condition {
         self.request.meaning.condition
-    }
-
-    /// Sends several ranges of `file` with text between.
-    pub(crate) fn copy_parts(&mut self, file: Arc<SharedFile>, parts: VecDeque<Part>) {
-        self.reply.parts(file, parts);
     }
 
     /// Promises the reply for later. Any thread can give it through the value that is returned.
