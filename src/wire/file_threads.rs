@@ -151,7 +151,11 @@ impl FileThreads {
             thread::Builder::new()
                 .name(format!("httpoll-file-{index}"))
                 .stack_size(STACK)
-                .spawn(move || shared.work(index))?;
+                .spawn(move || shared.work(index))
+                .map_err(|error| {
+                    let message = format!("cannot start a thread for files: {error}");
+                    io::Error::new(error.kind(), message)
+                })?;
             threads.started += 1;
         }
         Ok(())

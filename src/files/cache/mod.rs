@@ -28,6 +28,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
+use rustix::io::Errno;
 
 mod changes;
 mod watcher;
@@ -96,14 +97,15 @@ impl CacheEntry {
     }
 
     /// Compares the entry with the file that is at its path now. A 404 needs no comparison, because the kernel reports every name
-    /// that is made. For a listing all its files would have to be compared, so a listing counts as changed and is made anew.
-    fn is_same_on_disk(&self, root: &Root, scratch: &mut Vec<u8>) -> bool {
-        let stat = |path: &[u8], scratch| root.stat(path, scratch).ok();
+    /// that is made. For a listing all its files would have to be compared, so a listing counts as changed and is made anew. If the
+    /// comparison might wait for the disk, it has to come later.
+    fn is_same_on_disk(&self, root: &Root, watcher: &mut Watcher) -> bool {
         match (&self.reply, &self.made_of) {
             (CachedReply::NotFound, _) => true,
-            (CachedReply::File(_), Some((path, identity))) => {
-                stat(path, scratch).is_some_and(|stat| Identity::from(&stat) == *identity)
-            }
+            (CachedReply::File(_), Some((path, identity))) => match watcher.stat(root, path) {
+                Ok(stat) => Identity::from(&stat) == *identity,
+                Err(error) => Errno::from_io_error(&error) == Some(Errno::AGAIN),
+            },
             _ => false,
         }
     }
@@ -178,7 +180,7 @@ impl Cache {
         if entry.compare_at <= clock.instant && self.lookups >= LOOKUPS_PER_COMPARISON {
             self.lookups = 0;
             entry.compare_at = clock.instant + COMPARE_AFTER;
-            if !entry.is_same_on_disk(root, &mut self.watcher.scratch) {
+            if !entry.is_same_on_disk(root, &mut self.watcher) {
                 self.remove(key);
                 return None;
             }

@@ -4,6 +4,8 @@
 //! is kept only if the name still leads to it: a change between the first look and the watch would not be reported.
 
 use std::collections::HashMap;
+use std::io;
+use std::mem;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,7 +58,7 @@ pub(in crate::files) struct Watcher {
     mounts_read: u64,
     /// Whether a call may wait for a file system.
     pub(in crate::files) may_wait: bool,
-    pub(super) scratch: Vec<u8>,
+    scratch: Vec<u8>,
 }
 
 impl Watcher {
@@ -225,8 +227,19 @@ impl Watcher {
     }
 
     fn walk(&self, root: &Root, directory: &[u8]) -> Option<(Vec<PathStep>, usize)> {
-        let mounts = (!self.may_wait).then_some(&self.mounts);
-        root.walk(directory, mounts).ok()
+        root.walk(directory, self.mounts_unless_it_may_wait()).ok()
+    }
+
+    /// Returns the stat of the file at `path`, as [`Root::stat`] does.
+    pub(super) fn stat(&mut self, root: &Root, path: &[u8]) -> io::Result<Stat> {
+        let mut scratch = mem::take(&mut self.scratch);
+        let stat = root.stat(path, &mut scratch, self.mounts_unless_it_may_wait());
+        self.scratch = scratch;
+        stat
+    }
+
+    fn mounts_unless_it_may_wait(&self) -> Option<&Mounts> {
+        (!self.may_wait).then_some(&self.mounts)
     }
 
     /// Forgets the ways that no entry uses, if there are many.
@@ -249,7 +262,7 @@ impl Watcher {
         (way, own): (Arc<[Dependency]>, Vec<Dependency>),
     ) -> Option<Watched> {
         let before = fstat(&opened).ok()?;
-        let stat = root.stat(path, &mut self.scratch).ok()?;
+        let stat = self.stat(root, path).ok()?;
         let is_same = Identity::from(&stat).is_same_file(&Identity::from(&before))
             && self.is_local(&opened)
             && !self.has_several_inodes(&stat, &opened)
@@ -264,7 +277,7 @@ impl Watcher {
     }
 
     fn is_missing(&mut self, root: &Root, path: &[u8]) -> bool {
-        let stat = root.stat(path, &mut self.scratch);
+        let stat = self.stat(root, path);
         let errno = stat.err().as_ref().and_then(Errno::from_io_error);
         matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
     }

@@ -22,7 +22,7 @@ const FILE: OFlags = OFlags::RDONLY
     .union(OFlags::NOCTTY)
     .union(OFlags::CLOEXEC);
 /// Finds a file without opening it.
-const WALK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+pub(super) const WALK: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH.union(ResolveFlags::NO_MAGICLINKS);
 /// Attempts of one open. openat2 fails with EAGAIN if a rename happens during the call; so many in a row happen only on purpose.
 const RACES: usize = 16;

@@ -18,7 +18,7 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, ResolveFlags, Stat, fstat, openat, 
 use rustix::io::Errno;
 
 use super::mounts::Mounts;
-use super::open::{Directory, Resolver, may_mean_wait};
+use super::open::{Directory, Resolver, WALK, may_mean_wait};
 use super::walk::{PathStep, open_root, walk};
 
 /// Finds a directory without opening it.
@@ -161,7 +161,15 @@ impl Root {
     /// Returns the stat of the file at `path`, for comparison with a file that was opened at the same path before; `scratch` is for
     /// the whole path. If the last name is a symbolic link, the stat is that of the link, so a file that was opened through it
     /// never compares equal. The link of a single file is followed, because it is a step on the way to the file.
-    pub(crate) fn stat(&self, path: &[u8], scratch: &mut Vec<u8>) -> io::Result<Stat> {
+    ///
+    /// # Errors
+    /// The path leads nowhere. With `mounts`, EAGAIN if finding out might wait for a file system.
+    pub(crate) fn stat(
+        &self,
+        path: &[u8],
+        scratch: &mut Vec<u8>,
+        mounts: Option<&Mounts>,
+    ) -> io::Result<Stat> {
         scratch.clear();
         let fd = match &self.place {
             Place::Named(directory) => {
@@ -175,11 +183,23 @@ impl Root {
         if scratch.is_empty() {
             scratch.push(b'.');
         }
-        let flags = match self.single {
-            Some(_) => AtFlags::empty(),
-            None => AtFlags::SYMLINK_NOFOLLOW,
+        let path = scratch.as_slice();
+        let Some(mounts) = mounts else {
+            let flags = match self.single {
+                Some(_) => AtFlags::empty(),
+                None => AtFlags::SYMLINK_NOFOLLOW,
+            };
+            return Ok(statat(fd, path, flags)?);
         };
-        Ok(statat(fd, scratch.as_slice(), flags)?)
+        let flags = match self.single {
+            Some(_) => WALK,
+            None => WALK.union(OFlags::NOFOLLOW),
+        };
+        let file = openat2(fd, path, flags, Mode::empty(), ResolveFlags::CACHED)?;
+        if !mounts.is_local(&file) {
+            return Err(Errno::AGAIN.into());
+        }
+        Ok(fstat(file)?)
     }
 
     /// Returns every directory and symbolic link on the way to `path`, and the index of the step that `path` leads to. Symbolic

@@ -286,8 +286,11 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         } = promised;
         self.context.outgoing.began = Some(started);
         let request = request.as_request();
-        let then = self.reply(&request, body, rest, close, started, Some(coming));
-        self.context.outgoing.add_waits(&waits);
+        let mut then = self.reply(&request, body, rest, close, started, Some(coming));
+        match &mut then {
+            Then::Await(next) => next.waits.add(&waits),
+            _ => self.context.outgoing.add_waits(&waits),
+        }
         then
     }
 
