@@ -264,7 +264,7 @@ fn one_thread_at_a_time_drops_files() {
     assert!(name.starts_with("httpoll-file-"), "{name}");
     // Dropping goes before jobs, so the other thread takes a job only because it must not drop.
     assert_eq!(result(submit(&threads, || 7).unwrap()), Ok(7));
-    assert_eq!(threads.figures().busy, 1);
+    wait_until(|| threads.figures().busy == 1);
     assert!(begun.try_recv().is_err());
     drop(releases);
     assert_eq!(begun.recv().unwrap().0, 1);

@@ -18,6 +18,8 @@ mod bodies;
 mod budgets;
 #[cfg(test)]
 mod closing;
+#[cfg(test)]
+mod files;
 mod handler;
 #[cfg(test)]
 mod lingering;
