@@ -338,5 +338,8 @@ fn the_figures_say_what_the_threads_do() {
     assert!(longest > before);
     assert_eq!(threads.figures().longest_wait, longest, "nothing waits now");
     let shown = format!("{threads:?}");
-    assert!(shown.starts_with("FileThreads(FileThreadFigures"), "{shown}");
+    assert!(
+        shown.starts_with("FileThreads(FileThreadFigures"),
+        "{shown}"
+    );
 }

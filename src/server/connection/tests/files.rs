@@ -301,7 +301,12 @@ fn work_is_dropped_when_its_client_is_gone_at_any_point() {
 
 #[test]
 fn requests_may_be_cut_and_half_closed_at_any_point_around_a_wait() {
-    let requests = [get("/small"), get("/slow"), get("/slow-file"), get("/small")];
+    let requests = [
+        get("/small"),
+        get("/slow"),
+        get("/slow-file"),
+        get("/small"),
+    ];
     let replies = [small(), small(), file_of(FILE_SIZE), small()];
     let bytes = requests.concat();
     for cut in 0..=bytes.len() {
@@ -464,8 +469,7 @@ fn a_body_that_the_socket_does_not_take_waits_for_the_socket() {
 #[test]
 fn a_head_request_reads_nothing_of_a_body() {
     let mut held = Held::new(ServerConfig::default());
-    held.stage
-        .receive("HEAD /body HTTP/1.1\r\nHost: h\r\n\r\n");
+    held.stage.receive("HEAD /body HTTP/1.1\r\nHost: h\r\n\r\n");
     let head = file_of(FILE_SIZE).len() - FILE_SIZE;
     assert_eq!(held.stage.output(), file_of(FILE_SIZE)[..head]);
     assert!(held.stage.connection.is_idle());

@@ -298,8 +298,10 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
     pub(super) fn play(&mut self) -> Ended {
         let mut asked = 0;
         for _ in 0..10_000_000 {
+            if self.last.progress {
+                asked = 0;
+            }
             let awaits_file = self.connection.awaits() == Some(Timeout::File);
-            asked = if awaits_file { asked + 1 } else { 0 };
             match self.last.next {
                 Next::Close => return self.last,
                 Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {
@@ -307,6 +309,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
                 }
                 Next::Wait if self.is_blocked() && !self.is_urged() => self.drain(),
                 Next::Wait if awaits_file && !self.is_urged() => {
+                    asked += 1;
                     if asked > self.patience {
                         self.expire()
                     } else {
