@@ -1,14 +1,12 @@
-//! A reply waits for a file that a file thread looks up or reads; later requests of the same client wait for the reply.
+//! A reply waits for a file that a file thread looks up; later requests of the same client wait for the reply.
 
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::handler::{FILE_SIZE, Handler, content, file_of, get, reply, small, statuses};
+use super::handler::{FILE_SIZE, Handler, file_of, get, reply, small, statuses};
 use super::script::{Event, MOVED, Room, STILL, TestLoop};
 use crate::config::{LogFormat, ServerConfig};
 use crate::handler::exchange::Exchange;
@@ -18,15 +16,15 @@ use crate::http::status::HttpStatus;
 use crate::server::connection::readable::Readable;
 use crate::server::event_loop::timers::Timeout;
 use crate::wire::file_source::FilePart;
-use crate::wire::file_threads::{DroppedByThread, FileThreads, Pending};
+use crate::wire::file_threads::DroppedByThread;
 use crate::wire::next::Next;
 use crate::wire::source::Fill;
 
-const SECOND: Duration = Duration::from_secs(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
 
 /// A file that is looked up by a thread, which the test plays.
 #[derive(Debug, Default)]
-struct SlowFile {
+pub(super) struct SlowFile {
     is_there: AtomicBool,
     /// How many works were told that the client has closed its side.
     told: AtomicUsize,
@@ -34,11 +32,11 @@ struct SlowFile {
 
 /// Answers targets that begin with `/slow` when the file is there, `/body` with a body that file threads read, and others as
 /// [`Handler`] does.
-struct SlowHandler {
+pub(super) struct SlowHandler {
     handler: Handler,
     /// Has one reference more than there are works that were not dropped.
     file: Arc<SlowFile>,
-    body: Arc<File>,
+    pub(super) body: Arc<File>,
 }
 
 struct SlowWork {
@@ -136,7 +134,7 @@ fn stage() -> TestLoop<SlowHandler> {
 }
 
 /// Makes a loop with so much time for work that the time never ends a call.
-fn stage_with(config: ServerConfig) -> TestLoop<SlowHandler> {
+pub(super) fn stage_with(config: ServerConfig) -> TestLoop<SlowHandler> {
     let mut stage = TestLoop::with_handler(SlowHandler::new(), config);
     stage.time = Duration::from_secs(3600);
     stage
@@ -161,7 +159,7 @@ impl TestLoop<SlowHandler> {
         self.context.handler.file.told.load(Ordering::Relaxed)
     }
 
-    fn awaits_file(&self) -> bool {
+    pub(super) fn awaits_file(&self) -> bool {
         self.connection.awaits() == Some(Timeout::File) && self.connection.is_awaiting()
     }
 }
@@ -332,12 +330,12 @@ fn requests_may_be_cut_and_half_closed_at_any_point_around_a_wait() {
     }
 }
 
-fn json() -> ServerConfig {
+pub(super) fn json() -> ServerConfig {
     ServerConfig::default().with(|config| config.log_format = LogFormat::Json)
 }
 
 /// What each line of the log says about the wait.
-fn limits(stage: &TestLoop<SlowHandler>) -> Vec<String> {
+pub(super) fn limits(stage: &TestLoop<SlowHandler>) -> Vec<String> {
     let log = stage.log();
     let limit = |line: &str| line.rsplit_once("\"limited\":").unwrap().1.to_owned();
     log.lines().map(limit).collect()
@@ -356,133 +354,5 @@ fn the_log_says_that_a_reply_has_waited_for_a_file() {
     let mut stage = stage_with(json());
     stage.receive(get("/slow"));
     stage.expire();
-    assert_eq!(limits(&stage), ["\"disk\"}"]);
-}
-
-/// A loop whose one file thread does nothing before it is released.
-struct Held {
-    stage: TestLoop<SlowHandler>,
-    threads: FileThreads,
-    release: Sender<()>,
-    pending: Pending<()>,
-}
-
-impl Held {
-    fn new(config: ServerConfig) -> Self {
-        let mut stage = stage_with(config);
-        let threads = FileThreads::new(1, 3600 * SECOND).unwrap();
-        threads.start().unwrap();
-        let info = stage.context.server.clone();
-        stage.context.server = info.with_file_threads(Some(threads.clone()));
-        let (release, released) = channel::<()>();
-        let wait = move || drop(released.recv());
-        let pending = threads.submit(Waker::noop().clone(), wait).unwrap();
-        Self {
-            stage,
-            threads,
-            release,
-            pending,
-        }
-    }
-
-    /// Lets the thread read what it was asked for.
-    fn release(self) -> (TestLoop<SlowHandler>, FileThreads) {
-        drop(self.release);
-        while self.pending.poll().is_pending() {
-            std::thread::yield_now();
-        }
-        (self.stage, self.threads)
-    }
-}
-
-#[test]
-fn a_body_waits_for_the_thread_that_reads_it() {
-    let mut held = Held::new(ServerConfig::default());
-    let stage = &mut held.stage;
-    assert_eq!(
-        stage.receive([get("/body"), get("/small")].concat()),
-        MOVED,
-        "the head has left"
-    );
-    let head = file_of(FILE_SIZE).len() - FILE_SIZE;
-    assert_eq!(stage.output(), file_of(FILE_SIZE)[..head]);
-    assert_eq!(stage.state(), "Streaming");
-    assert!(stage.awaits_file());
-    assert_eq!(stage.advance(Readable::No), STILL);
-    // It ends, so the end of the server waits for it.
-    assert!(!stage.connection.is_endless() && !stage.connection.is_silent());
-    let (mut stage, threads) = held.release();
-    stage.play();
-    assert!(stage.output() == [content(FILE_SIZE), small()].concat());
-    assert!(stage.connection.is_idle());
-    // The held job and two pieces.
-    assert_eq!(threads.figures().done, 3);
-}
-
-#[test]
-fn a_body_that_does_not_come_in_time_ends_its_connection() {
-    let mut held = Held::new(ServerConfig::default());
-    held.stage.receive([get("/body"), get("/small")].concat());
-    assert_eq!(held.stage.expire(), Next::Close);
-    assert_eq!(held.stage.state(), "Closed");
-    assert_eq!(statuses(&held.stage.output()), [200]);
-    assert_eq!(held.stage.logged(), ["\"GET /body HTTP/1.1\" 200 0"]);
-    let (stage, threads) = held.release();
-    // The thread drops the file, and does not read it.
-    while Arc::strong_count(&stage.context.handler.body) > 1 {
-        std::thread::yield_now();
-    }
-    assert_eq!(threads.figures().queued, 0);
-}
-
-#[test]
-fn a_body_is_sent_to_a_client_that_has_closed_its_side() {
-    let mut held = Held::new(ServerConfig::default());
-    held.stage.receive_last(get("/body"), Event::Eof);
-    held.stage.connection.peer_left();
-    assert!(held.stage.awaits_file());
-    let (mut stage, _threads) = held.release();
-    stage.play();
-    assert!(stage.output() == file_of(FILE_SIZE));
-    assert_eq!(stage.state(), "Closed");
-}
-
-#[test]
-fn a_body_that_the_socket_does_not_take_waits_for_the_socket() {
-    let mut held = Held::new(ServerConfig::default());
-    let head = file_of(FILE_SIZE).len() - FILE_SIZE;
-    held.stage.script().room = [Room::Take(head), Room::Take(10)].into();
-    held.stage.receive(get("/body"));
-    assert!(held.stage.awaits_file());
-    let (mut stage, _threads) = held.release();
-    while stage.awaits_file() {
-        std::thread::yield_now();
-        stage.advance(Readable::No);
-    }
-    assert_eq!(stage.connection.awaits(), Some(Timeout::Send));
-    assert_eq!(stage.output().len(), head + 10);
-    stage.drain();
-    stage.play();
-    assert_eq!(stage.output().len(), FILE_SIZE - 10);
-}
-
-#[test]
-fn a_head_request_reads_nothing_of_a_body() {
-    let mut held = Held::new(ServerConfig::default());
-    held.stage.receive("HEAD /body HTTP/1.1\r\nHost: h\r\n\r\n");
-    let head = file_of(FILE_SIZE).len() - FILE_SIZE;
-    assert_eq!(held.stage.output(), file_of(FILE_SIZE)[..head]);
-    assert!(held.stage.connection.is_idle());
-    let (_stage, threads) = held.release();
-    assert_eq!(threads.figures().done, 1, "the job that was held");
-}
-
-#[test]
-fn the_log_says_that_a_body_has_waited_for_a_file() {
-    let mut held = Held::new(json());
-    held.stage.receive(get("/body"));
-    held.stage.context.clock.instant += SECOND;
-    let (mut stage, _threads) = held.release();
-    stage.play();
     assert_eq!(limits(&stage), ["\"disk\"}"]);
 }

@@ -19,6 +19,8 @@ mod budgets;
 #[cfg(test)]
 mod closing;
 #[cfg(test)]
+mod file_bodies;
+#[cfg(test)]
 mod files;
 mod handler;
 #[cfg(test)]
