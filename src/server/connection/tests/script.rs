@@ -141,7 +141,7 @@ impl Transport for Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     next: Next,
-    progress: bool,
+    pub(super) progress: bool,
 }
 
 /// The connection waits, and nothing has moved.
