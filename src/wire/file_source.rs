@@ -153,3 +153,6 @@ fn read_piece(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     piece.truncate(read);
     Ok(piece)
 }
+
+#[cfg(test)]
+mod tests;

@@ -173,3 +173,96 @@ mod tests {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::os::fd::OwnedFd;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+
+    /// A file on a tmpfs that every kernel has.
+    fn in_memory() -> OwnedFd {
+        memfd_create("file", MemfdFlags::CLOEXEC).unwrap()
+    }
+
+    fn not_local() -> File {
+        File::open("/proc").unwrap()
+    }
+
+    #[test]
+    fn what_is_learnt_is_known() {
+        let mounts = Mounts::that_are_reported();
+        assert_eq!(mounts.file_system(in_memory()), None);
+        assert_eq!(mounts.learn(in_memory()), FileSystem::Memory);
+        assert_eq!(mounts.file_system(in_memory()), Some(FileSystem::Memory));
+        assert_eq!(mounts.file_system(not_local()), None);
+        assert_eq!(mounts.learn(not_local()), FileSystem::Other);
+        assert_eq!(mounts.file_system(not_local()), Some(FileSystem::Other));
+        assert_eq!(mounts.file_system(in_memory()), Some(FileSystem::Memory));
+        assert!(FileSystem::Memory.is_local() && !FileSystem::Other.is_local());
+    }
+
+    #[test]
+    fn nothing_is_known_after_a_change_of_mounts() {
+        let mounts = Mounts::that_are_reported();
+        mounts.learn(in_memory());
+        mounts.note_root(mounts.generation(), true);
+        assert!(mounts.is_root_local() && mounts.know_root());
+        mounts.forget_before(0);
+        assert!(mounts.is_root_local(), "nothing has changed");
+        mounts.forget_before(1);
+        assert_eq!(mounts.file_system(in_memory()), None);
+        assert!(!mounts.is_root_local() && !mounts.know_root());
+        // What was found out before the change is too old.
+        mounts.note_root(0, true);
+        assert!(!mounts.know_root());
+        mounts.learn(in_memory());
+        mounts.note_root(1, false);
+        assert!(mounts.know_root() && !mounts.is_root_local());
+        assert_eq!(mounts.file_system(in_memory()), Some(FileSystem::Memory));
+    }
+
+    #[test]
+    fn nothing_is_recorded_where_changes_are_not_reported() {
+        let mounts = Mounts::default();
+        assert_eq!(mounts.learn(in_memory()), FileSystem::Memory);
+        assert_eq!(mounts.learn(not_local()), FileSystem::Other);
+        mounts.note_root(mounts.generation(), true);
+        assert_eq!(mounts.file_system(in_memory()), None);
+        assert!(!mounts.know_root() && !mounts.is_root_local());
+    }
+
+    #[test]
+    fn a_clone_goes_its_own_way_and_a_shared_one_does_not() {
+        let mounts = Mounts::that_are_reported();
+        mounts.forget_before(7);
+        mounts.learn(in_memory());
+        mounts.note_root(7, true);
+        let (clone, shared) = (mounts.clone(), mounts.share());
+        // The clone counts the changes that its own loop sees.
+        assert_eq!((clone.generation(), shared.generation()), (0, 7));
+        for known in [&clone, &shared] {
+            assert_eq!(known.file_system(in_memory()), Some(FileSystem::Memory));
+            assert!(known.is_root_local());
+        }
+        clone.learn(not_local());
+        assert_eq!(mounts.file_system(not_local()), None);
+        shared.learn(not_local());
+        assert_eq!(mounts.file_system(not_local()), Some(FileSystem::Other));
+        clone.forget_before(1);
+        assert!(mounts.is_root_local());
+        shared.forget_before(8);
+        assert!(!mounts.is_root_local());
+    }
+
+    #[test]
+    fn a_stat_that_asks_no_file_system_finds_the_file() {
+        let file = in_memory();
+        let stat = rustix::fs::fstat(&file).unwrap();
+        let expected = ((stat.st_dev, stat.st_ino), stat.st_mode);
+        assert_eq!(known_stat(&file).unwrap(), expected);
+    }
+}

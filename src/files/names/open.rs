@@ -218,6 +218,8 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;
 
+    use crate::files::names::mounts::FileSystem;
+
     /// A directory with files, and symbolic links that stay inside and that do not.
     struct Tree(PathBuf);
 
@@ -305,5 +307,102 @@ mod tests {
             assert_eq!(plain, [true, true, true, false, false, false, false, false]);
             assert!(root.open(b"nothing").is_plain);
         }
+    }
+    /// The mounts that a thread has learnt on the way to the root of `tree`.
+    fn known_mounts(tree: &Tree) -> Mounts {
+        let mounts = Mounts::that_are_reported();
+        mounts.learn(fs::File::open(&tree.0).unwrap());
+        mounts
+    }
+
+    fn opens_now(root: &Directory, path: &str, mounts: &Mounts) -> Option<Result<(), Errno>> {
+        let opened = root.open_now(path.as_bytes(), mounts)?;
+        Some(opened.found.map(drop))
+    }
+
+    #[test]
+    fn a_file_in_memory_on_a_known_mount_is_opened_at_once() {
+        let tree = Tree::new("now");
+        let mounts = known_mounts(&tree);
+        for resolver in [Resolver::Beneath, Resolver::Anywhere] {
+            let root = tree.directory(resolver);
+            for path in ["", "file", "sub"] {
+                let opened = root.open_now(path.as_bytes(), &mounts).unwrap();
+                assert!(opened.found.is_ok() && opened.is_plain, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_file_on_a_mount_that_is_not_known_to_be_local_is_left_to_a_thread() {
+        let tree = Tree::new("unknown");
+        let root = tree.directory(Resolver::Beneath);
+        let mounts = Mounts::that_are_reported();
+        assert_eq!(opens_now(&root, "file", &mounts), None);
+        mounts.learn(fs::File::open(&tree.0).unwrap());
+        assert_eq!(opens_now(&root, "file", &mounts), Some(Ok(())));
+        mounts.forget_before(1);
+        assert_eq!(opens_now(&root, "file", &mounts), None);
+        // A mount below the directory may be another one.
+        let system = Directory::new(
+            Arc::new(fs::File::open("/").unwrap().into()),
+            Resolver::Anywhere,
+        );
+        mounts.learn(&system);
+        assert_eq!(opens_now(&system, "proc/version", &mounts), None);
+        mounts.learn(fs::File::open("/proc").unwrap());
+        assert_eq!(opens_now(&system, "proc/version", &mounts), None);
+        assert!(system.open(b"proc/version").found.is_ok());
+    }
+
+    #[test]
+    fn without_openat2_everything_is_left_to_a_thread() {
+        let tree = Tree::new("old-kernel");
+        let mounts = known_mounts(&tree);
+        for resolver in [Resolver::NoFollow, Resolver::Unchecked] {
+            let root = tree.directory(resolver);
+            for path in ["", "file", "nothing", "escape"] {
+                assert_eq!(opens_now(&root, path, &mounts), None, "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn links_are_followed_at_once_or_left_to_a_thread() {
+        let tree = Tree::new("links-now");
+        let mounts = known_mounts(&tree);
+        for resolver in [Resolver::Beneath, Resolver::Anywhere] {
+            let root = tree.directory(resolver);
+            for path in &PATHS[3..] {
+                // From now on the link is in memory.
+                let opened = root.open(path.as_bytes());
+                let Some(now) = root.open_now(path.as_bytes(), &mounts) else {
+                    // The kernel refuses a link that leads outside only where it may wait, and overlayfs follows none.
+                    let is_overlay = mounts.file_system(&root) == Some(FileSystem::Overlay);
+                    assert!(opened.found.is_err() || is_overlay, "{path}");
+                    continue;
+                };
+                assert_eq!(now.is_plain, opened.is_plain, "{path}");
+                assert_eq!(now.found.err(), opened.found.err(), "{path}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_missing_name_that_is_in_memory_is_missing_at_once() {
+        let tree = Tree::new("missing-now");
+        let (mounts, root) = (known_mounts(&tree), tree.directory(Resolver::Beneath));
+        for path in ["nothing", "sub/nothing", "nothing/nothing"] {
+            assert_eq!(root.open(path.as_bytes()).found.err(), Some(Errno::NOENT));
+            // Some file systems, such as tmpfs, keep no names of files that are not there.
+            let now = opens_now(&root, path, &mounts);
+            let may_wait = mounts.file_system(&root) != Some(FileSystem::Disk);
+            let is_missing = now == Some(Err(Errno::NOENT));
+            assert!(is_missing || now.is_none() && may_wait, "{path} {now:?}");
+        }
+        fs::write(tree.0.join("root/nothing"), "something").unwrap();
+        assert_eq!(opens_now(&root, "nothing", &mounts), Some(Ok(())));
+        fs::remove_file(tree.0.join("root/nothing")).unwrap();
+        assert_ne!(opens_now(&root, "nothing", &mounts), Some(Ok(())));
     }
 }

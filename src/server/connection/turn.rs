@@ -154,7 +154,11 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         let is_work = promised.coming.is_work();
         let (next, waits_for) = match promised.coming.advance(&mut self.context.allowance) {
             Fill::Done => return self.fulfil(*awaiting, is_work, storage),
-            Fill::More => (Next::Work, Next::Work),
+            Fill::More => {
+                // The deadline is that of one wait for a file, so each slice starts it again.
+                self.share.progress = true;
+                (Next::Work, Next::Work)
+            }
             Fill::NotNow if is_work => (Next::Wait, Next::WaitForDisk),
             Fill::NotNow => (Next::Wait, Next::Wait),
         };

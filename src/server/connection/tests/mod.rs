@@ -18,6 +18,10 @@ mod bodies;
 mod budgets;
 #[cfg(test)]
 mod closing;
+#[cfg(test)]
+mod file_bodies;
+#[cfg(test)]
+mod files;
 mod handler;
 #[cfg(test)]
 mod lingering;

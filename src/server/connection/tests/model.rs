@@ -29,6 +29,7 @@ impl ModelRequest {
             "/none" => 204,
             "/unchanged" => 304,
             "/error" | "/misuse" => 500,
+            "/late" => 503,
             _ => 200,
         }
     }
@@ -39,7 +40,7 @@ impl ModelRequest {
 
     /// The body of the reply, unless it is an error.
     pub(super) fn said(&self) -> Vec<u8> {
-        if self.path == "/file" {
+        if self.path.ends_with("/file") {
             return content(LARGE);
         }
         let Self {

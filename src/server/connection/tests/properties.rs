@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
+use std::time::Instant;
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -12,6 +13,7 @@ use super::model::{LARGE, Model, ModelRequest};
 use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
 use crate::handler::exchange::Exchange;
+use crate::handler::work::Work;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::properties::{take_byte, take_cuts};
 use crate::http::status::HttpStatus;
@@ -28,6 +30,8 @@ pub(super) struct Plan {
     pub(super) turn_bytes: usize,
     pub(super) hasty: bool,
     pub(super) http09: bool,
+    /// How often the loop asks for a file before it is there.
+    pub(super) waits: usize,
 }
 
 /// Checks the property; the first bytes of `input` are the plan, the others are what the client sends.
@@ -46,6 +50,7 @@ pub fn connection(mut input: &[u8]) {
         turn_bytes: [1000, 20_000, 1 << 20][usize::from(flags / 16 % 3)],
         hasty: flags & 64 > 0,
         http09: flags & 128 > 0,
+        waits: usize::from(flags % 4),
         ..Plan::default()
     };
     let (cuts, bytes) = take_cuts(&mut input);
@@ -64,60 +69,80 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
         ..ServerConfig::default()
     };
     let expected = Model::of(bytes, &config);
-    let mut whole = TestLoop::with_handler(ModelHandler::new(), config.clone());
+    let mut whole = stage(config.clone(), 0);
     let output = whole.answer(&[bytes]);
     let statuses = expected.assert_met(&whole, &output);
 
-    let mut stage = TestLoop::with_handler(
-        ModelHandler::new(),
-        config.with(|config| {
-            config.tuning.turn_requests = plan.turn_requests;
-            config.tuning.turn_bytes = plan.turn_bytes;
-        }),
-    );
-    stage.scratch = Scratch::new(plan.scratch);
-    stage.script().room = plan.room.into();
-    stage.hasty = plan.hasty;
-    let ends = plan.cuts.iter().copied().chain([bytes.len()]);
+    let config = config.with(|config| {
+        config.tuning.turn_requests = plan.turn_requests;
+        config.tuning.turn_bytes = plan.turn_bytes;
+    });
+    for half_closes in [false, true] {
+        let mut stage = stage(config.clone(), plan.waits);
+        stage.scratch = Scratch::new(plan.scratch);
+        stage.script().room = plan.room.clone().into();
+        stage.hasty = plan.hasty;
+        stage.coming.extend(cut(bytes, &plan.cuts));
+        if half_closes {
+            // The end comes while replies are still waited for, or on their way.
+            stage.coming.push_back(Event::Eof);
+        }
+        stage.play();
+        let cut = stage.output();
+        if !half_closes {
+            let statuses_cut = expected.assert_met(&stage, &cut);
+            assert!(expected.depends_on_cuts() || statuses == statuses_cut);
+            stage.coming.push_back(Event::Eof);
+            stage.play();
+            assert!(stage.output().is_empty());
+        }
+        assert_eq!(stage.state(), "Closed");
+        if !expected.depends_on_cuts() {
+            assert!(
+                cut == output,
+                "{}\n---\n{}",
+                cut.escape_ascii(),
+                output.escape_ascii()
+            );
+        }
+    }
+    statuses
+}
+
+fn stage(config: ServerConfig, waits: usize) -> TestLoop<ModelHandler> {
+    let mut stage = TestLoop::with_handler(ModelHandler::new(waits), config);
+    stage.patience = waits + 1;
+    stage
+}
+
+/// The bytes of the client in pieces, each with its event.
+fn cut(bytes: &[u8], cuts: &[usize]) -> Vec<Event> {
+    let ends = cuts.iter().copied().chain([bytes.len()]);
     let pieces = ends.scan(0, |start, end| {
         Some(&bytes[std::mem::replace(start, end)..end])
     });
-    let pieces = pieces.filter(|piece| !piece.is_empty());
-    stage
-        .coming
-        .extend(pieces.map(|piece| Event::Bytes(piece.to_vec())));
-    stage.play();
-    let cut = stage.output();
-    let statuses_cut = expected.assert_met(&stage, &cut);
-    if !expected.depends_on_cuts() {
-        assert_eq!(statuses, statuses_cut);
-        assert!(
-            cut == output,
-            "{}\n---\n{}",
-            cut.escape_ascii(),
-            output.escape_ascii()
-        );
-    }
-    stage.coming.push_back(Event::Eof);
-    stage.play();
-    assert_eq!(stage.state(), "Closed");
-    assert!(stage.output().is_empty());
-    statuses
+    pieces
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| Event::Bytes(piece.to_vec()))
+        .collect()
 }
 
 /// Replies with what it was asked, in every way a handler can.
 #[derive(Debug)]
 pub(super) struct ModelHandler {
     file: File,
+    /// How often the loop asks for a file before it is there.
+    waits: usize,
     pub(super) asked: Vec<ModelRequest>,
 }
 
 impl ModelHandler {
-    pub(super) fn new() -> Self {
+    fn new(waits: usize) -> Self {
         let mut file = File::from(memfd_create("file", MemfdFlags::CLOEXEC).unwrap());
         file.write_all(&content(LARGE)).unwrap();
         Self {
             file,
+            waits,
             asked: Vec::new(),
         }
     }
@@ -139,8 +164,53 @@ impl BaseHttpRequestHandler for ModelHandler {
             body,
         };
         self.asked.push(asked.clone());
+        let reply = PlannedReply {
+            number: self.asked.len(),
+            file: self.file.try_clone()?,
+            waits: self.waits,
+            asked,
+        };
+        match reply.asked.path.as_str() {
+            "/slow" | "/slow/file" | "/late" => exchange.work(Box::new(reply)),
+            _ => reply.send(exchange)?,
+        }
+        Ok(())
+    }
+}
+
+/// The reply to a request. It may wait for a file first, and that of `/late` never comes.
+#[derive(Debug)]
+struct PlannedReply {
+    asked: ModelRequest,
+    number: usize,
+    file: File,
+    waits: usize,
+}
+
+impl Work for PlannedReply {
+    fn advance(&mut self, _until: Instant) -> Fill {
+        if self.asked.path == "/late" {
+            return Fill::NotNow;
+        }
+        match self.waits.checked_sub(1) {
+            Some(waits) => {
+                self.waits = waits;
+                Fill::NotNow
+            }
+            None => Fill::Done,
+        }
+    }
+
+    fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        self.send(exchange)
+    }
+}
+
+impl PlannedReply {
+    fn send(self, exchange: &mut Exchange<'_>) -> io::Result<()> {
+        let Self { asked, .. } = self;
         exchange.send_response(HttpStatus::new(asked.status()).unwrap());
-        exchange.send_header("X-Number", self.asked.len().to_string());
+        exchange.send_header("X-Number", self.number.to_string());
         if asked.path == "/misuse" {
             exchange.send_header("A", "b\r\nC: d");
         }
@@ -149,7 +219,7 @@ impl BaseHttpRequestHandler for ModelHandler {
         }
         exchange.end_headers();
         match asked.path.as_str() {
-            "/file" => exchange.copyfile(self.file.try_clone()?, 0..LARGE as u64),
+            "/file" | "/slow/file" => exchange.copyfile(self.file, 0..LARGE as u64),
             "/stream" => {
                 let piece = asked.said();
                 let pieces = piece.chunks(piece.len() / 3).map(<[u8]>::to_vec).collect();
@@ -160,7 +230,7 @@ impl BaseHttpRequestHandler for ModelHandler {
             }
             "/error" => {
                 exchange.wfile().write_all(b"partial")?;
-                return Err("no such luck".into());
+                return Err(io::Error::other("no such luck"));
             }
             _ => exchange.wfile().write_all(&asked.said())?,
         }
@@ -196,7 +266,7 @@ mod tests {
     use super::*;
     use crate::http::properties::replay;
 
-    const PATHS: [&str; 10] = [
+    const PATHS: [&str; 13] = [
         "/",
         "/x?y",
         "/none",
@@ -207,6 +277,9 @@ mod tests {
         "/file",
         "/large",
         "/skip",
+        "/slow",
+        "/slow/file",
+        "/late",
     ];
 
     /// A request that must be answered.
@@ -332,12 +405,13 @@ mod tests {
             turn_requests in 1_usize..5,
             turn_bytes in prop_oneof![1000_usize..50_000, Just(usize::MAX)],
             hasty: bool,
+            waits in 0_usize..4,
         ) {
             let count = requests.len() + usize::from(last.is_some());
             let bytes = [requests.concat().as_slice(), end.as_bytes()].concat();
             let mut cuts: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
             cuts.sort_unstable();
-            let plan = Plan { cuts, room, scratch, turn_requests, turn_bytes, hasty, http09: false };
+            let plan = Plan { cuts, room, scratch, turn_requests, turn_bytes, hasty, waits, http09: false };
             let statuses = check(plan, &bytes);
             prop_assert_eq!(statuses.len(), count);
             prop_assert!(last.is_none() || last == statuses.last().copied());

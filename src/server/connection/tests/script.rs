@@ -18,6 +18,7 @@ use crate::handler::server_info::ServerInfo;
 use crate::handler::work::Allowance;
 use crate::http::date;
 use crate::server::connection::readable::Readable;
+use crate::server::event_loop::timers::Timeout;
 use crate::server::loop_context::{LoopContext, TURN_OF_WORK};
 use crate::server::scratch::Scratch;
 use crate::wire::delivery::Delivery;
@@ -140,7 +141,7 @@ impl Transport for Script {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ended {
     next: Next,
-    progress: bool,
+    pub(super) progress: bool,
 }
 
 /// The connection waits, and nothing has moved.
@@ -175,6 +176,8 @@ pub(super) struct TestLoop<H> {
     pub(super) kept: usize,
     /// The time that work may take in each call.
     pub(super) time: Duration,
+    /// How often [`TestLoop::play`] asks for a file before its deadline passes.
+    pub(super) patience: usize,
     last: Ended,
 }
 
@@ -222,6 +225,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
             hasty: false,
             kept: 0,
             time: TURN_OF_WORK,
+            patience: usize::MAX,
             last: STILL,
         }
     }
@@ -289,19 +293,36 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         }
     }
 
-    /// Delivers the events of the peer and every writable edge, until the connection closes or nothing is left.
+    /// Delivers the events of the peer and every writable edge, until the connection closes or nothing is left. A file that is
+    /// waited for is there when it is asked for often enough, or never: then its deadline passes.
     pub(super) fn play(&mut self) -> Ended {
+        let mut asked = 0;
         for _ in 0..10_000_000 {
+            if self.last.progress {
+                asked = 0;
+            }
+            let awaits_file = self.connection.awaits() == Some(Timeout::File);
             match self.last.next {
                 Next::Close => return self.last,
                 Next::Continue | Next::Yield | Next::Work | Next::WaitForDisk => {
                     self.advance(Readable::No)
                 }
                 Next::Wait if self.is_blocked() && !self.is_urged() => self.drain(),
+                Next::Wait if awaits_file && !self.is_urged() => {
+                    asked += 1;
+                    if asked > self.patience {
+                        self.expire()
+                    } else {
+                        self.advance(Readable::No)
+                    }
+                }
                 Next::Wait => match self.coming.pop_front() {
                     None => return self.last,
                     Some(Event::Bytes(bytes)) => self.receive(bytes),
-                    Some(end) => self.receive_last(b"", end),
+                    Some(end) => {
+                        self.connection.peer_left();
+                        self.receive_last(b"", end)
+                    }
                 },
             };
         }

@@ -105,6 +105,7 @@ fn each_turn_does_a_slice_and_replies_stay_in_order() {
     for _ in 0..2 {
         assert_eq!(outcome, Next::Work);
         assert_eq!(stage.state(), "Awaiting");
+        assert!(outcome.progress, "its deadline starts again");
         outcome = stage.advance(Readable::No);
     }
     assert_eq!(outcome, Next::Work, "the stream has had its share");
