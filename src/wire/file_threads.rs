@@ -19,7 +19,7 @@ use std::task::{Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Jobs that wait at most; further ones are refused.
+/// Jobs, and values to drop, that wait at most; further jobs are refused.
 const MAX_QUEUED: usize = 4096;
 /// Room for the stack of a thread: no job recurses, and the largest local variable has 4 KiB.
 const STACK: usize = 128 * 1024;
@@ -57,9 +57,9 @@ struct Threads {
 
 #[derive(Clone, Copy)]
 struct Busy {
-    asked: Instant,
+    /// When the connection asked for the job; `None` for a value that is dropped.
+    asked: Option<Instant>,
     began: Instant,
-    drops: bool,
 }
 
 /// Why a job has no result: the queue is full, all threads are lost, or the job was dropped or panicked.
@@ -232,7 +232,7 @@ impl Shared {
     fn push(&self, job: Job) -> Result<(), Refused> {
         let mut threads = self.lock();
         threads.make_room();
-        let is_full = threads.queue.len() >= MAX_QUEUED;
+        let is_full = threads.queue.len() >= MAX_QUEUED || threads.to_drop.len() >= MAX_QUEUED;
         if is_full || threads.lost(self.timeout, job.asked) == threads.busy.len() {
             threads.refused += 1;
             drop(threads);
@@ -277,33 +277,37 @@ impl Threads {
         }
     }
 
-    /// Takes the next task for thread number `index`. Jobs of clients that have closed their side wait behind the others.
+    /// Takes the next task for thread number `index`.
     fn take(&mut self, index: usize) -> Option<Task> {
-        let now = Instant::now();
-        let value = if self.is_dropping {
-            None
-        } else {
-            self.to_drop.pop_front()
+        let began = Instant::now();
+        let task = self.next_task()?;
+        let asked = match &task {
+            Task::Run(job) => Some(job.asked),
+            Task::Drop(_) => None,
         };
-        let (task, asked) = match value {
-            Some(value) => (Task::Drop(value), now),
-            None => {
-                let first = self.queue.iter().position(|job| !job.client_left());
-                let job = self.queue.remove(first.unwrap_or(0))?;
-                let asked = job.asked;
-                (Task::Run(job), asked)
-            }
-        };
-        let drops = matches!(task, Task::Drop(_));
-        self.is_dropping |= drops;
+        self.is_dropping |= asked.is_none();
         if let Some(busy) = self.busy.get_mut(index) {
-            *busy = Some(Busy {
-                asked,
-                began: now,
-                drops,
-            });
+            *busy = Some(Busy { asked, began });
         }
         Some(task)
+    }
+
+    /// Takes out the next task. Jobs of clients that have closed their side wait behind the others.
+    fn next_task(&mut self) -> Option<Task> {
+        loop {
+            if !self.is_dropping
+                && let Some(value) = self.to_drop.pop_front()
+            {
+                return Some(Task::Drop(value));
+            }
+            let first = self.queue.iter().position(|job| !job.client_left());
+            let job = self.queue.remove(first.unwrap_or(0))?;
+            if !job.is_abandoned() {
+                return Some(Task::Run(job));
+            }
+            // It may own a file.
+            self.to_drop.push_back(Box::new(job));
+        }
     }
 
     /// Notes that thread number `index` has done its task.
@@ -311,11 +315,12 @@ impl Threads {
         let Some(busy) = self.busy.get_mut(index).and_then(Option::take) else {
             return;
         };
-        if busy.drops {
-            self.is_dropping = false;
-        } else {
-            self.done += 1;
-            self.longest_wait = self.longest_wait.max(busy.asked.elapsed());
+        match busy.asked {
+            None => self.is_dropping = false,
+            Some(asked) => {
+                self.done += 1;
+                self.longest_wait = self.longest_wait.max(asked.elapsed());
+            }
         }
     }
 
@@ -330,7 +335,7 @@ impl Threads {
         let working = self.busy.iter().flatten();
         let busy = working.clone().count() as u64;
         let queued = self.queue.iter().filter(|job| !job.is_abandoned());
-        let asked = working.map(|busy| busy.asked);
+        let asked = working.filter_map(|busy| busy.asked);
         let oldest = asked.chain(queued.clone().map(|job| job.asked)).min();
         let waiting = oldest.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
         FileThreadFigures {
@@ -361,8 +366,7 @@ impl Job {
 impl Task {
     fn perform(self) {
         match self {
-            Self::Run(job) if !job.is_abandoned() => (job.run)(),
-            Self::Run(job) => drop(job),
+            Self::Run(job) => (job.run)(),
             Self::Drop(value) => drop(value),
         }
     }
