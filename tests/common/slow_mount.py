@@ -38,7 +38,7 @@ UNANSWERED = (2, 36, 42)
 ROOT = 1
 HEADER = struct.Struct("<IIQQIIIHH")
 BUFFER = 1 << 20
-ASYNC_READ, PARALLEL_DIROPS = 1 << 0, 1 << 18
+ASYNC_READ, ASYNC_DIO, PARALLEL_DIROPS = 1 << 0, 1 << 15, 1 << 18
 MS_RDONLY, MS_NOSUID, MS_NODEV, MNT_DETACH = 1, 2, 4, 2
 PR_SET_PDEATHSIG = 1
 
@@ -101,7 +101,8 @@ class SlowMount:
             pass
 
     def init(self, *_):
-        return struct.pack("<4I2H2I2H32x", 7, 31, BUFFER, ASYNC_READ | PARALLEL_DIROPS, 512, 512, 4096, 1, 0, 0)
+        flags = ASYNC_READ | ASYNC_DIO | PARALLEL_DIROPS
+        return struct.pack("<4I2H2I2H32x", 7, 31, BUFFER, flags, 512, 512, 4096, 1, 0, 0)
 
     def lookup(self, path, body):
         path = os.path.join(path, body.rstrip(b"\0"))

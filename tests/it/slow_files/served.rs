@@ -125,9 +125,9 @@ fn directories_are_redirected_listed_and_have_their_index_page() {
         assert_eq!(
             names,
             [
-                "fast.txt",
                 "slow-docs",
                 "slow-index",
+                "fast.txt",
                 "slow.bin",
                 "slow.txt"
             ]
