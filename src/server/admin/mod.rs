@@ -32,6 +32,7 @@ use super::{local_addresses, new_context};
 use crate::config::{LogFormat, ServerConfig};
 use crate::handler::log::Log;
 use crate::http::status::HttpStatus;
+use crate::wire::file_threads::FileThreads;
 
 /// How long a scrape waits for loops that do not give their figures.
 const PATIENCE: Duration = Duration::from_millis(100);
@@ -123,7 +124,13 @@ impl Administration {
     }
 
     /// Asks the loops behind `handle` for their figures if `/metrics` was asked for, and answers once they have given them.
-    pub(crate) fn scrape(&mut self, now: Instant, handle: &ServerHandle, is_draining: bool) {
+    pub(crate) fn scrape(
+        &mut self,
+        now: Instant,
+        handle: &ServerHandle,
+        file_threads: Option<&FileThreads>,
+        is_draining: bool,
+    ) {
         let handler = self.handler();
         if !handler.new_scrapes.is_empty() {
             handler.scrapes.append(&mut handler.new_scrapes);
@@ -139,6 +146,7 @@ impl Administration {
         self.deadline = None;
         let scrape = Scrape {
             loops: handle.figures(),
+            file_threads: file_threads.map(FileThreads::figures).unwrap_or_default(),
             process: self.process.read(),
             is_draining,
             now,

@@ -41,7 +41,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
                 administration.answer_readiness(&readiness);
             }
         }
-        administration.scrape(now, &self.handle, self.is_draining());
+        let file_threads = self.context().server.file_threads();
+        administration.scrape(now, &self.handle, file_threads, self.is_draining());
         Ok(())
     }
 
