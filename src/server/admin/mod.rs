@@ -197,3 +197,6 @@ impl Administration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
