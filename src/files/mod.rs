@@ -29,6 +29,7 @@ mod send_file;
 mod send_head;
 
 use crate::handler::exchange::Exchange;
+use crate::handler::ready_checks;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult, unsupported};
 use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
@@ -332,8 +333,13 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
 
     /// Opens what is served, as a request does: it must be there, and must not be deleted.
     fn check_ready(&mut self) -> Result<(), Cow<'static, str>> {
-        let opened = self.root.check();
-        opened.map_err(|error| format!("cannot serve {}: {error}", self.root).into())
+        let root = self.root.clone();
+        let hangs = format!("cannot serve {root}: its file system does not answer");
+        let check = move || {
+            let opened = root.check();
+            opened.map_err(|error| format!("cannot serve {root}: {error}").into())
+        };
+        ready_checks::check(check, hangs)
     }
 
     fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {

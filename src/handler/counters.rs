@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::durations::Durations;
 use super::request_counts::RequestCounts;
 use crate::http::status::HttpStatus;
+use crate::wire::file_threads::FileThreadFigures;
 
 /// The counters of one loop since its start. Its `Display` is the report of `--report`, several lines for people.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -88,6 +89,28 @@ impl Counters {
     }
 }
 
+/// The figures of the file threads as one line of the report; `None` where there are no such threads.
+pub(crate) struct FileThreadsText(pub(crate) Option<FileThreadFigures>);
+
+impl fmt::Display for FileThreadsText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(figures) = &self.0 else {
+            return f.write_str("none");
+        };
+        write!(
+            f,
+            "{}: {} busy, {} lost; {} jobs done, {} queued, {} refused; the longest waited {} ms",
+            figures.idle + figures.busy + figures.lost,
+            figures.busy,
+            figures.lost,
+            figures.done,
+            figures.queued,
+            figures.refused,
+            Tenths(figures.longest_wait.as_micros() as u64 / 100)
+        )
+    }
+}
+
 /// A number of tenths, printed with one decimal. Printing floating point would add 20 KiB of code.
 struct Tenths(u64);
 
@@ -142,6 +165,24 @@ impl fmt::Display for Counters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_report_has_a_line_about_file_threads() {
+        assert_eq!(FileThreadsText(None).to_string(), "none");
+        let figures = FileThreadFigures {
+            idle: 1,
+            busy: 2,
+            lost: 3,
+            queued: 4,
+            done: 5,
+            refused: 6,
+            longest_wait: Duration::from_micros(7_890),
+        };
+        assert_eq!(
+            FileThreadsText(Some(figures)).to_string(),
+            "6: 2 busy, 3 lost; 5 jobs done, 4 queued, 6 refused; the longest waited 7.8 ms"
+        );
+    }
 
     #[test]
     fn the_last_line_of_the_report_names_the_limit() {

@@ -25,6 +25,7 @@ pub(crate) mod page;
 pub(crate) mod peer;
 pub(crate) mod prepared;
 pub(crate) mod query;
+pub(crate) mod ready_checks;
 pub(crate) mod reply;
 pub(crate) mod request_context;
 pub(crate) mod request_counts;
@@ -228,7 +229,8 @@ pub trait BaseHttpRequestHandler {
     /// why not is sent with the 503. The default is always ready.
     ///
     /// It is called on the thread of the loop for each such request, so it must be quick. A handler that passes requests on to another
-    /// handler should ask that one here too.
+    /// handler should ask that one here too. [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) leaves its check to
+    /// [file threads](crate::ServerConfig::file_threads), if there are any, and returns `Ok`: what they find is added to the answer.
     ///
     /// # Errors
     /// The reason, as one line of text.

@@ -21,6 +21,8 @@ use super::listen::addresses::Addresses;
 use super::listen::listener::{ACCEPT_PAUSE, Accepting, Endpoint, LAST_LISTENER};
 use super::loop_context::LoopContext;
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::counters::FileThreadsText;
+use crate::wire::file_threads::FileThreads;
 use crate::wire::spool::SpoolLimits;
 
 mod administering;
@@ -413,14 +415,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         }
     }
 
-    /// Writes to standard error what this loop has counted.
+    /// Writes to standard error what this loop has counted, and what all loops share.
     fn report(&mut self) {
         let (number, loops) = (self.index + 1, self.handle.loops());
         let LoopContext { log, server, .. } = self.context_mut();
         let counters = server.counters();
+        let confinement = confinement::in_force();
+        let file_threads = FileThreadsText(server.file_threads().map(FileThreads::figures));
         log.text(format_args!(
-            "httpoll: loop {number} of {loops}\nconfinement     {}\n{counters}\n",
-            confinement::in_force()
+            "httpoll: loop {number} of {loops}\nconfinement     {confinement}\nfile threads    {file_threads}\n{counters}\n"
         ));
     }
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::geteuid;
+use rustix::process::{Signal, geteuid};
 
 use crate::admin::{admin_of, ask, start};
 use crate::common;
@@ -186,6 +186,56 @@ fn connections_are_counted_by_their_state() {
         let count = |state| metrics["httpoll_connections"].value(&format!("state=\"{state}\""));
         states.map(count) == [1.0, 1.0, 1.0, 0.0, 0.0]
     });
+}
+
+/// How many file threads are in each state.
+fn file_threads(metrics: &BTreeMap<String, Family>) -> [f64; 3] {
+    let threads = &metrics["httpoll_file_threads"];
+    ["idle", "busy", "lost"].map(|state| threads.value(&format!("state=\"{state}\"")))
+}
+
+const FILE_FIGURES: [&str; 4] = [
+    "httpoll_file_jobs_total",
+    "httpoll_file_jobs_refused_total",
+    "httpoll_file_queue",
+    "httpoll_file_longest_wait_seconds",
+];
+
+#[test]
+fn file_threads_are_counted_once_for_all_loops() {
+    let options = ["-n", "3", "--file-threads", "5", "--report"];
+    let (mut server, admin) = start(&Site::new(), &options);
+    // Each check of the directory is a job.
+    for _ in 0..2 {
+        assert_eq!(ask(admin, "/readyz").0, 200);
+    }
+    // A thread is idle when it has handed over its result and taken the lock again.
+    wait_until("all file threads are idle", || {
+        file_threads(&metrics(admin)) == [5.0, 0.0, 0.0]
+    });
+    let metrics = metrics(admin);
+    let [done, refused, queued, wait] = FILE_FIGURES.map(|name| metrics[name].value(""));
+    assert_eq!([done, refused, queued], [2.0, 0.0, 0.0]);
+    assert!(wait > 0.0 && wait < 10.0, "{wait}");
+    server.signal(Signal::TERM);
+    server.wait();
+    let report = server.log();
+    let line = "\nfile threads    5: 0 busy, 0 lost; 2 jobs done, 0 queued, 0 refused; ";
+    assert_eq!(report.matches(line).count(), 3, "{report}");
+}
+
+#[test]
+fn a_server_without_file_threads_has_their_metrics_too() {
+    let (mut server, admin) = start(&Site::new(), &["--file-threads", "0", "--report"]);
+    assert_eq!(ask(admin, "/readyz").0, 200);
+    let metrics = metrics(admin);
+    assert_eq!(file_threads(&metrics), [0.0; 3]);
+    let figures = FILE_FIGURES.map(|name| metrics[name].value(""));
+    assert_eq!(figures, [0.0; 4]);
+    server.signal(Signal::TERM);
+    server.wait();
+    let report = server.log();
+    assert!(report.contains("\nfile threads    none\n"), "{report}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The administration of a server of the library: what a handler says, and a loop that hangs.
 
 use std::borrow::Cow;
+use std::fs;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,7 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use httpoll::{BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, ThreadingHttpServer};
+use httpoll::{
+    BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, ServerConfig,
+    SimpleHttpRequestHandler, ThreadingHttpServer,
+};
 
 use crate::client::{Client, get};
 
@@ -69,6 +73,54 @@ fn a_handler_says_whether_it_is_ready() {
     }
     handle.shutdown();
     running.join().unwrap().unwrap();
+}
+
+/// A site with files and a database.
+struct Site {
+    files: SimpleHttpRequestHandler,
+    has_database: Arc<AtomicBool>,
+}
+
+impl BaseHttpRequestHandler for Site {
+    fn check_ready(&mut self) -> Result<(), Cow<'static, str>> {
+        self.files.check_ready()?;
+        let has_database = self.has_database.load(Ordering::Acquire);
+        has_database.then_some(()).ok_or("no database".into())
+    }
+}
+
+#[test]
+fn a_handler_asks_the_one_that_it_passes_requests_on_to() {
+    for file_threads in [0, 1] {
+        let dir = tempfile::tempdir().unwrap();
+        let served = dir.path().join("served");
+        fs::create_dir(&served).unwrap();
+        let has_database = Arc::new(AtomicBool::new(true));
+        let site = Site {
+            files: SimpleHttpRequestHandler::new(&served).unwrap(),
+            has_database: Arc::clone(&has_database),
+        };
+        let config = ServerConfig::default().with(|config| config.file_threads = file_threads);
+        let mut server = HttpServer::bind_with("127.0.0.1:0", site, config).unwrap();
+        let admin = server.bind_admin("127.0.0.1:0").unwrap()[0];
+        let handle = server.handle();
+        let running = thread::spawn(move || server.serve_forever());
+        let readiness = || ask(admin, "/readyz").1;
+        assert_eq!(readiness(), "ok\n");
+        fs::remove_dir(&served).unwrap();
+        let gone = "No such file or directory (os error 2)\n";
+        assert_eq!(
+            readiness(),
+            format!("cannot serve {}: {gone}", served.display())
+        );
+        fs::create_dir(&served).unwrap();
+        has_database.store(false, Ordering::Release);
+        assert_eq!(readiness(), "no database\n");
+        has_database.store(true, Ordering::Release);
+        assert_eq!(readiness(), "ok\n");
+        handle.shutdown();
+        running.join().unwrap().unwrap();
+    }
 }
 
 /// Takes the lock. No handler panics while it has the lock.

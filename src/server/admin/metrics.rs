@@ -10,6 +10,7 @@ use super::text::{Exposition, Format, Kind, Seconds};
 use crate::handler::counters::Counters;
 use crate::handler::durations::Durations;
 use crate::handler::request_counts::RequestCounts;
+use crate::wire::file_threads::FileThreadFigures;
 
 /// Classes of statuses that GET and HEAD are shown with before they occur, so that rates can be computed from the start.
 const USUAL: [u8; 4] = [2, 3, 4, 5];
@@ -18,6 +19,8 @@ const USUAL: [u8; 4] = [2, 3, 4, 5];
 #[derive(Debug)]
 pub(super) struct Scrape {
     pub(super) loops: Vec<Figures>,
+    /// All loops share the file threads, so these are no sum.
+    pub(super) file_threads: FileThreadFigures,
     pub(super) process: ProcessFigures,
     pub(super) is_draining: bool,
     pub(super) now: Instant,
@@ -125,6 +128,7 @@ impl Scrape {
             out.family(Kind::Gauge, name, help);
             out.sample(&[], self.sum(value));
         }
+        self.file_threads(&mut out);
         self.loops(&mut out);
         self.server(&mut out);
         self.process(&mut out);
@@ -189,6 +193,51 @@ impl Scrape {
         for (reason, value) in EVICTIONS {
             out.sample(&[("reason", reason)], self.sum(value));
         }
+    }
+
+    fn file_threads(&self, out: &mut Exposition) {
+        let figures = &self.file_threads;
+        out.family(
+            Kind::Gauge,
+            "httpoll_file_threads",
+            "Threads that wait for file systems, by what they do.",
+        );
+        for (state, count) in [
+            ("idle", figures.idle),
+            ("busy", figures.busy),
+            ("lost", figures.lost),
+        ] {
+            out.sample(&[("state", state)], count);
+        }
+        for (kind, name, help, count) in [
+            (
+                Kind::Gauge,
+                "httpoll_file_queue",
+                "Jobs that wait for a file thread.",
+                figures.queued,
+            ),
+            (
+                Kind::Counter,
+                "httpoll_file_jobs_total",
+                "Jobs that file threads have done.",
+                figures.done,
+            ),
+            (
+                Kind::Counter,
+                "httpoll_file_jobs_refused_total",
+                "Jobs refused because all file threads were lost or the queue was full.",
+                figures.refused,
+            ),
+        ] {
+            out.family(kind, name, help);
+            out.sample(&[], count);
+        }
+        out.family(
+            Kind::Gauge,
+            "httpoll_file_longest_wait_seconds",
+            "Longest time from the request of a job to its result since the start; jobs without a result count, too.",
+        );
+        out.sample(&[], Seconds(figures.longest_wait));
     }
 
     fn loops(&self, out: &mut Exposition) {

@@ -7,7 +7,6 @@
 //! Invariant: nothing here waits. A reply that needs other loops is promised, and given when they have answered, or without those
 //! that hang.
 
-use std::borrow::Cow;
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
@@ -31,10 +30,14 @@ use super::listen::socket::ListeningSocket;
 use super::{local_addresses, new_context};
 use crate::config::{LogFormat, ServerConfig};
 use crate::handler::log::Log;
+use crate::handler::ready_checks::{Readiness, ReadyChecks};
 use crate::http::status::HttpStatus;
+use crate::wire::file_threads::FileThreads;
 
 /// How long a scrape waits for loops that do not give their figures.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How long the checks of `/readyz` may take. From then on the server is not ready, until they are done.
+const CHECK_PATIENCE: Duration = Duration::from_secs(1);
 /// Connections to the administration. At the limit the one that has been idle longest makes room.
 const MAX_CONNECTIONS: usize = 16;
 
@@ -46,6 +49,9 @@ pub(crate) struct Administration {
     has_event: bool,
     /// When the scrapes that wait are answered in any case.
     deadline: Option<Instant>,
+    /// The checks of `/readyz` that are under way, and since when. There are no further ones before these are done, so a file system
+    /// that hangs costs one file thread for them.
+    checks: Option<(ReadyChecks, Instant)>,
 }
 
 impl Administration {
@@ -68,6 +74,7 @@ impl Administration {
             process: Process::open(),
             has_event: false,
             deadline: None,
+            checks: None,
         }))
     }
 
@@ -90,7 +97,13 @@ impl Administration {
 
     /// Returns when it has something to do without an event.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let deadlines = [self.event_loop.next_deadline(), self.deadline];
+        let is_asked = !self.event_loop.context().handler.readiness.is_empty();
+        let checks = self.checks.as_ref().filter(|_| is_asked);
+        let deadlines = [
+            self.event_loop.next_deadline(),
+            self.deadline,
+            checks.map(|(_, began)| *began + CHECK_PATIENCE),
+        ];
         deadlines.into_iter().flatten().min()
     }
 
@@ -104,12 +117,33 @@ impl Administration {
         &mut self.event_loop.context_mut().handler
     }
 
-    pub(crate) fn is_asked_for_readiness(&mut self) -> bool {
-        !self.handler().readiness.is_empty()
+    /// Whether `/readyz` was asked for, and no check is under way that will tell.
+    pub(crate) fn needs_checks(&mut self) -> bool {
+        self.checks.is_none() && !self.handler().readiness.is_empty()
+    }
+
+    /// Waits for `checks`, which began `now`.
+    pub(crate) fn wait_for(&mut self, checks: ReadyChecks, now: Instant) {
+        self.checks = Some((checks, now));
+    }
+
+    /// Answers `/readyz` if the checks are done or take too long.
+    pub(crate) fn settle_checks(&mut self, now: Instant) {
+        let is_asked = !self.handler().readiness.is_empty();
+        let Some((checks, began)) = &mut self.checks else {
+            return;
+        };
+        if let Some(readiness) = checks.result() {
+            self.checks = None;
+            self.answer_readiness(&readiness);
+        } else if is_asked && now >= *began + CHECK_PATIENCE {
+            let readiness = checks.so_far();
+            self.answer_readiness(&readiness);
+        }
     }
 
     /// Answers `/readyz`.
-    pub(crate) fn answer_readiness(&mut self, readiness: &Result<(), Cow<'static, str>>) {
+    pub(crate) fn answer_readiness(&mut self, readiness: &Readiness) {
         for asked in self.handler().readiness.drain(..) {
             let (status, text) = match readiness {
                 Ok(()) => (HttpStatus::OK, "ok\n".to_owned()),
@@ -123,7 +157,13 @@ impl Administration {
     }
 
     /// Asks the loops behind `handle` for their figures if `/metrics` was asked for, and answers once they have given them.
-    pub(crate) fn scrape(&mut self, now: Instant, handle: &ServerHandle, is_draining: bool) {
+    pub(crate) fn scrape(
+        &mut self,
+        now: Instant,
+        handle: &ServerHandle,
+        file_threads: Option<&FileThreads>,
+        is_draining: bool,
+    ) {
         let handler = self.handler();
         if !handler.new_scrapes.is_empty() {
             handler.scrapes.append(&mut handler.new_scrapes);
@@ -139,6 +179,7 @@ impl Administration {
         self.deadline = None;
         let scrape = Scrape {
             loops: handle.figures(),
+            file_threads: file_threads.map(FileThreads::figures).unwrap_or_default(),
             process: self.process.read(),
             is_draining,
             now,
@@ -156,3 +197,6 @@ impl Administration {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

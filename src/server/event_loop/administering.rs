@@ -1,12 +1,25 @@
 //! What the loop does for its [`Administration`]: it gives it turns, and answers what only a loop of the site knows.
 
-use std::borrow::Cow;
 use std::io;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
 
 use super::{EventLoop, NO_CONNECTION};
 use crate::handler::BaseHttpRequestHandler;
+use crate::handler::ready_checks::ReadyChecks;
 use crate::server::admin::Administration;
 use crate::server::admin::figures::Figures;
+use crate::server::lifecycle::handle::ServerHandle;
+use crate::wire::file_threads::Submitter;
+
+/// Wakes the loop that has the administration.
+struct WakeFirstLoop(ServerHandle);
+
+impl Wake for WakeFirstLoop {
+    fn wake(self: Arc<Self>) {
+        self.0.wake_first();
+    }
+}
 
 impl<H: BaseHttpRequestHandler> EventLoop<H> {
     /// Takes an administration in, for the first loop of a server.
@@ -36,12 +49,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let now = self.context().clock.instant;
         if administration.is_due(now) {
             administration.turn()?;
-            if administration.is_asked_for_readiness() {
-                let readiness = self.readiness();
-                administration.answer_readiness(&readiness);
-            }
         }
-        administration.scrape(now, &self.handle, self.is_draining());
+        if self.is_draining() {
+            administration.answer_readiness(&Err("draining".into()));
+        } else if administration.needs_checks() {
+            administration.wait_for(self.begin_checks(), now);
+        }
+        administration.settle_checks(now);
+        let file_threads = self.context().server.file_threads();
+        administration.scrape(now, &self.handle, file_threads, self.is_draining());
         Ok(())
     }
 
@@ -49,13 +65,16 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         self.context().server.draining || self.handle.is_shutdown_requested(self.index)
     }
 
-    /// Returns why this server should get no requests now, if there is a reason.
-    fn readiness(&mut self) -> Result<(), Cow<'static, str>> {
-        if self.is_draining() {
-            return Err("draining".into());
-        }
-        let checked = self.context_mut().hook(NO_CONNECTION, H::check_ready);
-        checked.unwrap_or_else(|| Err("the check of the handler panicked".into()))
+    /// Asks the handler whether it is ready.
+    fn begin_checks(&mut self) -> ReadyChecks {
+        let waker = Waker::from(Arc::new(WakeFirstLoop(self.handle.clone())));
+        let context = self.context_mut();
+        let file_threads = context.server.file_threads();
+        let submitter = file_threads.map(|threads| Submitter::new(threads, waker));
+        ReadyChecks::begin(submitter, || {
+            let checked = context.hook(NO_CONNECTION, H::check_ready);
+            checked.unwrap_or_else(|| Err("the check of the handler panicked".into()))
+        })
     }
 
     /// Gives the figures of this loop if they were asked for.

@@ -183,7 +183,8 @@ impl ServerHandle {
         others.all(|control| control.figures.have_ended())
     }
 
-    fn wake_first(&self) {
+    /// Gives the first loop a turn.
+    pub(crate) fn wake_first(&self) {
         if let Some(first) = self.loops.first() {
             // Waking fails only where the loop has ended already.
             let _ = first.waker.wake();
