@@ -100,32 +100,29 @@ pub(super) struct NotFound {
 }
 
 impl Lookup<'_> {
-    /// Finds what the path leads to; `None` if that might wait.
+    /// Finds what the path leads to.
     ///
     /// # Errors
-    /// An open file cannot be examined: a 500.
-    pub(super) fn find(&self) -> io::Result<Option<Found>> {
-        let root = match self.open_root() {
-            None => return Ok(None),
-            Some(Err(error)) => return Ok(Some(Found::NoRoot(error))),
-            Some(Ok(root)) => root,
+    /// [`io::ErrorKind::WouldBlock`] if that might wait, and must not. An open file cannot be examined: a 500.
+    pub(super) fn find(&self) -> io::Result<Found> {
+        let root = match self.open_root()? {
+            Ok(root) => root,
+            Err(error) => return Ok(Found::NoRoot(error)),
         };
-        let Some(Opened { found, is_plain }) = self.open(&root, self.path) else {
-            return Ok(None);
-        };
+        let Opened { found, is_plain } = self.open(&root, self.path)?;
         let file = match found {
             Ok(file) => file,
-            Err(errno) => return Ok(self.not_found(&root, errno, is_plain)),
+            Err(errno) => return self.not_found(&root, errno, is_plain),
         };
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if !self.as_directory => {
                 let (path, absent) = (self.path.to_vec(), Vec::new());
-                Ok(Some(self.file((path, file, stat), is_plain, absent)))
+                Ok(self.file((path, file, stat), is_plain, absent))
             }
             FileType::Directory if self.as_directory => self.find_page(root, file, is_plain),
-            FileType::Directory => Ok(Some(Found::NoFile)),
-            _ => Ok(Some(Found::NotServed)),
+            FileType::Directory => Ok(Found::NoFile),
+            _ => Ok(Found::NotServed),
         }
     }
 
@@ -135,36 +132,34 @@ impl Lookup<'_> {
         root: Directory,
         directory: OwnedFd,
         mut is_plain: bool,
-    ) -> io::Result<Option<Found>> {
+    ) -> io::Result<Found> {
         let mut absent = Vec::new();
         for page in self.index_pages {
             let mut path = self.path.to_vec();
             push_segment(&mut path, page);
-            let Some(opened) = self.open(&root, &path) else {
-                return Ok(None);
-            };
+            let opened = self.open(&root, &path)?;
             // A link that leads nowhere may lead somewhere when its target is made.
             is_plain &= opened.is_plain;
             match opened.found {
                 Ok(file) => {
                     let stat = fstat(&file)?;
                     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                        return Ok(Some(self.file((path, file, stat), is_plain, absent)));
+                        return Ok(self.file((path, file, stat), is_plain, absent));
                     }
                 }
                 Err(errno) if is_missing(errno) => {}
-                Err(errno) => return Ok(self.not_found(&root, errno, is_plain)),
+                Err(errno) => return self.not_found(&root, errno, is_plain),
             }
             absent.push(path);
         }
         let ids = [known_stat(&directory)?.0, known_stat(&root)?.0];
-        Ok(Some(Found::Directory(FoundDirectory {
+        Ok(Found::Directory(FoundDirectory {
             root,
             directory: Arc::new(directory),
             ids,
             is_plain,
             absent,
-        })))
+        }))
     }
 
     fn file(
@@ -183,44 +178,51 @@ impl Lookup<'_> {
         })
     }
 
-    /// Describes why nothing was opened; `None` if finding that out might wait.
-    fn not_found(&self, root: &Directory, errno: Errno, is_plain: bool) -> Option<Found> {
+    /// Describes why nothing was opened.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if finding that out might wait, and must not.
+    fn not_found(&self, root: &Directory, errno: Errno, is_plain: bool) -> io::Result<Found> {
         let is_out_of_reach = match self.patience {
             _ if errno != Errno::ACCESS => false,
             Patience::Yes => root.is_out_of_reach(self.root.single()),
-            Patience::No(_) => return None,
+            Patience::No(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        Some(Found::Nothing(NotFound {
+        Ok(Found::Nothing(NotFound {
             errno,
             is_plain,
             is_out_of_reach,
         }))
     }
 
-    fn open_root(&self) -> Option<io::Result<Directory>> {
-        match self.patience {
+    /// Opens the served directory, unless that might wait: the outer error.
+    fn open_root(&self) -> io::Result<io::Result<Directory>> {
+        let opened = match self.patience {
             Patience::Yes => Some(self.root.open()),
             Patience::No(_) => self.root.open_now(),
-        }
+        };
+        opened.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
-    fn open(&self, root: &Directory, path: &[u8]) -> Option<Opened> {
-        match self.patience {
+    /// Opens the file at `path`, unless that might wait: an error.
+    fn open(&self, root: &Directory, path: &[u8]) -> io::Result<Opened> {
+        let opened = match self.patience {
             Patience::Yes => Some(root.open(path)),
             Patience::No(mounts) => root.open_now(path, mounts),
-        }
+        };
+        opened.ok_or_else(|| io::ErrorKind::WouldBlock.into())
     }
 
     /// Finds what the path leads to, and reads a small file, in one of the `threads`.
     ///
     /// # Errors
     /// A file cannot be examined or read: a 500.
-    pub(super) fn find_and_load(&self, threads: &FileThreads) -> io::Result<Option<Found>> {
+    pub(super) fn find_and_load(&self, threads: &FileThreads) -> io::Result<Found> {
         match self.find()? {
-            Some(Found::File(found)) => {
+            Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
                 let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
-                Ok(Some(Found::Loaded(loaded)))
+                Ok(Found::Loaded(loaded))
             }
             found => Ok(found),
         }

@@ -8,8 +8,9 @@ use std::task::Poll;
 use std::time::Instant;
 
 use super::SimpleHttpRequestHandler;
+use super::asked::Asked;
 use super::look_up::{Found, Patience};
-use super::send_head::{Asked, FileRequest};
+use super::send_head::FileRequest;
 use crate::handler::exchange::Exchange;
 use crate::handler::work::Work;
 use crate::wire::file_threads::{Pending, Refused, Submitter};
@@ -17,16 +18,17 @@ use crate::wire::source::Fill;
 
 /// A request that waits for a file thread.
 pub(super) struct LookupWork {
-    /// What the target means, with the keys of the reply.
-    bytes: Vec<u8>,
-    path_length: usize,
-    key_length: usize,
     pending: Pending<FoundByThread>,
+    /// `None` as long as there is no result, and if there will be none.
     found: Option<FoundByThread>,
 }
 
-/// What a thread has found, with the copy of the handler that makes the reply.
-type FoundByThread = (Box<SimpleHttpRequestHandler>, io::Result<Option<Found>>);
+/// What a thread has found, with all that the reply needs.
+struct FoundByThread {
+    copy: Box<SimpleHttpRequestHandler>,
+    asked: Asked<'static>,
+    found: io::Result<Found>,
+}
 
 impl LookupWork {
     /// Hands the look-up over to a thread, with a `copy` of the handler.
@@ -35,30 +37,17 @@ impl LookupWork {
     /// The threads take no more jobs.
     pub(super) fn begin(
         copy: SimpleHttpRequestHandler,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         submitter: &Submitter,
     ) -> Result<Self, Refused> {
-        let Asked {
-            bytes,
-            path_length,
-            key_length,
-        } = asked;
-        let (copy, owned) = (Box::new(copy), bytes.to_vec());
+        let (copy, asked) = (Box::new(copy), asked.to_owned());
         let threads = submitter.threads.clone();
         let look_up = move || {
-            let asked = Asked {
-                bytes: &owned,
-                path_length,
-                key_length,
-            };
-            let lookup = copy.lookup(asked, Patience::Yes);
+            let lookup = copy.lookup(&asked, Patience::Yes);
             let found = lookup.find_and_load(&threads);
-            (copy, found)
+            FoundByThread { copy, asked, found }
         };
         Ok(Self {
-            bytes: bytes.to_vec(),
-            path_length,
-            key_length,
             pending: submitter.submit(look_up)?,
             found: None,
         })
@@ -75,22 +64,13 @@ impl Work for LookupWork {
     }
 
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let Some((files, found)) = self.found else {
+        let Some(FoundByThread { copy, asked, found }) = self.found else {
             exchange.send_file_unavailable();
             return Ok(());
         };
-        let asked = Asked {
-            bytes: &self.bytes,
-            path_length: self.path_length,
-            key_length: self.key_length,
-        };
-        files
-            .read_by_thread
-            .note(asked.key(), exchange.clock().instant);
-        match found? {
-            Some(found) => FileRequest::new(&files, exchange).reply(asked, found),
-            None => Ok(()),
-        }
+        let now = exchange.clock().instant;
+        copy.read_by_thread.note(asked.key(), now);
+        FileRequest::new(&copy, exchange).reply(&asked, found?)
     }
 
     fn note_client_left(&self) {

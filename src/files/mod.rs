@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 mod access;
+mod asked;
 mod cache;
 mod identity;
 mod listing;
@@ -34,6 +35,7 @@ use crate::handler::{BaseHttpRequestHandler, HandlerResult, unsupported};
 use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
 use access::Access;
+use asked::Asked;
 use cache::Cache;
 use listing::{Readings, View};
 use look_up::{Lookup, Patience};
@@ -43,7 +45,7 @@ use names::translate_path::{clean, translate_path};
 use not_found::NotFound;
 use overrides::Overrides;
 use recent_keys::ReadByThread;
-use send_head::{Asked, FileRequest};
+use send_head::FileRequest;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -267,15 +269,11 @@ impl SimpleHttpRequestHandler {
         bytes.push(b'/');
         let key_length = bytes.len();
         View::of(exchange).push_key(&mut bytes, self.dotfiles);
-        let asked = Asked {
-            bytes: &bytes,
-            path_length,
-            key_length,
-        };
-        FileRequest::new(self, exchange).list(asked)
+        let asked = Asked::new(bytes, path_length, key_length);
+        FileRequest::new(self, exchange).list(&asked)
     }
 
-    fn lookup<'a>(&'a self, asked: Asked<'a>, patience: Patience<'a>) -> Lookup<'a> {
+    fn lookup<'a>(&'a self, asked: &'a Asked<'_>, patience: Patience<'a>) -> Lookup<'a> {
         Lookup {
             root: &self.root,
             path: asked.path(),

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rustix::io::Errno;
 
 use super::SimpleHttpRequestHandler;
+use super::asked::Asked;
 use super::cache::{CachedReply, Watched};
 use super::identity::Identity;
 use super::listing::{Form, ListingRequest, View};
@@ -20,45 +21,14 @@ use super::look_up::{
 };
 use super::lookup_work::LookupWork;
 use super::names::guess_type::content_type;
-use super::names::mounts::{FileSystem, Mounts};
+use super::names::mounts::FileSystem;
 use super::names::redirect::location;
 use super::representation::{Content, MAX_IN_MEMORY, Representation, SentFrom, Waits};
 use super::send_file::{send_file, send_to_end};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
 use crate::http::status::HttpStatus;
-use crate::wire::file_threads::{Refused, Submitter};
-
-/// What a request asks for, and the keys under which its reply is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Asked<'p> {
-    /// The path below the served directory, followed by a slash if the target means a directory and by the form of its listing.
-    pub(super) bytes: &'p [u8],
-    pub(super) path_length: usize,
-    pub(super) key_length: usize,
-}
-
-impl<'p> Asked<'p> {
-    /// Returns the path below the served directory.
-    pub(super) fn path(self) -> &'p [u8] {
-        self.bytes.get(..self.path_length).unwrap_or_default()
-    }
-
-    /// Whether the target means a directory.
-    pub(super) fn as_directory(self) -> bool {
-        self.key_length > self.path_length
-    }
-
-    /// Returns the key of a file or an index page.
-    pub(super) fn key(self) -> &'p [u8] {
-        self.bytes.get(..self.key_length).unwrap_or_default()
-    }
-
-    /// Returns the key of a listing.
-    pub(super) fn listing_key(self) -> &'p [u8] {
-        self.bytes
-    }
-}
+use crate::wire::file_threads::Refused;
 
 /// A GET or HEAD on its way to a reply.
 pub(super) struct FileRequest<'h, 'x> {
@@ -98,12 +68,8 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             self.exchange.server().count_lookup(true);
             return sent;
         }
-        let asked = Asked {
-            bytes: key,
-            path_length,
-            key_length,
-        };
-        let sent = self.look_up_and_send(asked);
+        let asked = Asked::new(&**key, path_length, key_length);
+        let sent = self.look_up_and_send(&asked);
         // Only a request without a kept reply changes what is kept.
         let mut cache = self.files.cache.borrow_mut();
         cache.tell_size(self.exchange.server());
@@ -111,88 +77,82 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Looks up what was `asked` for, and replies with it; a file thread does that if the loop might have to wait.
-    fn look_up_and_send(&mut self, asked: Asked<'_>) -> io::Result<()> {
+    fn look_up_and_send(&mut self, asked: &Asked<'_>) -> io::Result<()> {
         // 3. What the path leads to now.
-        let submitter = self.exchange.submitter();
-        let mounts = self.known_mounts(submitter.is_none());
-        let patience = match submitter {
-            None => Patience::Yes,
-            Some(_) => Patience::No(&mounts),
-        };
-        let found = self.files.lookup(asked, patience).find()?;
-        match (found, submitter) {
-            (Some(found), _) => self.reply(asked, found),
-            (None, Some(submitter)) => {
-                self.leave_to_thread(asked, self.files.for_thread(), &submitter);
-                Ok(())
+        match self.find(asked, &self.files.index_pages) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.leave_to_thread(asked, self.files.for_thread())
             }
-            (None, None) => Ok(()),
+            found => self.reply(asked, found?),
         }
-    }
-
-    /// Returns the mounts that are known after their latest changes. The cache is told whether the loop may wait for file systems.
-    fn known_mounts(&self, may_wait: bool) -> Mounts {
-        let mut cache = self.files.cache.borrow_mut();
-        cache.watcher.may_wait = may_wait;
-        cache.watcher.check(self.exchange.clock());
-        cache.watcher.mounts.clone()
     }
 
     /// Replies with the listing of the directory that was `asked` for, without looking for an index page.
     ///
     /// # Errors
     /// The directory cannot be read.
-    pub(super) fn list(&mut self, asked: Asked<'_>) -> io::Result<()> {
-        let submitter = self.exchange.submitter();
-        let mounts = self.known_mounts(submitter.is_none());
-        let lookup = Lookup {
-            index_pages: &[],
-            ..self.files.lookup(asked, Patience::Yes)
-        };
-        let patience = match submitter {
-            None => Patience::Yes,
-            Some(_) => Patience::No(&mounts),
-        };
-        match (Lookup { patience, ..lookup }.find()?, submitter) {
-            (Some(Found::Directory(mut found)), _) => {
+    pub(super) fn list(&mut self, asked: &Asked<'_>) -> io::Result<()> {
+        match self.find(asked, &[]) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.leave_to_thread(asked, self.files.for_thread().that_only_lists())
+            }
+            Ok(Found::Directory(mut found)) => {
                 found.is_plain = false;
                 self.send_listing(asked, found)
             }
-            (Some(Found::NoRoot(error)), _) => Err(error),
-            (Some(Found::Nothing(not_found)), _) => Err(not_found.errno.into()),
-            (None, Some(submitter)) => {
-                let copy = self.files.for_thread().that_only_lists();
-                self.leave_to_thread(asked, copy, &submitter);
-                Ok(())
-            }
-            _ => Err(Errno::NOTDIR.into()),
+            Ok(Found::NoRoot(error)) => Err(error),
+            Ok(Found::Nothing(not_found)) => Err(not_found.errno.into()),
+            found => found.and(Err(Errno::NOTDIR.into())),
         }
+    }
+
+    /// Finds what was `asked` for. Without file threads it may wait for a file system.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if it might have to wait, and there are file threads. An open file cannot be examined: a 500.
+    fn find(&self, asked: &Asked<'_>, index_pages: &[String]) -> io::Result<Found> {
+        let may_wait = self.exchange.server().file_threads().is_none();
+        let mounts = {
+            let mut cache = self.files.cache.borrow_mut();
+            cache.watcher.may_wait = may_wait;
+            cache.watcher.check(self.exchange.clock());
+            cache.watcher.mounts.clone()
+        };
+        let patience = if may_wait {
+            Patience::Yes
+        } else {
+            Patience::No(&mounts)
+        };
+        let lookup = Lookup {
+            index_pages,
+            ..self.files.lookup(asked, patience)
+        };
+        lookup.find()
     }
 
     /// Has a file thread look up what was `asked` for; the reply follows, made by a `copy` of the handler.
     fn leave_to_thread(
         &mut self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         copy: SimpleHttpRequestHandler,
-        submitter: &Submitter,
-    ) {
-        match LookupWork::begin(copy, asked, submitter) {
+    ) -> io::Result<()> {
+        let submitter = self.exchange.submitter().ok_or(Errno::AGAIN)?;
+        match LookupWork::begin(copy, asked, &submitter) {
             Ok(work) => self.exchange.work(Box::new(work)),
             Err(Refused) => self.exchange.send_file_unavailable(),
         }
+        Ok(())
     }
 
     /// Replies with what was `found`.
-    pub(super) fn reply(&mut self, asked: Asked<'_>, found: Found) -> io::Result<()> {
-        let files = self.files;
-        if let Found::NoRoot(error) = &found {
-            return self.send_no_root(error);
+    pub(super) fn reply(&mut self, asked: &Asked<'_>, found: Found) -> io::Result<()> {
+        let (access, root) = (&self.files.access, &self.files.root);
+        if !matches!(found, Found::NoRoot(_)) {
+            access.note_found(self.exchange, root);
         }
-        files.access.note_found(self.exchange, &files.root);
-        if let Found::Nothing(not_found) = &found {
-            return self.send_nothing(asked, not_found);
+        if !matches!(found, Found::NoRoot(_) | Found::Nothing(_)) {
+            access.note_reached(self.exchange, root);
         }
-        files.access.note_reached(self.exchange, &files.root);
         // 4. The reply that belongs to it.
         match found {
             Found::File(file) => self.send_regular_file(asked, file),
@@ -205,9 +165,9 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 self.exchange.end_headers();
                 Ok(())
             }
-            Found::NotServed | Found::NoRoot(_) | Found::Nothing(_) => {
-                files.not_found.send(self.exchange)
-            }
+            Found::NotServed => self.files.not_found.send(self.exchange),
+            Found::Nothing(not_found) => self.send_nothing(asked, &not_found),
+            Found::NoRoot(error) => self.send_no_root(&error),
         }
     }
 
@@ -260,32 +220,28 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Replies with a regular file that was opened here, and keeps the reply if changes of the file are reported.
-    fn send_regular_file(&mut self, asked: Asked<'_>, mut found: FoundFile) -> io::Result<()> {
+    fn send_regular_file(&mut self, asked: &Asked<'_>, mut found: FoundFile) -> io::Result<()> {
         let watched = self.watch_file(asked, &found);
         // The stat that was made after the file was watched is the newer one.
         if let Some(watched) = &watched {
             found.stat = watched.stat;
         }
-        let submitter = self.exchange.submitter();
-        let threads = submitter.as_ref().map(|submitter| &submitter.threads);
         let file_system = self.files.cache.borrow().watcher.file_system(&found.file);
+        let threads = self.exchange.server().file_threads();
         let waits = match threads {
             Some(_) => self.waits_with_threads(asked, file_system),
             None => self.waits_without_threads(),
         };
         let loaded = found.load(waits, file_system, threads)?;
-        match submitter {
-            Some(submitter) if matches!(loaded.content, Content::Cold(_)) => {
-                self.leave_to_thread(asked, self.files.for_thread(), &submitter);
-                Ok(())
-            }
-            _ => self.send_loaded(asked, loaded, watched),
+        if threads.is_some() && matches!(loaded.content, Content::Cold(_)) {
+            return self.leave_to_thread(asked, self.files.for_thread());
         }
+        self.send_loaded(asked, loaded, watched)
     }
 
     /// The loop may only read what is in memory. A file system in memory cannot tell that, and need not. Others that cannot tell have
     /// what a thread has read lately.
-    fn waits_with_threads(&self, asked: Asked<'_>, file_system: FileSystem) -> Waits {
+    fn waits_with_threads(&self, asked: &Asked<'_>, file_system: FileSystem) -> Waits {
         let now = self.exchange.clock().instant;
         Waits {
             for_disk: false,
@@ -305,7 +261,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     /// Replies with a file, and keeps the reply under the key that was `asked` for if the file is `watched`.
     fn send_loaded(
         &mut self,
-        asked: Asked<'_>,
+        asked: &Asked<'_>,
         loaded: LoadedFile,
         watched: Option<Watched>,
     ) -> io::Result<()> {
@@ -327,16 +283,13 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             &content,
             sent_from.as_ref(),
         );
-        let representation = match (made.map(Arc::new), sent_from) {
-            (Some(representation), sent_from) => (representation, sent_from),
-            (None, Some(sent_from)) => {
-                send_to_end(self.exchange, sent_from, &content_type);
-                return Ok(());
-            }
+        let Some(representation) = made.map(Arc::new) else {
             // A file of unknown length is never in memory.
-            (None, None) => return Ok(()),
+            if let Some(sent_from) = sent_from {
+                send_to_end(self.exchange, sent_from, &content_type);
+            }
+            return Ok(());
         };
-        let (representation, sent_from) = representation;
         if let Some(watched) = watched
             && !matches!(content, Content::Cold(_))
         {
@@ -351,7 +304,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Watches a file if its reply is to be kept; `None` if it is not.
-    fn watch_file(&self, asked: Asked<'_>, found: &FoundFile) -> Option<Watched> {
+    fn watch_file(&self, asked: &Asked<'_>, found: &FoundFile) -> Option<Watched> {
         let may_keep = found.is_plain || self.files.root.single().is_some();
         if !may_keep || self.files.overrides.guess_type.is_some() {
             return None;
@@ -370,7 +323,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Replies with the listing of a directory without an index page.
-    fn send_directory(&mut self, asked: Asked<'_>, found: FoundDirectory) -> io::Result<()> {
+    fn send_directory(&mut self, asked: &Asked<'_>, found: FoundDirectory) -> io::Result<()> {
         if !self.files.list_directories {
             let message = "No permission to list directory";
             self.exchange
@@ -383,7 +336,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         self.send_listing(asked, found)
     }
 
-    fn send_listing(&mut self, asked: Asked<'_>, found: FoundDirectory) -> io::Result<()> {
+    fn send_listing(&mut self, asked: &Asked<'_>, found: FoundDirectory) -> io::Result<()> {
         let request = ListingRequest {
             files: self.files,
             form: Form::new(asked.path().to_vec(), View::of(self.exchange)),
@@ -394,7 +347,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Keeps the 404 for the path that was `asked` for.
-    fn keep_missing(&self, asked: Asked<'_>) {
+    fn keep_missing(&self, asked: &Asked<'_>) {
         if self.files.root.single().is_none() {
             let (clock, config) = (self.exchange.clock(), self.exchange.server().config());
             let mut cache = self.files.cache.borrow_mut();
@@ -406,7 +359,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     ///
     /// # Errors
     /// A fault of this machine: a 500.
-    fn send_nothing(&mut self, asked: Asked<'_>, not_found: &NotFound) -> io::Result<()> {
+    fn send_nothing(&mut self, asked: &Asked<'_>, not_found: &NotFound) -> io::Result<()> {
         let errno = not_found.errno;
         if not_found.is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
             self.keep_missing(asked);

@@ -7,10 +7,10 @@ use std::time::Instant;
 
 use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
+use crate::files::asked::Asked;
 use crate::files::cache::CachedReply;
 use crate::files::look_up::FoundDirectory;
 use crate::files::recent_keys::ReadByThread;
-use crate::files::send_head::Asked;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::handler::work::Work;
@@ -23,7 +23,7 @@ pub(in crate::files) struct ListingRequest<'a> {
     pub(in crate::files) files: &'a SimpleHttpRequestHandler,
     pub(in crate::files) form: Form,
     /// The path of the directory, and the key for keeping the listing.
-    pub(in crate::files) asked: Asked<'a>,
+    pub(in crate::files) asked: &'a Asked<'a>,
     pub(in crate::files) found: FoundDirectory,
 }
 
