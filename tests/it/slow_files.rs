@@ -210,6 +210,29 @@ fn clients_that_reset_while_a_file_is_opened_leave_no_trace() {
 }
 
 #[test]
+fn clients_that_have_left_are_not_waited_for() {
+    let Some(slow) = SlowSite::new() else { return };
+    slow.file("slow.txt", "slow\n");
+    let server = slow.server(&["--file-threads", "1"]);
+    slow.delay(&["open"], 0.5);
+    let mut gone: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    for client in &mut gone {
+        client.send(get("/mount/slow.txt"));
+    }
+    let mut client = server.connect();
+    client.send(get("/mount/slow.txt"));
+    thread::sleep(Duration::from_millis(100));
+    gone.into_iter().for_each(Client::reset);
+    let began = Instant::now();
+    assert_eq!(client.read_reply().text(), "slow\n");
+    let took = began.elapsed();
+    assert!(
+        took < Duration::from_secs(4),
+        "all were waited for: {took:?}"
+    );
+}
+
+#[test]
 fn a_file_that_takes_longer_than_the_timeout_is_refused_and_served_later() {
     let Some(slow) = SlowSite::new() else { return };
     slow.file("slow.txt", "slow\n");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{Mount, Server, Site};
+use crate::support::{Mount, Server, Site, StoppedDaemon};
 
 /// A site with files on the local disk, and at `mount` a FUSE file system. The files of the latter whose names begin with `slow`
 /// are as slow as told.
@@ -17,7 +17,7 @@ impl SlowSite {
     /// Mounts the file system, which is fast at first; `None` where that is not possible.
     pub(super) fn new() -> Option<Self> {
         let site = Site::new();
-        site.directory("mount");
+        site.directory("mount").file("other.txt", "another\n");
         fs::create_dir(site.beside("source")).unwrap();
         fs::write(site.beside("delays"), "").unwrap();
         let [source, delays] = ["source", "delays"].map(|name| site.beside(name));
@@ -49,13 +49,9 @@ impl SlowSite {
         fs::write(self.site.beside("delays"), lines.collect::<String>()).unwrap();
     }
 
-    /// Stops the daemon, so that nothing about its file system is answered.
-    pub(super) fn stop(&self) {
-        self.mount.stop_daemon();
-    }
-
-    pub(super) fn resume(&self) {
-        self.mount.resume_daemon();
+    /// Stops the daemon until the result is dropped, so that nothing about its file system is answered.
+    pub(super) fn stop(&self) -> StoppedDaemon {
+        self.mount.stop_daemon()
     }
 
     /// A server for the site, which has the slow file system at `/mount/`.

@@ -1,5 +1,6 @@
 //! A file system that does not answer at all, because its daemon is stopped: the rest of the server goes on.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,19 +10,20 @@ use super::slow_site::SlowSite;
 use super::{LOCAL, SOON, assert_is_fast};
 use crate::admin::{admin_of, ask};
 use crate::metrics::value;
-use crate::support::{Client, Server, get, wait_until};
+use crate::support::{Client, Mount, Server, StoppedDaemon, get, wait_until};
 
 const CLIENTS: usize = 100;
+/// More than the buffers of a connection take.
+const BIG: usize = 50_000_000;
 
 /// A site whose daemon is stopped, and a server that has served all its files before.
-fn stopped(options: &[&str]) -> Option<(SlowSite, Server)> {
+fn stopped(options: &[&str]) -> Option<(SlowSite, Server, StoppedDaemon)> {
     let slow = SlowSite::new()?;
     slow.file("file.txt", "from the mount\n");
-    slow.site().file("other.txt", "another\n");
     let server = slow.server(options);
     assert_eq!(server.get("/mount/file.txt").text(), "from the mount\n");
-    slow.stop();
-    Some((slow, server))
+    let daemon = slow.stop();
+    Some((slow, server, daemon))
 }
 
 fn crowd(server: &Server) -> Vec<Client> {
@@ -51,12 +53,12 @@ fn assert_local_files_are_served(server: &Server) {
 
 #[test]
 fn clients_of_a_stopped_daemon_are_answered_when_it_goes_on() {
-    let Some((slow, server)) = stopped(&[]) else {
+    let Some((_slow, server, daemon)) = stopped(&[]) else {
         return;
     };
     let mut clients = crowd(&server);
     assert_local_files_are_served(&server);
-    slow.resume();
+    drop(daemon);
     for client in &mut clients {
         let reply = client.read_reply();
         assert_eq!((reply.status(), reply.text()), (200, "from the mount\n"));
@@ -66,7 +68,7 @@ fn clients_of_a_stopped_daemon_are_answered_when_it_goes_on() {
 
 #[test]
 fn clients_of_a_stopped_daemon_are_refused_after_the_timeout() {
-    let Some((slow, server)) = stopped(&["--file-timeout", "1"]) else {
+    let Some((_slow, server, daemon)) = stopped(&["--file-timeout", "1"]) else {
         return;
     };
     let began = Instant::now();
@@ -86,16 +88,80 @@ fn clients_of_a_stopped_daemon_are_refused_after_the_timeout() {
         "not refused at once"
     );
     assert_local_files_are_served(&server);
-    slow.resume();
+    drop(daemon);
     wait_until("the files are served again", || {
         server.get("/mount/file.txt").status() == 200
     });
     assert_eq!(server.get("/mount/file.txt").text(), "from the mount\n");
 }
 
+/// Containers and automounters mount all the time, so the server must not have to ask a file system what it is.
+#[test]
+fn local_files_are_served_after_something_was_mounted_elsewhere() {
+    let Some((slow, server, daemon)) = stopped(&["--file-timeout", "1"]) else {
+        return;
+    };
+    for client in &mut crowd(&server) {
+        assert_eq!(client.read_reply().status(), 503);
+    }
+    let elsewhere = slow.site().beside("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    let mount = Mount::tmpfs(&elsewhere);
+    assert_local_files_are_served(&server);
+    drop(mount);
+    assert_local_files_are_served(&server);
+    drop(daemon);
+}
+
+/// A client in the middle of a download when the daemon stops.
+fn interrupted(options: &[&str]) -> Option<(SlowSite, Server, Client, StoppedDaemon)> {
+    let slow = SlowSite::new()?;
+    slow.file("big.bin", content());
+    let server = slow.server(options);
+    let mut client = server.connect();
+    client.send(get("/mount/big.bin")).read_head();
+    assert!(client.take(1_000_000) == content()[..1_000_000]);
+    let daemon = slow.stop();
+    Some((slow, server, client, daemon))
+}
+
+fn content() -> Vec<u8> {
+    (0..BIG).map(|i| (i / 7 % 251) as u8).collect()
+}
+
+#[test]
+fn a_download_goes_on_when_the_daemon_does() {
+    let Some((_slow, server, mut client, daemon)) = interrupted(&[]) else {
+        return;
+    };
+    assert_local_files_are_served(&server);
+    drop(daemon);
+    assert!(client.take(BIG - 1_000_000) == content()[1_000_000..]);
+    client.assert_open();
+}
+
+#[test]
+fn a_download_of_a_stopped_daemon_ends_after_the_timeout() {
+    let Some((_slow, server, mut client, daemon)) = interrupted(&["--file-timeout", "1"]) else {
+        return;
+    };
+    let began = Instant::now();
+    assert!(client.count_to_end() < (BIG - 1_000_000) as u64);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_local_files_are_served(&server);
+    drop(daemon);
+    wait_until("the files are served again", || {
+        server.get("/mount/big.bin").status() == 200
+    });
+}
+
 #[test]
 fn sigterm_ends_the_process_while_the_daemon_is_stopped() {
-    let Some((_slow, mut server)) = stopped(&["--drain-timeout", "1"]) else {
+    let Some((_slow, mut server, _daemon)) = stopped(&["--drain-timeout", "1"]) else {
         return;
     };
     let _clients = crowd(&server);
@@ -111,13 +177,13 @@ fn sigterm_ends_the_process_while_the_daemon_is_stopped() {
 
 #[test]
 fn sigterm_lets_slow_requests_end() {
-    let Some((slow, mut server)) = stopped(&[]) else {
+    let Some((_slow, mut server, daemon)) = stopped(&[]) else {
         return;
     };
     let mut clients = crowd(&server);
     server.signal(Signal::TERM);
     thread::sleep(Duration::from_millis(300));
-    slow.resume();
+    drop(daemon);
     for client in &mut clients {
         assert_eq!(client.read_reply().text(), "from the mount\n");
     }
@@ -138,7 +204,7 @@ fn the_administration_answers_while_the_served_directory_hangs() {
         reply
     };
     wait_until("the server is ready", || ask_at_once("/readyz").0 == 200);
-    slow.stop();
+    let daemon = slow.stop();
     let clients = crowd(&server);
     for path in ["/metrics", "/livez"] {
         assert_eq!(ask_at_once(path).0, 200);
@@ -146,7 +212,7 @@ fn the_administration_answers_while_the_served_directory_hangs() {
     wait_until("/readyz says 503", || ask_at_once("/readyz").0 == 503);
     assert_eq!(ask_at_once("/metrics").0, 200);
     drop(clients);
-    slow.resume();
+    drop(daemon);
     wait_until("/readyz says 200", || ask_at_once("/readyz").0 == 200);
     assert_eq!(server.get("/file.txt").text(), "from the mount\n");
 }
@@ -154,7 +220,7 @@ fn the_administration_answers_while_the_served_directory_hangs() {
 #[test]
 fn metrics_show_the_file_threads_and_their_queue() {
     let options = ["--admin", "127.0.0.1:0", "--file-threads", "3"];
-    let Some((slow, server)) = stopped(&options) else {
+    let Some((_slow, server, daemon)) = stopped(&options) else {
         return;
     };
     let admin = admin_of(&server);
@@ -166,7 +232,7 @@ fn metrics_show_the_file_threads_and_their_queue() {
     assert_eq!(queue(), (CLIENTS - 3) as f64);
     assert!(value(admin, "httpoll_file_longest_wait_seconds", "") >= 0.2);
     assert_eq!(value(admin, "httpoll_file_jobs_refused_total", ""), 0.0);
-    slow.resume();
+    drop(daemon);
     for client in &mut clients {
         assert_eq!(client.read_reply().status(), 200);
     }

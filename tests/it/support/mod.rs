@@ -12,7 +12,7 @@ mod unix;
 pub(crate) use client::{Client, get, request};
 pub(crate) use files::{by_descriptor, exchange, give_name, unnamed_file};
 pub(crate) use json::Json;
-pub(crate) use mount::Mount;
+pub(crate) use mount::{Mount, StoppedDaemon};
 pub(crate) use reply::{Reply, resolve};
 pub(crate) use server::{
     Server, command, run, run_command, short_of_descriptors, unprivileged, without_warnings,

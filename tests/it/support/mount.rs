@@ -15,6 +15,9 @@ pub(crate) struct Mount {
     daemon: Option<Child>,
 }
 
+/// The stopped process behind a FUSE file system; goes on when dropped. Declare it after the server, which may not end before.
+pub(crate) struct StoppedDaemon(Pid);
+
 impl Mount {
     /// Mounts an empty file system in memory; `None` where this process may not.
     pub(crate) fn tmpfs(at: &Path) -> Option<Self> {
@@ -105,24 +108,16 @@ impl Mount {
         assert!(succeeds(Command::new("umount").arg("-l").arg(&self.at)));
     }
 
-    /// Stops the process behind a FUSE file system. Requests for its files then wait in the kernel.
-    pub(crate) fn stop_daemon(&self) {
-        let daemon = self.signal_daemon(Signal::STOP);
+    /// Stops the process behind a FUSE file system, until the result is dropped. Requests for its files then wait in the kernel.
+    pub(crate) fn stop_daemon(&self) -> StoppedDaemon {
+        let daemon = Pid::from_child(self.daemon.as_ref().unwrap());
+        kill_process(daemon, Signal::STOP).unwrap();
         let status = format!("/proc/{daemon}/status");
-        // A request that the process has read before it stops could not be withdrawn, not even by SIGKILL for its client.
+        // A request that the process has read before it stops is not withdrawn, not even when SIGKILL ends what asks.
         wait_until("the daemon has stopped", || {
             fs::read_to_string(&status).unwrap().contains("\nState:\tT")
         });
-    }
-
-    pub(crate) fn resume_daemon(&self) {
-        self.signal_daemon(Signal::CONT);
-    }
-
-    fn signal_daemon(&self, signal: Signal) -> u32 {
-        let daemon = self.daemon.as_ref().unwrap();
-        kill_process(Pid::from_child(daemon), signal).unwrap();
-        daemon.id()
+        StoppedDaemon(daemon)
     }
 
     /// Kills the process behind a FUSE file system.
@@ -140,6 +135,12 @@ impl Drop for Mount {
         self.kill_daemon();
         while is_mount_point(&self.at) && succeeds(Command::new("umount").arg("-l").arg(&self.at)) {
         }
+    }
+}
+
+impl Drop for StoppedDaemon {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
     }
 }
 
