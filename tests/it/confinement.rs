@@ -60,10 +60,37 @@ fn the_report_names_the_confinement_in_force() {
 
 #[test]
 fn every_thread_is_confined() {
-    let server = Server::with(&Site::new(), &["-n", "3"]);
-    wait_until("all loops run", || status(&server, "Name:").len() == 3);
-    assert_eq!(status(&server, "NoNewPrivs:"), ["1"; 3]);
-    assert_eq!(status(&server, "Seccomp:"), ["2"; 3]);
+    let server = Server::with(&Site::new(), &["-n", "3", "--file-threads", "2"]);
+    wait_until("all threads run", || status(&server, "Name:").len() == 5);
+    assert_eq!(status(&server, "NoNewPrivs:"), ["1"; 5]);
+    assert_eq!(status(&server, "Seccomp:"), ["2"; 5]);
+}
+
+/// The names of the threads for files, sorted.
+fn file_threads(server: &Server) -> Vec<String> {
+    let mut names = status(server, "Name:");
+    names.retain(|name| name.starts_with("httpoll-file-"));
+    names.sort();
+    names
+}
+
+#[test]
+fn four_confined_threads_look_up_files_unless_others_are_asked_for() {
+    let site = Site::new();
+    for (options, count) in [
+        (vec![], 4),
+        (vec!["-n", "2"], 4),
+        (vec!["--file-threads", "1"], 1),
+        (vec!["--file-threads", "0"], 0),
+    ] {
+        let server = Server::with(&site, &options);
+        // The threads start before the first reply.
+        assert_eq!(server.get("/hello.txt").status(), 200);
+        let expected: Vec<_> = (0..count).map(|n| format!("httpoll-file-{n}")).collect();
+        wait_until("the threads have their names", || {
+            file_threads(&server) == expected
+        });
+    }
 }
 
 #[test]

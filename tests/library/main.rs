@@ -20,6 +20,7 @@ mod examples;
 mod failing_loops;
 mod fairness;
 mod fields;
+mod file_threads;
 mod framing;
 mod full_house;
 mod guarding;
