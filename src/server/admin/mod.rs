@@ -36,8 +36,9 @@ use crate::wire::file_threads::FileThreads;
 
 /// How long a scrape waits for loops that do not give their figures.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long the checks of `/readyz` may take. From then on the server is not ready, until they are done.
-const CHECK_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the checks of `/readyz` may take. From then on the server is not ready, until they are done. A probe of Kubernetes waits
+/// for 1 s, and should get the reason.
+const CHECK_PATIENCE: Duration = Duration::from_millis(500);
 /// Connections to the administration. At the limit the one that has been idle longest makes room.
 const MAX_CONNECTIONS: usize = 16;
 
