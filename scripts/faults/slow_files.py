@@ -28,7 +28,7 @@ SLOW = {
     "slow-lookup": ("lookup", "/mount/slow.bin"),
     "slow-getattr": ("getattr", "/mount/slow.bin"),
     "slow-open": ("open", "/mount/slow.bin"),
-    "slow-file-read": ("read", "/mount/slow.bin"),
+    "slow-read": ("read", "/mount/slow.bin"),
     "slow-readdir": ("readdir", "/mount/slow-directory/"),
 }
 

@@ -72,8 +72,8 @@ def slow_body():
     return attack(25, "/page.bin", "-B", "-i", "2", "-s", "8192", least=0)
 
 
-@fault("slow-read", patient=True)
-def slow_read():
+@fault("read-attack", patient=True)
+def read_attack():
     # Each client first fills a buffer of some megabytes in the kernel.
     options = ("-X", "-n", "5", "-z", "32", "-w", "512", "-y", "1024")
     # A client that took a few bytes before its deadline gets another one.

@@ -206,7 +206,7 @@ const CONDITIONAL: &[Conditional] = &[
         &[__NR_madvise],
         &[Check::is(2, &[MADV_DONTNEED, MADV_FREE])],
     ),
-    // A loop is a thread.
+    // The loops and the file threads are threads.
     Conditional::new(&[__NR_clone], &[Check::bits(0, !CLONE_DETACHED, &[THREAD])]),
     // It gives itself a name.
     Conditional::new(&[__NR_prctl], &[Check::is(0, &[PR_SET_NAME])]),
