@@ -138,7 +138,8 @@ mod tests {
         let (sender, receiver) = channel();
         let mut checks = ReadyChecks::begin(Some(submitter()), || {
             check(|| Ok(()), "unused".to_owned())?;
-            check(move || receiver.recv().unwrap(), reason())
+            let hangs = move || receiver.recv_timeout(Duration::from_secs(20)).unwrap();
+            check(hangs, reason())
         });
         assert_eq!(checks.result(), None);
         assert_eq!(checks.so_far(), Err("it hangs".into()));
