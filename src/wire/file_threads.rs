@@ -12,10 +12,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Poll, Waker};
+use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,11 @@ use std::time::{Duration, Instant};
 const MAX_QUEUED: usize = 4096;
 /// Room for the stack of a thread: no job recurses, and the largest local variable has 4 KiB.
 const STACK: usize = 128 * 1024;
+
+mod pending;
+
+pub(crate) use pending::Pending;
+use pending::Ticket;
 
 /// The threads of one server, shared by its loops. They end when the last clone is dropped.
 #[derive(Clone)]
@@ -66,13 +70,6 @@ struct Busy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
-/// The result of a job that has been handed over. Dropping it says that nothing waits for the job any more.
-#[derive(Debug)]
-pub(crate) struct Pending<R> {
-    result: Receiver<R>,
-    ticket: Arc<Ticket>,
-}
-
 /// The file threads, as one connection uses them.
 #[derive(Clone, Debug)]
 pub(crate) struct Submitter {
@@ -85,12 +82,6 @@ pub(crate) struct Submitter {
 pub(crate) struct DroppedByThread<T: Send + 'static> {
     value: Option<T>,
     threads: FileThreads,
-}
-
-/// What a job knows of the connection that waits for it.
-#[derive(Debug, Default)]
-struct Ticket {
-    client_left: AtomicBool,
 }
 
 struct Job {
@@ -170,22 +161,20 @@ impl FileThreads {
         waker: Waker,
         job: impl FnOnce() -> R + Send + 'static,
     ) -> Result<Pending<R>, Refused> {
-        let (sender, result) = sync_channel(1);
-        let ticket = Arc::new(Ticket::default());
+        let (pending, completion) = Pending::new();
         let run = move || {
             if let Ok(result) = catch_unwind(AssertUnwindSafe(job)) {
-                // A result that nothing waits for any more is dropped here, so a thread closes its files.
-                let _ = sender.send(result);
+                completion.complete(result);
             }
         };
         let job = Job {
             run: Box::new(run),
             _wakes: WakeOnDrop(waker),
-            ticket: Arc::downgrade(&ticket),
+            ticket: pending.ticket(),
             asked: Instant::now(),
         };
         self.0.0.push(job)?;
-        Ok(Pending { result, ticket })
+        Ok(pending)
     }
 
     /// Has a thread drop `value`, because that may close a file, which may wait for a file server.
@@ -223,10 +212,14 @@ impl Drop for WakeOnDrop {
     }
 }
 
+/// Takes a lock even if it is poisoned: jobs run outside of it, so a panic cannot leave the state half changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    /// Takes the lock even if it is poisoned: jobs run outside of it, so a panic cannot leave the state half changed.
     fn lock(&self) -> MutexGuard<'_, Threads> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     fn push(&self, job: Job) -> Result<(), Refused> {
@@ -410,22 +403,6 @@ impl<T: Send + 'static> Drop for DroppedByThread<T> {
         if let Some(value) = self.value.take() {
             self.threads.drop_later(Box::new(value));
         }
-    }
-}
-
-impl<R> Pending<R> {
-    /// Returns the result if it is there; an error if there will be none.
-    pub(crate) fn poll(&self) -> Poll<Result<R, Refused>> {
-        match self.result.try_recv() {
-            Ok(result) => Poll::Ready(Ok(result)),
-            Err(TryRecvError::Empty) => Poll::Pending,
-            Err(TryRecvError::Disconnected) => Poll::Ready(Err(Refused)),
-        }
-    }
-
-    /// Notes that the client has closed its side: other jobs go first, and may take the place of this one.
-    pub(crate) fn note_client_left(&self) {
-        self.ticket.client_left.store(true, Ordering::Relaxed);
     }
 }
 

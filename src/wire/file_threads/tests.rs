@@ -1,5 +1,5 @@
-use std::sync::mpsc::{Sender, channel};
-use std::task::Wake;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::task::{Poll, Wake};
 
 use super::*;
 
@@ -45,7 +45,12 @@ fn submit<R: Send + 'static>(
 
 /// Waits for the result of a job.
 fn result<R>(pending: Pending<R>) -> Result<R, Refused> {
-    pending.result.recv().map_err(|_| Refused)
+    loop {
+        match pending.poll() {
+            Poll::Ready(result) => return result,
+            Poll::Pending => thread::yield_now(),
+        }
+    }
 }
 
 /// Keeps one thread busy.
