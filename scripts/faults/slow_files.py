@@ -20,6 +20,7 @@ from .proxies import run_nginx
 from .server import ROOT, Server, Site, in_own_mounts
 
 PAGE = pattern("page", 1024)
+BIG = pattern("big", 8 << 20)
 # Seconds by which answers are delayed, and by which the 99th percentile of other clients may grow.
 DELAY, MORE = 1, 0.002
 ROUNDS, ROUND = 3, 3
@@ -182,6 +183,7 @@ def make_image(site, image):
         for number in range(FILES):
             (tree / str(directory) / str(number)).write_bytes(f"{directory}/{number}".encode())
     (tree / "page.bin").write_bytes(PAGE)
+    (tree / "big.bin").write_bytes(BIG)
     if not shutil.which("mkfs.ext4", path=os.environ["PATH"] + ":/usr/sbin"):
         raise Skip("mkfs.ext4 is missing (apt-get install e2fsprogs)")
     inodes = DIRECTORIES * FILES + DIRECTORIES + 100
@@ -265,10 +267,13 @@ def dead_local_disk():
         names = [f"{directory}/{directory}" for directory in range(WAITING)]
         with mount.stopped():
             crowd = [Client(server).send(get(f"/{name}")) for name in names]
+            download = Client(server).send(get("/big.bin"))
             beside = others(server, ROUND)
             check(all(client.is_open() for client in crowd), "a reply while the disk does not answer")
         for name, client in zip(names, crowd):
             reply = client.reply()
             check((reply.status, reply.body) == (200, name.encode()), f"/{name}: status {reply.status}, or wrong bytes")
             client.close()
+        check(download.reply().body == BIG, "the download: wrong bytes")
+        download.close()
         return f"{WAITING} clients, answered when it goes on; {check_others(alone, beside)}; {before.check(files=1)}"
