@@ -23,7 +23,7 @@ PAGE = pattern("page", 1024)
 BIG = pattern("big", 8 << 20)
 # Seconds by which answers are delayed, and by which the 99th percentile of other clients may grow.
 DELAY, MORE = 1, 0.002
-ROUNDS, ROUND = 3, 3
+MEASURED = 6
 
 SLOW = {
     "slow-lookup": ("lookup", "/mount/slow.bin"),
@@ -41,7 +41,6 @@ LOADS = 16
 DISK_DELAY = 0.01
 DIRECTORIES, FILES = 100, 100
 COLD_CLIENTS = 8
-DISK_MEASURED = 5
 
 
 class SlowMount:
@@ -98,37 +97,33 @@ def slow_site():
         yield mount
 
 
-def others(server, seconds):
-    """Returns the latencies of a small local file."""
-    with Bystander(server, "/page.bin", PAGE, pause=0.002) as other:
+def others(servers, seconds):
+    """Returns the latencies of a small file from each of the servers, which are asked at the same time."""
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Bystander(server, "/page.bin", PAGE, pause=0.002)) for server in servers]
         time.sleep(seconds)
-    return other.took
+    return [client.took for client in clients]
 
 
-def check_others(alone, beside):
-    """Checks that other clients do not wait; returns their figures."""
-    check(max(beside) < DELAY / 2, f"others wait: {latencies(beside)}; without: {latencies(alone)}")
-    limit = percentile(alone, 0.99) + MORE
-    check(percentile(beside, 0.99) < limit, f"others wait: {latencies(beside)}; without: {latencies(alone)}")
-    return f"others: {latencies(beside)}; without: {latencies(alone)}"
+def check_others(beside, without):
+    """Checks that other clients do not wait, by those of a server without slow requests at the same time; returns their figures."""
+    figures = f"others: {latencies(beside)}; without: {latencies(without)}"
+    check(max(beside) < DELAY / 2, f"others wait: {figures}")
+    check(percentile(beside, 0.99) < percentile(without, 0.99) + MORE, f"others wait: {figures}")
+    return figures
 
 
 def slow_kind(kind, path):
     """A client keeps asking for what takes a second in one kind of request of the kernel."""
-    with slow_site() as mount, Server(mount.root, "-q") as server:
+    with slow_site() as mount, Server(mount.root, "-q") as server, Server(mount.root, "-q") as idle:
         body = ask(server, path).body
         assert_serves(server, "/page.bin", PAGE)
         before = server.footprint()
-        alone, beside, took = [], [], []
-        for _ in range(ROUNDS):
-            mount.delay()
-            alone += others(server, ROUND / 2)
-            mount.delay(**{kind: DELAY})
-            with Bystander(server, path, body, pause=0) as slow:
-                beside += others(server, ROUND)
-            took += slow.took
-        check(min(took) >= DELAY, f"{path}: not slow: {latencies(took)}")
-        return f"{len(took)} replies after {min(took):.1f} s or more; {check_others(alone, beside)}; {before.check(files=1)}"
+        mount.delay(**{kind: DELAY})
+        with Bystander(server, path, body, pause=0) as slow:
+            figures = check_others(*others((server, idle), MEASURED))
+        check(min(slow.took) >= DELAY, f"{path}: not slow: {latencies(slow.took)}")
+        return f"{len(slow.took)} replies after {min(slow.took):.1f} s or more; {figures}; {before.check(files=1)}"
 
 
 for name, (kind, path) in SLOW.items():
@@ -226,49 +221,52 @@ def ask_for_all(server, names, done):
     return count
 
 
-def others_beside_cold_names(server):
-    """Returns the latencies of a file in memory: alone, and while clients ask for cold names; and how many of those were served."""
-    assert_serves(server, "/page.bin", PAGE)
-    alone = others(server, DISK_MEASURED / 2)
+def others_beside_cold_names(server, *servers):
+    """Lets clients ask the first server for cold names; returns how many of those were served, and the latencies of a file in
+    memory from each server."""
+    for each in (server, *servers):
+        assert_serves(each, "/page.bin", PAGE)
     names, done = cold_names(), threading.Event()
     with concurrent.futures.ThreadPoolExecutor(COLD_CLIENTS) as pool:
         asking = [pool.submit(ask_for_all, server, names, done) for _ in range(COLD_CLIENTS)]
         try:
-            beside = others(server, DISK_MEASURED)
+            took = others((server, *servers), MEASURED)
         finally:
             done.set()
-        return alone, beside, sum(future.result() for future in asking)
+        return sum(future.result() for future in asking), *took
 
 
 @fault("slow-disk")
 def slow_local_disk():
     """Clients ask for names on a slow local disk that nothing has read before, others for a file that is in memory."""
     with slow_disk() as (mount, disk, wrap):
-        with Server(disk, "-q", wrap=wrap) as server:
+        with Server(disk, "-q", wrap=wrap) as server, Server(disk, "-q", wrap=wrap) as idle:
             mount.delay(read=DISK_DELAY)
-            alone, beside, count = others_beside_cold_names(server)
-            figures = [f"{count} cold names; {check_others(alone, beside)}"]
+            count, *took = others_beside_cold_names(server, idle)
+            figures = [f"{count} cold names; {check_others(*took)}"]
         for name, rule in {"nginx": "", "nginx with aio threads": "aio threads;"}.items():
             mount.delay()
             with contextlib.suppress(Skip), run_nginx(f"root {disk}; {rule}", wrap) as server:
                 mount.delay(read=DISK_DELAY)
-                _, beside, count = others_beside_cold_names(server)
-                figures.append(f"{name}: {count} cold names, others: {latencies(beside)}")
+                count, took = others_beside_cold_names(server)
+                figures.append(f"{name}: {count} cold names, others: {latencies(took)}")
         return "; ".join(figures)
 
 
 @fault("dead-disk")
 def dead_local_disk():
     """A local disk does not answer for a while: what is in memory is served, and all else when the disk answers again."""
-    with slow_disk() as (mount, disk, wrap), Server(disk, "-q", wrap=wrap) as server:
+    with contextlib.ExitStack() as stack:
+        mount, disk, wrap = stack.enter_context(slow_disk())
+        server, idle = (stack.enter_context(Server(disk, "-q", wrap=wrap)) for _ in range(2))
         assert_serves(server, "/page.bin", PAGE)
-        alone = others(server, ROUND)
+        assert_serves(idle, "/page.bin", PAGE)
         before = server.footprint()
         names = [f"{directory}/{directory}" for directory in range(WAITING)]
         with mount.stopped():
             crowd = [Client(server).send(get(f"/{name}")) for name in names]
             download = Client(server).send(get("/big.bin"))
-            beside = others(server, ROUND)
+            figures = check_others(*others((server, idle), MEASURED))
             check(all(client.is_open() for client in crowd), "a reply while the disk does not answer")
         for name, client in zip(names, crowd):
             reply = client.reply()
@@ -276,4 +274,4 @@ def dead_local_disk():
             client.close()
         check(download.reply().body == BIG, "the download: wrong bytes")
         download.close()
-        return f"{WAITING} clients, answered when it goes on; {check_others(alone, beside)}; {before.check(files=1)}"
+        return f"{WAITING} clients, answered when it goes on; {figures}; {before.check(files=1)}"
