@@ -2,7 +2,6 @@
 
 import concurrent.futures
 import contextlib
-import functools
 import os
 import random
 import re
@@ -24,14 +23,6 @@ BIG = pattern("big", 8 << 20)
 # Seconds by which answers are delayed, and by which the 99th percentile of other clients may grow.
 DELAY, MORE = 1, 0.002
 MEASURED = 6
-
-SLOW = {
-    "slow-lookup": ("lookup", "/mount/slow.bin"),
-    "slow-getattr": ("getattr", "/mount/slow.bin"),
-    "slow-open": ("open", "/mount/slow.bin"),
-    "slow-read": ("read", "/mount/slow.bin"),
-    "slow-readdir": ("readdir", "/mount/slow-directory/"),
-}
 
 # Clients of a file system that does not answer, clients of a local file, and the share of their requests that must be left.
 WAITING, LOADING, SHARE = 100, 64, 0.95
@@ -126,8 +117,29 @@ def slow_kind(kind, path):
         return f"{len(slow.took)} replies after {min(slow.took):.1f} s or more; {figures}; {before.check(files=1)}"
 
 
-for name, (kind, path) in SLOW.items():
-    fault(name)(functools.partial(slow_kind, kind, path))
+@fault("slow-lookup")
+def slow_lookup():
+    return slow_kind("lookup", "/mount/slow.bin")
+
+
+@fault("slow-getattr")
+def slow_getattr():
+    return slow_kind("getattr", "/mount/slow.bin")
+
+
+@fault("slow-open")
+def slow_open():
+    return slow_kind("open", "/mount/slow.bin")
+
+
+@fault("slow-read")
+def slow_read():
+    return slow_kind("read", "/mount/slow.bin")
+
+
+@fault("slow-readdir")
+def slow_readdir():
+    return slow_kind("readdir", "/mount/slow-directory/")
 
 
 def load(server):
