@@ -222,6 +222,9 @@ impl Lookup<'_> {
             Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
                 let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
+                if let Some(SentFrom::Remote(_)) = loaded.sent_from {
+                    threads.help_to_drop();
+                }
                 Ok(Found::Loaded(loaded))
             }
             found => Ok(found),

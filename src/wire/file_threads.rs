@@ -18,8 +18,10 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Jobs, and values to drop, that wait at most; further jobs are refused.
+/// Jobs that wait at most; further ones are refused.
 const MAX_QUEUED: usize = 4096;
+/// Values that may wait to be dropped. Each may have an open file.
+const MAX_TO_DROP: usize = 16;
 /// Room for the stack of a thread: no job recurses, and the largest local variable has 4 KiB.
 const STACK: usize = 128 * 1024;
 
@@ -49,8 +51,8 @@ struct Threads {
     /// How many of the threads have started.
     started: usize,
     queue: VecDeque<Job>,
-    /// Values with files that close when they are dropped. At most one thread at a time drops them, so that a file server that
-    /// hangs costs one thread for them.
+    /// Values with files that close when they are dropped. One thread at a time drops them, so that a file server that hangs costs one
+    /// thread for them. If there are many, jobs that open files help.
     to_drop: VecDeque<Box<dyn Any + Send>>,
     is_dropping: bool,
     has_ended: bool,
@@ -183,6 +185,18 @@ impl FileThreads {
         self.0.0.has_job.notify_one();
     }
 
+    /// Drops values until no more than [`MAX_TO_DROP`] wait. To be called by the thread of a job that has opened a file: otherwise more
+    /// files could be opened than are closed, up to the limit on descriptors.
+    pub(crate) fn help_to_drop(&self) {
+        loop {
+            let value = self.0.0.lock().take_beyond(MAX_TO_DROP);
+            // The lock is free by now: a value may own another one that is handed over when it is dropped.
+            if value.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Returns the time after which a request gives up waiting for a job.
     pub(crate) fn timeout(&self) -> Duration {
         self.0.0.timeout
@@ -225,7 +239,7 @@ impl Shared {
     fn push(&self, job: Job) -> Result<(), Refused> {
         let mut threads = self.lock();
         threads.make_room();
-        let is_full = threads.queue.len() >= MAX_QUEUED || threads.to_drop.len() >= MAX_QUEUED;
+        let is_full = threads.queue.len() >= MAX_QUEUED;
         if is_full || threads.lost(self.timeout, job.asked) == threads.busy.len() {
             threads.refused += 1;
             drop(threads);
@@ -267,6 +281,15 @@ impl Threads {
         if let Some(job) = index.and_then(|index| self.queue.remove(index)) {
             // It may own a file.
             self.to_drop.push_back(Box::new(job));
+        }
+    }
+
+    /// Takes out a value to drop if more than this many wait.
+    fn take_beyond(&mut self, most: usize) -> Option<Box<dyn Any + Send>> {
+        if self.to_drop.len() > most {
+            self.to_drop.pop_front()
+        } else {
+            None
         }
     }
 

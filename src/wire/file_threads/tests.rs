@@ -348,3 +348,27 @@ fn the_figures_say_what_the_threads_do() {
         "{shown}"
     );
 }
+
+#[test]
+fn a_job_that_opens_files_drops_values_if_many_wait() {
+    let (threads, (begin, begun)) = (threads(1), channel());
+    let held = hold(&threads);
+    let values = MAX_TO_DROP + 3;
+    for number in 0..values {
+        drop(DroppedByThread::new(
+            SlowDrop {
+                begin: begin.clone(),
+                number,
+                released: Mutex::new(channel().1),
+            },
+            &threads,
+        ));
+    }
+    assert_eq!(begun.try_iter().count(), 0);
+    threads.help_to_drop();
+    let dropped: Vec<_> = begun.try_iter().map(|(number, _)| number).collect();
+    assert_eq!(dropped, [0, 1, 2]);
+    held.release();
+    let dropped = begun.iter().take(MAX_TO_DROP);
+    assert!(dropped.map(|(number, _)| number).eq(3..values));
+}
