@@ -330,6 +330,9 @@ mod tests {
                 let opened = root.open_now(path.as_bytes(), &mounts).unwrap();
                 assert!(opened.found.is_ok() && opened.is_plain, "{path}");
             }
+            let opened = root.open_now(b"file", &mounts).unwrap();
+            let content = io::read_to_string(fs::File::from(opened.found.unwrap()));
+            assert_eq!(content.unwrap(), "inside");
         }
     }
 
@@ -350,8 +353,11 @@ mod tests {
         );
         mounts.learn(&system);
         assert_eq!(opens_now(&system, "proc/version", &mounts), None);
-        mounts.learn(fs::File::open("/proc").unwrap());
-        assert_eq!(opens_now(&system, "proc/version", &mounts), None);
+        // The directory itself is always in memory.
+        let proc = fs::File::open("/proc").unwrap();
+        mounts.learn(&proc);
+        let proc = Directory::new(Arc::new(proc.into()), Resolver::Beneath);
+        assert_eq!(opens_now(&proc, "", &mounts), None);
         assert!(system.open(b"proc/version").found.is_ok());
     }
 
