@@ -261,7 +261,8 @@ impl SimpleHttpRequestHandler {
     /// Replies with the listing of the directory at `path` below the served one, as a page or as JSON.
     ///
     /// # Errors
-    /// The directory cannot be read.
+    /// The directory cannot be read. If a [file thread](crate::ServerConfig::file_threads) has to look it up, the client gets the error
+    /// page, and this returns `Ok`.
     pub fn list_directory(&self, exchange: &mut Exchange<'_>, path: &Path) -> io::Result<()> {
         let mut bytes = path.as_os_str().as_bytes().to_vec();
         clean(&mut bytes);

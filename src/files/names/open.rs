@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 
-use super::mounts::Mounts;
+use super::mounts::{FileSystem, Mounts};
 use super::root::Symlinks;
 
 /// The open does not block on a FIFO or a device, and does not make a terminal the controlling one of this process.
@@ -101,20 +101,24 @@ impl Directory {
     /// not known to be of a local file system. `None` if it might.
     ///
     /// The kernel's own promise (RESOLVE_CACHED) covers the names, not the open of the file system. So the path is first walked
-    /// without opening anything, and the mount is looked at.
+    /// without opening anything, and the mount is looked at. A file system in memory needs no promise as long as the path stays on it,
+    /// and gives none for missing names.
     pub(crate) fn open_now(&self, path: &[u8], mounts: &Mounts) -> Option<Opened> {
-        let walked = self.open_with(path, WALK, ResolveFlags::CACHED);
+        let rules = match mounts.file_system(self) {
+            Some(FileSystem::Memory) => ResolveFlags::NO_XDEV,
+            _ => ResolveFlags::CACHED,
+        };
+        let walked = self.open_with(path, WALK, rules);
+        let may_wait =
+            |errno| may_mean_wait(errno) || errno == Errno::XDEV && rules == ResolveFlags::NO_XDEV;
         match &walked.found {
             Ok(file) if mounts.is_local(file) => {}
             Ok(_) => return None,
-            Err(errno) if may_mean_wait(*errno) => return None,
+            Err(errno) if may_wait(*errno) => return None,
             Err(_) => return Some(walked),
         }
-        let opened = self.open_with(path, FILE, ResolveFlags::CACHED);
-        let waits = opened
-            .found
-            .as_ref()
-            .is_err_and(|errno| may_mean_wait(*errno));
+        let opened = self.open_with(path, FILE, rules);
+        let waits = opened.found.as_ref().is_err_and(|errno| may_wait(*errno));
         (!waits).then_some(opened)
     }
 
@@ -328,6 +332,9 @@ mod tests {
                 let opened = root.open_now(path.as_bytes(), &mounts).unwrap();
                 assert!(opened.found.is_ok() && opened.is_plain, "{path}");
             }
+            let opened = root.open_now(b"file", &mounts).unwrap();
+            let content = io::read_to_string(fs::File::from(opened.found.unwrap()));
+            assert_eq!(content.unwrap(), "inside");
         }
     }
 
@@ -343,6 +350,10 @@ mod tests {
         );
         let mounts = known_mounts();
         assert_eq!(opens_now(&system, "proc/version", &mounts), None);
+        // The directory itself is always in memory.
+        let proc = fs::File::open("/proc").unwrap();
+        let proc = Directory::new(Arc::new(proc.into()), Resolver::Beneath);
+        assert_eq!(opens_now(&proc, "", &mounts), None);
         assert!(system.open(b"proc/version").found.is_ok());
     }
 

@@ -1,7 +1,7 @@
 use std::io::Write as _;
 use std::task::Waker;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 
@@ -55,7 +55,9 @@ fn read(mut source: FileSource) -> io::Result<Vec<u8>> {
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
     while !condition() {
+        assert!(began.elapsed() < MINUTE, "the condition never held");
         thread::yield_now();
     }
 }

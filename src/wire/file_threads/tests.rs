@@ -3,6 +3,9 @@ use std::task::{Poll, Wake};
 
 use super::*;
 
+/// The longest time that a test waits. It only keeps threads that do nothing from hanging the suite.
+const LIMIT: Duration = Duration::from_secs(20);
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Woken(Mutex<usize>);
@@ -45,11 +48,13 @@ fn submit<R: Send + 'static>(
 
 /// Waits for the result of a job.
 fn result<R>(pending: Pending<R>) -> Result<R, Refused> {
+    let began = Instant::now();
     loop {
         match pending.poll() {
             Poll::Ready(result) => return result,
-            Poll::Pending => thread::yield_now(),
+            Poll::Pending => assert!(began.elapsed() < LIMIT, "no result"),
         }
+        thread::yield_now();
     }
 }
 
@@ -62,12 +67,14 @@ fn hold(threads: &FileThreads) -> Held {
         let _ = released.recv();
     };
     let pending = submit(threads, job).unwrap();
-    begun.recv().unwrap();
+    begun.recv_timeout(LIMIT).unwrap();
     Held { release, pending }
 }
 
 fn wait_until(condition: impl Fn() -> bool) {
+    let began = Instant::now();
     while !condition() {
+        assert!(began.elapsed() < LIMIT, "the condition never held");
         thread::yield_now();
     }
 }
@@ -128,14 +135,15 @@ fn the_job_of_a_client_that_has_closed_its_side_waits_behind_the_others() {
 fn a_job_that_nothing_waits_for_is_not_run_and_what_it_owns_is_dropped() {
     let (threads, owned, woken) = (threads(1), Arc::new(()), Arc::new(Woken::default()));
     let held = hold(&threads);
-    let owns = Arc::clone(&owned);
-    let job = move || panic!("the job was run with {owns:?}");
+    let (owns, (run, runs)) = (Arc::clone(&owned), channel());
+    let job = move || run.send(owns);
     drop(threads.submit(Arc::clone(&woken).into(), job).unwrap());
     assert_eq!(Arc::strong_count(&owned), 2);
     assert_eq!(threads.figures().queued, 0, "only jobs with a client count");
     let next = submit(&threads, || ()).unwrap();
     held.release();
     result(next).unwrap();
+    assert!(runs.try_recv().is_err());
     assert_eq!(Arc::strong_count(&owned), 1);
     assert_eq!(*woken.0.lock().unwrap(), 1);
 }
@@ -158,10 +166,10 @@ fn a_result_that_nothing_waits_for_is_dropped_by_the_thread() {
         Sends(dropped_by)
     };
     let pending = submit(&threads, job).unwrap();
-    begun.recv().unwrap();
+    begun.recv_timeout(LIMIT).unwrap();
     drop(pending);
     release.send(()).unwrap();
-    assert_eq!(name.recv().unwrap(), "httpoll-file-0");
+    assert_eq!(name.recv_timeout(LIMIT).unwrap(), "httpoll-file-0");
 }
 
 #[test]
@@ -243,7 +251,7 @@ struct SlowDrop {
 impl Drop for SlowDrop {
     fn drop(&mut self) {
         self.begin.send((self.number, thread_name())).unwrap();
-        let _ = self.released.lock().unwrap().recv();
+        let _ = self.released.lock().unwrap().recv_timeout(LIMIT);
     }
 }
 
@@ -264,7 +272,7 @@ fn one_thread_at_a_time_drops_files() {
         assert!(dropped.get().is_some());
         drop(dropped);
     }
-    let (number, name) = begun.recv().unwrap();
+    let (number, name) = begun.recv_timeout(LIMIT).unwrap();
     assert_eq!(number, 0);
     assert!(name.starts_with("httpoll-file-"), "{name}");
     // Dropping goes before jobs, so the other thread takes a job only because it must not drop.
@@ -272,7 +280,7 @@ fn one_thread_at_a_time_drops_files() {
     wait_until(|| threads.figures().busy == 1);
     assert!(begun.try_recv().is_err());
     drop(releases);
-    assert_eq!(begun.recv().unwrap().0, 1);
+    assert_eq!(begun.recv_timeout(LIMIT).unwrap().0, 1);
     wait_until(|| threads.figures().idle == 2);
     assert_eq!(threads.figures().done, 1, "a drop is no job");
 }
