@@ -104,22 +104,32 @@ impl Directory {
     /// without opening anything, and the mount is looked at. A file system in memory needs no promise as long as the path stays on it,
     /// and gives none for missing names.
     pub(crate) fn open_now(&self, path: &[u8], mounts: &Mounts) -> Option<Opened> {
+        let walked = self.walk_now(path, WALK, mounts)?;
+        match walked.found {
+            Ok(_) => self.at_once(path, FILE, mounts),
+            Err(_) => Some(walked),
+        }
+    }
+
+    /// Finds the file at `path` without opening it; `None` if that might wait, or if the file is not on a local file system.
+    pub(super) fn walk_now(&self, path: &[u8], flags: OFlags, mounts: &Mounts) -> Option<Opened> {
+        let walked = self.at_once(path, flags, mounts)?;
+        let found = walked.found.as_ref();
+        found
+            .map_or(true, |file| mounts.is_local(file))
+            .then_some(walked)
+    }
+
+    /// Opens with `flags` if no name has to be waited for.
+    fn at_once(&self, path: &[u8], flags: OFlags, mounts: &Mounts) -> Option<Opened> {
         let rules = match mounts.file_system(self) {
             Some(FileSystem::Memory) => ResolveFlags::NO_XDEV,
             _ => ResolveFlags::CACHED,
         };
-        let walked = self.open_with(path, WALK, rules);
-        let may_wait =
-            |errno| may_mean_wait(errno) || errno == Errno::XDEV && rules == ResolveFlags::NO_XDEV;
-        match &walked.found {
-            Ok(file) if mounts.is_local(file) => {}
-            Ok(_) => return None,
-            Err(errno) if may_wait(*errno) => return None,
-            Err(_) => return Some(walked),
-        }
-        let opened = self.open_with(path, FILE, rules);
-        let waits = opened.found.as_ref().is_err_and(|errno| may_wait(*errno));
-        (!waits).then_some(opened)
+        let opened = self.open_with(path, flags, rules);
+        let leaves = |errno| rules == ResolveFlags::NO_XDEV && errno == Errno::XDEV;
+        let waits = |errno: &Errno| may_mean_wait(*errno) || leaves(*errno);
+        (!opened.found.as_ref().is_err_and(waits)).then_some(opened)
     }
 
     /// Returns the stat of the file at `path`. Symbolic links are followed as [`open`](Self::open) follows them.

@@ -78,10 +78,11 @@ impl Root {
             }
             Some((parent, name)) => {
                 fs::File::open(&path)?;
+                let resolver = Resolver::of(Symlinks::All, &open_directory(&parent)?);
                 let (place, single) = (Place::Named(parent), Some(name));
                 Self {
                     place,
-                    resolver: Resolver::Unchecked,
+                    resolver,
                     single,
                 }
             }
@@ -170,6 +171,9 @@ impl Root {
         scratch: &mut Vec<u8>,
         mounts: Option<&Mounts>,
     ) -> io::Result<Stat> {
+        if let Some(mounts) = mounts {
+            return self.stat_now(path, mounts);
+        }
         scratch.clear();
         let fd = match &self.place {
             Place::Named(directory) => {
@@ -183,23 +187,23 @@ impl Root {
         if scratch.is_empty() {
             scratch.push(b'.');
         }
-        let path = scratch.as_slice();
-        let Some(mounts) = mounts else {
-            let flags = match self.single {
-                Some(_) => AtFlags::empty(),
-                None => AtFlags::SYMLINK_NOFOLLOW,
-            };
-            return Ok(statat(fd, path, flags)?);
+        let flags = match self.single {
+            Some(_) => AtFlags::empty(),
+            None => AtFlags::SYMLINK_NOFOLLOW,
         };
+        Ok(statat(fd, scratch.as_slice(), flags)?)
+    }
+
+    fn stat_now(&self, path: &[u8], mounts: &Mounts) -> io::Result<Stat> {
+        let directory = self.open_now().ok_or(Errno::AGAIN)??;
         let flags = match self.single {
             Some(_) => WALK,
             None => WALK.union(OFlags::NOFOLLOW),
         };
-        let file = openat2(fd, path, flags, Mode::empty(), ResolveFlags::CACHED)?;
-        if !mounts.is_local(&file) {
-            return Err(Errno::AGAIN.into());
-        }
-        Ok(fstat(file)?)
+        let walked = directory
+            .walk_now(path, flags, mounts)
+            .ok_or(Errno::AGAIN)?;
+        Ok(fstat(walked.found?)?)
     }
 
     /// Returns every directory and symbolic link on the way to `path`, and the index of the step that `path` leads to. Symbolic
