@@ -115,7 +115,9 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         let mounts = {
             let mut cache = self.files.cache.borrow_mut();
             cache.watcher.may_wait = may_wait;
-            cache.watcher.check(self.exchange.clock());
+            if cache.watcher.check(self.exchange.clock()) {
+                self.files.read_by_thread.clear();
+            }
             cache.watcher.mounts.clone()
         };
         let patience = if may_wait {
