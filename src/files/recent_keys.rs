@@ -7,8 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time for which what a thread has read is expected to stay in memory.
-const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
+use crate::wire::file_threads::STAYS_IN_MEMORY;
 
 /// Keys that were noted a short time ago.
 #[derive(Debug)]
