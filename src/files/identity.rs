@@ -39,10 +39,6 @@ impl Identity {
         (self.device, self.inode) == (other.device, other.inode)
     }
 
-    pub(crate) fn device(&self) -> u64 {
-        self.device
-    }
-
     /// Returns when the content was changed last, in seconds since 1970.
     pub(crate) fn last_modified(&self) -> u64 {
         u64::try_from(self.modified.0).unwrap_or(0)

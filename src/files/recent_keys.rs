@@ -7,8 +7,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Time for which what a thread has read is expected to stay in memory.
-const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
+use crate::wire::file_threads::STAYS_IN_MEMORY;
 
 /// Keys that were noted a short time ago.
 #[derive(Debug)]
@@ -42,6 +41,11 @@ impl RecentKeys {
         self.places[hash as usize % self.count] = Some((hash, now + self.time));
     }
 
+    /// Forgets all keys.
+    fn clear(&mut self) {
+        self.places = Box::default();
+    }
+
     /// Returns whether `key` was noted a short time ago.
     pub(super) fn is_recent(&self, key: &[u8], now: Instant) -> bool {
         if self.places.is_empty() {
@@ -72,6 +76,11 @@ impl ReadByThread {
 
     pub(super) fn is_recent(&self, key: &[u8], now: Instant) -> bool {
         self.lock().is_recent(key, now)
+    }
+
+    /// Forgets all keys, because another file system may have been mounted over their files.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
     }
 
     fn lock(&self) -> MutexGuard<'_, RecentKeys> {

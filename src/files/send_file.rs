@@ -155,11 +155,9 @@ fn send_multipart(
 ) -> io::Result<()> {
     let boundary = RandomState::new().hash_one(representation.validators().etag);
     let boundary = format!("{boundary:016x}");
+    let content_type = format!("multipart/byteranges; boundary={boundary}");
     begin_partial(exchange, representation);
-    exchange.send_header(
-        "Content-Type",
-        format!("multipart/byteranges; boundary={boundary}"),
-    );
+    exchange.send_header("Content-Type", content_type);
     exchange.end_headers();
     let heads = ranges
         .iter()
@@ -169,15 +167,16 @@ fn send_multipart(
     let parts = heads.into_iter().zip(ranges.iter().cloned());
     match sent_from {
         Some(SentFrom::Local(file)) => {
-            let parts = parts
-                .flat_map(|(head, range)| [Part::Text(head.into()), Part::Range(range.into())]);
+            let part = |(head, range): (Vec<u8>, Range<u64>)| {
+                [Part::Text(head.into()), Part::Range(range.into())]
+            };
             let end = Part::Text(end.into());
-            exchange.copy_parts(file, parts.chain([end]).collect());
+            exchange.copy_parts(file, parts.flat_map(part).chain([end]).collect());
         }
         Some(SentFrom::Remote(file)) => {
-            let parts =
-                parts.flat_map(|(head, range)| [FilePart::Text(head), FilePart::Range(range)]);
-            exchange.send_by_threads(file, parts.chain([FilePart::Text(end)]));
+            let part = |(head, range)| [FilePart::Text(head), FilePart::Range(range)];
+            let end = FilePart::Text(end);
+            exchange.send_by_threads(file, parts.flat_map(part).chain([end]));
         }
         None => {
             let content = representation.content();

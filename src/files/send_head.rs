@@ -115,7 +115,9 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         let mounts = {
             let mut cache = self.files.cache.borrow_mut();
             cache.watcher.may_wait = may_wait;
-            cache.watcher.check(self.exchange.clock());
+            if cache.watcher.check(self.exchange.clock()) {
+                self.files.read_by_thread.clear();
+            }
             cache.watcher.mounts.clone()
         };
         let patience = if may_wait {
@@ -266,19 +268,20 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         watched: Option<Watched>,
     ) -> io::Result<()> {
         let (clock, server) = (self.exchange.clock(), self.exchange.server());
-        let media_type = self
-            .files
-            .media_type(&loaded.path, loaded.link_target.as_deref());
+        let LoadedFile {
+            path,
+            stat,
+            link_target,
+            content,
+            sent_from,
+        } = loaded;
+        let media_type = self.files.media_type(&path, link_target.as_deref());
         let content_type = content_type(&media_type)?;
         server.count_lookup(false);
-        let identity = Identity::from(&loaded.stat);
-        let LoadedFile {
-            content, sent_from, ..
-        } = loaded;
         let made = Representation::new(
             server,
             clock,
-            &identity,
+            &Identity::from(&stat),
             &content_type,
             &content,
             sent_from.as_ref(),
@@ -293,14 +296,20 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         if let Some(watched) = watched
             && !matches!(content, Content::Cold(_))
         {
-            let reply = CachedReply::File(Arc::clone(&representation));
-            let mut cache = self.files.cache.borrow_mut();
-            cache.put(asked.key(), watched, reply, clock, server.config());
+            self.keep(asked, watched, &representation);
             if let Some(SentFrom::Local(shared)) = &sent_from {
                 server.keep_open(shared, clock.instant);
             }
         }
         send_file(self.exchange, &representation, sent_from)
+    }
+
+    /// Keeps the reply with a file that is `watched`, under the key that was `asked` for.
+    fn keep(&self, asked: &Asked<'_>, watched: Watched, representation: &Arc<Representation>) {
+        let (clock, server) = (self.exchange.clock(), self.exchange.server());
+        let reply = CachedReply::File(Arc::clone(representation));
+        let mut cache = self.files.cache.borrow_mut();
+        cache.put(asked.key(), watched, reply, clock, server.config());
     }
 
     /// Watches a file if its reply is to be kept; `None` if it is not.

@@ -169,11 +169,7 @@ impl<T: Transport> Connection<T> {
             awaiting.promised.give_up_file();
             return self.advance(Readable::No, share, scratch, context);
         }
-        let head = match &mut self.state {
-            State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
-            State::ReadingBody(unfinished) => unfinished.request.requestline().to_vec(),
-            _ => Vec::new(),
-        };
+        let head = self.take_head();
         if request_line(&head).is_empty() {
             self.abandon(context);
             return Next::Close;
@@ -187,6 +183,15 @@ impl<T: Transport> Connection<T> {
         let then = answering.refuse(RequestError::Timeout, &head);
         self.suspend(then, &Received::new(&[]), context);
         self.advance(Readable::No, share, scratch, context)
+    }
+
+    /// Takes out what has arrived of a request that is incomplete; nothing in other states.
+    fn take_head(&mut self) -> Vec<u8> {
+        match &mut self.state {
+            State::Reading(Some(unparsed)) => mem::take(&mut unparsed.bytes),
+            State::ReadingBody(unfinished) => unfinished.request.requestline().to_vec(),
+            _ => Vec::new(),
+        }
     }
 
     /// Moves what the socket has not taken from the loop's buffer to the connection, so that the buffer is free for the next one.

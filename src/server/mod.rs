@@ -273,8 +273,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
     /// Runs one turn: waits for events, at most `timeout` and no longer than the next deadline, and acts on them.
     ///
     /// # Errors
-    /// The poll failed, a thread for files cannot start, or a listening socket failed. The loss of a listening socket is returned once, and further turns serve the
-    /// others; without any, the server ends as after a shutdown.
+    /// The poll failed, a thread for files cannot start, or a listening socket failed. The loss of a listening socket is returned
+    /// once, and further turns serve the others; without any, the server ends as after a shutdown.
     pub fn turn(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         self.info().start_file_threads()?;
         self.event_loop.turn(timeout)?;

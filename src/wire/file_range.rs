@@ -1,9 +1,10 @@
 //! Sends a range of a file by sendfile, or by read and write if the file system refuses sendfile: exactly the announced bytes,
 //! even if the file changes meanwhile.
 //!
-//! Invariant: bytes that are not in memory are requested and not sent, because reading them from the disk would block the loop
-//! and all its connections. With file threads, a thread requests them and waits for them; a range for which they do not come in time
-//! fails. Without threads, the file is read nevertheless if its file system cannot tell what is in memory, or takes too long.
+//! Invariant: bytes that are known not to be in memory are requested and not sent, because reading them from the disk would block the
+//! loop and all its connections. The check reads samples, so the loop may still wait for bytes between two of them. With file threads,
+//! a thread reads the samples first, and a range for which they do not come in time fails. Without threads, the file is read
+//! nevertheless if its file system cannot tell what is in memory, or takes too long.
 
 use std::fs::File;
 use std::io::{self, IoSliceMut};
@@ -13,12 +14,12 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
-use super::file_threads::{FileThreads, Pending};
+use super::file_threads::{FileThreads, Pending, STAYS_IN_MEMORY};
 use super::next::Next;
 use super::share::{Cold, Share};
 use super::transport::Transport;
@@ -33,9 +34,6 @@ const ASK_AGAIN_AFTER: u32 = 100;
 const MAX_ATTEMPTS: u32 = 2000;
 /// The number of bytes that are read at once from a file that sendfile refuses.
 const COPY_SIZE: usize = 64 * 1024;
-
-/// Time for which bytes that a thread has read are expected to stay in memory, where the file system cannot tell.
-const STAYS_IN_MEMORY: Duration = Duration::from_secs(2);
 
 /// What is known of the bytes of a file that are in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,13 +298,9 @@ impl FileRange {
         }
         let file = &shared.file;
         let end = self.range.end.min(self.range.start + WINDOW);
+        // Where the file system cannot tell, the file is read nevertheless.
         let is_cached = self.attempts > MAX_ATTEMPTS
-            || match shared.has_in_memory(self.range.start..end) {
-                InMemory::Yes => true,
-                InMemory::No => false,
-                // It is read nevertheless.
-                InMemory::Unknown => true,
-            };
+            || shared.has_in_memory(self.range.start..end) != InMemory::No;
         if !is_cached && cold == Cold::Ask {
             self.attempts += 1;
             if self.attempts.is_multiple_of(ASK_AGAIN_AFTER) {
@@ -333,25 +327,28 @@ impl FileRange {
         threads: &FileThreads,
     ) -> io::Result<bool> {
         let end = self.range.end.min(self.range.start + WINDOW);
-        let is_done = self
-            .by_thread
-            .as_mut()
-            .is_some_and(|by_thread| by_thread.is_done());
+        let by_thread = self.by_thread.as_mut();
+        let is_done = by_thread.is_some_and(|by_thread| by_thread.is_done());
         let is_first = self.range.start == 0;
+        if is_done && is_first {
+            shared.note_read_by_thread();
+        }
         let is_cached = match shared.has_in_memory(self.range.start..end) {
             InMemory::Yes => true,
             InMemory::No => false,
-            InMemory::Unknown if is_done && is_first => {
-                shared.note_read_by_thread();
-                true
-            }
             InMemory::Unknown => is_done || is_first && shared.was_read_by_thread(),
         };
         if is_cached {
             self.cached_end = end;
             self.by_thread = None;
-            return Ok(true);
+        } else {
+            self.read_by_thread(shared, threads)?;
         }
+        Ok(is_cached)
+    }
+
+    /// Has a thread read the next window, unless one is doing that already.
+    fn read_by_thread(&mut self, shared: &SharedFile, threads: &FileThreads) -> io::Result<()> {
         let by_thread = self.by_thread.get_or_insert_with(|| {
             Box::new(ReadByThread {
                 since: Instant::now(),
@@ -367,7 +364,7 @@ impl FileRange {
             // If it is refused, the next attempt tries again.
             by_thread.pending = threads.submit(Waker::noop().clone(), read).ok();
         }
-        Ok(false)
+        Ok(())
     }
 
     /// Asks the kernel to read ahead up to `end`.

@@ -31,6 +31,8 @@ pub(crate) struct FileSource {
     file: DroppedByThread<Arc<File>>,
     parts: VecDeque<FilePart>,
     submitter: Submitter,
+    /// The texts before the piece that is being read.
+    texts: Vec<u8>,
     /// The piece that is being read.
     next: Option<Pending<io::Result<Vec<u8>>>>,
 }
@@ -47,33 +49,38 @@ impl FilePart {
 }
 
 impl FileSource {
-    pub(crate) fn new(
+    /// Begins to read the first piece.
+    ///
+    /// # Errors
+    /// The threads take no more jobs.
+    pub(crate) fn begin(
         file: DroppedByThread<Arc<File>>,
         parts: VecDeque<FilePart>,
         submitter: Submitter,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, Refused> {
+        let mut source = Self {
             file,
             parts,
             submitter,
+            texts: Vec::new(),
             next: None,
-        }
+        };
+        source.read_ahead()?;
+        Ok(source)
     }
 
-    /// Appends the texts that come next.
-    fn take_texts(&mut self, out: &mut Vec<u8>) {
-        while let Some(FilePart::Text(text)) = self.parts.front() {
-            out.extend_from_slice(text);
-            self.parts.pop_front();
-        }
-    }
-
-    /// Has a thread read the next piece, if there is one.
+    /// Takes out the texts that come next, and has a thread read the piece after them, if there is one.
     fn read_ahead(&mut self) -> Result<(), Refused> {
-        let (offset, length) = match self.parts.front() {
-            Some(FilePart::Range(range)) => (range.start, PIECE.min(range.end - range.start)),
-            Some(FilePart::ToEnd(offset)) => (*offset, PIECE),
-            Some(FilePart::Text(_)) | None => return Ok(()),
+        let (offset, length) = loop {
+            match self.parts.front_mut() {
+                Some(FilePart::Text(text)) => self.texts.append(text),
+                Some(FilePart::Range(range)) => {
+                    break (range.start, PIECE.min(range.end - range.start));
+                }
+                Some(FilePart::ToEnd(offset)) => break (*offset, PIECE),
+                None => return Ok(()),
+            }
+            self.parts.pop_front();
         };
         if let Some(file) = self.file.get().map(Arc::clone) {
             let read = move || read_piece(&file, offset, length as usize);
@@ -110,13 +117,9 @@ impl FileSource {
 
 impl Source for FileSource {
     fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        out.append(&mut self.texts);
         let Some(pending) = &self.next else {
-            self.take_texts(out);
-            self.read_ahead().map_err(|Refused| refused())?;
-            return Ok(match self.next {
-                Some(_) => Fill::NotNow,
-                None => Fill::Done,
-            });
+            return Ok(Fill::Done);
         };
         let piece = match pending.poll() {
             Poll::Pending => return Ok(Fill::NotNow),
@@ -125,8 +128,8 @@ impl Source for FileSource {
         self.next = None;
         out.extend_from_slice(&piece);
         self.advance(piece.len() as u64)?;
-        self.take_texts(out);
         self.read_ahead().map_err(|Refused| refused())?;
+        out.append(&mut self.texts);
         Ok(match self.next {
             Some(_) => Fill::More,
             None => Fill::Done,

@@ -18,6 +18,8 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
+/// Time for which what a thread has read is expected to stay in memory, where the file system cannot tell.
+pub(crate) const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
 /// Jobs that wait at most; further ones are refused.
 const MAX_QUEUED: usize = 4096;
 /// Values that may wait to be dropped. Each may have an open file.

@@ -103,11 +103,6 @@ impl Watcher {
         self.look_again(root, path, absent, &file, (way, own))
     }
 
-    /// Returns whether changes of `directory` are likely to be reported, without watching it.
-    pub(in crate::files) fn may_watch(&self, directory: impl AsFd) -> bool {
-        self.is_local(directory)
-    }
-
     /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. After that the caller has to
     /// look at the listed names again.
     pub(in crate::files) fn watch_directory(
@@ -139,11 +134,9 @@ impl Watcher {
             let depends = aspects.map(|aspect| Dependency::new(Arc::clone(&watch), aspect));
             watched.own.extend(depends);
             let stat = statat(directory, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW);
-            // Another device means a mount, which may be of any file system.
-            listed.device() == watched.stat.st_dev
-                && stat.is_ok_and(|stat| {
-                    Identity::from(&stat) == *listed && !self.has_several_inodes(&stat, directory)
-                })
+            stat.is_ok_and(|stat| {
+                Identity::from(&stat) == *listed && !self.has_several_inodes(&stat, directory)
+            })
         })
     }
 
@@ -282,13 +275,15 @@ impl Watcher {
         matches!(errno, Some(Errno::NOENT | Errno::NOTDIR))
     }
 
-    /// Notes the changes until now, once in each epoch.
-    pub(in crate::files) fn check(&mut self, clock: &Clock) {
+    /// Notes the changes until now, once in each epoch. Returns whether mounts have changed since the last call.
+    pub(in crate::files) fn check(&mut self, clock: &Clock) -> bool {
         self.changes.check(clock.epoch());
-        if self.changes.mounts != self.mounts_read {
+        let have_changed = self.changes.mounts != self.mounts_read;
+        if have_changed {
             self.mounts_read = self.changes.mounts;
             self.mounts = self.changes.read_mounts();
         }
+        have_changed
     }
 
     /// Returns the file system of `file`. A mount that is not known is asked if a call may wait, and otherwise not local.

@@ -15,6 +15,7 @@ use rustix::io::Errno;
 use super::entries::{Entry, EntryKind, Run};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
+use crate::files::names::mounts::known_stat;
 use crate::files::names::translate_path::is_hidden;
 use crate::wire::source::Fill;
 
@@ -41,6 +42,8 @@ struct Lookup {
     follow: Follow,
     /// The path of the directory with a slash at its end; empty at the root.
     prefix: Vec<u8>,
+    /// The device of the directory; `None` if it is not known.
+    device: Option<u64>,
     /// The names that were found and their identities, so that they can be watched.
     listed: Option<Vec<(Vec<u8>, Identity)>>,
 }
@@ -60,12 +63,15 @@ impl Reader {
         if !prefix.is_empty() {
             prefix.push(b'/');
         }
+        let directory = directory.into();
+        let device = known_stat(&directory).ok().map(|((device, _), _)| device);
         Self {
-            directory: directory.into(),
+            directory,
             lookup: Lookup {
                 dotfiles,
                 follow: Box::new(follow),
                 prefix,
+                device,
                 listed: Some(Vec::new()),
             },
             batch: Vec::with_capacity(BATCH),
@@ -117,7 +123,7 @@ impl Reader {
     }
 
     /// Begins to read the directory again.
-    pub(super) fn rewind(&mut self) -> Result<(), Errno> {
+    pub(crate) fn rewind(&mut self) -> Result<(), Errno> {
         seek(&self.directory, SeekFrom::Start(0)).map(drop)
     }
 
@@ -142,8 +148,8 @@ impl Reader {
         }
     }
 
-    /// Returns the listed names and their identities; `None` if there are too many, or if one is a symbolic link: its target may be
-    /// anywhere.
+    /// Returns the listed names and their identities; `None` if there are too many, if one is a symbolic link, of which the target may
+    /// be anywhere, or if one is on another device: a mount, which may be of any file system.
     pub(crate) fn listed(&self) -> Option<&[(Vec<u8>, Identity)]> {
         self.lookup.listed.as_deref()
     }
@@ -180,7 +186,8 @@ impl Lookup {
             return;
         };
         let is_symlink = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
-        if is_symlink || listed.len() == MAX_LISTED {
+        let is_mount = self.device != Some(stat.st_dev);
+        if is_symlink || is_mount || listed.len() == MAX_LISTED {
             self.listed = None;
         } else {
             listed.push((name.to_vec(), stat.into()));

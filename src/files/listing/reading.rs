@@ -10,6 +10,7 @@
 
 use std::collections::HashMap;
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -48,6 +49,8 @@ pub(crate) struct Reading {
     stage: Mutex<ReadingStage>,
     /// Wakes all connections that wait for a run that a file thread reads.
     wakers: Arc<Wakers>,
+    /// Whether all entries were found to be such that the listing could be kept.
+    may_be_kept: AtomicBool,
     found: SharedEntries,
 }
 
@@ -104,6 +107,7 @@ impl Reading {
                 Weak::clone(&known.reading),
             )),
             wakers: Arc::default(),
+            may_be_kept: AtomicBool::new(false),
             found: Arc::clone(&known.found),
         }
     }
@@ -125,6 +129,7 @@ impl Reading {
                 Gathered::new(memory, order),
             )),
             wakers: Arc::default(),
+            may_be_kept: AtomicBool::new(false),
             found: SharedEntries::default(),
         }
     }
@@ -152,6 +157,11 @@ impl Reading {
             ReadingStage::Done(entries) => entries.clone(),
             _ => Err(ReadingError::Unreadable(Errno::AGAIN)),
         }
+    }
+
+    /// Returns whether the listing could be kept: there are few entries, and no link or other file system among them.
+    pub(crate) fn may_be_kept(&self) -> bool {
+        self.may_be_kept.load(Ordering::Relaxed)
     }
 
     fn next(
@@ -226,7 +236,12 @@ impl Reading {
             }
         };
         run_reader.account()?;
-        Ok(Ok((run_reader, fill?)))
+        let fill = fill?;
+        if fill == Fill::Done {
+            let may_be_kept = run_reader.reader.listed().is_some();
+            self.may_be_kept.store(may_be_kept, Ordering::Relaxed);
+        }
+        Ok(Ok((run_reader, fill)))
     }
 
     fn compare(
@@ -265,7 +280,8 @@ impl Reading {
     }
 }
 
-/// Locks a mutex of one loop, so the thread never waits. After a panic the value is complete, so poison is ignored.
+/// Locks a mutex of one loop. Only [`Wakers`] are locked by file threads, too, and for a moment. After a panic the value is complete, so
+/// poison is ignored.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -339,9 +355,8 @@ impl Wakers {
 
 impl Wake for Wakers {
     fn wake(self: Arc<Self>) {
-        mem::take(&mut *lock(&self.0))
-            .into_iter()
-            .for_each(Waker::wake);
+        let wakers = mem::take(&mut *lock(&self.0));
+        wakers.into_iter().for_each(Waker::wake);
     }
 }
 

@@ -1,9 +1,11 @@
-//! The reply to a request for a listing. If the directory is small, the reply is made at once and kept. Otherwise the loop does the
-//! work in slices, and the reply follows.
+//! The reply to a request for a listing. If the directory is small, and the loop need not wait for it, the reply is made at once and
+//! kept. Otherwise the loop or a file thread reads the directory in slices, and the reply follows.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Instant;
+
+use rustix::fs::Stat;
 
 use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
@@ -41,17 +43,21 @@ impl ListingRequest<'_> {
             self.wait_for(exchange, reading);
             return Ok(());
         }
-        let mut reader = self.reader();
-        let order = self.form.view.order;
+        let (mut reader, order) = (self.reader(), self.form.view.order);
+        let mut run = Run::new(order);
         // A handler that has begun a reply of its own misuses the exchange: the exchange finds that out when the handler returns.
         let may_begin = exchange.is_untouched() && !exchange.allowance().is_spent();
-        let reading = if may_begin && known.is_nothing() && self.is_in_memory(exchange) {
-            let mut run = Run::new(order);
+        let reading = if !may_begin || !known.is_nothing() {
+            Reading::new(reader, order, memory, &known)
+        } else if exchange.submitter().is_none() {
             if self.send_at_once(exchange, &mut reader, &mut run)? {
                 return Ok(());
             }
             Reading::begun((reader, run), order, memory, epoch)
         } else {
+            if self.send_from_memory(exchange, run)? {
+                return Ok(());
+            }
             Reading::new(reader, order, memory, &known)
         };
         let reading = Arc::new(reading);
@@ -60,19 +66,24 @@ impl ListingRequest<'_> {
         Ok(())
     }
 
-    /// Whether the loop may read the directory: it is allowed to wait, or a thread has just read the directory on a local disk.
-    fn is_in_memory(&self, exchange: &Exchange<'_>) -> bool {
-        if exchange.submitter().is_none() {
-            return true;
+    /// Replies at once if a thread has just read the directory, on a local disk, and found that the listing could be kept. Returns
+    /// whether it has replied.
+    fn send_from_memory(&self, exchange: &mut Exchange<'_>, mut run: Run) -> io::Result<bool> {
+        let (key, now) = (self.asked.listing_key(), exchange.clock().instant);
+        let is_local = {
+            let cache = self.files.cache.borrow();
+            cache.watcher.is_local(&self.found.directory)
+        };
+        if !is_local || !self.files.read_by_thread.is_recent(key, now) {
+            return Ok(false);
         }
-        let key = self.asked.listing_key();
-        let cache = self.files.cache.borrow();
-        let is_local = cache.watcher.is_local(&self.found.directory);
-        is_local
-            && self
-                .files
-                .read_by_thread
-                .is_recent(key, exchange.clock().instant)
+        // A link that was made since is not followed, because it may lead to another file system.
+        let mut reader = self.reader_following(|_| Err(io::ErrorKind::WouldBlock.into()));
+        let has_replied = self.send_at_once(exchange, &mut reader, &mut run)?;
+        if !has_replied {
+            reader.rewind()?;
+        }
+        Ok(has_replied)
     }
 
     fn wait_for(self, exchange: &mut Exchange<'_>, reading: Arc<Reading>) {
@@ -101,7 +112,8 @@ impl ListingRequest<'_> {
         // A listing that is kept is made only once, so it may take as long as a slice takes.
         let until = (!keep).then(|| began + exchange.allowance().left());
         let fill = reader.read_slice(run, until)?;
-        let is_all = fill == Fill::Done && run.len() <= SLICE;
+        let may_send = exchange.submitter().is_none() || reader.listed().is_some();
+        let is_all = fill == Fill::Done && run.len() <= SLICE && may_send;
         if is_all {
             let page = self.form.page_of_run(run);
             let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
@@ -119,7 +131,7 @@ impl ListingRequest<'_> {
         let (clock, config) = (exchange.clock(), exchange.server().config());
         let mut cache = self.files.cache.borrow_mut();
         cache.admits(self.asked.listing_key(), 0, clock, config)
-            && cache.watcher.may_watch(reader.directory())
+            && cache.watcher.is_local(reader.directory())
     }
 
     /// Keeps a listing of the entries that `reader` has read.
@@ -147,7 +159,13 @@ impl ListingRequest<'_> {
 
     fn reader(&self) -> Reader {
         let root = self.found.root.clone();
-        let follow = move |path: &[u8]| root.stat(path);
+        self.reader_following(move |path| root.stat(path))
+    }
+
+    fn reader_following(
+        &self,
+        follow: impl Fn(&[u8]) -> io::Result<Stat> + Send + 'static,
+    ) -> Reader {
         let directory = Arc::clone(&self.found.directory);
         Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
     }
@@ -186,7 +204,9 @@ impl Work for ListingWork {
             note: (read_by_thread, key),
             ..
         } = *self;
-        read_by_thread.note(&key, exchange.clock().instant);
+        if reading.may_be_kept() {
+            read_by_thread.note(&key, exchange.clock().instant);
+        }
         let format = form.view.format;
         let entries = match reading.entries() {
             Ok(entries) => entries,

@@ -59,19 +59,7 @@ pub(crate) fn walk(
     let mut links = 0;
     let mut names = split(path);
     while let Some(name) = names.pop_front() {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = &steps[at].fd;
-        let fd = match mounts {
-            None => openat(directory, name.as_slice(), flags, Mode::empty())?,
-            Some(_) => {
-                let rules = ResolveFlags::CACHED;
-                openat2(directory, name.as_slice(), flags, Mode::empty(), rules)?
-            }
-        };
-        if !mounts.is_none_or(|mounts| mounts.is_local(&fd)) {
-            return Err(Errno::AGAIN.into());
-        }
-        let mut step = PathStep::new(fd)?;
+        let mut step = PathStep::new(open_step(&steps[at].fd, &name, mounts)?)?;
         step.found = Some((at, name));
         if !step.is_symlink {
             at = steps.len();
@@ -93,6 +81,18 @@ pub(crate) fn walk(
         }
     }
     Ok(at)
+}
+
+fn open_step(directory: &OwnedFd, name: &[u8], mounts: Option<&Mounts>) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Some(mounts) = mounts else {
+        return Ok(openat(directory, name, flags, Mode::empty())?);
+    };
+    let fd = openat2(directory, name, flags, Mode::empty(), ResolveFlags::CACHED)?;
+    if !mounts.is_local(&fd) {
+        return Err(Errno::AGAIN.into());
+    }
+    Ok(fd)
 }
 
 /// Opens the root directory of the process.

@@ -10,7 +10,7 @@ use crate::handler::prepared::Prepared;
 use crate::wire::body::{Maker, Part};
 use crate::wire::file_range::SharedFile;
 use crate::wire::file_source::{FilePart, FileSource};
-use crate::wire::file_threads::{DroppedByThread, Submitter};
+use crate::wire::file_threads::{DroppedByThread, Refused, Submitter};
 
 impl Exchange<'_> {
     /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile.
@@ -43,7 +43,7 @@ impl Exchange<'_> {
         Some(Submitter::new(threads, self.waker()))
     }
 
-    /// Sends `parts` of a file that only file threads read.
+    /// Sends `parts` of a file that only file threads read. If they take no more jobs, the reply becomes a 503.
     pub(crate) fn send_by_threads(
         &mut self,
         file: DroppedByThread<Arc<File>>,
@@ -57,10 +57,10 @@ impl Exchange<'_> {
         match self.submitter() {
             // A reply to HEAD has the head of the reply to GET, and needs no reading for it.
             Some(_) if self.command() == "HEAD" && length.is_some() => {}
-            Some(submitter) => {
-                let source = Box::new(FileSource::new(file, parts, submitter));
-                self.reply.source(source, Maker::FileThreads);
-            }
+            Some(submitter) => match FileSource::begin(file, parts, submitter) {
+                Ok(source) => self.reply.source(Box::new(source), Maker::FileThreads),
+                Err(Refused) => self.send_file_unavailable(),
+            },
             None => self.reply.refuse("a file for file threads without threads"),
         }
     }

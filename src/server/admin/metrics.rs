@@ -209,29 +209,17 @@ impl Scrape {
         ] {
             out.sample(&[("state", state)], count);
         }
-        for (kind, name, help, count) in [
-            (
-                Kind::Gauge,
-                "httpoll_file_queue",
-                "Jobs that wait for a file thread.",
-                figures.queued,
-            ),
-            (
-                Kind::Counter,
-                "httpoll_file_jobs_total",
-                "Jobs that file threads have done.",
-                figures.done,
-            ),
-            (
-                Kind::Counter,
-                "httpoll_file_jobs_refused_total",
-                "Jobs refused because all file threads were lost or the queue was full.",
-                figures.refused,
-            ),
-        ] {
+        let mut total = |kind, name, help, count| {
             out.family(kind, name, help);
             out.sample(&[], count);
-        }
+        };
+        let help = "Jobs that wait for a file thread.";
+        total(Kind::Gauge, "httpoll_file_queue", help, figures.queued);
+        let help = "Jobs that file threads have done.";
+        total(Kind::Counter, "httpoll_file_jobs_total", help, figures.done);
+        let help = "Jobs refused because all file threads were lost or the queue was full.";
+        let name = "httpoll_file_jobs_refused_total";
+        total(Kind::Counter, name, help, figures.refused);
         out.family(
             Kind::Gauge,
             "httpoll_file_longest_wait_seconds",

@@ -33,7 +33,7 @@ fn source(
 ) -> FileSource {
     let file = DroppedByThread::new(Arc::clone(file), threads);
     let submitter = Submitter::new(threads, Waker::noop().clone());
-    FileSource::new(file, parts.into_iter().collect(), submitter)
+    FileSource::begin(file, parts.into_iter().collect(), submitter).unwrap()
 }
 
 /// Asks until the source has something or ends.
@@ -156,7 +156,6 @@ fn one_piece_is_read_ahead_and_no_more() {
     let (threads, file) = (threads(), file(&[b'1'; 4 * PIECE as usize]));
     let mut source = source(&file, &threads, [FilePart::Range(0..4 * PIECE)]);
     let mut out = Vec::new();
-    assert_eq!(source.fill(&mut out).unwrap(), Fill::NotNow);
     for pieces in 1..4 {
         // What the source has read it keeps; what it has not read has changed.
         let figures = || threads.figures();
@@ -181,9 +180,7 @@ fn one_piece_is_read_ahead_and_no_more() {
 #[test]
 fn a_source_that_is_dropped_is_read_no_further_and_a_thread_closes_the_file() {
     let (threads, file) = (threads(), file(&content(300_000)));
-    let mut source = source(&file, &threads, [FilePart::Range(0..300_000)]);
-    assert_eq!(source.fill(&mut Vec::new()).unwrap(), Fill::NotNow);
-    drop(source);
+    drop(source(&file, &threads, [FilePart::Range(0..300_000)]));
     wait_until(|| Arc::strong_count(&file) == 1);
     wait_until(|| threads.figures().idle == 1);
     assert!(threads.figures().done <= 1);
@@ -200,7 +197,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
 }
 
 #[test]
-fn a_read_that_no_thread_takes_is_an_error() {
+fn a_source_whose_first_piece_no_thread_takes_does_not_begin() {
     // Any job that runs makes the thread a lost one.
     let threads = FileThreads::new(1, Duration::ZERO).unwrap();
     threads.start().unwrap();
@@ -210,8 +207,12 @@ fn a_read_that_no_thread_takes_is_an_error() {
     };
     let held = threads.submit(Waker::noop().clone(), wait).unwrap();
     wait_until(|| threads.figures().lost == 1);
-    let mut source = source(&file(b"content"), &threads, [text("a"), FilePart::ToEnd(0)]);
-    let error = source.fill(&mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("file threads"), "{error}");
+    let file = DroppedByThread::new(file(b"content"), &threads);
+    let submitter = Submitter::new(&threads, Waker::noop().clone());
+    let parts = VecDeque::from([text("a"), FilePart::ToEnd(0)]);
+    assert_eq!(
+        FileSource::begin(file, parts, submitter).err(),
+        Some(Refused)
+    );
     drop((release, held));
 }
