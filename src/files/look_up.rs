@@ -18,7 +18,7 @@ use super::names::open::{Directory, Opened};
 use super::names::root::Root;
 use super::representation::{Content, SentFrom, Waits};
 use crate::wire::file_range::SharedFile;
-use crate::wire::file_threads::{DroppedByThread, FileThreads};
+use crate::wire::file_threads::{DroppedByThread, FileThreads, Locality};
 
 /// Whether a look-up may wait for a file system.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +88,7 @@ pub(super) struct FoundDirectory {
     pub(super) ids: [(u64, u64); 2],
     pub(super) is_plain: bool,
     pub(super) absent: Vec<Vec<u8>>,
+    pub(super) locality: Locality,
 }
 
 /// Why a path leads nowhere.
@@ -159,6 +160,11 @@ impl Lookup<'_> {
             ids,
             is_plain,
             absent,
+            locality: match self.patience {
+                Patience::Yes => Locality::Remote,
+                // Nothing else is found without waiting.
+                Patience::No(_) => Locality::Local,
+            },
         }))
     }
 
@@ -226,6 +232,12 @@ impl Lookup<'_> {
                     threads.help_to_drop();
                 }
                 Ok(Found::Loaded(loaded))
+            }
+            Found::Directory(mut found) => {
+                if FileSystem::ask(&found.directory).is_local() {
+                    found.locality = Locality::Local;
+                }
+                Ok(Found::Directory(found))
             }
             found => Ok(found),
         }

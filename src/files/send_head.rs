@@ -139,6 +139,13 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         copy: SimpleHttpRequestHandler,
     ) -> io::Result<()> {
         let submitter = self.exchange.submitter().ok_or(Errno::AGAIN)?;
+        let locality = {
+            let cache = self.files.cache.borrow();
+            self.files
+                .root
+                .locality(asked.path(), &cache.watcher.mounts)
+        };
+        let submitter = submitter.with(locality);
         match LookupWork::begin(copy, asked, &submitter) {
             Ok(work) => self.exchange.work(Box::new(work)),
             Err(Refused) => self.exchange.send_file_unavailable(),

@@ -19,7 +19,7 @@ use std::time::Instant;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
 
-use super::file_threads::{FileThreads, Pending, STAYS_IN_MEMORY};
+use super::file_threads::{FileThreads, Locality, Pending, STAYS_IN_MEMORY};
 use super::next::Next;
 use super::share::{Cold, Share};
 use super::transport::Transport;
@@ -362,7 +362,9 @@ impl FileRange {
             let (file, range) = (Arc::clone(&shared.file), self.range.start..self.range.end);
             let read = move || read_window(&file, range);
             // If it is refused, the next attempt tries again.
-            by_thread.pending = threads.submit(Waker::noop().clone(), read).ok();
+            by_thread.pending = threads
+                .submit(Waker::noop().clone(), Locality::Local, read)
+                .ok();
         }
         Ok(())
     }

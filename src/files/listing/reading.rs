@@ -226,7 +226,7 @@ impl Reading {
                     (run_reader, fill)
                 };
                 let waker = Waker::from(Arc::clone(&self.wakers));
-                let submitted = submitter.threads.submit(waker, read);
+                let submitted = submitter.threads.submit(waker, submitter.locality, read);
                 let pending = submitted.map_err(|Refused| ReadingError::Unanswered)?;
                 return Ok(Err(NextRun::InThread(pending)));
             }

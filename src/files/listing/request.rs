@@ -94,7 +94,9 @@ impl ListingRequest<'_> {
         let work = ListingWork {
             form: self.form,
             reading,
-            submitter: exchange.submitter(),
+            submitter: exchange
+                .submitter()
+                .map(|submitter| submitter.with(self.found.locality)),
             note,
         };
         exchange.work(Box::new(work));

@@ -3,6 +3,7 @@
 //! Invariant: it is not held open between two requests, so a directory that was deleted, replaced or unmounted is released. Only
 //! a directory that was passed as an open descriptor stays open and the same, even if its name changes.
 
+use std::borrow::Cow;
 use std::env;
 use std::ffi::OsStr;
 use std::fmt;
@@ -20,6 +21,7 @@ use rustix::io::Errno;
 use super::mounts::Mounts;
 use super::open::{Directory, Resolver, WALK, may_mean_wait};
 use super::walk::{PathStep, open_root, walk};
+use crate::wire::file_threads::Locality;
 
 /// Finds a directory without opening it.
 const DIRECTORY: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -142,6 +144,27 @@ impl Root {
             Err(errno) if may_mean_wait(errno) => return None,
             Err(errno) => Err(errno.into()),
         })
+    }
+
+    /// Returns where the file at `path` probably is: where the last directory on the way is that the kernel has in memory.
+    pub(crate) fn locality(&self, path: &[u8], mounts: &Mounts) -> Locality {
+        let path = Path::new(OsStr::from_bytes(path));
+        let (from, path) = match &self.place {
+            Place::Named(directory) => (CWD, Cow::Owned(directory.join(path))),
+            Place::Pinned(fd) => (fd.as_fd(), Cow::Borrowed(path)),
+        };
+        let find = |path: &Path| {
+            let path = if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                path
+            };
+            openat2(from, path, WALK, Mode::empty(), ResolveFlags::CACHED).ok()
+        };
+        match path.ancestors().find_map(find) {
+            Some(found) if mounts.is_local(&found) => Locality::Local,
+            _ => Locality::Remote,
+        }
     }
 
     /// Checks that the directory, and the single file in it, is there now.

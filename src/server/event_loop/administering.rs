@@ -10,7 +10,7 @@ use crate::handler::ready_checks::ReadyChecks;
 use crate::server::admin::Administration;
 use crate::server::admin::figures::Figures;
 use crate::server::lifecycle::handle::ServerHandle;
-use crate::wire::file_threads::Submitter;
+use crate::wire::file_threads::{Locality, Submitter};
 
 /// Wakes the loop that has the administration.
 struct WakeFirstLoop(ServerHandle);
@@ -70,7 +70,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let waker = Waker::from(Arc::new(WakeFirstLoop(self.handle.clone())));
         let context = self.context_mut();
         let file_threads = context.server.file_threads();
-        let submitter = file_threads.map(|threads| Submitter::new(threads, waker));
+        let submitter =
+            file_threads.map(|threads| Submitter::new(threads, waker).with(Locality::Local));
         ReadyChecks::begin(submitter, || {
             let checked = context.hook(NO_CONNECTION, H::check_ready);
             checked.unwrap_or_else(|| Err("the check of the handler panicked".into()))

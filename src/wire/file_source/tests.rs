@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::*;
-use crate::wire::file_threads::{FileThreadFigures, FileThreads};
+use crate::wire::file_threads::{FileThreadFigures, FileThreads, Locality};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -205,7 +205,9 @@ fn a_source_whose_first_piece_no_thread_takes_does_not_begin() {
     let wait = move || {
         let _ = released.recv();
     };
-    let held = threads.submit(Waker::noop().clone(), wait).unwrap();
+    let held = threads
+        .submit(Waker::noop().clone(), Locality::Remote, wait)
+        .unwrap();
     wait_until(|| threads.figures().lost == 1);
     let file = DroppedByThread::new(file(b"content"), &threads);
     let submitter = Submitter::new(&threads, Waker::noop().clone());

@@ -6,6 +6,8 @@ use super::*;
 /// The longest time that a test waits. It only keeps threads that do nothing from hanging the suite.
 const LIMIT: Duration = Duration::from_secs(20);
 
+mod spare;
+
 /// Counts how often it is woken.
 #[derive(Default)]
 struct Woken(Mutex<usize>);
@@ -43,7 +45,7 @@ fn submit<R: Send + 'static>(
     threads: &FileThreads,
     job: impl FnOnce() -> R + Send + 'static,
 ) -> Result<Pending<R>, Refused> {
-    threads.submit(Waker::noop().clone(), job)
+    threads.submit(Waker::noop().clone(), Locality::Remote, job)
 }
 
 /// Waits for the result of a job.
@@ -60,13 +62,19 @@ fn result<R>(pending: Pending<R>) -> Result<R, Refused> {
 
 /// Keeps one thread busy.
 fn hold(threads: &FileThreads) -> Held {
+    hold_as(threads, Locality::Remote)
+}
+
+/// Keeps one thread busy with a job of this locality.
+fn hold_as(threads: &FileThreads, locality: Locality) -> Held {
     let (begin, begun) = channel();
     let (release, released) = channel::<()>();
     let job = move || {
         begin.send(()).unwrap();
         let _ = released.recv();
     };
-    let pending = submit(threads, job).unwrap();
+    let waker = Waker::noop().clone();
+    let pending = threads.submit(waker, locality, job).unwrap();
     begun.recv_timeout(LIMIT).unwrap();
     Held { release, pending }
 }
@@ -88,7 +96,9 @@ fn a_job_wakes_its_connection_when_the_result_is_there() {
     let (threads, woken) = (threads(1), Arc::new(Woken::default()));
     let (sender, receiver) = channel();
     let job = move || receiver.recv().unwrap();
-    let pending = threads.submit(Arc::clone(&woken).into(), job).unwrap();
+    let pending = threads
+        .submit(Arc::clone(&woken).into(), Locality::Remote, job)
+        .unwrap();
     assert_eq!(pending.poll(), Poll::Pending);
     sender.send(7).unwrap();
     wait_until(|| Arc::strong_count(&woken) == 1);
@@ -137,7 +147,11 @@ fn a_job_that_nothing_waits_for_is_not_run_and_what_it_owns_is_dropped() {
     let held = hold(&threads);
     let (owns, (run, runs)) = (Arc::clone(&owned), channel());
     let job = move || run.send(owns);
-    drop(threads.submit(Arc::clone(&woken).into(), job).unwrap());
+    drop(
+        threads
+            .submit(Arc::clone(&woken).into(), Locality::Remote, job)
+            .unwrap(),
+    );
     assert_eq!(Arc::strong_count(&owned), 2);
     assert_eq!(threads.figures().queued, 0, "only jobs with a client count");
     let next = submit(&threads, || ()).unwrap();
@@ -207,7 +221,9 @@ fn a_full_queue_refuses_and_gives_the_places_of_clients_that_have_left_to_others
 fn a_job_that_panics_has_no_result_and_its_thread_goes_on() {
     let (threads, woken) = (threads(1), Arc::new(Woken::default()));
     let job = || panic!("as the test wants");
-    let pending = threads.submit(Arc::clone(&woken).into(), job).unwrap();
+    let pending = threads
+        .submit(Arc::clone(&woken).into(), Locality::Remote, job)
+        .unwrap();
     wait_until(|| Arc::strong_count(&woken) == 1);
     assert_eq!(*woken.0.lock().unwrap(), 1);
     assert_eq!(pending.poll(), Poll::Ready(Err(Refused)));

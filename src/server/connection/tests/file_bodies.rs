@@ -10,7 +10,7 @@ use super::script::{Event, MOVED, Room, STILL, TestLoop};
 use crate::config::ServerConfig;
 use crate::server::connection::readable::Readable;
 use crate::server::event_loop::timers::Timeout;
-use crate::wire::file_threads::{FileThreads, Pending};
+use crate::wire::file_threads::{FileThreads, Locality, Pending};
 use crate::wire::next::Next;
 
 /// A loop whose one file thread does nothing before it is released.
@@ -32,7 +32,9 @@ impl Held {
         let wait = move || {
             let _ = released.recv();
         };
-        let pending = threads.submit(Waker::noop().clone(), wait).unwrap();
+        let pending = threads
+            .submit(Waker::noop().clone(), Locality::Remote, wait)
+            .unwrap();
         Self {
             stage,
             threads,
