@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
-use super::representation::{Content, SentFrom, Waits};
+use super::representation::{Content, MayWait, SentFrom};
 use crate::wire::file_range::SharedFile;
 use crate::wire::file_threads::{DroppedByThread, FileThreads};
 
@@ -51,7 +51,7 @@ pub(super) enum Found {
     NoFile,
     /// A file, although a directory was meant; a FIFO, a socket, a device.
     NotServed,
-    Nothing(NotFound),
+    Nothing(NotOpened),
 }
 
 /// A regular file that was opened to be sent.
@@ -92,7 +92,7 @@ pub(super) struct FoundDirectory {
 
 /// Why a path leads nowhere.
 #[derive(Debug)]
-pub(super) struct NotFound {
+pub(super) struct NotOpened {
     pub(super) errno: Errno,
     pub(super) is_plain: bool,
     /// Whether only the confinement of this process is in the way.
@@ -112,7 +112,7 @@ impl Lookup<'_> {
         let Opened { found, is_plain } = self.open(&root, self.path)?;
         let file = match found {
             Ok(file) => file,
-            Err(errno) => return self.not_found(&root, errno, is_plain),
+            Err(errno) => return self.not_opened(&root, errno, is_plain),
         };
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -148,7 +148,7 @@ impl Lookup<'_> {
                     }
                 }
                 Err(errno) if is_missing(errno) => {}
-                Err(errno) => return self.not_found(&root, errno, is_plain),
+                Err(errno) => return self.not_opened(&root, errno, is_plain),
             }
             absent.push(path);
         }
@@ -182,13 +182,13 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if finding that out might wait, and must not.
-    fn not_found(&self, root: &Directory, errno: Errno, is_plain: bool) -> io::Result<Found> {
+    fn not_opened(&self, root: &Directory, errno: Errno, is_plain: bool) -> io::Result<Found> {
         let is_out_of_reach = match self.patience {
             _ if errno != Errno::ACCESS => false,
             Patience::Yes => root.is_out_of_reach(self.root.single()),
             Patience::No(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        Ok(Found::Nothing(NotFound {
+        Ok(Found::Nothing(NotOpened {
             errno,
             is_plain,
             is_out_of_reach,
@@ -221,7 +221,7 @@ impl Lookup<'_> {
         match self.find()? {
             Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
-                let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
+                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads))?;
                 if let Some(SentFrom::Remote(_)) = loaded.sent_from {
                     threads.help_to_drop();
                 }
@@ -240,11 +240,11 @@ impl FoundFile {
     /// The file cannot be read.
     pub(super) fn load(
         self,
-        waits: Waits,
+        may_wait: MayWait,
         file_system: FileSystem,
         threads: Option<&FileThreads>,
     ) -> io::Result<LoadedFile> {
-        let content = Content::read(&self.file, self.size(), waits)?;
+        let content = Content::read(&self.file, self.size(), may_wait)?;
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
             (content, Some(threads))

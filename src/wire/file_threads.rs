@@ -18,6 +18,8 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::wake_on_drop::WakeOnDrop;
+
 /// Time for which what a thread has read is expected to stay in memory, where the file system cannot tell.
 pub(crate) const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
 /// Jobs that wait at most; further ones are refused.
@@ -95,8 +97,6 @@ struct Job {
     ticket: Weak<Ticket>,
     asked: Instant,
 }
-
-struct WakeOnDrop(Waker);
 
 /// What a thread does next.
 enum Task {
@@ -219,12 +219,6 @@ impl Drop for Owner {
     fn drop(&mut self) {
         self.0.lock().has_ended = true;
         self.0.has_job.notify_all();
-    }
-}
-
-impl Drop for WakeOnDrop {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
     }
 }
 
