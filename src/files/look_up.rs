@@ -1,8 +1,7 @@
 //! Finding what a path leads to. This part of a request may have to wait for a file system, so any thread can do it: it knows
 //! neither the connection nor the cache.
 //!
-//! Invariant: with [`Patience::No`] no call waits. What that leaves open is a promise of the kernel for one moment: what is in memory
-//! now may be gone at the next call.
+//! Invariant: with [`Patience::No`] no call waits for a file system, unless names have left the memory since the kernel was asked.
 
 use std::fs::File;
 use std::io;
@@ -126,7 +125,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// Finds the first index page of a directory that is a regular file, or else the directory itself.
+    /// Finds the first index page of a directory that is a regular file; the directory itself if there is none.
     fn find_page(
         &self,
         root: Directory,
@@ -233,8 +232,8 @@ impl Lookup<'_> {
 }
 
 impl FoundFile {
-    /// Reads the file if it is small. A large one is sent from the file; where that is not local, or the end is not known, only
-    /// `threads` read it, if there are any.
+    /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not local,
+    /// or one of which the end is not known.
     ///
     /// # Errors
     /// The file cannot be read.

@@ -52,7 +52,7 @@ pub(crate) struct SharedFile {
     threads: Option<FileThreads>,
     /// Whether the file is on a file system that is in memory.
     is_in_memory: bool,
-    /// When a thread last read the first window of a file whose file system cannot tell what is in memory.
+    /// When a thread last read the first window, for a file system that cannot tell what is in memory.
     read_by_thread: Mutex<Option<Instant>>,
     /// The last turn in which its first window was found in memory; other replies in that turn do not check again.
     cached_in_turn: AtomicU64,

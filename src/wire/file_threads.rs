@@ -267,7 +267,7 @@ impl Shared {
 }
 
 impl Threads {
-    /// Takes out a job that nothing waits for, or whose client has closed its side, if the queue is full.
+    /// If the queue is full, takes out a job that nothing waits for, or one of a client that has closed its side.
     fn make_room(&mut self) {
         if self.queue.len() < MAX_QUEUED {
             return;
