@@ -83,13 +83,14 @@ pub struct ServerConfig {
     #[doc(alias = "timeout")]
     pub send_timeout: Duration,
     /// Number of threads, for all loops together, that look up, open, read, list and close files where that may wait for a disk or a
-    /// file server: what is not in memory, and everything on file systems that are not known to be local. The loop never waits for
-    /// these then. They start when the server does, and serve a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler).
-    /// Default: 0, the loop does all of this itself; the command sets 4.
+    /// file server: what is not in memory, and everything on file systems that are not known to be local. Then only the clients that
+    /// ask for these files wait; `docs/limits.md` says what remains for which the loop may wait. The threads start when the server
+    /// does, and work for [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) and
+    /// [`Exchange::copyfile`](crate::Exchange::copyfile). Default: 0, the loop does all of this itself; the command sets 4.
     pub file_threads: usize,
-    /// Time that a request waits for one of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply has
-    /// begun, its connection closes. A thread that works on one job for longer counts as lost until it comes back; while all are
-    /// lost, requests that need one are answered with 503 at once. Default: 30 s.
+    /// Time that a request waits for a job of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply
+    /// has begun, its connection closes. A thread that works on one job for longer counts as lost until it comes back; while all
+    /// are lost, requests that need one are answered with 503 at once. Default: 30 s.
     pub file_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it is closed, without a reply. Behind a balancer it must be
     /// longer than the time for which the balancer keeps an idle connection. Default: 75 s.
@@ -233,8 +234,10 @@ pub struct Tuning {
     /// Number of requests of one connection that are answered in a row. Further ones wait until the other connections have had
     /// their turn. Default: 64.
     pub turn_requests: usize,
-    /// Whether a connection waits for the kernel to read a file that is not in memory, so that the disk does not stop the loop.
-    /// Otherwise, and where the file system cannot tell what is in memory, the loop reads the file at once. Default: true.
+    /// Whether a connection waits while the kernel, or one of the [`file_threads`](ServerConfig::file_threads), reads the next bytes of
+    /// a large file that are not in memory, so that the disk does not stop the loop. Otherwise the loop reads them at once, also if
+    /// there are such threads; and without threads, it does so where the file system cannot tell what is in memory, or takes longer
+    /// than about two seconds. Default: true.
     pub read_ahead: bool,
     /// Bytes of memory in each loop for cached replies: small files, small listings and 404s. A reply stays until the kernel
     /// reports a change of the files that it was made of. When the cache is full, the least recently used reply makes room if it

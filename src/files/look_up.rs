@@ -1,8 +1,7 @@
 //! Finding what a path leads to. This part of a request may have to wait for a file system, so any thread can do it: it knows
 //! neither the connection nor the cache.
 //!
-//! Invariant: with [`Patience::No`] no call waits. What that leaves open is a promise of the kernel for one moment: what is in memory
-//! now may be gone at the next call.
+//! Invariant: with [`Patience::No`] no call waits for a file system, unless names have left the memory since the kernel was asked.
 
 use std::fs::File;
 use std::io;
@@ -16,7 +15,7 @@ use rustix::io::Errno;
 use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
-use super::representation::{Content, SentFrom, Waits};
+use super::representation::{Content, MayWait, SentFrom};
 use crate::wire::file_range::SharedFile;
 use crate::wire::file_threads::{DroppedByThread, FileThreads, Locality};
 
@@ -51,7 +50,7 @@ pub(super) enum Found {
     NoFile,
     /// A file, although a directory was meant; a FIFO, a socket, a device.
     NotServed,
-    Nothing(NotFound),
+    Nothing(NotOpened),
 }
 
 /// A regular file that was opened to be sent.
@@ -93,7 +92,7 @@ pub(super) struct FoundDirectory {
 
 /// Why a path leads nowhere.
 #[derive(Debug)]
-pub(super) struct NotFound {
+pub(super) struct NotOpened {
     pub(super) errno: Errno,
     pub(super) is_plain: bool,
     /// Whether only the confinement of this process is in the way.
@@ -113,7 +112,7 @@ impl Lookup<'_> {
         let Opened { found, is_plain } = self.open(&root, self.path)?;
         let file = match found {
             Ok(file) => file,
-            Err(errno) => return self.not_found(&root, errno, is_plain),
+            Err(errno) => return self.not_opened(&root, errno, is_plain),
         };
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
@@ -127,7 +126,7 @@ impl Lookup<'_> {
         }
     }
 
-    /// Finds the first index page of a directory that is a regular file, or else the directory itself.
+    /// Finds the first index page of a directory that is a regular file; the directory itself if there is none.
     fn find_page(
         &self,
         root: Directory,
@@ -149,7 +148,7 @@ impl Lookup<'_> {
                     }
                 }
                 Err(errno) if is_missing(errno) => {}
-                Err(errno) => return self.not_found(&root, errno, is_plain),
+                Err(errno) => return self.not_opened(&root, errno, is_plain),
             }
             absent.push(path);
         }
@@ -188,13 +187,13 @@ impl Lookup<'_> {
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if finding that out might wait, and must not.
-    fn not_found(&self, root: &Directory, errno: Errno, is_plain: bool) -> io::Result<Found> {
+    fn not_opened(&self, root: &Directory, errno: Errno, is_plain: bool) -> io::Result<Found> {
         let is_out_of_reach = match self.patience {
             _ if errno != Errno::ACCESS => false,
             Patience::Yes => root.is_out_of_reach(self.root.single()),
             Patience::No(_) => return Err(io::ErrorKind::WouldBlock.into()),
         };
-        Ok(Found::Nothing(NotFound {
+        Ok(Found::Nothing(NotOpened {
             errno,
             is_plain,
             is_out_of_reach,
@@ -227,7 +226,7 @@ impl Lookup<'_> {
         match self.find()? {
             Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
-                let loaded = found.load(Waits::ALWAYS, file_system, Some(threads))?;
+                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads))?;
                 if let Some(SentFrom::Remote(_)) = loaded.sent_from {
                     threads.help_to_drop();
                 }
@@ -245,18 +244,18 @@ impl Lookup<'_> {
 }
 
 impl FoundFile {
-    /// Reads the file if it is small. A large one is sent from the file; where that is not local, or the end is not known, only
-    /// `threads` read it, if there are any.
+    /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not local,
+    /// or one of which the end is not known.
     ///
     /// # Errors
     /// The file cannot be read.
     pub(super) fn load(
         self,
-        waits: Waits,
+        may_wait: MayWait,
         file_system: FileSystem,
         threads: Option<&FileThreads>,
     ) -> io::Result<LoadedFile> {
-        let content = Content::read(&self.file, self.size(), waits)?;
+        let content = Content::read(&self.file, self.size(), may_wait)?;
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
             (content, Some(threads))

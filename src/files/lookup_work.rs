@@ -1,7 +1,7 @@
 //! A request that waits for a file thread: the thread looks up what the target means, and the loop makes the reply.
 //!
-//! Invariant: a copy of the handler makes the reply, and keeps nothing. What a thread found is sent once; the next request finds it in
-//! memory, and then the reply is made and kept by the handler itself.
+//! Invariant: a copy of the handler makes the reply, and keeps nothing. What a thread has found is sent once. The next request for a
+//! local file finds it in memory; then the handler itself makes the reply, and keeps it.
 
 use std::io;
 use std::task::Poll;

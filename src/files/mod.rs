@@ -51,6 +51,9 @@ const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// Serves the files of a directory, as http.server's handler of this name does.
 ///
+/// With [`ServerConfig::file_threads`](crate::ServerConfig::file_threads), threads look up and read what would make the loop wait for
+/// a disk or a file server. Without them, the loop does that itself, and all its clients wait meanwhile.
+///
 /// ```no_run
 /// use httpoll::{HttpServer, SimpleHttpRequestHandler};
 ///
@@ -309,7 +312,7 @@ impl SimpleHttpRequestHandler {
         }
     }
 
-    /// Turns this copy into one that answers with the listing of a directory, whatever is in it.
+    /// Turns this copy into one that replies with the listing of a directory even if the directory has an index page.
     fn that_only_lists(self) -> Self {
         Self {
             index_pages: Vec::new(),

@@ -28,18 +28,28 @@ const BYTES: FieldValue<'static> = FieldValue::constant("bytes");
 
 /// Whether reading a small file may wait for its file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Waits {
+pub(crate) struct MayWait {
     /// For content that is known not to be in memory. Otherwise such a file is [`Content::Cold`].
     pub(crate) for_disk: bool,
     /// Also where the file system cannot tell what is in memory.
     pub(crate) if_unknown: bool,
 }
 
-impl Waits {
+impl MayWait {
     pub(crate) const ALWAYS: Self = Self {
         for_disk: true,
         if_unknown: true,
     };
+
+    /// Reads into `room`; `None` if that might wait and must not.
+    fn read(self, file: &File, room: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
+        match read_in_memory(file, room, offset) {
+            Ok(length) => Some(Ok(length)),
+            Err(Errno::AGAIN) if !self.for_disk => None,
+            Err(errno) if errno != Errno::AGAIN && !self.if_unknown => None,
+            Err(_) => Some(file.read_at(room, offset)),
+        }
+    }
 }
 
 /// Where content is sent from that is not in memory.
@@ -66,21 +76,9 @@ pub(crate) enum Content {
     Unknown,
 }
 
-impl Waits {
-    /// Reads into `room`; `None` if that might wait and must not.
-    fn read(self, file: &File, room: &mut [u8], offset: u64) -> Option<io::Result<usize>> {
-        match read_in_memory(file, room, offset) {
-            Ok(length) => Some(Ok(length)),
-            Err(Errno::AGAIN) if !self.for_disk => None,
-            Err(errno) if errno != Errno::AGAIN && !self.if_unknown => None,
-            Err(_) => Some(file.read_at(room, offset)),
-        }
-    }
-}
-
 impl Content {
     /// Reads a file of `size` bytes, as far as it may wait.
-    pub(crate) fn read(file: &File, size: u64, waits: Waits) -> io::Result<Self> {
+    pub(crate) fn read(file: &File, size: u64, may_wait: MayWait) -> io::Result<Self> {
         if size > MAX_IN_MEMORY {
             return Ok(Self::InFile(size));
         }
@@ -91,7 +89,7 @@ impl Content {
             let Some(room) = content.get_mut(length..) else {
                 return Ok(Self::Unknown);
             };
-            let Some(read) = waits.read(file, room, length as u64) else {
+            let Some(read) = may_wait.read(file, room, length as u64) else {
                 return Ok(Self::Cold(size));
             };
             let read = read?;

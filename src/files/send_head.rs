@@ -17,13 +17,13 @@ use super::cache::{CachedReply, Watched};
 use super::identity::Identity;
 use super::listing::{Form, ListingRequest, View};
 use super::look_up::{
-    Found, FoundDirectory, FoundFile, LoadedFile, Lookup, NotFound, Patience, is_missing,
+    Found, FoundDirectory, FoundFile, LoadedFile, Lookup, NotOpened, Patience, is_missing,
 };
 use super::lookup_work::LookupWork;
 use super::names::guess_type::content_type;
 use super::names::mounts::FileSystem;
 use super::names::redirect::location;
-use super::representation::{Content, MAX_IN_MEMORY, Representation, SentFrom, Waits};
+use super::representation::{Content, MAX_IN_MEMORY, MayWait, Representation, SentFrom};
 use super::send_file::{send_file, send_to_end};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::Condition;
@@ -101,7 +101,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 self.send_listing(asked, found)
             }
             Ok(Found::NoRoot(error)) => Err(error),
-            Ok(Found::Nothing(not_found)) => Err(not_found.errno.into()),
+            Ok(Found::Nothing(not_opened)) => Err(not_opened.errno.into()),
             found => found.and(Err(Errno::NOTDIR.into())),
         }
     }
@@ -175,7 +175,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 Ok(())
             }
             Found::NotServed => self.files.not_found.send(self.exchange),
-            Found::Nothing(not_found) => self.send_nothing(asked, &not_found),
+            Found::Nothing(not_opened) => self.send_nothing(asked, &not_opened),
             Found::NoRoot(error) => self.send_no_root(&error),
         }
     }
@@ -237,33 +237,28 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
         let file_system = self.files.cache.borrow().watcher.file_system(&found.file);
         let threads = self.exchange.server().file_threads();
-        let waits = match threads {
-            Some(_) => self.waits_with_threads(asked, file_system),
-            None => self.waits_without_threads(),
-        };
-        let loaded = found.load(waits, file_system, threads)?;
+        let loaded = found.load(self.may_wait(asked, file_system), file_system, threads)?;
         if threads.is_some() && matches!(loaded.content, Content::Cold(_)) {
             return self.leave_to_thread(asked, self.files.for_thread());
         }
         self.send_loaded(asked, loaded, watched)
     }
 
-    /// The loop may only read what is in memory. A file system in memory cannot tell that, and need not. Others that cannot tell have
-    /// what a thread has read lately.
-    fn waits_with_threads(&self, asked: &Asked<'_>, file_system: FileSystem) -> Waits {
+    /// Returns for what the loop may wait when it reads a small file. With file threads it reads only what is in memory. A file system
+    /// in memory cannot tell that, and need not; of others that cannot tell, it reads what a thread has read lately.
+    fn may_wait(&self, asked: &Asked<'_>, file_system: FileSystem) -> MayWait {
+        if self.exchange.server().file_threads().is_none() {
+            // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
+            return MayWait {
+                for_disk: self.exchange.condition() != Condition::None,
+                if_unknown: true,
+            };
+        }
         let now = self.exchange.clock().instant;
-        Waits {
+        MayWait {
             for_disk: false,
             if_unknown: file_system == FileSystem::Memory
                 || self.files.read_by_thread.is_recent(asked.key(), now),
-        }
-    }
-
-    /// Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
-    fn waits_without_threads(&self) -> Waits {
-        Waits {
-            for_disk: self.exchange.condition() != Condition::None,
-            if_unknown: true,
         }
     }
 
@@ -371,18 +366,18 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
     }
 
-    /// Replies to a request for a path that leads to `not_found`.
+    /// Replies to a request for a path that leads to nothing that can be opened.
     ///
     /// # Errors
     /// A fault of this machine: a 500.
-    fn send_nothing(&mut self, asked: &Asked<'_>, not_found: &NotFound) -> io::Result<()> {
-        let errno = not_found.errno;
-        if not_found.is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
+    fn send_nothing(&mut self, asked: &Asked<'_>, not_opened: &NotOpened) -> io::Result<()> {
+        let errno = not_opened.errno;
+        if not_opened.is_plain && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
             self.keep_missing(asked);
         }
         let status = match errno {
             _ if is_missing(errno) => return self.files.not_found.send(self.exchange),
-            _ if not_found.is_out_of_reach => {
+            _ if not_opened.is_out_of_reach => {
                 self.files
                     .access
                     .send_out_of_reach(self.exchange, &self.files.root);

@@ -6,7 +6,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use crate::config::ServerConfig;
-use crate::http::forwarded::{self, Found};
+use crate::http::forwarded::{self, FoundClient};
 use crate::http::headers::Headers;
 
 /// The client of a connection.
@@ -126,11 +126,11 @@ impl Proxied {
     }
 
     /// Finds the client of a request with these fields.
-    fn find(&self, headers: Headers<'_>, config: &ServerConfig) -> Found {
+    fn find(&self, headers: Headers<'_>, config: &ServerConfig) -> FoundClient {
         if self.is_forwarded {
             forwarded::client(headers, self.source, &config.trusted_proxies)
         } else {
-            Found {
+            FoundClient {
                 address: self.source,
                 is_proxy: false,
             }

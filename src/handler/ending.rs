@@ -56,7 +56,7 @@ impl Coming {
         })
     }
 
-    /// Notes that the client has closed its side, for whatever makes the reply.
+    /// Tells the thread or the work that makes the reply that the client has closed its side.
     pub(crate) fn note_client_left(&self) {
         match self {
             Self::Promised(promise) => promise.client_left.store(true, Ordering::Relaxed),

@@ -7,6 +7,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender, TryRecvError, TrySendError};
 use std::task::Waker;
 
 use crate::wire::source::{Fill, Source};
+use crate::wire::wake_on_drop::WakeOnDrop;
 
 /// The most bytes of one write, and about as many as the source gives at a time.
 const PIECE: usize = 16 * 1024;
@@ -20,15 +21,6 @@ pub struct StreamWriter {
     // Fields are dropped in this order: the pieces must have ended when the stream is woken for the last time.
     pieces: SyncSender<Vec<u8>>,
     waker: WakeOnDrop,
-}
-
-#[derive(Debug)]
-struct WakeOnDrop(Waker);
-
-impl Drop for WakeOnDrop {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
-    }
 }
 
 /// What the loop keeps of a [`StreamWriter`].

@@ -1,6 +1,6 @@
-//! Work that may be too long for one turn of the loop. A reply waits for it, and the loop does a slice of it turn by turn.
+//! Work that a reply waits for: the loop does a slice of it turn by turn, or a file thread does it.
 //!
-//! Invariant: work is charged by the time that it takes. The loop sets the allowance for each part of its turn, and no slice
+//! Invariant: work is charged by the time that it takes of the loop. The loop sets the allowance for each part of its turn, and no slice
 //! begins once that is spent.
 
 use std::fmt;

@@ -13,7 +13,7 @@ use crate::config::TrustedProxy;
 
 /// The client of a request, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundClient {
     pub(crate) address: SocketAddr,
     /// Whether the address is that of a proxy because no field names another one: such a request is the proxy's own, a check of
     /// its health for example.
@@ -25,8 +25,12 @@ pub(crate) struct Found {
 /// It is the right-most address that is not trusted; the left-most where all are. An element without an address (`unknown`, an
 /// obfuscated name, or malformed) ends the search at the address to its right. Where both fields are there, so does an address
 /// on which they differ, because the proxy may pass one of them on as the client wrote it.
-pub(crate) fn client(headers: Headers<'_>, source: SocketAddr, trusted: &[TrustedProxy]) -> Found {
-    let mut found = Found {
+pub(crate) fn client(
+    headers: Headers<'_>,
+    source: SocketAddr,
+    trusted: &[TrustedProxy],
+) -> FoundClient {
+    let mut found = FoundClient {
         address: source,
         is_proxy: true,
     };

@@ -306,7 +306,7 @@ impl<T: Transport> Connection<T> {
         self.client.peer()
     }
 
-    /// What the connection is waiting for, and so which deadline it has; `None` while the handler, not the peer, has to act.
+    /// What the connection is waiting for, and so which deadline it has; `None` while only the handler has to act.
     pub(crate) fn awaits(&self) -> Option<Timeout> {
         match &self.state {
             State::Reading(None) => Some(Timeout::KeepAlive),
@@ -333,7 +333,7 @@ impl<T: Transport> Connection<T> {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_endless())
     }
 
-    /// Whether a stream has nothing to send until it is woken.
+    /// Whether a stream of a handler has nothing to send until it is woken.
     pub(crate) fn is_silent(&self) -> bool {
         matches!(&self.state, State::Streaming(unsent) if unsent.outgoing.body.is_idle())
             && self.awaits().is_none()

@@ -52,7 +52,7 @@ pub(crate) struct SharedFile {
     threads: Option<FileThreads>,
     /// Whether the file is on a file system that is in memory.
     is_in_memory: bool,
-    /// When a thread last read the first window of a file whose file system cannot tell what is in memory.
+    /// When a thread last read the first window, for a file system that cannot tell what is in memory.
     read_by_thread: Mutex<Option<Instant>>,
     /// The last turn in which its first window was found in memory; other replies in that turn do not check again.
     cached_in_turn: AtomicU64,
@@ -155,12 +155,12 @@ pub(crate) struct FileRange {
     requested_end: u64,
     /// The number of consecutive attempts that found bytes missing.
     attempts: u32,
-    by_thread: Option<Box<ReadByThread>>,
+    by_thread: Option<Box<AwaitedWindow>>,
 }
 
 /// The next window of a file, which a thread reads into memory.
 #[derive(Debug)]
-struct ReadByThread {
+struct AwaitedWindow {
     since: Instant,
     /// `None` if the threads have not taken the job yet, or have done it and the bytes are still not in memory.
     pending: Option<Pending<()>>,
@@ -350,7 +350,7 @@ impl FileRange {
     /// Has a thread read the next window, unless one is doing that already.
     fn read_by_thread(&mut self, shared: &SharedFile, threads: &FileThreads) -> io::Result<()> {
         let by_thread = self.by_thread.get_or_insert_with(|| {
-            Box::new(ReadByThread {
+            Box::new(AwaitedWindow {
                 since: Instant::now(),
                 pending: None,
             })
@@ -381,7 +381,7 @@ impl FileRange {
     }
 }
 
-impl ReadByThread {
+impl AwaitedWindow {
     /// Returns whether the thread has read the window since the last call.
     fn is_done(&mut self) -> bool {
         let polled = self.pending.as_ref().map(Pending::poll);

@@ -1,4 +1,4 @@
-//! A body that file threads read piece by piece, from a file whose file system may make any read wait.
+//! A body that file threads read piece by piece, from a file of which any read may wait for its file system.
 //!
 //! Invariant: one piece is read ahead while the one before it is sent. So a reply has two pieces in memory at most, and one job.
 

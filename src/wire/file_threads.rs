@@ -18,12 +18,7 @@ use std::task::Waker;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Time for which what a thread has read is expected to stay in memory, where the file system cannot tell.
-pub(crate) const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
-/// Values that may wait to be dropped. Each may have an open file.
-const MAX_TO_DROP: usize = 16;
-/// Room for the stack of a thread: no job recurses, and the largest local variable has 4 KiB.
-const STACK: usize = 128 * 1024;
+use super::wake_on_drop::WakeOnDrop;
 
 mod pending;
 mod queue;
@@ -31,8 +26,15 @@ mod submitter;
 
 pub(crate) use pending::Pending;
 pub(crate) use queue::{FileThreadFigures, Locality};
-use queue::{Job, MAX_QUEUED, Threads, WakeOnDrop};
+use queue::{Job, MAX_QUEUED, Threads};
 pub(crate) use submitter::{DroppedByThread, Submitter};
+
+/// Time for which what a thread has read is expected to stay in memory, where the file system cannot tell.
+pub(crate) const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
+/// Values that may wait to be dropped. Each may have an open file.
+const MAX_TO_DROP: usize = 16;
+/// Room for the stack of a thread: no job recurses, and the largest local variable has 4 KiB.
+const STACK: usize = 128 * 1024;
 
 /// The threads of one server, shared by its loops. They end when the last clone is dropped.
 #[derive(Clone)]

@@ -15,3 +15,4 @@ pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;
 pub(crate) mod transport;
+pub(crate) mod wake_on_drop;

@@ -19,10 +19,10 @@ pub(crate) struct Share {
     pub(crate) progress: bool,
 }
 
-/// What is done about a file that is not in memory.
+/// What is done about a file that is not in memory. Where there are file threads, they read it, except with [`Read`](Self::Read).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cold {
-    /// It is read, although the loop may wait for the disk.
+    /// The loop reads it, and may wait for the disk.
     Read,
     /// The kernel is asked to read it ahead.
     Ask,

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::names::guess_type::content_type;
 use crate::files::names::root::Symlinks;
-use crate::files::representation::{Content, Waits};
+use crate::files::representation::{Content, MayWait};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
 
@@ -59,7 +59,7 @@ impl CachedSite {
             return false;
         };
         let identity = Identity::from(&watched.stat);
-        let content = Content::read(&file, size, Waits::ALWAYS).unwrap();
+        let content = Content::read(&file, size, MayWait::ALWAYS).unwrap();
         let kind = content_type("text/plain").unwrap();
         let made = Representation::new(server, clock, &identity, &kind, &content, None);
         cache.put(

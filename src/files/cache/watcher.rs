@@ -286,7 +286,8 @@ impl Watcher {
         have_changed
     }
 
-    /// Returns the file system of `file`. A mount that is not known is asked if a call may wait, and otherwise not local.
+    /// Returns the file system of `file`. If its mount is not known, the file system is asked if a call may wait, and counts as not local
+    /// otherwise.
     pub(in crate::files) fn file_system(&self, file: impl AsFd) -> FileSystem {
         match self.mounts.file_system(&file) {
             Some(file_system) => file_system,

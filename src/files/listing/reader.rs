@@ -31,12 +31,12 @@ pub(super) type Follow = Box<dyn Fn(&[u8]) -> io::Result<Stat> + Send>;
 /// A directory that is being read.
 pub(crate) struct Reader {
     directory: Arc<OwnedFd>,
-    lookup: Lookup,
+    lookup: EntryLookup,
     batch: Vec<u8>,
 }
 
 /// Looks up each name, and makes the entry of it.
-struct Lookup {
+struct EntryLookup {
     /// Whether names that begin with a dot are listed; `.well-known` always is.
     dotfiles: bool,
     follow: Follow,
@@ -67,7 +67,7 @@ impl Reader {
         let device = known_stat(&directory).ok().map(|((device, _), _)| device);
         Self {
             directory,
-            lookup: Lookup {
+            lookup: EntryLookup {
                 dotfiles,
                 follow: Box::new(follow),
                 prefix,
@@ -155,7 +155,7 @@ impl Reader {
     }
 }
 
-impl Lookup {
+impl EntryLookup {
     fn shows(&self, name: &[u8]) -> bool {
         !matches!(name, b"." | b"..") && (self.dotfiles || !is_hidden(name))
     }

@@ -36,7 +36,7 @@ pub(crate) enum ReadingError {
     /// The directory cannot be read.
     Unreadable(Errno),
     /// The file threads take no more jobs.
-    Unanswered,
+    Refused,
 }
 
 /// One reading of a directory, in one order.
@@ -218,7 +218,7 @@ impl Reading {
         let (mut run_reader, fill) = match (next_run, submitter) {
             (NextRun::InThread(pending), _) => match pending.poll() {
                 Poll::Pending => return Ok(Err(NextRun::InThread(pending))),
-                Poll::Ready(read) => read.map_err(|Refused| ReadingError::Unanswered)?,
+                Poll::Ready(read) => read.map_err(|Refused| ReadingError::Refused)?,
             },
             (NextRun::ToRead(mut run_reader), Some(submitter)) if !run_reader.is_full() => {
                 let read = move || {
@@ -227,7 +227,7 @@ impl Reading {
                 };
                 let waker = Waker::from(Arc::clone(&self.wakers));
                 let submitted = submitter.threads.submit(waker, submitter.locality, read);
-                let pending = submitted.map_err(|Refused| ReadingError::Unanswered)?;
+                let pending = submitted.map_err(|Refused| ReadingError::Refused)?;
                 return Ok(Err(NextRun::InThread(pending)));
             }
             (NextRun::ToRead(mut run_reader), _) => {

@@ -214,7 +214,7 @@ impl Work for ListingWork {
             Ok(entries) => entries,
             Err(ReadingError::Full) => return send_too_many(exchange),
             Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
-            Err(ReadingError::Unanswered) => {
+            Err(ReadingError::Refused) => {
                 exchange.send_file_unavailable();
                 return Ok(());
             }

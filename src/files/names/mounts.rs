@@ -63,7 +63,8 @@ impl FileSystem {
         }
     }
 
-    /// Whether all changes are made by this kernel, and opening what is in memory does not wait.
+    /// Whether it counts as local: this kernel makes all changes, and opening what is in memory does not wait. An overlay counts as
+    /// local, although its layers may be on a file server.
     pub(crate) fn is_local(self) -> bool {
         self != Self::Other
     }

@@ -146,8 +146,8 @@ impl Directory {
             && accessat(&self.fd, served, Access::READ_OK, AtFlags::empty()).is_ok()
     }
 
-    /// Opens with `rules` beside those of the resolver. Without openat2 none can be kept, so a path that must be in memory fails with
-    /// EAGAIN.
+    /// Opens with `rules` beside those of the resolver. Without openat2 there are no rules, so a path that has to be in memory fails
+    /// with EAGAIN.
     fn open_with(&self, path: &[u8], flags: OFlags, rules: ResolveFlags) -> Opened {
         let path = if path.is_empty() { b"." } else { path };
         let rest = match self.resolver {

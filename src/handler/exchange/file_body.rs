@@ -13,7 +13,8 @@ use crate::wire::file_source::{FilePart, FileSource};
 use crate::wire::file_threads::{DroppedByThread, Refused, Submitter};
 
 impl Exchange<'_> {
-    /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile.
+    /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile. With
+    /// [`ServerConfig::file_threads`](crate::ServerConfig::file_threads), a thread first reads what is not in memory.
     ///
     /// If the file shrinks meanwhile, the connection ends; the framing is never broken.
     pub fn copyfile(&mut self, file: File, range: Range<u64>) {
@@ -61,7 +62,9 @@ impl Exchange<'_> {
                 Ok(source) => self.reply.source(Box::new(source), Maker::FileThreads),
                 Err(Refused) => self.send_file_unavailable(),
             },
-            None => self.reply.refuse("a file for file threads without threads"),
+            None => self
+                .reply
+                .refuse("only file threads read this file, and there are none"),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::config::{ServerConfig, TrustedProxy};
-use crate::http::forwarded::{Found, client};
+use crate::http::forwarded::{FoundClient, client};
 use crate::http::head::HeadSearch;
 use crate::http::request::Request;
 use crate::http::storage::Storage;
@@ -31,7 +31,7 @@ pub fn forwarded(mut input: &[u8]) {
     let alone = find(&format!("{name}: {written}\r\n"));
     let behind = find(&append("10.0.0.1"));
     let expected = alone.map(|found| match found.address.to_string().as_str() {
-        "10.0.0.1:80" => Found {
+        "10.0.0.1:80" => FoundClient {
             address: "10.0.0.1:0".parse().unwrap(),
             ..found
         },
@@ -40,15 +40,15 @@ pub fn forwarded(mut input: &[u8]) {
     assert_eq!(behind, expected);
 }
 
-fn known(address: &str) -> Found {
-    Found {
+fn known(address: &str) -> FoundClient {
+    FoundClient {
         address: address.parse().unwrap(),
         is_proxy: false,
     }
 }
 
 /// Returns the client of a request with these lines; `None` where the head is refused.
-fn find(lines: &str) -> Option<Found> {
+fn find(lines: &str) -> Option<FoundClient> {
     let source: SocketAddr = "10.0.0.1:80".parse().unwrap();
     let trusted: [TrustedProxy; 1] = ["10.0.0.0/8".parse().unwrap()];
     let head = format!("GET / HTTP/1.0\r\n{lines}\r\n");

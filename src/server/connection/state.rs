@@ -18,6 +18,7 @@
 //! | `WritingHeaders` | the heads have left, a body has not | `Streaming` |
 //! | `WritingHeaders`, `Streaming` | everything has left | as below |
 //! | | the deadline passes, and the peer has not read on | `Closed`, by a reset |
+//! | | the deadline for the next piece of a file passes | `Closed` |
 //! | `Awaiting` | the reply can be made | as below |
 //! | | the deadline for a file passes: 503 | as below |
 //! | | the peer closes both sides | `Closed` |

@@ -1,7 +1,8 @@
-//! Connections that need bytes which are not in the page cache: the kernel reads ahead, and the connections try again soon.
+//! Connections that need bytes which are not in the page cache: the kernel reads ahead, or a file thread reads, and the connections try
+//! again soon.
 //!
-//! Invariant: a bounded number of connections has the kernel read ahead at the same time. When the disk's own queue is full, a
-//! request to read ahead would block.
+//! Invariant: without file threads, a bounded number of connections has the kernel read ahead at the same time. When the disk's own
+//! queue is full, a request to read ahead would block.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ pub(super) struct Disk {
     waiting: Vec<usize>,
     /// When they try again; `None` while no connection waits.
     until: Option<Instant>,
-    /// Whether the kernel is to read ahead; otherwise a read of the loop waits for the disk.
+    /// Whether the connections wait; otherwise a read of the loop waits for the disk.
     read_ahead: bool,
 }
 

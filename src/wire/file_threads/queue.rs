@@ -6,10 +6,10 @@ use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
-use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use super::pending::Ticket;
+use crate::wire::wake_on_drop::WakeOnDrop;
 
 /// Jobs that wait at most; further ones are refused.
 pub(super) const MAX_QUEUED: usize = 4096;
@@ -58,8 +58,6 @@ pub(super) struct Job {
     pub(super) asked: Instant,
     pub(super) locality: Locality,
 }
-
-pub(super) struct WakeOnDrop(pub(super) Waker);
 
 /// What a thread does next.
 pub(super) enum Task {
@@ -259,11 +257,5 @@ impl Task {
             Self::Run(job) => (job.run)(),
             Self::Drop(value) => drop(value),
         }
-    }
-}
-
-impl Drop for WakeOnDrop {
-    fn drop(&mut self) {
-        self.0.wake_by_ref();
     }
 }
