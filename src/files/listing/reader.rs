@@ -1,8 +1,10 @@
 //! Reading a directory in batches of names.
 //!
-//! Invariant: all names of a batch are looked at before the next batch is read.
+//! Invariant: all names of a batch are looked at before the next batch is read, if need be in several slices: a file server may take a
+//! second for each name.
 
-use std::ffi::CStr;
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -33,6 +35,8 @@ pub(crate) struct Reader {
     directory: Arc<OwnedFd>,
     lookup: EntryLookup,
     batch: Vec<u8>,
+    /// Names of the last batch that were not looked up, because the time of the slice was over.
+    left: VecDeque<(CString, FileType)>,
 }
 
 /// Looks up each name, and makes the entry of it.
@@ -75,6 +79,7 @@ impl Reader {
                 listed: Some(Vec::new()),
             },
             batch: Vec::with_capacity(BATCH),
+            left: VecDeque::new(),
         }
     }
 
@@ -82,30 +87,38 @@ impl Reader {
         self.directory.as_fd()
     }
 
-    /// Returns the size of its memory, in bytes.
+    /// Returns the size of its memory, in bytes. The names that are left are as long as those of a batch.
     pub(super) fn bytes(&self) -> usize {
-        self.batch.capacity()
+        let names = if self.left.is_empty() { 0 } else { BATCH };
+        self.batch.capacity() + names + self.left.capacity() * size_of::<(CString, FileType)>()
     }
 
     /// Reads into `run` until `run` has a slice of entries, the time `until` is over, or all names are read ([`Fill::Done`]). At least
-    /// one batch is read.
+    /// one name is looked up.
     pub(crate) fn read_slice(
         &mut self,
         run: &mut Run,
         until: Option<Instant>,
     ) -> Result<Fill, Errno> {
+        let is_over = || until.is_some_and(|until| Instant::now() >= until);
         loop {
-            if self.read_batch(run)? == Fill::Done {
+            if let Some((name, file_type)) = self.left.pop_front() {
+                let directory = self.directory.as_fd();
+                self.lookup.add_entry(directory, &name, file_type, run);
+            } else if self.read_batch(run, is_over)? == Fill::Done {
                 return Ok(Fill::Done);
-            } else if run.len() > SLICE || until.is_some_and(|until| Instant::now() >= until) {
+            }
+            if run.len() > SLICE || is_over() {
                 return Ok(Fill::More);
             }
         }
     }
 
-    fn read_batch(&mut self, run: &mut Run) -> Result<Fill, Errno> {
+    /// Reads a batch of names and looks them up; those for which there is no time are left.
+    fn read_batch(&mut self, run: &mut Run, is_over: impl Fn() -> bool) -> Result<Fill, Errno> {
         let directory = self.directory.as_fd();
         let mut names = RawDir::new(directory, self.batch.spare_capacity_mut());
+        let mut has_time = true;
         loop {
             match names.next() {
                 // ENOENT: the directory itself was deleted.
@@ -113,7 +126,12 @@ impl Reader {
                 Some(found) => {
                     let found = found?;
                     let (name, file_type) = (found.file_name(), found.file_type());
-                    self.lookup.add_entry(directory, name, file_type, run);
+                    if has_time {
+                        self.lookup.add_entry(directory, name, file_type, run);
+                        has_time = !is_over();
+                    } else {
+                        self.left.push_back((name.to_owned(), file_type));
+                    }
                 }
             }
             if names.is_buffer_empty() {
@@ -124,6 +142,7 @@ impl Reader {
 
     /// Begins to read the directory again.
     pub(crate) fn rewind(&mut self) -> Result<(), Errno> {
+        self.left.clear();
         seek(&self.directory, SeekFrom::Start(0)).map(drop)
     }
 
