@@ -11,7 +11,9 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustix::fs::{AtFlags, FileType, RawDir, SeekFrom, Stat, seek, statat};
+use rustix::fs::{
+    AtFlags, FileType, RawDir, SeekFrom, Stat, StatxFlags, makedev, seek, statat, statx,
+};
 use rustix::io::Errno;
 
 use super::entries::{Entry, EntryKind, Run};
@@ -19,6 +21,7 @@ use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
 use crate::files::names::mounts::known_stat;
 use crate::files::names::translate_path::is_hidden;
+use crate::wire::file_threads::Locality;
 use crate::wire::source::Fill;
 
 /// Entries that are read and sorted in one slice. A directory with no more entries is listed as one page.
@@ -48,6 +51,7 @@ struct EntryLookup {
     prefix: Vec<u8>,
     /// The device of the directory; `None` if it is not known.
     device: Option<u64>,
+    locality: Locality,
     /// The names that were found and their identities, so that they can be watched.
     listed: Option<Vec<(Vec<u8>, Identity)>>,
 }
@@ -76,11 +80,19 @@ impl Reader {
                 follow: Box::new(follow),
                 prefix,
                 device,
+                locality: Locality::Remote,
                 listed: Some(Vec::new()),
             },
             batch: Vec::with_capacity(BATCH),
             left: VecDeque::new(),
         }
+    }
+
+    /// Says where the directory is. What is mounted on the names of a local one may be anywhere.
+    #[must_use]
+    pub(crate) fn with(mut self, locality: Locality) -> Self {
+        self.lookup.locality = locality;
+        self
     }
 
     pub(crate) fn directory(&self) -> BorrowedFd<'_> {
@@ -190,6 +202,17 @@ impl EntryLookup {
         if !self.shows(bytes) {
             return;
         }
+        if self.locality == Locality::Local
+            && file_type == FileType::Directory
+            && let Some(mtime) = self.mtime_of_mount(directory, name)
+        {
+            self.listed = None;
+            let mtime = Some(mtime);
+            return run.push(Entry {
+                mtime,
+                ..unknown(bytes, file_type)
+            });
+        }
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 self.note(bytes, &stat);
@@ -198,6 +221,14 @@ impl EntryLookup {
             Err(Errno::NOENT) => {}
             Err(_) => run.push(unknown(bytes, file_type)),
         }
+    }
+
+    /// Returns the time of a directory on which something is mounted, as far as the kernel knows it: to ask might mean to wait.
+    fn mtime_of_mount(&self, directory: BorrowedFd<'_>, name: &CStr) -> Option<i64> {
+        let flags = AtFlags::STATX_DONT_SYNC | AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+        let found = statx(directory, name, flags, StatxFlags::MTIME).ok()?;
+        let device = makedev(found.stx_dev_major, found.stx_dev_minor);
+        (Some(device) != self.device).then_some(found.stx_mtime.tv_sec)
     }
 
     fn note(&mut self, name: &[u8], stat: &Stat) {

@@ -170,6 +170,7 @@ impl ListingRequest<'_> {
     ) -> Reader {
         let directory = Arc::clone(&self.found.directory);
         Reader::new(directory, &self.form.path, self.files.dotfiles, follow)
+            .with(self.found.locality)
     }
 
     /// Returns a key that is the same for all requests that may share a reading. It names the open directory by its inode, because

@@ -41,3 +41,20 @@ fn a_new_link_to_a_mount_makes_no_other_client_wait() {
         symlink("below/mount", site.at("link")).unwrap();
     });
 }
+
+#[test]
+fn a_listing_does_not_ask_a_file_system_that_is_mounted_on_one_of_its_names() {
+    let site = Site::new();
+    site.directory("mount");
+    fs::create_dir(site.beside("source")).unwrap();
+    fs::write(site.beside("delays"), "").unwrap();
+    let [source, delays] = ["source", "delays"].map(|name| site.beside(name));
+    let Some(mount) = Mount::slow(&source, &site.at("mount"), &delays) else {
+        return;
+    };
+    let server = Server::of_path(&site.root(), &[]);
+    let _stopped = mount.stop_daemon();
+    for _ in 0..3 {
+        assert!(server.get("/").text().contains("<bdi>mount</bdi>"));
+    }
+}
