@@ -86,11 +86,12 @@ pub struct ServerConfig {
     /// file server: what is not in memory, and everything on file systems that are not known to be local. Then only the clients that
     /// ask for these files wait; `docs/limits.md` says what remains for which the loop may wait. The threads start when the server
     /// does, and work for [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) and
-    /// [`Exchange::copyfile`](crate::Exchange::copyfile). Default: 0, the loop does all of this itself; the command sets 4.
+    /// [`Exchange::copyfile`](crate::Exchange::copyfile). When all of them work for file servers, one more is started for local files.
+    /// Default: 0, the loop does all of this itself; the command sets 4.
     pub file_threads: usize,
     /// Time that a request waits for a job of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply
     /// has begun, its connection closes. A thread that works on one job for longer counts as lost until it comes back; while all
-    /// are lost, requests that need one are answered with 503 at once. Default: 30 s.
+    /// are lost, requests for files of file servers are answered with 503 at once. Default: 30 s.
     pub file_timeout: Duration,
     /// Time that a connection may stay open without a request. Then it is closed, without a reply. Behind a balancer it must be
     /// longer than the time for which the balancer keeps an idle connection. Default: 75 s.

@@ -6,7 +6,7 @@ use super::*;
 fn file_servers_keep_no_local_file_waiting() {
     let threads = threads(2);
     let held = [hold(&threads), hold(&threads)];
-    let remote = submit(&threads, || thread_name()).unwrap();
+    let remote = submit(&threads, thread_name).unwrap();
     let name_of_local = || {
         let waker = Waker::noop().clone();
         let pending = threads.submit(waker, Locality::Local, thread_name).unwrap();
