@@ -111,8 +111,8 @@ pub struct ServerConfig {
     pub drain_timeout: Duration,
     /// Number of open connections, a shared limit. At the limit one connection makes room if others wait to be accepted: first the
     /// one that has been idle longest; then the one that has waited longest with half a head, with a body that no handler
-    /// wants, with a body that trickles, or with a reply that its client does not read. If there is none of these, new
-    /// connections wait in the queue of the kernel. Default: `None`, what the limit on descriptors allows, with a reserve for
+    /// wants, with a body that trickles, with a reply that its client does not read, or for a second or more for a file, which is then
+    /// a 503. If there is none of these, new connections wait in the queue of the kernel. Default: `None`, what the limit on descriptors allows, with a reserve for
     /// files.
     pub max_connections: Option<usize>,
     /// Number of open connections of one client, which is an IPv4 address or a /64 of IPv6; a shared limit. Further ones are

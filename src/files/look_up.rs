@@ -294,6 +294,22 @@ fn push_segment(path: &mut Vec<u8>, segment: &str) {
     path.extend_from_slice(segment.as_bytes());
 }
 
+/// Returns whether `errno` means that no descriptor or memory is left, or that the file system is not there now.
+pub(super) fn is_unavailable(errno: Errno) -> bool {
+    matches!(
+        errno,
+        Errno::MFILE
+            | Errno::NFILE
+            | Errno::NOMEM
+            | Errno::AGAIN
+            | Errno::INTR
+            | Errno::NOTCONN
+            | Errno::CONNABORTED
+            | Errno::STALE
+            | Errno::TIMEDOUT
+    )
+}
+
 /// Returns whether `errno` means that no file that can be served has this name.
 pub(super) fn is_missing(errno: Errno) -> bool {
     matches!(

@@ -70,7 +70,7 @@ impl Work for LookupWork {
         };
         let now = exchange.clock().instant;
         copy.read_by_thread.note(asked.key(), now);
-        FileRequest::new(&copy, exchange).reply(&asked, found?)
+        FileRequest::new(&copy, exchange).reply(&asked, found)
     }
 
     fn note_client_left(&self) {

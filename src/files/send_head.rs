@@ -18,6 +18,7 @@ use super::identity::Identity;
 use super::listing::{Form, ListingRequest, View};
 use super::look_up::{
     Found, FoundDirectory, FoundFile, LoadedFile, Lookup, NotOpened, Patience, is_missing,
+    is_unavailable,
 };
 use super::lookup_work::LookupWork;
 use super::names::guess_type::content_type;
@@ -83,7 +84,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.leave_to_thread(asked, self.files.for_thread())
             }
-            found => self.reply(asked, found?),
+            found => self.reply(asked, found),
         }
     }
 
@@ -154,7 +155,16 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     }
 
     /// Replies with what was `found`.
-    pub(super) fn reply(&mut self, asked: &Asked<'_>, found: Found) -> io::Result<()> {
+    pub(super) fn reply(&mut self, asked: &Asked<'_>, found: io::Result<Found>) -> io::Result<()> {
+        let found = match found {
+            Ok(found) => found,
+            Err(error) if Errno::from_io_error(&error).is_some_and(is_unavailable) => {
+                let status = HttpStatus::SERVICE_UNAVAILABLE;
+                self.exchange.send_error(status, None, None);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
         let (access, root) = (&self.files.access, &self.files.root);
         if !matches!(found, Found::NoRoot(_)) {
             access.note_found(self.exchange, root);
@@ -384,14 +394,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                 return Ok(());
             }
             Errno::ACCESS | Errno::PERM => HttpStatus::FORBIDDEN,
-            // No descriptor or memory is left, or the file system is not there now.
-            Errno::MFILE
-            | Errno::NFILE
-            | Errno::NOMEM
-            | Errno::AGAIN
-            | Errno::NOTCONN
-            | Errno::STALE
-            | Errno::TIMEDOUT => HttpStatus::SERVICE_UNAVAILABLE,
+            _ if is_unavailable(errno) => HttpStatus::SERVICE_UNAVAILABLE,
             _ => return Err(errno.into()),
         };
         self.exchange.send_error(status, None, None);

@@ -48,6 +48,8 @@ use waiting::Waiting;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// Time after which a reply counts as stalled if nothing of it has left: the round trip of most connections is shorter.
 const STALLED: Duration = Duration::from_millis(250);
+/// Time after which a request for a file of a slow file system may have to make room.
+const SLOW_FILE: Duration = Duration::from_secs(1);
 
 /// One client, generic over its transport so that tests can script every split and every short write.
 #[derive(Debug)]
@@ -351,6 +353,9 @@ impl<T: Transport> Connection<T> {
             State::ReadingProxyHeader(_) | State::Reading(_) => waited >= ROUND_TRIP,
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
             State::ReadingBody(unfinished) => unfinished.body.trickles(now),
+            State::Streaming(_) | State::Awaiting(_) if self.awaits() == Some(Timeout::File) => {
+                waited >= SLOW_FILE
+            }
             State::WritingHeaders(_) | State::Streaming(_) => {
                 let is_stalled = |delivery: Delivery| delivery.stalled >= STALLED;
                 waited >= STALLED && self.transport.delivery().is_none_or(is_stalled)

@@ -11,7 +11,7 @@ use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::asked::Asked;
 use crate::files::cache::CachedReply;
-use crate::files::look_up::FoundDirectory;
+use crate::files::look_up::{FoundDirectory, is_unavailable};
 use crate::files::recent_keys::ReadByThread;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
@@ -214,6 +214,10 @@ impl Work for ListingWork {
         let entries = match reading.entries() {
             Ok(entries) => entries,
             Err(ReadingError::Full) => return send_too_many(exchange),
+            Err(ReadingError::Unreadable(errno)) if is_unavailable(errno) => {
+                exchange.send_error(HttpStatus::SERVICE_UNAVAILABLE, None, None);
+                return Ok(());
+            }
             Err(ReadingError::Unreadable(errno)) => return Err(errno.into()),
             Err(ReadingError::Refused) => {
                 exchange.send_file_unavailable();

@@ -32,7 +32,7 @@ impl Admission {
     pub(super) fn new(listeners: Vec<Listener>, config: &ServerConfig, loops: usize) -> Self {
         Self {
             listeners,
-            max_connections: connections_allowed(config.max_connections, loops),
+            max_connections: connections_allowed(config, loops),
         }
     }
 
@@ -178,19 +178,21 @@ fn pause<H>(listener: &mut Listener, dispatcher: &mut Dispatcher<H>) {
 
 /// Returns how many connections each of `loops` loops may have: its part of what is configured, else as many as it may have
 /// descriptors.
-fn connections_allowed(configured: Option<usize>, loops: usize) -> usize {
-    let allowed = configured.map_or_else(|| descriptors(loops), |all| all / loops.max(1));
-    allowed.max(1)
+fn connections_allowed(config: &ServerConfig, loops: usize) -> usize {
+    let all = config
+        .max_connections
+        .unwrap_or_else(|| descriptors(config.file_threads));
+    (all / loops.max(1)).max(1)
 }
 
-/// Returns how many descriptors each of `loops` loops may use for connections: what the process's limit leaves beside a reserve
-/// for files and the loop's own.
-fn descriptors(loops: usize) -> usize {
+/// Returns how many descriptors all loops may use for connections: what the process's limit leaves beside a reserve for files, which
+/// each of the `file_threads` may have open, too, and the loops' own.
+fn descriptors(file_threads: usize) -> usize {
     let all = getrlimit(Resource::Nofile)
         .current
         .map_or(usize::MAX, |limit| limit as usize);
-    let reserve = (all / 8).clamp(24, 256);
-    all.saturating_sub(reserve) / loops.max(1)
+    let reserve = (all / 8).clamp(24, 256) + 2 * file_threads;
+    all.saturating_sub(reserve)
 }
 
 #[cfg(test)]
@@ -199,10 +201,15 @@ mod tests {
 
     #[test]
     fn connections_are_shared_out_and_leave_room_for_files() {
-        assert_eq!(connections_allowed(Some(10), 1), 10);
-        assert_eq!(connections_allowed(Some(10), 4), 2);
-        assert_eq!(connections_allowed(Some(0), 1), 1);
+        let allowed = |most, loops| {
+            let config = ServerConfig::default().with(|config| config.max_connections = most);
+            connections_allowed(&config, loops)
+        };
+        assert_eq!(allowed(Some(10), 1), 10);
+        assert_eq!(allowed(Some(10), 4), 2);
+        assert_eq!(allowed(Some(0), 1), 1);
         let limit = getrlimit(Resource::Nofile).current.unwrap() as usize;
-        assert!(connections_allowed(None, 1) <= limit - 24);
+        assert!(allowed(None, 1) <= limit - 24);
+        assert_eq!(descriptors(4) + 8, descriptors(0));
     }
 }

@@ -388,12 +388,27 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     fn find_dispensable(&mut self, kind: Timeout) -> Option<usize> {
         let now = self.context.clock.instant;
         self.connections.candidates(kind).into_iter().find(|key| {
+            if kind == Timeout::File {
+                return self.give_up_file(*key);
+            }
             if kind != Timeout::Send && self.connections.is_dispensable(*key, kind, now) {
                 // The rest of its request may have arrived.
                 self.advance(*key, Readable::Bytes);
             }
             self.connections.is_dispensable(*key, kind, now)
         })
+    }
+
+    /// Gives up waiting for a file that has kept a connection waiting for long: the client gets a 503. Returns whether it has.
+    fn give_up_file(&mut self, key: usize) -> bool {
+        let now = self.context.clock.instant;
+        if !self.connections.is_dispensable(key, Timeout::File, now) {
+            return false;
+        }
+        self.take_turn(key, |connection, share, scratch, context| {
+            connection.expire(share, scratch, context)
+        });
+        true
     }
 
     /// Whether a request may be on its way on a connection without one.

@@ -10,7 +10,7 @@ use super::slow_site::SlowSite;
 use super::{LOCAL, SOON, assert_is_fast};
 use crate::admin::{admin_of, ask};
 use crate::metrics::value;
-use crate::support::{Client, Mount, Server, StoppedDaemon, get, wait_until};
+use crate::support::{Client, Mount, Server, StoppedDaemon, get, short_of_descriptors, wait_until};
 
 const CLIENTS: usize = 100;
 /// More than the buffers of a connection take.
@@ -157,6 +157,24 @@ fn a_download_of_a_stopped_daemon_ends_after_the_timeout() {
     wait_until("the files are served again", || {
         server.get("/mount/big.bin").status() == 200
     });
+}
+
+#[test]
+fn clients_that_wait_for_a_file_make_room() {
+    let Some(slow) = SlowSite::new() else { return };
+    slow.file("file.txt", "from the mount\n");
+    let server = short_of_descriptors(slow.site());
+    assert_eq!(server.get("/mount/file.txt").text(), "from the mount\n");
+    let _daemon = slow.stop();
+    let mut waiting: Vec<_> = (0..30).map(|_| server.connect()).collect();
+    for client in &mut waiting {
+        client.send(get("/mount/file.txt"));
+    }
+    // No room is made for a second, and then for each new client.
+    for _ in 0..5 {
+        assert_eq!(server.get("/other.txt").text(), "another\n");
+    }
+    assert_eq!(waiting[0].read_reply().status(), 503);
 }
 
 #[test]
