@@ -7,6 +7,7 @@
 //! nevertheless if its file system cannot tell what is in memory, or takes too long.
 
 use std::fs::File;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -26,8 +27,8 @@ use super::transport::Transport;
 
 /// The number of bytes that are checked, and read ahead, at once.
 const WINDOW: u64 = 1024 * 1024;
-/// The distance of the bytes that are checked: the kernel reads ahead in larger pieces.
-const CHECK_STEP: usize = 512 * 1024;
+/// One byte in so many is checked.
+const CHECK_STEP: usize = 256 * 1024;
 /// The number of attempts, about a millisecond each, until the kernel is asked again to read ahead.
 const ASK_AGAIN_AFTER: u32 = 100;
 /// The number of attempts until the file is read nevertheless.
@@ -58,6 +59,8 @@ pub(crate) struct SharedFile {
     cached_in_turn: AtomicU64,
     /// Whether sendfile has refused the file, so it is read and written instead.
     is_copied: AtomicBool,
+    /// The last random number, never 0.
+    random: AtomicU64,
 }
 
 impl From<File> for SharedFile {
@@ -69,6 +72,7 @@ impl From<File> for SharedFile {
             read_by_thread: Mutex::default(),
             cached_in_turn: AtomicU64::new(u64::MAX),
             is_copied: AtomicBool::new(false),
+            random: AtomicU64::new(RandomState::new().hash_one(0) | 1),
         }
     }
 }
@@ -87,24 +91,32 @@ impl SharedFile {
         }
     }
 
-    /// Returns whether samples of `range` can be read without waiting for the disk.
+    /// Returns whether samples of `range`, one in each [`CHECK_STEP`], can be read without waiting for the disk.
     fn has_in_memory(&self, range: Range<u64>) -> InMemory {
         if self.is_in_memory {
             return InMemory::Yes;
         }
-        let last = range.end.saturating_sub(1);
-        let mut samples = (range.start..range.end)
-            .step_by(CHECK_STEP)
-            .map(|start| last.min(start + CHECK_STEP as u64 - 1));
-        let unknown =
-            samples.find_map(
-                |offset| match read_in_memory(&self.file, &mut [0], offset) {
-                    Ok(_) => None,
-                    Err(Errno::AGAIN) => Some(InMemory::No),
-                    Err(_) => Some(InMemory::Unknown),
-                },
-            );
+        let mut starts = (range.start..range.end).step_by(CHECK_STEP);
+        let unknown = starts.find_map(|start| {
+            let step = range.end.min(start + CHECK_STEP as u64) - start;
+            let offset = start + self.next_random() % step;
+            match read_in_memory(&self.file, &mut [0], offset) {
+                Ok(_) => None,
+                Err(Errno::AGAIN) => Some(InMemory::No),
+                Err(_) => Some(InMemory::Unknown),
+            }
+        });
         unknown.unwrap_or(InMemory::Yes)
+    }
+
+    /// Returns a number that clients cannot know (xorshift): they could otherwise ask for just the bytes that are checked.
+    fn next_random(&self) -> u64 {
+        let mut random = self.random.load(Ordering::Relaxed);
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        self.random.store(random, Ordering::Relaxed);
+        random
     }
 
     /// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.
@@ -399,9 +411,12 @@ fn read_window(file: &File, range: Range<u64>) {
     let ahead = range.end.min(end + WINDOW) - range.start;
     // A failure shows when the file is sent.
     let _ = fadvise(file, range.start, NonZeroU64::new(ahead), Advice::WillNeed);
-    let last = end.saturating_sub(1);
-    for start in (range.start..end).step_by(CHECK_STEP) {
-        let _ = file.read_at(&mut [0], last.min(start + CHECK_STEP as u64 - 1));
+    // Only what was read is known to be in memory.
+    let (mut bytes, mut offset) = (vec![0; COPY_SIZE], range.start);
+    while offset < end
+        && let Ok(length @ 1..) = file.read_at(&mut bytes, offset)
+    {
+        offset += length as u64;
     }
 }
 
