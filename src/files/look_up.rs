@@ -16,8 +16,8 @@ use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
 use super::representation::{Content, MayWait, SentFrom};
-use crate::wire::file_range::SharedFile;
 use crate::wire::file_threads::{DroppedByThread, FileThreads, Locality};
+use crate::wire::shared_file::SharedFile;
 
 /// Whether a look-up may wait for a file system.
 #[derive(Clone, Copy, Debug)]

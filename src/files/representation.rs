@@ -18,8 +18,8 @@ use crate::handler::server_info::ServerInfo;
 use crate::http::conditional::Validators;
 use crate::http::date::imf_fixdate;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
-use crate::wire::file_range::{SharedFile, read_in_memory};
 use crate::wire::file_threads::DroppedByThread;
+use crate::wire::shared_file::{SharedFile, read_in_memory};
 
 /// Files up to this size are sent from memory: one write of head and content costs less than a second system call.
 pub(crate) const MAX_IN_MEMORY: u64 = 64 * 1024;

@@ -13,8 +13,8 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
-use crate::wire::file_range::SharedFile;
 use crate::wire::file_source::FilePart;
+use crate::wire::shared_file::SharedFile;
 use crate::wire::source::{Fill, Source};
 
 /// Replies to a GET or HEAD of a file. Content that is not in memory is `sent_from` a file.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::wire::file_range::SharedFile;
+use crate::wire::shared_file::SharedFile;
 
 /// Time since its last use after which a file is closed. `ServerConfig` promises 5 seconds, because a turn may come late.
 const IDLE: Duration = Duration::from_secs(4);

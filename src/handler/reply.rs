@@ -20,7 +20,7 @@ use crate::http::reply_head::ReplyHead;
 use crate::http::request::{Request, Version};
 use crate::http::status::HttpStatus;
 use crate::wire::body::{Body, BodyFraming, Maker, Part, Parts, SourceBody};
-use crate::wire::file_range::SharedFile;
+use crate::wire::shared_file::SharedFile;
 use crate::wire::source::{Fill, Source, pull};
 
 /// Files up to this size leave in one write with their head; the copy costs less than a second system call.

@@ -16,8 +16,8 @@ use crate::config::ServerConfig;
 use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
-use crate::wire::file_range::SharedFile;
 use crate::wire::file_threads::FileThreads;
+use crate::wire::shared_file::SharedFile;
 
 /// A read-only view of a server, or of one loop of several: its configuration, addresses and counters.
 #[derive(Clone, Debug)]

@@ -8,9 +8,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::buffer::Buffer;
-use super::file_range::{FileRange, SharedFile};
+use super::file_range::FileRange;
 use super::next::Next;
 use super::share::Share;
+use super::shared_file::SharedFile;
 use super::source::{Fill, Source, pull};
 use super::transport::Transport;
 use crate::http::chunked;

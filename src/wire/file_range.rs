@@ -2,160 +2,36 @@
 //! even if the file changes meanwhile.
 //!
 //! Invariant: bytes that are known not to be in memory are requested and not sent, because reading them from the disk would block the
-//! loop and all its connections. The check reads samples, so the loop may still wait for bytes between two of them. With file threads,
-//! a thread reads the samples first, and a range for which they do not come in time fails. Without threads, the file is read
-//! nevertheless if its file system cannot tell what is in memory, or takes too long.
+//! loop and all its connections. With file threads, a thread reads them, and a range for which they do not come in time fails. Without
+//! threads, the file is read nevertheless if its file system cannot tell what is in memory, or takes too long.
 
 use std::fs::File;
-use std::hash::{BuildHasher as _, RandomState};
-use std::io::{self, IoSliceMut};
+use std::io;
 use std::num::NonZeroU64;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use std::time::Instant;
 
 use rustix::fs::{Advice, fadvise};
-use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, retry_on_intr};
+use rustix::io::{Errno, pread, retry_on_intr};
 
-use super::file_threads::{FileThreads, Locality, Pending, STAYS_IN_MEMORY};
+use super::file_threads::{FileThreads, Locality, Pending};
 use super::next::Next;
 use super::share::{Cold, Share};
+use super::shared_file::{InMemory, SharedFile};
 use super::transport::Transport;
 
 /// The number of bytes that are checked, and read ahead, at once.
 const WINDOW: u64 = 1024 * 1024;
-/// One byte in so many is checked.
-const CHECK_STEP: usize = 256 * 1024;
 /// The number of attempts, about a millisecond each, until the kernel is asked again to read ahead.
 const ASK_AGAIN_AFTER: u32 = 100;
 /// The number of attempts until the file is read nevertheless.
 const MAX_ATTEMPTS: u32 = 2000;
 /// The number of bytes that are read at once from a file that sendfile refuses.
 const COPY_SIZE: usize = 64 * 1024;
-
-/// What is known of the bytes of a file that are in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InMemory {
-    Yes,
-    No,
-    /// The kernel or the file system cannot tell.
-    Unknown,
-}
-
-/// A file that several replies may send at the same time.
-#[derive(Debug)]
-pub(crate) struct SharedFile {
-    pub(crate) file: Arc<File>,
-    /// The threads that read what is not in memory; `None` if the loop does that.
-    threads: Option<FileThreads>,
-    /// Whether the file is on a file system that is in memory.
-    is_in_memory: bool,
-    /// When a thread last read the first window, for a file system that cannot tell what is in memory.
-    read_by_thread: Mutex<Option<Instant>>,
-    /// The last turn in which its first window was found in memory; other replies in that turn do not check again.
-    cached_in_turn: AtomicU64,
-    /// Whether sendfile has refused the file, so it is read and written instead.
-    is_copied: AtomicBool,
-    /// The last random number, never 0.
-    random: AtomicU64,
-}
-
-impl From<File> for SharedFile {
-    fn from(file: File) -> Self {
-        Self {
-            file: Arc::new(file),
-            threads: None,
-            is_in_memory: false,
-            read_by_thread: Mutex::default(),
-            cached_in_turn: AtomicU64::new(u64::MAX),
-            is_copied: AtomicBool::new(false),
-            random: AtomicU64::new(RandomState::new().hash_one(0) | 1),
-        }
-    }
-}
-
-impl SharedFile {
-    /// Takes a file of which `threads` read what is not in memory.
-    pub(crate) fn with_threads(self, threads: Option<FileThreads>) -> Self {
-        Self { threads, ..self }
-    }
-
-    /// Notes that the file is on a file system that is in memory.
-    pub(crate) fn in_memory(self) -> Self {
-        Self {
-            is_in_memory: true,
-            ..self
-        }
-    }
-
-    /// Returns whether samples of `range`, one in each [`CHECK_STEP`], can be read without waiting for the disk.
-    fn has_in_memory(&self, range: Range<u64>) -> InMemory {
-        if self.is_in_memory {
-            return InMemory::Yes;
-        }
-        let mut starts = (range.start..range.end).step_by(CHECK_STEP);
-        let unknown = starts.find_map(|start| {
-            let step = range.end.min(start + CHECK_STEP as u64) - start;
-            let offset = start + self.next_random() % step;
-            match read_in_memory(&self.file, &mut [0], offset) {
-                Ok(_) => None,
-                Err(Errno::AGAIN) => Some(InMemory::No),
-                Err(_) => Some(InMemory::Unknown),
-            }
-        });
-        unknown.unwrap_or(InMemory::Yes)
-    }
-
-    /// Returns a number that clients cannot know (xorshift): they could otherwise ask for just the bytes that are checked.
-    fn next_random(&self) -> u64 {
-        let mut random = self.random.load(Ordering::Relaxed);
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        self.random.store(random, Ordering::Relaxed);
-        random
-    }
-
-    /// Fills `buffer` from `offset` on if that needs no waiting for the disk; returns whether it was filled.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::UnexpectedEof`] if the file ends before.
-    pub(crate) fn read_exact_now(&self, buffer: &mut [u8], offset: u64) -> io::Result<bool> {
-        let mut read = 0;
-        while let Some(rest @ [_, ..]) = buffer.get_mut(read..) {
-            let offset = offset + read as u64;
-            let length = match read_in_memory(&self.file, rest, offset) {
-                Ok(length) => length,
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(_) if self.threads.is_some() && !self.is_in_memory => return Ok(false),
-                Err(_) => self.file.read_at(rest, offset)?,
-            };
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            read += length;
-        }
-        Ok(true)
-    }
-
-    fn note_read_by_thread(&self) {
-        *self.lock() = Some(Instant::now());
-    }
-
-    fn was_read_by_thread(&self) -> bool {
-        self.lock()
-            .is_some_and(|read| read.elapsed() < STAYS_IN_MEMORY)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.read_by_thread
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// The part of a file that is still to be sent.
 #[derive(Debug)]
@@ -342,13 +218,13 @@ impl FileRange {
         let by_thread = self.by_thread.as_mut();
         let is_done = by_thread.is_some_and(|by_thread| by_thread.is_done());
         let is_first = self.range.start == 0;
-        if is_done && is_first {
-            shared.note_read_by_thread();
+        if is_done {
+            shared.note_read_by_thread(is_first);
         }
         let is_cached = match shared.has_in_memory(self.range.start..end) {
             InMemory::Yes => true,
             InMemory::No => false,
-            InMemory::Unknown => is_done || is_first && shared.was_read_by_thread(),
+            InMemory::Unknown => is_done || is_first && shared.has_first_window(),
         };
         if is_cached {
             self.cached_end = end;
@@ -424,15 +300,6 @@ fn read_window(file: &File, range: Range<u64>) {
 fn is_refusal(error: &io::Error) -> bool {
     let refusals = [Errno::INVAL, Errno::NOSYS, Errno::OPNOTSUPP];
     Errno::from_io_error(error).is_some_and(|errno| refusals.contains(&errno))
-}
-
-/// Reads the bytes at `offset`.
-///
-/// # Errors
-/// EAGAIN if that would have to wait for the disk; another error, such as EOPNOTSUPP, if the file system cannot tell.
-pub(crate) fn read_in_memory(file: &File, buffer: &mut [u8], offset: u64) -> Result<usize, Errno> {
-    let mut buffers = [IoSliceMut::new(buffer)];
-    preadv2(file, &mut buffers, offset, ReadWriteFlags::NOWAIT)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub(crate) mod file_threads;
 pub(crate) mod log_file;
 pub(crate) mod next;
 pub(crate) mod share;
+pub(crate) mod shared_file;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::wire::body::{Maker, Part};
-use crate::wire::file_range::SharedFile;
 use crate::wire::file_source::{FilePart, FileSource};
 use crate::wire::file_threads::{DroppedByThread, Refused, Submitter};
+use crate::wire::shared_file::SharedFile;
 
 impl Exchange<'_> {
     /// Sends exactly the bytes `range` of `file` as the body; many bytes are sent by sendfile. With
