@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use rustix::fs::{Advice, fadvise};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use super::file_threads::{FileThreads, STAYS_IN_MEMORY};
@@ -59,8 +60,13 @@ impl From<File> for SharedFile {
 }
 
 impl SharedFile {
-    /// Takes a file of which `threads` read what is not in memory.
+    /// Takes a file of which `threads` read what is not in memory. The kernel then reads nothing ahead by itself, because the loop would
+    /// have to wait until that has begun.
     pub(crate) fn with_threads(self, threads: Option<FileThreads>) -> Self {
+        if threads.is_some() {
+            // Some file systems read nothing ahead anyway.
+            let _ = fadvise(&self.file, 0, None, Advice::Random);
+        }
         Self { threads, ..self }
     }
 
