@@ -60,8 +60,8 @@ impl From<File> for SharedFile {
 }
 
 impl SharedFile {
-    /// Takes a file of which `threads` read what is not in memory. The kernel then reads nothing ahead by itself, because the loop would
-    /// have to wait until that has begun.
+    /// Takes a file of which `threads` read what is not in memory. The kernel then reads nothing ahead by itself: the loop would have to
+    /// wait for that where it sends the last bytes that are in memory.
     pub(crate) fn with_threads(self, threads: Option<FileThreads>) -> Self {
         if threads.is_some() {
             // Some file systems read nothing ahead anyway.
