@@ -7,7 +7,7 @@ mod stopped;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{Client, Reply, Server, get, request};
+use crate::support::{Client, Json, Reply, Server, get, request};
 use slow_site::SlowSite;
 
 /// Much longer than a reply takes on a busy machine, and much shorter than [`DELAY`].
@@ -248,6 +248,27 @@ fn a_file_that_takes_longer_than_the_timeout_is_refused_and_served_later() {
     // The thread that opened it for the first client is back, too.
     thread::sleep(Duration::from_secs(5));
     assert_eq!(server.get("/mount/slow.txt").text(), "slow\n");
+}
+
+/// A request must not share a reading that has begun before it, so it waits for two; the deadline is that of one wait.
+#[test]
+fn a_listing_that_takes_longer_than_the_timeout_is_sent_to_all_while_entries_come() {
+    let Some(slow) = SlowSite::new() else { return };
+    for number in 0..20 {
+        slow.file(&format!("directory/slow-{number}.txt"), "slow\n");
+    }
+    let server = slow.server(&["--file-timeout", "1"]);
+    slow.delay(&["lookup"], 0.1);
+    let mut clients: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send(get("/mount/directory/?format=json"));
+        thread::sleep(Duration::from_millis(200));
+    }
+    for client in &mut clients {
+        let reply = client.read_reply();
+        assert_eq!(reply.status(), 200);
+        assert_eq!(Json::parse(reply.text()).items().len(), 20);
+    }
 }
 
 /// Asks for `count` slow files at the same time, all of which must come; returns how long that took.

@@ -10,7 +10,7 @@
 
 use std::collections::HashMap;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
 use std::time::{Duration, Instant};
@@ -47,6 +47,8 @@ pub(crate) struct Reading {
     /// The epoch in which it began, if it began when it was made: all requests of that epoch had been read before.
     begun_in: Option<u64>,
     stage: Mutex<ReadingStage>,
+    /// How many slices of the directory were read.
+    slices: AtomicU64,
     /// Wakes all connections that wait for a run that a file thread reads.
     wakers: Arc<Wakers>,
     /// Whether all entries were found to be such that the listing could be kept.
@@ -106,6 +108,7 @@ impl Reading {
                 run_reader,
                 Weak::clone(&known.reading),
             )),
+            slices: AtomicU64::new(0),
             wakers: Arc::default(),
             may_be_kept: AtomicBool::new(false),
             found: Arc::clone(&known.found),
@@ -128,6 +131,7 @@ impl Reading {
                 NextRun::ToRead(run_reader),
                 Gathered::new(memory, order),
             )),
+            slices: AtomicU64::new(0),
             wakers: Arc::default(),
             may_be_kept: AtomicBool::new(false),
             found: SharedEntries::default(),
@@ -149,6 +153,16 @@ impl Reading {
             .next(mem::replace(&mut *stage, failed), until, submitter)
             .unwrap_or_else(|failure| ReadingStage::Done(Err(failure)));
         stage.progress()
+    }
+
+    /// Returns how many slices were read, by this reading or the one that it waits for.
+    pub(crate) fn slices(&self) -> u64 {
+        match &*self.stage() {
+            ReadingStage::Opened(_, before) => {
+                before.upgrade().map_or(0, |earlier| earlier.slices())
+            }
+            _ => self.slices.load(Ordering::Relaxed),
+        }
     }
 
     /// Returns the entries that were found.
@@ -235,6 +249,7 @@ impl Reading {
                 (run_reader, fill)
             }
         };
+        self.slices.fetch_add(1, Ordering::Relaxed);
         run_reader.account()?;
         let fill = fill?;
         if fill == Fill::Done {

@@ -2,6 +2,7 @@
 //! kept. Otherwise the loop or a file thread reads the directory in slices, and the reply follows.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -93,6 +94,7 @@ impl ListingRequest<'_> {
         );
         let work = ListingWork {
             form: self.form,
+            slices: reading.slices(),
             reading,
             submitter: exchange
                 .submitter()
@@ -190,6 +192,8 @@ impl ListingRequest<'_> {
 struct ListingWork {
     form: Form,
     reading: Arc<Reading>,
+    /// How many slices were read when this request last had its turn.
+    slices: u64,
     submitter: Option<Submitter>,
     /// Where to note that the directory was read, and under which key.
     note: (ReadByThread, Vec<u8>),
@@ -197,7 +201,14 @@ struct ListingWork {
 
 impl Work for ListingWork {
     fn advance(&mut self, until: Instant) -> Fill {
-        self.reading.advance(until, self.submitter.as_ref())
+        let fill = self.reading.advance(until, self.submitter.as_ref());
+        let slices = self.reading.slices();
+        let before = mem::replace(&mut self.slices, slices);
+        match fill {
+            // Another request had the turn in which a slice came; this one has come further, too, so its deadline starts again.
+            Fill::NotNow if slices != before => Fill::More,
+            fill => fill,
+        }
     }
 
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
