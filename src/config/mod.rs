@@ -86,7 +86,8 @@ pub struct ServerConfig {
     /// file server: what is not in memory, and everything on file systems that are not known to be local. Then only the clients that
     /// ask for these files wait; `docs/limits.md` says what remains for which the loop may wait. The threads start when the server
     /// does, and work for [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) and
-    /// [`Exchange::copyfile`](crate::Exchange::copyfile). When all of them work for file servers, one more is started for local files.
+    /// [`Exchange::copyfile`](crate::Exchange::copyfile). When all of them work for file servers, or hang, one more is started for
+    /// local files.
     /// Default: 0, the loop does all of this itself; the command sets 4.
     pub file_threads: usize,
     /// Time that a request waits for a job of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply

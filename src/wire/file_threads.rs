@@ -5,8 +5,8 @@
 //!
 //! Invariants:
 //! - The number of threads does not grow with the jobs. A thread that hangs in the kernel counts as lost until its call returns.
-//! - File servers never keep a local file waiting: when all threads work for them, one more thread is started, which only does jobs
-//!   for local files.
+//! - File servers never keep a local file waiting: when all threads work for them, or are lost, one more thread is started, which only
+//!   does jobs for local files.
 //! - A job that nothing waits for any more is dropped without being run.
 
 use std::any::Any;
@@ -188,9 +188,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Has the spare thread take the next job for a local file if all others work for file servers.
+    /// Has the spare thread take the next job for a local file if all others work for file servers, or are lost.
     fn call_spare(self: &Arc<Self>, threads: &mut Threads) {
-        if !threads.keep_a_local_job_waiting() {
+        if !threads.keep_a_local_job_waiting(self.timeout, Instant::now()) {
             return;
         }
         match threads.spare {

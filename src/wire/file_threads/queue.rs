@@ -110,12 +110,12 @@ impl Threads {
         }
     }
 
-    /// Whether a job for a local file waits because all threads work for file servers.
-    pub(super) fn keep_a_local_job_waiting(&self) -> bool {
-        let is_remote =
-            |busy: &Option<Busy>| busy.is_some_and(|busy| busy.locality == Locality::Remote);
+    /// Whether a job for a local file waits because all threads work for file servers, or are lost to a disk that hangs.
+    pub(super) fn keep_a_local_job_waiting(&self, timeout: Duration, now: Instant) -> bool {
+        let is_kept = |busy: &Busy| busy.locality == Locality::Remote || busy.is_lost(timeout, now);
         let is_local = |job: &Job| job.locality == Locality::Local;
-        self.busy.iter().all(is_remote) && self.queue.iter().any(is_local)
+        let mut threads = self.busy.iter();
+        threads.all(|busy| busy.as_ref().is_some_and(is_kept)) && self.queue.iter().any(is_local)
     }
 
     /// Returns what thread number `index` works on; the spare thread has the number after the last.

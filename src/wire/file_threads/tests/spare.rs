@@ -1,4 +1,4 @@
-//! The spare thread does jobs for local files while all others work for file servers.
+//! The spare thread does jobs for local files while all others work for file servers, or are lost.
 
 use super::*;
 
@@ -44,6 +44,17 @@ fn the_spare_thread_is_called_when_the_last_other_one_turns_to_a_file_server() {
     drop(release);
     result(remote.unwrap()).unwrap();
     held.release();
+}
+
+#[test]
+fn a_disk_that_hangs_keeps_no_other_file_waiting_once_its_threads_are_lost() {
+    let threads = threads_with(2, Duration::from_millis(5));
+    let held = [(); 2].map(|()| hold_as(&threads, Locality::Local));
+    wait_until(|| threads.figures().lost == 2);
+    let waker = Waker::noop().clone();
+    let local = threads.submit(waker, Locality::Local, thread_name).unwrap();
+    assert_eq!(result(local).unwrap(), "httpoll-file-2");
+    held.into_iter().for_each(Held::release);
 }
 
 #[test]
