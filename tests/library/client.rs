@@ -121,7 +121,13 @@ impl Client {
 
     pub(crate) fn receive(&mut self) -> io::Result<usize> {
         let mut buffer = [0; 64 * 1024];
-        let length = self.stream.read(&mut buffer)?;
+        let length = loop {
+            match self.stream.read(&mut buffer) {
+                // With a timeout, the kernel does not restart the call after a signal.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.received.extend_from_slice(&buffer[..length]);
         Ok(length)
     }
