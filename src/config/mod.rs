@@ -87,8 +87,7 @@ pub struct ServerConfig {
     /// ask for these files wait; `docs/limits.md` says what remains for which the loop may wait. The threads start when the server
     /// does, and work for [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) and
     /// [`Exchange::copyfile`](crate::Exchange::copyfile). When all of them work for file servers, or hang, one more is started for
-    /// local files.
-    /// Default: 0, the loop does all of this itself; the command sets 4.
+    /// local files. Default: 0, the loop does all of this itself; the command sets 4.
     pub file_threads: usize,
     /// Time that a request waits for a job of the [`file_threads`](Self::file_threads). Then it is answered with 503, or, if its reply
     /// has begun, its connection closes. A thread that works on one job for longer counts as lost until it comes back; while all
@@ -113,8 +112,8 @@ pub struct ServerConfig {
     /// Number of open connections, a shared limit. At the limit one connection makes room if others wait to be accepted: first the
     /// one that has been idle longest; then the one that has waited longest with half a head, with a body that no handler
     /// wants, with a body that trickles, with a reply that its client does not read, or for a second or more for a file, which is then
-    /// a 503. If there is none of these, new connections wait in the queue of the kernel. Default: `None`, what the limit on descriptors allows, with a reserve for
-    /// files.
+    /// a 503. If there is none of these, new connections wait in the queue of the kernel. Default: `None`, what the limit on
+    /// descriptors allows, with a reserve for files.
     pub max_connections: Option<usize>,
     /// Number of open connections of one client, which is an IPv4 address or a /64 of IPv6; a shared limit. Further ones are
     /// closed without a reply. Peers of UNIX sockets are not counted. A connection of a [trusted proxy](Self::trusted_proxies) counts

@@ -59,8 +59,8 @@ impl RecentKeys {
     }
 }
 
-/// Keys of what a file thread has just read, which is therefore in memory. The loop may read it again even where the file system
-/// cannot tell that.
+/// The keys of files and directories that a file thread has just read. They are in memory by now, so the loop may read them itself, even
+/// if their file system cannot tell what is in memory.
 #[derive(Debug)]
 pub(super) struct ReadByThread(Arc<Mutex<RecentKeys>>);
 

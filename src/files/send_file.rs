@@ -48,9 +48,7 @@ fn send_whole(
 }
 
 fn send_remote(exchange: &mut Exchange<'_>, representation: &Representation, file: RemoteFile) {
-    exchange.send_response(HttpStatus::OK);
-    exchange.send_lines(&representation.validator_fields());
-    exchange.send_header("Accept-Ranges", "bytes");
+    begin_reply(exchange, representation, HttpStatus::OK);
     exchange.send_lines(&representation.content_type);
     exchange.end_headers();
     exchange.send_by_threads(file, [FilePart::Range(0..representation.size)]);
@@ -79,7 +77,7 @@ fn send_selected(
     match requested_ranges(exchange, representation) {
         RangeSet::Whole => send_whole(exchange, representation, sent_from),
         RangeSet::Single(range) => {
-            begin_partial(exchange, representation);
+            begin_reply(exchange, representation, HttpStatus::PARTIAL_CONTENT);
             exchange.send_lines(&representation.content_type);
             exchange.send_header("Content-Range", content_range(&range, representation.size));
             exchange.end_headers();
@@ -112,8 +110,8 @@ fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) ->
     parse_range(range, representation.size)
 }
 
-fn begin_partial(exchange: &mut Exchange<'_>, representation: &Representation) {
-    exchange.send_response(HttpStatus::PARTIAL_CONTENT);
+fn begin_reply(exchange: &mut Exchange<'_>, representation: &Representation, status: HttpStatus) {
+    exchange.send_response(status);
     exchange.send_lines(&representation.validator_fields());
     exchange.send_header("Accept-Ranges", "bytes");
 }
@@ -156,7 +154,7 @@ fn send_multipart(
     let boundary = RandomState::new().hash_one(representation.validators().etag);
     let boundary = format!("{boundary:016x}");
     let content_type = format!("multipart/byteranges; boundary={boundary}");
-    begin_partial(exchange, representation);
+    begin_reply(exchange, representation, HttpStatus::PARTIAL_CONTENT);
     exchange.send_header("Content-Type", content_type);
     exchange.end_headers();
     let heads = ranges

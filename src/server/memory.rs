@@ -63,8 +63,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
         Self::with_config(handler, ServerConfig::default())
     }
 
-    /// Makes a server with this configuration, except that it never logs and has no file threads. A configured field with bytes that HTTP forbids is left
-    /// out; [`HttpServer`](super::HttpServer) would not start with it.
+    /// Makes a server with this configuration, except that it never logs and has no file threads. A configured field with bytes that
+    /// HTTP forbids is left out; [`HttpServer`](super::HttpServer) would not start with it.
     pub fn with_config(handler: H, config: ServerConfig) -> Self {
         let info = ServerInfo::new(&handler, config, &[]);
         let waiting = Arc::new(Mutex::new(thread::current()));

@@ -70,6 +70,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let waker = Waker::from(Arc::new(WakeFirstLoop(self.handle.clone())));
         let context = self.context_mut();
         let file_threads = context.server.file_threads();
+        // It must not wait behind requests for file servers, so it counts as a job for a local file.
         let submitter =
             file_threads.map(|threads| Submitter::new(threads, waker).with(Locality::Local));
         ReadyChecks::begin(submitter, || {

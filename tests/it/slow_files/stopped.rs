@@ -95,7 +95,8 @@ fn clients_of_a_stopped_daemon_are_refused_after_the_timeout() {
     assert_eq!(server.get("/mount/file.txt").text(), "from the mount\n");
 }
 
-/// Containers and automounters mount all the time, so the server must not have to ask a file system what it is.
+/// The server learns the type of a file system from the kernel's table of mounts. A request to the file system itself would wait for a
+/// daemon that hangs, whenever a container or an automounter mounts something.
 #[test]
 fn local_files_are_served_after_something_was_mounted_elsewhere() {
     let Some((slow, server, daemon)) = stopped(&["--file-timeout", "1"]) else {
