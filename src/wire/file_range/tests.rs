@@ -210,7 +210,8 @@ fn replies_of_a_turn_share_one_check_of_a_file() {
     shared.file.read_at(&mut vec![0; content.len()], 0).unwrap();
     assert_eq!(send(7, Cold::Wait), Next::Continue);
     assert!((0..1000).all(|_| !is_checked(7)));
-    assert!((0..1000).any(|_| is_checked(8)));
+    // The file stays in memory for a moment if the kernel is just reading it ahead, and a turn that finds it there checks no more.
+    assert!((8..1008).any(is_checked));
 }
 
 #[test]
