@@ -37,6 +37,7 @@ use self::changes::{Changes, Dependency};
 pub(super) use self::watcher::Watched;
 use self::watcher::Watcher;
 use super::identity::Identity;
+use super::look_up::is_unavailable;
 use super::names::root::Root;
 use super::recent_keys::RecentKeys;
 use super::representation::Representation;
@@ -97,14 +98,14 @@ impl CacheEntry {
     }
 
     /// Compares the entry with the file that is at its path now. A 404 needs no comparison, because the kernel reports every name
-    /// that is made. For a listing all its files would have to be compared, so a listing counts as changed and is made anew. If the
-    /// comparison might wait for the disk, it has to come later.
+    /// that is made. For a listing all its files would have to be compared, so a listing counts as changed and is made anew. If no
+    /// descriptor is left for the comparison, or it might wait for the disk, it has to come later.
     fn is_same_on_disk(&self, root: &Root, watcher: &mut Watcher) -> bool {
         match (&self.reply, &self.made_of) {
             (CachedReply::NotFound, _) => true,
             (CachedReply::File(_), Some((path, identity))) => match watcher.stat(root, path) {
                 Ok(stat) => Identity::from(&stat) == *identity,
-                Err(error) => Errno::from_io_error(&error) == Some(Errno::AGAIN),
+                Err(error) => Errno::from_io_error(&error).is_some_and(is_unavailable),
             },
             _ => false,
         }
