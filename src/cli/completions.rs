@@ -26,7 +26,7 @@ complete -F _httpoll httpoll
 
 pub(super) fn bash() -> String {
     let mut values = String::new();
-    for flag in &FLAGS {
+    for flag in FLAGS {
         let reply = match flag.value {
             Value::None => continue,
             Value::Text(_) => String::new(),
@@ -49,7 +49,7 @@ fn compgen(what: &str) -> String {
 
 pub(super) fn zsh() -> String {
     let mut text = "#compdef httpoll\n_httpoll() {\n    _arguments -s -S \\\n".to_owned();
-    for flag in &FLAGS {
+    for flag in FLAGS {
         let help = brief(flag).replace("'", "'\\''").replace(":", "\\:");
         let help = help.replace("[", "\\[").replace("]", "\\]");
         let (short, long) = (flag.short, flag.long);
@@ -80,7 +80,7 @@ fn zsh_value(flag: &Flag, name: &str) -> String {
 
 pub(super) fn fish() -> String {
     let mut text = "# fish completion for httpoll\n".to_owned();
-    for flag in &FLAGS {
+    for flag in FLAGS {
         let short = flag.short.replace("-", " -s ");
         let value = match flag.value {
             Value::None => String::new(),

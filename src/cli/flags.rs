@@ -96,7 +96,7 @@ pub(super) const OPERANDS: [(&str, &str); 2] = [
     ),
 ];
 
-pub(super) static FLAGS: [Flag; 29] = [
+pub(super) const FLAGS: &[Flag] = &[
     Flag {
         long: "--bind",
         short: "-b",

@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn the_names_of_a_flag_end_before_its_help() {
-        for flag in &FLAGS {
+        for flag in FLAGS {
             assert!(left(flag).ends_with("  "), "{}", flag.long);
         }
     }

@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn no_flag_is_also_a_wrong_guess() {
-        for flag in &FLAGS {
+        for flag in FLAGS {
             for name in [flag.long, flag.short] {
                 assert_eq!(guess(name, ""), None, "{name}");
             }

@@ -124,7 +124,7 @@ fn a_usage_error_names_the_option_and_what_it_wants() {
 
 #[test]
 fn every_word_that_the_help_names_is_taken() {
-    for flag in &flags::FLAGS {
+    for flag in flags::FLAGS {
         if let flags::Value::Word(_, words) = flag.value {
             for word in words {
                 let arguments = [flag.long, word].map(OsString::from).to_vec();

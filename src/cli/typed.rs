@@ -53,7 +53,7 @@ impl Typed {
         while arguments.contains("-h") {
             typed.push("-h", OsString::new());
         }
-        for flag in &FLAGS {
+        for flag in FLAGS {
             let keys = || match flag.short {
                 "" => Keys::from(flag.long),
                 short => Keys::from([short, flag.long]),
