@@ -7,5 +7,7 @@ pub(crate) mod config;
 pub(crate) mod guess_type;
 #[path = "../../src/http/mod.rs"]
 pub(crate) mod http;
+#[path = "../../src/files/names/media_types.rs"]
+pub(crate) mod media_types;
 #[path = "../../src/files/names/translate_path.rs"]
 pub(crate) mod translate_path;

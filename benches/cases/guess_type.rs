@@ -8,7 +8,10 @@ use super::floors::guess_type::guess_type;
 
 fn guess(path: &'static str) -> impl FnMut() -> usize {
     let extensions_map = HashMap::new();
-    move || guess_type(black_box(path), &extensions_map, "application/octet-stream").len()
+    move || {
+        let guessed = guess_type(black_box(path), &extensions_map, None);
+        guessed.media_type.len()
+    }
 }
 
 cases! {

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
-use super::representation::{Content, MayWait, SentFrom};
+use super::representation::{Content, MayWait, SentFrom, is_text};
 use crate::wire::file_threads::{DroppedByThread, FileThreads, Locality};
 use crate::wire::shared_file::SharedFile;
 
@@ -74,6 +74,8 @@ pub(super) struct LoadedFile {
     pub(super) stat: Stat,
     pub(super) link_target: Option<PathBuf>,
     pub(super) content: Content,
+    /// Whether the file begins with text; `false` if it was not asked for.
+    pub(super) is_text: bool,
     /// `None` if the content is in memory.
     pub(super) sent_from: Option<SentFrom>,
 }
@@ -226,7 +228,7 @@ impl Lookup<'_> {
         match self.find()? {
             Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
-                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads))?;
+                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads), true)?;
                 if let Some(SentFrom::Remote(_)) = loaded.sent_from {
                     threads.help_to_drop();
                 }
@@ -245,7 +247,7 @@ impl Lookup<'_> {
 
 impl FoundFile {
     /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not local,
-    /// or one of which the end is not known.
+    /// or one of which the end is not known. `asks_for_text` is whether the type of the file depends on its content.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -254,8 +256,16 @@ impl FoundFile {
         may_wait: MayWait,
         file_system: FileSystem,
         threads: Option<&FileThreads>,
+        asks_for_text: bool,
     ) -> io::Result<LoadedFile> {
-        let content = Content::read(&self.file, self.size(), may_wait)?;
+        let mut content = Content::read(&self.file, self.size(), may_wait)?;
+        let mut begins_with_text = Some(false);
+        if asks_for_text {
+            begins_with_text = is_text(&self.file, &content, may_wait)?;
+        }
+        if begins_with_text.is_none() {
+            content = Content::Cold(self.size());
+        }
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
             (content, Some(threads))
@@ -278,6 +288,7 @@ impl FoundFile {
             stat: self.stat,
             link_target: self.link_target,
             content,
+            is_text: begins_with_text.unwrap_or(false),
             sent_from,
         })
     }

@@ -39,7 +39,7 @@ use asked::Asked;
 use cache::Cache;
 use listing::{Readings, View};
 use look_up::{Lookup, Patience};
-use names::guess_type::guess_type;
+use names::guess_type::{FileType, OCTET_STREAM, guess_type};
 use names::root::{Root, Symlinks};
 use names::translate_path::{clean, translate_path};
 use not_found::NotFound;
@@ -72,8 +72,11 @@ pub struct SimpleHttpRequestHandler {
     /// Media types by suffix, dot included; they take precedence over the registered ones. To be set before the first request,
     /// because replies are kept.
     pub extensions_map: HashMap<String, String>,
-    /// The media type of files with an unknown suffix. To be set before the first request, because replies are kept.
+    /// The media type of files with an unknown suffix, or none. To be set before the first request, because replies are kept.
     pub default_content_type: String,
+    /// Whether a file with an unknown suffix, or none, is sent as `text/plain` if its first bytes are UTF-8 text, as long as
+    /// `default_content_type` is `application/octet-stream`. To be set before the first request, because replies are kept.
+    pub detect_text: bool,
     /// Whether a directory without an index page is listed; if not, it is answered with 403.
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
@@ -119,7 +122,8 @@ impl SimpleHttpRequestHandler {
             access: Access::default(),
             index_pages: vec!["index.html".to_owned(), "index.htm".to_owned()],
             extensions_map: HashMap::new(),
-            default_content_type: "application/octet-stream".to_owned(),
+            default_content_type: OCTET_STREAM.to_owned(),
+            detect_text: true,
             list_directories: true,
             dotfiles: false,
             overrides: Overrides::default(),
@@ -251,14 +255,20 @@ impl SimpleHttpRequestHandler {
         self.list_directories && self.overrides.list_directory.is_none()
     }
 
-    /// Returns the media type of a file called `path`, without a charset.
+    /// Returns the media type of a file called `path`, without a charset. The content of the file, which is not looked at here, may
+    /// [make it text](Self::detect_text).
     pub fn guess_type(&self, path: &Path) -> Cow<'_, str> {
+        self.type_of_name(path).media_type
+    }
+
+    fn type_of_name(&self, path: &Path) -> FileType<'_> {
         let guess = self.overrides.guess_type.as_ref();
         if let Some(media_type) = guess.and_then(|guess| guess(path)) {
-            return Cow::Owned(media_type);
+            return FileType::given(media_type);
         }
-        let (map, default) = (&self.extensions_map, &self.default_content_type);
-        Cow::Borrowed(guess_type(&path.to_string_lossy(), map, default))
+        let default = &self.default_content_type;
+        let default = (!self.detect_text || default != OCTET_STREAM).then_some(&**default);
+        guess_type(&path.to_string_lossy(), &self.extensions_map, default)
     }
 
     /// Replies with the listing of the directory at `path` below the served one, as a page or as JSON.
@@ -287,10 +297,10 @@ impl SimpleHttpRequestHandler {
         }
     }
 
-    /// Returns the media type of the file at `path`; a single file that is a symbolic link may have it from the name of its target.
-    fn media_type(&self, path: &[u8], link_target: Option<&Path>) -> Cow<'_, str> {
+    /// Returns the type of the file at `path`; a single file that is a symbolic link may have it from the name of its target.
+    fn file_type(&self, path: &[u8], link_target: Option<&Path>) -> FileType<'_> {
         let path = Path::new(OsStr::from_bytes(path));
-        self.guess_type(link_target.unwrap_or(path))
+        self.type_of_name(link_target.unwrap_or(path))
     }
 
     /// Returns a copy for a request that waits for a file thread. It keeps no replies.
@@ -301,6 +311,7 @@ impl SimpleHttpRequestHandler {
             index_pages: self.index_pages.clone(),
             extensions_map: self.extensions_map.clone(),
             default_content_type: self.default_content_type.clone(),
+            detect_text: self.detect_text,
             list_directories: self.list_directories,
             dotfiles: self.dotfiles,
             overrides: self.overrides.clone(),

@@ -23,7 +23,8 @@ impl NotFound {
             reply => {
                 let (status, message) = (HttpStatus::NOT_FOUND, Some("File not found"));
                 let page = error_page(server, is_html, status, message, None)?;
-                reply.insert(Arc::new(Prepared::page(server, status, &page)))
+                let policy = server.file_policy();
+                reply.insert(Arc::new(Prepared::page(server, status, policy, &page)))
             }
         };
         exchange.discard();

@@ -12,6 +12,7 @@ use rustix::io::Errno;
 use twox_hash::XxHash3_128;
 
 use super::identity::Identity;
+use super::names::guess_type::{BEGINNING, begins_with_text};
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
 use crate::handler::server_info::ServerInfo;
@@ -70,7 +71,7 @@ pub(crate) enum Content {
     InMemory(Vec<u8>),
     /// The file is large: its size. It is sent from the file.
     InFile(u64),
-    /// The file is small, but on the disk: its size.
+    /// What has to be read is on the disk: the size of the file.
     Cold(u64),
     /// There is more content than fstat says, as in /proc: it ends where reading ends.
     Unknown,
@@ -112,12 +113,30 @@ impl Content {
     }
 }
 
+/// Returns whether a file with this `content` begins with text; `None` if reading its beginning might wait and must not.
+pub(crate) fn is_text(
+    file: &File,
+    content: &Content,
+    may_wait: MayWait,
+) -> io::Result<Option<bool>> {
+    if let Content::InMemory(content) = content {
+        return Ok(Some(begins_with_text(content)));
+    }
+    let mut beginning = [0; BEGINNING];
+    let Some(length) = may_wait.read(file, &mut beginning, 0).transpose()? else {
+        return Ok(None);
+    };
+    Ok(beginning.get(..length).map(begins_with_text))
+}
+
 /// A file in the state in which it is sent.
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// The reply with the whole file.
     pub(crate) whole: Arc<Prepared>,
     not_modified: OnceLock<Arc<Prepared>>,
+    /// Fields that say how the reply may be cached.
+    policy: Arc<FieldLines>,
     pub(crate) content_type: FieldLines,
     pub(crate) size: u64,
     tag: Option<EntityTag>,
@@ -133,6 +152,7 @@ impl Representation {
         server: &ServerInfo,
         clock: &Clock,
         identity: &Identity,
+        policy: &Arc<FieldLines>,
         content_type: &FieldLines,
         content: &Content,
         sent_from: Option<&SentFrom>,
@@ -146,7 +166,7 @@ impl Representation {
             Content::Unknown => return None,
         };
         let last_modified = identity.last_modified().min(clock.unix);
-        let mut fields = validator_fields(last_modified, tag.as_ref());
+        let mut fields = common_fields(last_modified, tag.as_ref(), policy);
         fields.push(FieldName::ACCEPT_RANGES, BYTES);
         fields.append(content_type);
         let whole = match content {
@@ -160,6 +180,7 @@ impl Representation {
         Some(Self {
             whole: Arc::new(whole),
             not_modified: OnceLock::new(),
+            policy: Arc::clone(policy),
             content_type: content_type.clone(),
             size,
             tag,
@@ -185,12 +206,12 @@ impl Representation {
     /// Returns the 304, which is made when it is first needed.
     pub(crate) fn not_modified(&self, server: &ServerInfo) -> &Arc<Prepared> {
         self.not_modified
-            .get_or_init(|| Arc::new(Prepared::not_modified(server, &self.validator_fields())))
+            .get_or_init(|| Arc::new(Prepared::not_modified(server, &self.common_fields())))
     }
 
     /// Returns the fields that a 200, a 206 and a 304 have in common (RFC 9110 §15.4.5).
-    pub(crate) fn validator_fields(&self) -> FieldLines {
-        validator_fields(self.last_modified, self.tag.as_ref())
+    pub(crate) fn common_fields(&self) -> FieldLines {
+        common_fields(self.last_modified, self.tag.as_ref(), &self.policy)
     }
 
     /// Returns the content if it is in memory.
@@ -207,7 +228,7 @@ impl Representation {
     }
 }
 
-fn validator_fields(last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
+fn common_fields(last_modified: u64, tag: Option<&EntityTag>, policy: &FieldLines) -> FieldLines {
     let mut fields = FieldLines::default();
     fields.push(
         FieldName::LAST_MODIFIED,
@@ -217,6 +238,7 @@ fn validator_fields(last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
     if let Some(Ok(value)) = tag.map(|tag| FieldValue::new(tag.as_bytes())) {
         fields.push(FieldName::ETAG, value);
     }
+    fields.append(policy);
     fields
 }
 

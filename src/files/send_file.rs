@@ -112,7 +112,7 @@ fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) ->
 
 fn begin_reply(exchange: &mut Exchange<'_>, representation: &Representation, status: HttpStatus) {
     exchange.send_response(status);
-    exchange.send_lines(&representation.validator_fields());
+    exchange.send_lines(&representation.common_fields());
     exchange.send_header("Accept-Ranges", "bytes");
 }
 
@@ -214,6 +214,7 @@ pub(crate) fn send_to_end(
     content_type: &FieldLines,
 ) {
     exchange.send_response(HttpStatus::OK);
+    exchange.send_lines(exchange.server().file_policy());
     exchange.send_lines(content_type);
     exchange.end_headers();
     match sent_from {

@@ -21,7 +21,7 @@ use super::look_up::{
     is_unavailable,
 };
 use super::lookup_work::LookupWork;
-use super::names::guess_type::content_type;
+use super::names::guess_type::FileType;
 use super::names::mounts::FileSystem;
 use super::names::redirect::location;
 use super::representation::{Content, MAX_IN_MEMORY, MayWait, Representation, SentFrom};
@@ -175,11 +175,17 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         // 4. The reply that belongs to it.
         match found {
             Found::File(file) => self.send_regular_file(asked, file),
-            Found::Loaded(file) => self.send_loaded(asked, file, None),
+            Found::Loaded(file) => {
+                let files = self.files;
+                let file_type = files.file_type(&file.path, file.link_target.as_deref());
+                self.send_loaded(asked, file, &file_type, None)
+            }
             Found::Directory(directory) => self.send_directory(asked, directory),
             Found::NoFile => {
                 let location = location(self.exchange.path());
+                let policy = self.exchange.server().file_policy();
                 self.exchange.send_response(HttpStatus::MOVED_PERMANENTLY);
+                self.exchange.send_lines(policy);
                 self.exchange.send_header("Location", location);
                 self.exchange.end_headers();
                 Ok(())
@@ -245,22 +251,25 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         if let Some(watched) = &watched {
             found.stat = watched.stat;
         }
-        let file_system = self.files.cache.borrow().watcher.file_system(&found.file);
-        let threads = self.exchange.server().file_threads();
-        let loaded = found.load(self.may_wait(asked, file_system), file_system, threads)?;
+        let (files, threads) = (self.files, self.exchange.server().file_threads());
+        let file_system = files.cache.borrow().watcher.file_system(&found.file);
+        let file_type = files.file_type(&found.path, found.link_target.as_deref());
+        let may_wait = self.may_wait(asked, file_system, file_type.may_be_text);
+        let loaded = found.load(may_wait, file_system, threads, file_type.may_be_text)?;
         if threads.is_some() && matches!(loaded.content, Content::Cold(_)) {
             return self.leave_to_thread(asked, self.files.for_thread());
         }
-        self.send_loaded(asked, loaded, watched)
+        self.send_loaded(asked, loaded, &file_type, watched)
     }
 
     /// Returns for what the loop may wait when it reads a small file. With file threads it reads only what is in memory. A file system
     /// in memory cannot tell that, and need not; of others that cannot tell, it reads what a thread has read lately.
-    fn may_wait(&self, asked: &Asked<'_>, file_system: FileSystem) -> MayWait {
+    fn may_wait(&self, asked: &Asked<'_>, file_system: FileSystem, asks_for_text: bool) -> MayWait {
         if self.exchange.server().file_threads().is_none() {
-            // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that.
+            // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that, and so
+            // is a type that depends on its content.
             return MayWait {
-                for_disk: self.exchange.condition() != Condition::None,
+                for_disk: asks_for_text || self.exchange.condition() != Condition::None,
                 if_unknown: true,
             };
         }
@@ -277,23 +286,24 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         &mut self,
         asked: &Asked<'_>,
         loaded: LoadedFile,
+        file_type: &FileType<'_>,
         watched: Option<Watched>,
     ) -> io::Result<()> {
         let (clock, server) = (self.exchange.clock(), self.exchange.server());
         let LoadedFile {
-            path,
             stat,
-            link_target,
             content,
+            is_text,
             sent_from,
+            ..
         } = loaded;
-        let media_type = self.files.media_type(&path, link_target.as_deref());
-        let content_type = content_type(&media_type)?;
+        let content_type = file_type.fields(is_text)?;
         server.count_lookup(false);
         let made = Representation::new(
             server,
             clock,
             &Identity::from(&stat),
+            server.file_policy(),
             &content_type,
             &content,
             sent_from.as_ref(),

@@ -48,11 +48,17 @@ impl Prepared {
         Self::new(server, HttpStatus::NOT_MODIFIED, fields, None, b"")
     }
 
-    /// Makes the reply that consists of `page`.
-    pub(crate) fn page(server: &ServerInfo, status: HttpStatus, page: &Page) -> Self {
+    /// Makes the reply that consists of `page`, with the fields of `policy`.
+    pub(crate) fn page(
+        server: &ServerInfo,
+        status: HttpStatus,
+        policy: &FieldLines,
+        page: &Page,
+    ) -> Self {
         let length = page.content.len() as u64;
         Self::with_head(server, status, &page.content, |head| {
             head.lines(&page.fields);
+            head.lines(policy);
             head.content_length(length);
             head.lines(server.extra_fields());
             head.defaults(page.defaults);

@@ -29,6 +29,7 @@ pub struct ServerInfo {
     server_field: FieldLines,
     /// The fields that the configuration adds to every reply, rendered.
     extra_fields: FieldLines,
+    file_policy: Arc<FieldLines>,
     error_pages: ErrorPages,
     hosts: Vec<ServedHost>,
     addresses: Vec<SocketAddr>,
@@ -67,6 +68,10 @@ const SET_BY_SERVER: [&str; 10] = [
     "server",
     "transfer-encoding",
 ];
+
+/// A browser asks the server each time before it shows what it has. Without this it would guess from the age of a file how long that
+/// stays as it is (RFC 9111 §4.2.2).
+const NO_CACHE: FieldValue<'static> = FieldValue::constant("no-cache");
 
 impl ServerConfig {
     /// Checks this configuration as a server does before it starts: [`hosts`](Self::hosts) must be names or addresses,
@@ -125,6 +130,17 @@ fn lines<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> FieldLines
     lines
 }
 
+/// Returns the fields that the static handler adds unless `config` has them.
+fn file_policy(config: &ServerConfig) -> FieldLines {
+    let mut policy = FieldLines::default();
+    let (name, extra) = (FieldName::CACHE_CONTROL, &config.extra_response_headers);
+    let is_given = |(given, _): &(String, String)| given.eq_ignore_ascii_case(name.as_str());
+    if !extra.iter().any(is_given) {
+        policy.push(name, NO_CACHE);
+    }
+    policy
+}
+
 fn invalid(name: &str, value: &str) -> io::Error {
     let message = format!("not a header field that may be added: {name:?}: {value:?}");
     io::Error::new(io::ErrorKind::InvalidInput, message)
@@ -144,6 +160,7 @@ impl ServerInfo {
         Self {
             server_field: lines([(FieldName::SERVER.as_str(), &*version_string)]),
             extra_fields: lines(extra_fields),
+            file_policy: Arc::new(file_policy(&config)),
             hosts: config
                 .hosts
                 .iter()
@@ -219,6 +236,11 @@ impl ServerInfo {
 
     pub(crate) fn extra_fields(&self) -> &FieldLines {
         &self.extra_fields
+    }
+
+    /// Returns the fields of a file, a listing, a 404 or a redirect of the static handler that say how it may be cached.
+    pub(crate) fn file_policy(&self) -> &Arc<FieldLines> {
+        &self.file_policy
     }
 
     /// Returns whether `request` is for a host that this server does not answer for.

@@ -26,7 +26,9 @@ pub(crate) type DefaultFields = [(FieldName<'static>, FieldValue<'static>)];
 
 impl FieldName<'static> {
     pub(crate) const ACCEPT_RANGES: Self = Self::constant("Accept-Ranges");
+    pub(crate) const CACHE_CONTROL: Self = Self::constant("Cache-Control");
     pub(crate) const CONNECTION: Self = Self::constant("Connection");
+    pub(crate) const CONTENT_ENCODING: Self = Self::constant("Content-Encoding");
     pub(crate) const CONTENT_RANGE: Self = Self::constant("Content-Range");
     pub(crate) const CONTENT_SECURITY_POLICY: Self = Self::constant("Content-Security-Policy");
     pub(crate) const CONTENT_TYPE: Self = Self::constant("Content-Type");

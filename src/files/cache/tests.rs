@@ -3,7 +3,7 @@ use std::fs::{self, File};
 use tempfile::TempDir;
 
 use super::*;
-use crate::files::names::guess_type::content_type;
+use crate::files::names::guess_type::FileType;
 use crate::files::names::root::Symlinks;
 use crate::files::representation::{Content, MayWait};
 use crate::handler::BaseHttpRequestHandler;
@@ -60,8 +60,9 @@ impl CachedSite {
         };
         let identity = Identity::from(&watched.stat);
         let content = Content::read(&file, size, MayWait::ALWAYS).unwrap();
-        let kind = content_type("text/plain").unwrap();
-        let made = Representation::new(server, clock, &identity, &kind, &content, None);
+        let kind = FileType::given("text/plain").fields(false).unwrap();
+        let policy = server.file_policy();
+        let made = Representation::new(server, clock, &identity, policy, &kind, &content, None);
         cache.put(
             key,
             watched,

@@ -119,8 +119,9 @@ impl ListingRequest<'_> {
         let may_send = exchange.submitter().is_none() || reader.listed().is_some();
         let is_all = fill == Fill::Done && run.len() <= SLICE && may_send;
         if is_all {
-            let page = self.form.page_of_run(run);
-            let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
+            let (page, server) = (self.form.page_of_run(run), exchange.server());
+            let policy = server.file_policy();
+            let reply = Arc::new(Prepared::page(server, HttpStatus::OK, policy, &page));
             exchange.send_prepared(Arc::clone(&reply));
             if keep {
                 self.keep(exchange, reader, reply);
@@ -235,18 +236,19 @@ impl Work for ListingWork {
                 return Ok(());
             }
         };
+        let server = exchange.server();
         if entries.len() <= SLICE {
             let page = form.page_of(&entries);
-            let reply = Prepared::page(exchange.server(), HttpStatus::OK, &page);
+            let reply = Prepared::page(server, HttpStatus::OK, server.file_policy(), &page);
             exchange.send_prepared(Arc::new(reply));
             return Ok(());
         }
-        let memory = exchange.server().listing_memory();
-        let Ok(listing) = Listing::new(form, entries, memory) else {
+        let Ok(listing) = Listing::new(form, entries, server.listing_memory()) else {
             return send_too_many(exchange);
         };
         exchange.send_response(HttpStatus::OK);
         exchange.send_lines(&format.fields());
+        exchange.send_lines(server.file_policy());
         exchange.set_default_fields(format.defaults());
         exchange.end_headers();
         exchange.stream_as_work(Box::new(listing));

@@ -1,9 +1,90 @@
-//! The media type of a file, from the last suffix of its name.
+//! The media type of a file: from the last suffix of its name, and where that does not tell, from its first bytes.
+//!
+//! Invariant: first bytes make a file `text/plain` and nothing more, so content alone is never run by a browser.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 
+use super::media_types;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
+
+/// The type of a file of which nothing is known.
+pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
+/// As many bytes of a file are enough to tell text from other content.
+pub(crate) const BEGINNING: usize = 512;
+
+const GZIP: FieldValue<'static> = FieldValue::constant("gzip");
+
+/// What is known of the type of a file without its content.
+#[derive(Debug)]
+pub(crate) struct FileType<'a> {
+    /// The media type without a charset.
+    pub(crate) media_type: Cow<'a, str>,
+    /// Whether the file is `text/plain` if it [begins with text](begins_with_text).
+    pub(crate) may_be_text: bool,
+    /// Whether the file is of this type once it is decoded with gzip.
+    is_gzip: bool,
+}
+
+impl<'a> FileType<'a> {
+    /// The type that the owner of the handler gives to a file.
+    pub(crate) fn given(media_type: impl Into<Cow<'a, str>>) -> Self {
+        Self {
+            media_type: media_type.into(),
+            may_be_text: false,
+            is_gzip: false,
+        }
+    }
+
+    /// Returns the fields of a file that begins with text, or does not: `Content-Type`, and `Content-Encoding` if it has one.
+    ///
+    /// # Errors
+    /// The media type, which may come from the owner of the handler, is empty or has bytes that HTTP forbids.
+    pub(crate) fn fields(&self, is_text: bool) -> io::Result<FieldLines> {
+        let media_type = match &*self.media_type {
+            _ if is_text && self.may_be_text => "text/plain",
+            media_type => media_type,
+        };
+        let mut fields = content_type(media_type)?;
+        if self.is_gzip {
+            fields.push(FieldName::CONTENT_ENCODING, GZIP);
+        }
+        Ok(fields)
+    }
+}
+
+/// Returns the type of a file called `path`: that of `extensions_map` (its keys begin with a dot; the suffix is looked up as
+/// written, then in lower case), else the one that its suffix is known for, else `default`. Without a `default` the content decides.
+pub(crate) fn guess_type<'a>(
+    path: &str,
+    extensions_map: &'a HashMap<String, String>,
+    default: Option<&'a str>,
+) -> FileType<'a> {
+    let unknown = || FileType {
+        may_be_text: default.is_none(),
+        ..FileType::given(default.unwrap_or(OCTET_STREAM))
+    };
+    let Some(suffix) = suffix(path) else {
+        return unknown();
+    };
+    if let Some(media_type) = mapped(suffix, extensions_map) {
+        return FileType::given(media_type);
+    }
+    let suffix = suffix.to_ascii_lowercase();
+    let known = || mime_guess::from_ext(&suffix).first_raw();
+    // Where mime_guess says only that a file is not text, that is often wrong.
+    let known = || known().filter(|media_type| *media_type != OCTET_STREAM);
+    match media_types::of_suffix(&suffix).or_else(known) {
+        Some(media_type) => FileType {
+            media_type: media_type.into(),
+            may_be_text: media_types::may_be_text(&suffix),
+            // Browsers show such a picture only if they are told that it is compressed.
+            is_gzip: suffix == "svgz",
+        },
+        None => unknown(),
+    }
+}
 
 /// Returns the last suffix of the name at the end of `path`, without its dot. A dot at the start of a name begins no suffix.
 fn suffix(path: &str) -> Option<&str> {
@@ -12,44 +93,46 @@ fn suffix(path: &str) -> Option<&str> {
     (!stem.trim_start_matches('.').is_empty()).then_some(suffix)
 }
 
-/// Returns the media type of `path`: that of `extensions_map` (its keys begin with a dot; the suffix is looked up as written,
-/// then in lower case), else that of mime_guess, else `default`.
-pub(crate) fn guess_type<'a>(
-    path: &str,
-    extensions_map: &'a HashMap<String, String>,
-    default: &'a str,
-) -> &'a str {
-    let Some(suffix) = suffix(path) else {
-        return default;
-    };
-    if !extensions_map.is_empty() {
-        let key = format!(".{suffix}");
-        let lower = || key.chars().flat_map(char::to_lowercase).collect::<String>();
-        let mapped = extensions_map
-            .get(&key)
-            .or_else(|| extensions_map.get(&lower()));
-        if let Some(media_type) = mapped {
-            return media_type;
-        }
+fn mapped<'a>(suffix: &str, extensions_map: &'a HashMap<String, String>) -> Option<&'a str> {
+    if extensions_map.is_empty() {
+        return None;
     }
-    mime_guess::from_ext(suffix).first_raw().unwrap_or(default)
+    let key = format!(".{suffix}");
+    let mapped = extensions_map
+        .get(&key)
+        .or_else(|| extensions_map.get(&key.to_lowercase()));
+    mapped.map(String::as_str)
 }
 
-/// Returns the charset that is added to `media_type`: browsers need one for text that has none.
+/// Returns whether `beginning`, the first [`BEGINNING`] bytes of a file or all of a shorter one, is UTF-8 without control characters
+/// of ASCII, except those of lines and pages. An empty file is text: a browser then shows an empty page, and downloads nothing.
+pub(crate) fn begins_with_text(beginning: &[u8]) -> bool {
+    let beginning = beginning.get(..BEGINNING).unwrap_or(beginning);
+    let is_utf8 = match str::from_utf8(beginning) {
+        Ok(_) => true,
+        // The last character may be cut.
+        Err(error) => error.error_len().is_none() && beginning.len() == BEGINNING,
+    };
+    let is_control = |byte: &u8| byte.is_ascii_control() && !b"\t\n\r\x0c".contains(byte);
+    is_utf8 && !beginning.iter().any(is_control)
+}
+
+/// Returns the charset that is added to `media_type`: browsers need one for text that has none. JSON is always UTF-8 (RFC 8259 §8.1).
+/// XML, and so SVG, is UTF-8 unless it declares another charset, which this one would override (RFC 7303 §3).
 pub(crate) fn charset(media_type: &str) -> &'static str {
     let is_text = media_type.starts_with("text/") || media_type == "application/javascript";
-    if is_text && !media_type.contains("charset") {
+    if is_text && media_type != "text/xml" && !media_type.contains("charset") {
         "; charset=utf-8"
     } else {
         ""
     }
 }
 
-/// Returns the Content-Type of a file with this `media_type`, which may come from the owner of the handler.
+/// Returns the Content-Type of a file with this `media_type`.
 ///
 /// # Errors
 /// It is empty, or has bytes that HTTP forbids.
-pub(crate) fn content_type(media_type: &str) -> io::Result<FieldLines> {
+fn content_type(media_type: &str) -> io::Result<FieldLines> {
     let value = [media_type, charset(media_type)].concat();
     match FieldValue::new(value.as_bytes()) {
         Ok(value) if !media_type.trim_ascii().is_empty() => {
