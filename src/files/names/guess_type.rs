@@ -160,30 +160,104 @@ mod tests {
             ("clip.mp4", "video/mp4"),
             ("a.foo", "text/x-foo"),
             ("a.FOO", "text/x-foo"),
-            ("a.unknown", "application/octet-stream"),
-            ("README", "application/octet-stream"),
-            (".html", "application/octet-stream"),
-            ("dir.html/README", "application/octet-stream"),
-            ("ends.", "application/octet-stream"),
+            ("a.unknown", OCTET_STREAM),
+            ("README", OCTET_STREAM),
+            (".html", OCTET_STREAM),
+            ("dir.html/README", OCTET_STREAM),
+            ("ends.", OCTET_STREAM),
         ];
         for (path, expected) in table {
-            assert_eq!(
-                guess_type(path, &map, "application/octet-stream"),
-                expected,
-                "{path}"
-            );
+            let guessed = guess_type(path, &map, None);
+            assert_eq!(guessed.media_type, expected, "{path}");
+        }
+    }
+
+    /// Returns the fields of a file called `name`, depending on whether it begins with text.
+    fn fields(name: &str, default: Option<&str>, is_text: bool) -> String {
+        let map = HashMap::from([(".own".to_owned(), OCTET_STREAM.to_owned())]);
+        let fields = guess_type(name, &map, default).fields(is_text).unwrap();
+        String::from_utf8(fields.as_bytes().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn content_decides_only_where_the_name_does_not() {
+        let table = [
+            ("README", None, true),
+            ("a.unknown", None, true),
+            // mime_guess knows this suffix as anything but text.
+            ("setup.inf", None, true),
+            ("go.mod", None, true),
+            ("a.ts", None, true),
+            ("README", Some("application/x-default"), false),
+            ("README", Some(OCTET_STREAM), false),
+            ("a.ts", Some("application/x-default"), true),
+            ("a.own", None, false),
+            ("a.bin", None, false),
+            ("a.png", None, false),
+        ];
+        let text = "Content-Type: text/plain; charset=utf-8\r\n";
+        for (name, default, is_decided) in table {
+            let (of_text, of_other) = (fields(name, default, true), fields(name, default, false));
+            assert_eq!(of_text == text, is_decided, "{name} {default:?}: {of_text}");
+            assert_eq!(of_text != of_other, is_decided, "{name} {default:?}");
+        }
+        let video = "Content-Type: video/mp2t\r\n";
+        assert_eq!(fields("a.ts", None, false), video);
+    }
+
+    #[test]
+    fn a_compressed_picture_says_how_it_is_decoded() {
+        let expected = "Content-Type: image/svg+xml\r\nContent-Encoding: gzip\r\n";
+        for name in ["a.svgz", "a.SVGZ"] {
+            assert_eq!(fields(name, None, false), expected);
+        }
+        let map = HashMap::from([(".svgz".to_owned(), "application/gzip".to_owned())]);
+        let given = guess_type("a.svgz", &map, None).fields(false).unwrap();
+        assert_eq!(given.as_bytes(), b"Content-Type: application/gzip\r\n");
+        assert!(!fields("a.svg.gz", None, false).contains("Encoding"));
+    }
+
+    #[test]
+    fn text_is_utf_8_without_control_characters() {
+        let full = |end: &str| ["x".repeat(BEGINNING - 1).as_bytes(), end.as_bytes()].concat();
+        let text = [
+            &b""[..],
+            b"#!/bin/sh\n",
+            b"a\tb\r\n\x0c",
+            "\u{feff}größer".as_bytes(),
+            &full("é"),
+            &full("🎉🎉"),
+            &[full("xx"), vec![0]].concat(),
+        ];
+        for beginning in text {
+            assert!(begins_with_text(beginning), "{}", beginning.escape_ascii());
+        }
+        let other = [
+            &b"a\0"[..],
+            b"\x1b[1m",
+            b"\x7fELF",
+            b"\x1f\x8b",
+            b"gr\xf6\xdfer",
+            b"ends in a character \xc3",
+            b"\xff\xfea\0",
+            b"\xfe\xff\0a",
+            &[full("x"), vec![0]].concat()[1..],
+            &[&full("")[..], b"\xff"].concat(),
+        ];
+        for beginning in other {
+            assert!(!begins_with_text(beginning), "{}", beginning.escape_ascii());
         }
     }
 
     #[test]
     fn a_media_type_has_no_bytes_that_end_its_line() {
-        let line = content_type("text/plain").unwrap();
+        let fields = |media_type| FileType::given(media_type).fields(true);
         assert_eq!(
-            line.as_bytes(),
-            b"Content-Type: text/plain; charset=utf-8\r\n"
+            fields("text/html").unwrap().as_bytes(),
+            b"Content-Type: text/html; charset=utf-8\r\n"
         );
         for allowed in ["x", "text/ö", "a/b;\tc=\"d\""] {
-            assert!(content_type(allowed).is_ok(), "{allowed:?}");
+            assert!(fields(allowed).is_ok(), "{allowed:?}");
         }
         for refused in [
             "",
@@ -196,14 +270,25 @@ mod tests {
             "a/b\x7f",
             "\x1b[2J",
         ] {
-            assert!(content_type(refused).is_err(), "{refused:?}");
+            assert!(fields(refused).is_err(), "{refused:?}");
         }
     }
 
     #[test]
-    fn only_text_without_a_charset_gets_one() {
-        assert_eq!(charset("text/html"), "; charset=utf-8");
-        assert_eq!(charset("text/plain; charset=latin-1"), "");
-        assert_eq!(charset("image/png"), "");
+    fn only_text_that_declares_no_charset_gets_one() {
+        let with = ["text/html", "text/javascript", "text/css", "text/csv"];
+        for media_type in with {
+            assert_eq!(charset(media_type), "; charset=utf-8", "{media_type}");
+        }
+        let without = [
+            "text/plain; charset=latin-1",
+            "text/xml",
+            "image/svg+xml",
+            "application/json",
+            "image/png",
+        ];
+        for media_type in without {
+            assert_eq!(charset(media_type), "", "{media_type}");
+        }
     }
 }

@@ -99,9 +99,8 @@ fn application(suffix: &str) -> Option<&'static str> {
         "prc" => "application/vnd.palm",
         "sea" => "application/x-sea",
         // These are never text, whatever type an unknown suffix has.
-        "bin" | "exe" | "dll" | "so" | "dmg" | "iso" | "img" | "msi" | "msp" | "msm" | "pkg" => {
-            "application/octet-stream"
-        }
+        "bin" | "br" | "exe" | "dll" | "so" | "dmg" | "iso" | "img" | "msi" | "msp" | "msm"
+        | "pkg" => "application/octet-stream",
         _ => return None,
     })
 }
