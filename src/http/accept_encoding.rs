@@ -37,8 +37,7 @@ impl Coding {
 
 /// The codings that a client accepts and does not like less than identity, best first.
 ///
-/// A coding that the client names wins over identity even with a low weight, because identity has no weight unless it is named
-/// (`identity` or `*`). On equal weights the server's order decides, and identity comes last.
+/// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named. On equal weights the server's order decides, and identity comes last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AcceptedCodings([Option<Coding>; 3]);
 
@@ -128,7 +127,8 @@ impl Weights {
 
     fn best_first(&self) -> AcceptedCodings {
         let weight = |named: Option<u16>| named.or(self.others).unwrap_or(0);
-        let identity = weight(self.identity);
+        // `*` gives identity no preference: a coding that the client names is what it wants.
+        let identity = self.identity.unwrap_or(0);
         let mut weighed: [_; 3] = std::array::from_fn(|index| {
             let weight = weight(self.codings[index]);
             let is_accepted = weight > 0 && weight >= identity;
@@ -197,9 +197,8 @@ mod tests {
             ("*", "br zstd gzip"),
             ("*;q=0.1", "br zstd gzip"),
             ("gzip, *;q=0.5", "gzip br zstd"),
-            // The star is also identity's weight.
-            ("gzip;q=0.5, *", "br zstd"),
-            ("gzip;q=0.5, *, identity;q=0.4", "br zstd gzip"),
+            ("gzip;q=0.5, *", "br zstd gzip"),
+            ("gzip;q=0.5, *, identity", "br zstd"),
         ] {
             assert_eq!(accepted(&[field]), expected, "{field}");
         }
