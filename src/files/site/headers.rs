@@ -210,3 +210,130 @@ fn placeholder_in<'v>(value: &'v str, names: &[String]) -> Option<&'v str> {
     let mut places = value.split(':').skip(1).map(|text| split_name(text).0);
     places.find(|place| names.iter().any(|name| name == place))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the lines that `rules` add to the reply for `path`; a removed field is `!` and its name.
+    fn fields(rules: &str, path: &str) -> String {
+        let rules = HeaderRules::parse(rules.as_bytes()).unwrap();
+        let changes = rules.merge(rules.matching(path.as_bytes()));
+        let set = changes
+            .set
+            .iter()
+            .map(|(name, value)| format!("{name}: {value}"));
+        let removed = changes.removed.iter().map(|name| format!("!{name}"));
+        removed.chain(set).collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn fields_of_all_matching_rules_are_merged() {
+        let rules = "# all\n/*\n  X-A: 1\n\tx-b:2 \n\n  # some\n/static/*\n  X-A: 3\nX-C: a:b, \"c\" # d\n/static/:x\n  X-D: 4\n/*.js\n  X-E: 5\n";
+        for (path, expected) in [
+            ("", "X-A: 1; x-b: 2"),
+            ("a/b", "X-A: 1; x-b: 2"),
+            ("static", "X-A: 1, 3; x-b: 2; X-C: a:b, \"c\" # d"),
+            ("static/a/b", "X-A: 1, 3; x-b: 2; X-C: a:b, \"c\" # d"),
+            (
+                "static/a.js",
+                "X-A: 1, 3; x-b: 2; X-C: a:b, \"c\" # d; X-D: 4; X-E: 5",
+            ),
+        ] {
+            assert_eq!(fields(rules, path), expected, "{path}");
+        }
+        assert_eq!(fields("", "a"), "");
+    }
+
+    #[test]
+    fn a_name_that_is_set_twice_has_both_values() {
+        let rules = "/*\n Cache-Control: no-cache\n cache-control: private\n Set-Cookie: a=1\n Set-Cookie: b=2\n";
+        let expected = "Cache-Control: no-cache, private; Set-Cookie: a=1; Set-Cookie: b=2";
+        assert_eq!(fields(rules, "x"), expected);
+    }
+
+    #[test]
+    fn a_removal_undoes_earlier_rules_and_defaults() {
+        let rules = "/*\n Cache-Control: no-cache\n X: 1\n/assets/*\n Cache-Control: immutable\n ! cache-control\n/a\n !X\n ! X\n/a\n X: 2\n";
+        for (path, expected) in [
+            ("x", "Cache-Control: no-cache; X: 1"),
+            ("assets/x", "!cache-control; X: 1; Cache-Control: immutable"),
+            ("a", "!X; Cache-Control: no-cache; X: 2"),
+        ] {
+            assert_eq!(fields(rules, path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_numbers_of_matching_rules_tell_paths_apart() {
+        let rules = HeaderRules::parse(b"/*\nA: 1\n/b\nA: 2\n/b/*\nA: 3\n").unwrap();
+        let numbers = |path: &str| rules.matching(path.as_bytes()).collect::<Vec<_>>();
+        assert_eq!(numbers("a"), [0]);
+        assert_eq!(numbers("b"), [0, 1, 2]);
+        assert_eq!(numbers("b/c"), [0, 2]);
+    }
+
+    #[test]
+    fn a_bad_line_is_reported_with_its_number() {
+        for (rules, number, reason) in [
+            ("X: 1", 1, "a path must stand before"),
+            ("/a\n", 1, "no fields below it"),
+            ("/a\nX: 1\n\n/b\n# c\n/c\nX: 1", 4, "no fields below it"),
+            ("/a\nX", 2, "neither a path nor NAME: VALUE"),
+            ("/a\nX:", 2, "no valid value"),
+            ("/a\nX: \t", 2, "no valid value"),
+            ("/a\n: 1", 2, "not the name of a field"),
+            ("/a\nX Y: 1", 2, "not the name of a field"),
+            ("/a\n!", 2, "not the name of a field"),
+            ("/a\n! X: 1", 2, "not the name of a field"),
+            ("/a\nX: 1\x01", 2, "control character"),
+            ("/a b\nX: 1", 1, "has a blank"),
+            ("/*/*\nX: 1", 1, "more than one `*`"),
+            ("https://a.example/*\nX: 1", 1, "has a domain"),
+            ("/a/*\nX: /b/:splat", 2, "`:splat` in a value"),
+            ("/a/:b_1\nX: x:b_1.", 2, "`:b_1` in a value"),
+        ] {
+            let bad = HeaderRules::parse(rules.as_bytes()).unwrap_err();
+            assert_eq!(bad.number, number, "{rules}");
+            assert!(bad.message.contains(reason), "{rules}: {}", bad.message);
+        }
+        assert_eq!(
+            fields("/a/*\nX: b:spl :splatter :a\n", "a"),
+            "X: b:spl :splatter :a"
+        );
+    }
+
+    #[test]
+    fn fields_of_the_server_can_neither_be_set_nor_removed() {
+        for name in SET_BY_SERVER
+            .into_iter()
+            .chain(["Content-Length", "TRANSFER-ENCODING"])
+        {
+            for line in [format!("{name}: 1"), format!("! {name}")] {
+                let bad = HeaderRules::parse(format!("/*\n{line}").as_bytes()).unwrap_err();
+                assert!(bad.message.contains("by the server alone"), "{line}");
+            }
+        }
+        for name in [
+            "Content-Type",
+            "Content-Disposition",
+            "Vary",
+            "Cache-Control",
+            "Link",
+            "X-A",
+        ] {
+            assert!(
+                HeaderRules::parse(format!("/*\n{name}: a").as_bytes()).is_ok(),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_number_of_rules_is_limited() {
+        let rules = |count| "/a\nX: 1\n".repeat(count).into_bytes();
+        let most = HeaderRules::parse(&rules(2000)).unwrap();
+        assert_eq!(most.matching(b"a").count(), 2000);
+        assert_eq!(HeaderRules::parse(&rules(2001)).unwrap_err().number, 4001);
+    }
+}

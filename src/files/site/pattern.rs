@@ -34,6 +34,9 @@ enum PatternPart {
     Until(Vec<u8>),
 }
 
+/// The most placeholders of a rule, `*` included.
+const MAX_NAMES: usize = 32;
+
 /// The name of what `*` matches.
 pub(super) const SPLAT: &str = "splat";
 
@@ -68,9 +71,7 @@ impl Pattern {
                 pattern.parts.push(PatternPart::Until(suffix(tail)?));
             }
         }
-        if let Some(name) = first_repeated(&pattern.names) {
-            return Err(format!("the path has `:{name}` more than once"));
-        }
+        check_names(&pattern.names)?;
         Ok(pattern)
     }
 
@@ -195,10 +196,16 @@ fn decoded(segment: &str) -> Result<Vec<u8>, String> {
     Ok(decoded)
 }
 
-/// Returns a name that stands in `names` before itself.
-pub(super) fn first_repeated(names: &[String]) -> Option<&String> {
+/// Checks the names of what one rule captures.
+pub(super) fn check_names(names: &[String]) -> Result<(), String> {
+    if names.len() > MAX_NAMES {
+        return Err(format!("the rule has more than {MAX_NAMES} placeholders"));
+    }
     let mut indexed = names.iter().enumerate();
-    indexed.find_map(|(index, name)| names[..index].contains(name).then_some(name))
+    match indexed.find(|(index, name)| names[..*index].contains(name)) {
+        Some((_, name)) => Err(format!("the rule has `:{name}` more than once")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -293,6 +300,17 @@ mod tests {
             let message = Pattern::parse(pattern, Wildcard::Anywhere).unwrap_err();
             assert!(message.contains(reason), "{pattern}: {message}");
         }
+    }
+
+    #[test]
+    fn the_number_of_placeholders_is_limited() {
+        let pattern = |count| {
+            (0..count)
+                .map(|number| format!("/:n{number}"))
+                .collect::<String>()
+        };
+        assert!(Pattern::parse(&pattern(MAX_NAMES), Wildcard::AtEnd).is_ok());
+        assert!(Pattern::parse(&pattern(MAX_NAMES + 1), Wildcard::AtEnd).is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::lines::{BadLine, is_url, read_lines, within_limit};
-use super::pattern::{Pattern, Wildcard, first_repeated, split_name};
+use super::pattern::{Pattern, Wildcard, check_names, split_name};
 use super::target::RedirectTarget;
 use crate::files::names::translate_path::translate_path;
 use crate::handler::query;
@@ -133,9 +133,7 @@ impl RedirectRule {
                 Some(word) => query.push(Parameter::parse(word, &mut names)?),
             }
         };
-        if let Some(name) = first_repeated(&names) {
-            return Err(format!("the rule has `:{name}` more than once"));
-        }
+        check_names(&names)?;
         let (status, is_forced) = read_status(words)?;
         let to = RedirectTarget::parse(to, &names)?;
         if !is_redirection(status) && to.is_url() {
@@ -262,3 +260,6 @@ fn means(target: &str, path: &[u8]) -> bool {
     let mut translated = Vec::new();
     translate_path(target.as_bytes(), &mut translated).is_some() && translated == path
 }
+
+#[cfg(test)]
+mod tests;
