@@ -6,5 +6,7 @@
 pub(crate) mod headers;
 pub(crate) mod lines;
 mod pattern;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod properties;
 pub(crate) mod redirects;
 mod target;

@@ -35,7 +35,7 @@ enum PatternPart {
 }
 
 /// The most placeholders of a rule, `*` included.
-const MAX_NAMES: usize = 32;
+pub(super) const MAX_NAMES: usize = 32;
 
 /// The name of what `*` matches.
 pub(super) const SPLAT: &str = "splat";
@@ -54,22 +54,8 @@ impl Pattern {
             None => (text, None),
         };
         let mut pattern = Self::of_segments(head)?;
-        let is_below = head.ends_with('/') && matches!(tail, Some("" | "/"));
         if let Some(tail) = tail {
-            if wildcard == Wildcard::AtEnd && !is_below {
-                return Err(format!(
-                    "a `*` must be the last segment of a path, not as in {text:?}"
-                ));
-            }
-            pattern.names.push(SPLAT.to_owned());
-            if is_below {
-                pattern.parts.push(PatternPart::Below);
-            } else {
-                if head.ends_with('/') && !pattern.parts.is_empty() {
-                    pattern.push(b"/");
-                }
-                pattern.parts.push(PatternPart::Until(suffix(tail)?));
-            }
+            pattern.push_splat(head, tail, wildcard)?;
         }
         check_names(&pattern.names)?;
         Ok(pattern)
@@ -94,6 +80,28 @@ impl Pattern {
             }
         }
         Ok(pattern)
+    }
+
+    /// Adds the `*` between `head`, which was read, and `tail`.
+    fn push_splat(&mut self, head: &str, tail: &str, wildcard: Wildcard) -> Result<(), String> {
+        self.names.push(SPLAT.to_owned());
+        let is_segment = head.ends_with('/');
+        if is_segment && matches!(tail, "" | "/") {
+            self.parts.push(PatternPart::Below);
+            return Ok(());
+        }
+        if wildcard == Wildcard::AtEnd {
+            return Err("a `*` must be the last segment of a path".to_owned());
+        }
+        match self.parts.last() {
+            Some(_) if is_segment => self.push(b"/"),
+            Some(PatternPart::Placeholder) => {
+                return Err("a placeholder is not a whole segment".to_owned());
+            }
+            _ => {}
+        }
+        self.parts.push(PatternPart::Until(suffix(tail)?));
+        Ok(())
     }
 
     /// Adds bytes to the literal at the end.
@@ -296,6 +304,7 @@ mod tests {
             ("/:splat/*", "`:splat` more than once"),
             ("/:a.html", "not a whole segment"),
             ("/:a-:b", "not a whole segment"),
+            ("/:a*", "not a whole segment"),
         ] {
             let message = Pattern::parse(pattern, Wildcard::Anywhere).unwrap_err();
             assert!(message.contains(reason), "{pattern}: {message}");

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 
 use super::lines::{BadLine, is_url, read_lines, within_limit};
-use super::pattern::{Pattern, Wildcard, check_names, split_name};
+use super::pattern::{MAX_NAMES, Pattern, Wildcard, check_names, split_name};
 use super::target::RedirectTarget;
 use crate::files::names::translate_path::translate_path;
 use crate::handler::query;
@@ -134,6 +134,9 @@ impl RedirectRule {
             }
         };
         check_names(&names)?;
+        if query.len() > MAX_NAMES {
+            return Err(format!("the rule has more than {MAX_NAMES} parameters"));
+        }
         let (status, is_forced) = read_status(words)?;
         let to = RedirectTarget::parse(to, &names)?;
         if !is_redirection(status) && to.is_url() {

@@ -329,6 +329,13 @@ fn a_bad_line_is_reported_with_its_number() {
 }
 
 #[test]
+fn the_number_of_parameters_is_limited() {
+    let rule = |count| format!("/a {} /b", "x=1 ".repeat(count));
+    assert!(Redirects::parse(rule(MAX_NAMES).as_bytes()).is_ok());
+    assert!(bad_line(&rule(MAX_NAMES + 1)).1.contains("parameters"));
+}
+
+#[test]
 fn the_number_of_rules_is_limited() {
     let rules = |count| "/a /b\n".repeat(count);
     assert_eq!(redirected(&rules(2000), "/a"), "301 /b");
