@@ -4,7 +4,7 @@
 //! Invariant: the first rule that matches decides. A Location stays on this server unless the rule's own target names another one, and it
 //! has only visible ASCII: what the client sent gets into it percent-encoded.
 //!
-//! Finding a rule is a scan over all rules.
+//! Finding a rule is a scan over the rules that compares the path with the start of each.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -157,13 +157,9 @@ impl RedirectRule {
     /// Returns what the rule does with a request; `None` if it does not match, or if it would send the client back to the same path.
     fn apply(&self, path: &[u8], query: &RequestQuery<'_>) -> Option<Redirected> {
         let mut values = Vec::new();
-        if !self
-            .from
-            .matches(path, |value| values.push(Cow::Borrowed(value)))
+        if !self.from.matches(path, |value| values.push(value))
+            || !self.takes_query(query, &mut values)
         {
-            return None;
-        }
-        if !self.query.is_empty() && !capture_query(&self.query, query.pairs(), &mut values) {
             return None;
         }
         let status = self.status;
@@ -178,8 +174,22 @@ impl RedirectRule {
             ""
         };
         let location = self.to.fill(&values, passed_on);
-        let is_loop = !self.to.is_url() && means(&location, path);
-        (!is_loop).then_some(Redirected::To { status, location })
+        (!self.leads_back(&location, path)).then_some(Redirected::To { status, location })
+    }
+
+    /// Returns whether the rule accepts `query`; adds the values of placeholders to `values`.
+    fn takes_query<'q>(&self, query: &'q RequestQuery<'_>, values: &mut Vec<&'q [u8]>) -> bool {
+        self.query.is_empty() || capture_query(&self.query, query.pairs(), values)
+    }
+
+    /// Returns whether the rule would match again after a client at `path` was sent to `location`, without an end.
+    fn leads_back(&self, location: &str, path: &[u8]) -> bool {
+        let mut back = Vec::new();
+        let query = RequestQuery::new(query::split_target(location).1);
+        !self.to.is_url()
+            && translate_path(location.as_bytes(), &mut back).is_some()
+            && back == path
+            && self.takes_query(&query, &mut Vec::new())
     }
 }
 
@@ -211,7 +221,7 @@ impl Parameter {
 fn capture_query<'q>(
     wanted: &[Parameter],
     pairs: &'q [(Cow<'_, str>, Cow<'_, str>)],
-    values: &mut Vec<Cow<'q, [u8]>>,
+    values: &mut Vec<&'q [u8]>,
 ) -> bool {
     pairs.len() == wanted.len()
         && wanted.iter().all(|parameter| {
@@ -220,7 +230,7 @@ fn capture_query<'q>(
                 (None, _) => false,
                 (Some((_, value)), Some(wanted)) => value == wanted,
                 (Some((_, value)), None) => {
-                    values.push(Cow::Borrowed(value.as_bytes()));
+                    values.push(value.as_bytes());
                     true
                 }
             }
@@ -256,12 +266,6 @@ fn is_redirection(status: HttpStatus) -> bool {
 
 fn serves(status: HttpStatus) -> bool {
     matches!(status.code(), 200 | 404 | 410)
-}
-
-/// Returns whether the path of `target` is `path`.
-fn means(target: &str, path: &[u8]) -> bool {
-    let mut translated = Vec::new();
-    translate_path(target.as_bytes(), &mut translated).is_some() && translated == path
 }
 
 #[cfg(test)]

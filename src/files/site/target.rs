@@ -3,7 +3,7 @@
 //! Invariant: what a rule captured stays inside its place. Its bytes are percent-encoded, and slashes are never doubled, so a path stays a
 //! path: `//host` and `/\host` would lead a browser to another server.
 
-use std::borrow::Cow;
+use std::mem;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -66,7 +66,7 @@ impl RedirectTarget {
         pieces.push_text(start);
         pieces.read(path, Piece::Segments)?;
         pieces.read(query, Piece::Value)?;
-        let before_fragment = std::mem::take(&mut pieces.pieces);
+        let before_fragment = mem::take(&mut pieces.pieces);
         if text.contains('#') {
             pieces.push_text("#");
             pieces.read(fragment, Piece::Value)?;
@@ -85,7 +85,7 @@ impl RedirectTarget {
     }
 
     /// Fills in `values`, which stand in the order of the names. `query` is passed on if the target has none of its own.
-    pub(super) fn fill(&self, values: &[Cow<'_, [u8]>], query: &str) -> String {
+    pub(super) fn fill(&self, values: &[&[u8]], query: &str) -> String {
         let mut filled = String::new();
         fill(&mut filled, &self.before_fragment, values);
         if !query.is_empty() && !self.has_query {
@@ -97,8 +97,8 @@ impl RedirectTarget {
     }
 }
 
-fn fill(filled: &mut String, pieces: &[Piece], values: &[Cow<'_, [u8]>]) {
-    let value = |index: &usize| values.get(*index).map_or(&[][..], |value| value);
+fn fill(filled: &mut String, pieces: &[Piece], values: &[&[u8]]) {
+    let value = |index: &usize| values.get(*index).copied().unwrap_or_default();
     for piece in pieces {
         match piece {
             // After `:splat` that matched nothing, the slash before it is there already.

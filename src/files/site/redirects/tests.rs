@@ -267,6 +267,9 @@ fn a_rule_that_leads_back_to_the_same_path_is_passed_over() {
             "301 /b",
         ),
         ("/* /:splat", "/a%20b", ""),
+        ("/a /a?x=1", "/a", ""),
+        ("/a id=:id /a?post=:id", "/a?id=1", "301 /a?post=1"),
+        ("/a id=:id /a?id=0", "/a?id=1", ""),
         (
             "/* https://a.example/:splat",
             "/a",
