@@ -258,8 +258,10 @@ pub use wire::spool::RequestBody;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod properties {
-    pub use crate::files::properties::{listing, path};
-    pub use crate::http::properties::{chunked, forwarded, head, proxy_protocol, range};
+    pub use crate::files::properties::{header_rules, listing, path, redirects};
+    pub use crate::http::properties::{
+        accept_encoding, chunked, forwarded, head, proxy_protocol, range,
+    };
     pub use crate::server::check_connection as connection;
 }
 

@@ -28,6 +28,8 @@ mod recent_keys;
 mod representation;
 mod send_file;
 mod send_head;
+#[allow(dead_code, reason = "`--site` is not written yet")]
+mod site;
 
 use crate::handler::exchange::Exchange;
 use crate::handler::ready_checks;

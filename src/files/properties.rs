@@ -4,6 +4,7 @@
 use super::names::translate_path::{Translated, clean, is_hidden, translate_path};
 
 pub use super::listing::properties::listing;
+pub use super::site::properties::{header_rules, redirects};
 
 /// Checks the property; `input` is a target.
 pub fn path(input: &[u8]) {

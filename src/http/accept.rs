@@ -7,7 +7,7 @@ use std::iter;
 use super::token::is_token;
 
 /// The highest quality, in thousandths.
-const MAX_QUALITY: u16 = 1000;
+pub(super) const MAX_QUALITY: u16 = 1000;
 
 /// Returns the quality that the Accept fields give to `media_type`, from 0 (not acceptable) to 1000.
 ///
@@ -84,7 +84,7 @@ fn weight<'a>(range: &[u8], mut parameters: impl Iterator<Item = &'a [u8]>) -> O
 }
 
 /// Reads a weight with at most three decimals; returns it in thousandths.
-fn qvalue(weight: &[u8]) -> Option<u16> {
+pub(super) fn qvalue(weight: &[u8]) -> Option<u16> {
     let (whole, decimals) = match weight {
         [whole] => (whole, &[][..]),
         [whole, b'.', decimals @ ..] => (whole, decimals),

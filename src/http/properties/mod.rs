@@ -8,12 +8,14 @@
     reason = "a property panics if it does not hold"
 )]
 
+mod accept_encoding;
 mod chunked;
 mod forwarded;
 mod head;
 mod proxy_protocol;
 mod range;
 
+pub use accept_encoding::accept_encoding;
 pub use chunked::chunked;
 pub use forwarded::forwarded;
 pub use head::head;
