@@ -95,6 +95,9 @@ pub(crate) struct Options {
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
+    site: bool,
+    spa: bool,
+    compress: bool,
     /// The file of the access log; `None` is standard error.
     log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
@@ -159,6 +162,9 @@ impl Options {
             no_listing: typed.is_given("--no-listing"),
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
+            site: typed.is_given("--site"),
+            spa: typed.is_given("--spa"),
+            compress: typed.is_given("--compress"),
             log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(&typed, hosts)?,
@@ -193,6 +199,9 @@ impl Options {
         }
         handler.list_directories = !self.no_listing;
         handler.dotfiles = self.dotfiles;
+        handler.site = self.site;
+        handler.spa = self.spa;
+        handler.compress = self.compress;
         Ok(handler)
     }
 

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::site::step::Step;
+
 /// A path below the served directory, with the keys of its reply.
 #[derive(Clone, Debug)]
 pub(super) struct Asked<'p> {
@@ -9,6 +11,9 @@ pub(super) struct Asked<'p> {
     bytes: Cow<'p, [u8]>,
     path_length: usize,
     key_length: usize,
+    as_directory: bool,
+    /// What of the site this is.
+    pub(super) step: Step,
 }
 
 impl<'p> Asked<'p> {
@@ -22,6 +27,17 @@ impl<'p> Asked<'p> {
             bytes: bytes.into(),
             path_length,
             key_length,
+            as_directory: key_length > path_length,
+            step: Step::Target,
+        }
+    }
+
+    /// Returns this with the `step` that it is of a site.
+    pub(super) fn at(self, step: Step, as_directory: bool) -> Self {
+        Self {
+            step,
+            as_directory,
+            ..self
         }
     }
 
@@ -31,6 +47,8 @@ impl<'p> Asked<'p> {
             bytes: Cow::Owned(self.bytes.to_vec()),
             path_length: self.path_length,
             key_length: self.key_length,
+            as_directory: self.as_directory,
+            step: self.step,
         }
     }
 
@@ -41,7 +59,7 @@ impl<'p> Asked<'p> {
 
     /// Whether the target means a directory.
     pub(super) fn as_directory(&self) -> bool {
-        self.key_length > self.path_length
+        self.as_directory
     }
 
     /// Returns the key of a file or an index page.

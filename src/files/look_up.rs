@@ -12,10 +12,13 @@ use std::sync::Arc;
 use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
+use super::identity::Identity;
 use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
-use super::representation::{Content, MayWait, SentFrom, is_text};
+use super::representation::{Content, MAX_IN_MEMORY, MayWait, SentFrom, is_text};
+use super::site::lines::MAX_SIZE;
+use crate::http::accept_encoding::Coding;
 use crate::wire::file_threads::{DroppedByThread, FileThreads, Locality};
 use crate::wire::shared_file::SharedFile;
 
@@ -34,7 +37,32 @@ pub(super) struct Lookup<'a> {
     /// Whether a directory is meant: then its index page is looked up, too.
     pub(super) as_directory: bool,
     pub(super) index_pages: &'a [String],
+    /// Whether files beside a file are looked up that have its content in a coding.
+    pub(super) with_siblings: bool,
+    pub(super) reads: Reads,
     pub(super) patience: Patience<'a>,
+}
+
+/// What is read of a file that is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reads {
+    /// Files up to this size are read as a whole.
+    pub(super) most: u64,
+    /// Whether the beginning of a larger file is read, because its type depends on it.
+    pub(super) beginning: bool,
+}
+
+impl Reads {
+    /// The content, if it is small.
+    pub(super) const CONTENT: Self = Self {
+        most: MAX_IN_MEMORY,
+        beginning: false,
+    };
+    /// The rules of a site.
+    pub(super) const RULES: Self = Self {
+        most: MAX_SIZE as u64,
+        beginning: false,
+    };
 }
 
 /// What a path leads to.
@@ -63,8 +91,18 @@ pub(super) struct FoundFile {
     pub(super) link_target: Option<PathBuf>,
     /// Whether no symbolic link was found on the way: only then changes are noticed and the reply can be kept.
     pub(super) is_plain: bool,
-    /// The index pages that do not exist and would be sent instead if they did.
+    /// The index pages and siblings that do not exist and would be sent instead if they did.
     pub(super) absent: Vec<Vec<u8>>,
+    pub(super) siblings: Vec<FoundSibling>,
+}
+
+/// A regular file beside another one, with the content of that one in a coding.
+#[derive(Debug)]
+pub(super) struct FoundSibling {
+    pub(super) coding: Coding,
+    pub(super) path: Vec<u8>,
+    pub(super) file: File,
+    pub(super) stat: Stat,
 }
 
 /// A regular file with its content, or with where that is sent from.
@@ -78,6 +116,10 @@ pub(super) struct LoadedFile {
     pub(super) is_text: bool,
     /// `None` if the content is in memory.
     pub(super) sent_from: Option<SentFrom>,
+    /// The siblings that are not older.
+    pub(super) siblings: Vec<(Coding, Self)>,
+    /// The path of a sibling that is older, and so of no use.
+    pub(super) stale: Option<Vec<u8>>,
 }
 
 /// A directory without an index page.
@@ -119,8 +161,8 @@ impl Lookup<'_> {
         let stat = fstat(&file)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile if !self.as_directory => {
-                let (path, absent) = (self.path.to_vec(), Vec::new());
-                Ok(self.file((path, file, stat), is_plain, absent))
+                let path = self.path.to_vec();
+                self.file(&root, (path, file, stat), is_plain, Vec::new())
             }
             FileType::Directory if self.as_directory => self.find_page(root, file, is_plain),
             FileType::Directory => Ok(Found::NoFile),
@@ -146,7 +188,7 @@ impl Lookup<'_> {
                 Ok(file) => {
                     let stat = fstat(&file)?;
                     if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                        return Ok(self.file((path, file, stat), is_plain, absent));
+                        return self.file(&root, (path, file, stat), is_plain, absent);
                     }
                 }
                 Err(errno) if is_missing(errno) => {}
@@ -171,18 +213,54 @@ impl Lookup<'_> {
 
     fn file(
         &self,
+        root: &Directory,
         (path, file, stat): (Vec<u8>, OwnedFd, Stat),
         is_plain: bool,
         absent: Vec<Vec<u8>>,
-    ) -> Found {
-        Found::File(FoundFile {
+    ) -> io::Result<Found> {
+        let mut found = FoundFile {
             path,
             file: file.into(),
             stat,
             link_target: self.root.link_target(),
             is_plain,
             absent,
-        })
+            siblings: Vec::new(),
+        };
+        if self.with_siblings {
+            self.find_siblings(root, &mut found)?;
+        }
+        Ok(Found::File(found))
+    }
+
+    /// Finds the siblings of a file. A sibling has no siblings itself.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if that might wait, and must not. An open file cannot be examined: a 500.
+    fn find_siblings(&self, root: &Directory, found: &mut FoundFile) -> io::Result<()> {
+        let is_sibling = |coding: &Coding| found.path.ends_with(coding.suffix().as_bytes());
+        if self.root.single().is_some() || Coding::ALL.iter().any(is_sibling) {
+            return Ok(());
+        }
+        for coding in Coding::ALL {
+            let path = [&found.path, coding.suffix().as_bytes()].concat();
+            let opened = self.open(root, &path)?;
+            found.is_plain &= opened.is_plain;
+            let Ok(file) = opened.found else {
+                found.absent.push(path);
+                continue;
+            };
+            let stat = fstat(&file)?;
+            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
+                found.siblings.push(FoundSibling {
+                    coding,
+                    path,
+                    file: file.into(),
+                    stat,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Describes why nothing was opened.
@@ -228,7 +306,7 @@ impl Lookup<'_> {
         match self.find()? {
             Found::File(found) => {
                 let file_system = FileSystem::ask(&found.file);
-                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads), true)?;
+                let loaded = found.load(MayWait::ALWAYS, file_system, Some(threads), self.reads)?;
                 if let Some(SentFrom::Remote(_)) = loaded.sent_from {
                     threads.help_to_drop();
                 }
@@ -247,7 +325,7 @@ impl Lookup<'_> {
 
 impl FoundFile {
     /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not local,
-    /// or one of which the end is not known. `asks_for_text` is whether the type of the file depends on its content.
+    /// or one of which the end is not known.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -256,16 +334,29 @@ impl FoundFile {
         may_wait: MayWait,
         file_system: FileSystem,
         threads: Option<&FileThreads>,
-        asks_for_text: bool,
+        reads: Reads,
     ) -> io::Result<LoadedFile> {
-        let mut content = Content::read(&self.file, self.size(), may_wait)?;
+        let mut content = Content::read(&self.file, self.size(), reads.most, may_wait)?;
         let mut begins_with_text = Some(false);
-        if asks_for_text {
+        if reads.beginning {
             begins_with_text = is_text(&self.file, &content, may_wait)?;
         }
         if begins_with_text.is_none() {
             content = Content::Cold(self.size());
         }
+        let (siblings, stale): (Vec<_>, Vec<_>) = self
+            .siblings
+            .into_iter()
+            .partition(|sibling| !is_older(&sibling.stat, &self.stat));
+        let stale = stale.into_iter().next().map(|sibling| sibling.path);
+        let siblings = siblings.into_iter().map(|sibling| {
+            let coding = sibling.coding;
+            let loaded = sibling
+                .alone()
+                .load(may_wait, file_system, threads, Reads::CONTENT)?;
+            Ok((coding, loaded))
+        });
+        let siblings = siblings.collect::<io::Result<_>>()?;
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
             (content, Some(threads))
@@ -290,12 +381,49 @@ impl FoundFile {
             content,
             is_text: begins_with_text.unwrap_or(false),
             sent_from,
+            siblings,
+            stale,
         })
     }
 
     pub(super) fn size(&self) -> u64 {
         u64::try_from(self.stat.st_size).unwrap_or(0)
     }
+}
+
+impl LoadedFile {
+    /// Whether any of the content has to be read from the disk.
+    pub(super) fn is_cold(&self) -> bool {
+        let is_cold = |content: &Content| matches!(content, Content::Cold(_));
+        let mut siblings = self.siblings.iter().map(|(_, sibling)| &sibling.content);
+        is_cold(&self.content) || siblings.any(is_cold)
+    }
+}
+
+impl FoundSibling {
+    /// Returns the sibling as a file for itself.
+    fn alone(self) -> FoundFile {
+        FoundFile {
+            path: self.path,
+            file: self.file,
+            stat: self.stat,
+            link_target: None,
+            is_plain: false,
+            absent: Vec::new(),
+            siblings: Vec::new(),
+        }
+    }
+}
+
+/// Returns whether a sibling was made before its file was changed last. Tools that compress give the time of the file to the sibling,
+/// some of them without the fraction of its second or with microseconds alone.
+fn is_older(sibling: &Stat, file: &Stat) -> bool {
+    let modified = |stat| Identity::from(stat).modified_nanos();
+    let (sibling, file) = (modified(sibling), modified(file));
+    let unit = [1_000_000_000, 1000]
+        .into_iter()
+        .find(|unit| sibling % unit == 0);
+    sibling < file - file % unit.unwrap_or(1)
 }
 
 fn push_segment(path: &mut Vec<u8>, segment: &str) {
@@ -335,4 +463,32 @@ pub(super) fn is_missing(errno: Errno) -> bool {
             | Errno::INVAL
             | Errno::ILSEQ
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sibling_with_a_rounded_time_is_not_older() {
+        let modified = |seconds, nanos| {
+            let mut stat = rustix::fs::stat("/").unwrap();
+            (stat.st_mtime, stat.st_mtime_nsec) = (seconds, nanos);
+            stat
+        };
+        let file = modified(100, 123_456_789);
+        for (seconds, nanos, expected) in [
+            (100, 123_456_789, false),
+            (100, 123_456_000, false),
+            (100, 0, false),
+            (101, 0, false),
+            (100, 123_456_788, true),
+            (100, 123_455_000, true),
+            (99, 999_999_999, true),
+            (99, 0, true),
+        ] {
+            let sibling = modified(seconds, nanos);
+            assert_eq!(is_older(&sibling, &file), expected, "{seconds}.{nanos:09}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
@@ -15,6 +15,9 @@ use std::sync::Arc;
 mod access;
 mod asked;
 mod cache;
+mod codings;
+mod compressor;
+mod encode;
 mod identity;
 mod listing;
 mod look_up;
@@ -27,8 +30,9 @@ pub(crate) mod properties;
 mod recent_keys;
 mod representation;
 mod send_file;
+mod send_found;
 mod send_head;
-#[allow(dead_code, reason = "`--site` is not written yet")]
+mod send_loaded;
 mod site;
 
 use crate::handler::exchange::Exchange;
@@ -39,8 +43,9 @@ use crate::http::status::HttpStatus;
 use access::Access;
 use asked::Asked;
 use cache::Cache;
+use compressor::Compressor;
 use listing::{Readings, View};
-use look_up::{Lookup, Patience};
+use look_up::{Lookup, Patience, Reads};
 use names::guess_type::{FileType, OCTET_STREAM, guess_type};
 use names::root::{Root, Symlinks};
 use names::translate_path::{clean, translate_path};
@@ -48,6 +53,7 @@ use not_found::NotFound;
 use overrides::Overrides;
 use recent_keys::ReadByThread;
 use send_head::FileRequest;
+use site::SiteRules;
 
 const ALLOW: &str = "GET, HEAD, OPTIONS";
 
@@ -83,7 +89,22 @@ pub struct SimpleHttpRequestHandler {
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
+    /// Whether the directory is served as hosts of static sites do: `about.html` also for `/about`, the nearest `404.html` for what is
+    /// not found, and the rules of the files `_redirects` and `_headers` in it. Directories are not listed. To be set before the
+    /// first request, because replies are kept.
+    pub site: bool,
+    /// Whether `/index.html` is sent for every page that is not found: for a path whose last name has no suffix, to a client that accepts
+    /// HTML. The application in that file then finds out from the path which page is meant.
+    pub spa: bool,
+    /// Whether a file is sent in a coding that the client accepts (`br`, `zstd` or `gzip`): as the file beside it with the suffix `.br`,
+    /// `.zst` or `.gz`, unless that is older, or compressed by a [file thread](crate::ServerConfig::file_threads). To be set before
+    /// the first request, because replies are kept.
+    pub compress: bool,
     overrides: Overrides,
+    rules: SiteRules,
+    compressor: Compressor,
+    /// Siblings that are older than their files, which was logged.
+    stale_siblings: RefCell<BTreeSet<Vec<u8>>>,
     cache: RefCell<Cache>,
     /// Listings that are being made or sent.
     readings: Readings,
@@ -128,7 +149,13 @@ impl SimpleHttpRequestHandler {
             detect_text: true,
             list_directories: true,
             dotfiles: false,
+            site: false,
+            spa: false,
+            compress: false,
             overrides: Overrides::default(),
+            rules: SiteRules::default(),
+            compressor: Compressor::default(),
+            stale_siblings: RefCell::default(),
             cache: RefCell::new(Cache::new()),
             root,
             readings: Readings::default(),
@@ -247,6 +274,7 @@ impl SimpleHttpRequestHandler {
                 path.extend_from_slice(name);
                 Ok(false)
             }
+            None if self.site && site::has_rules(path) => Err(HttpStatus::NOT_FOUND),
             None if !translated.hidden || self.dotfiles => Ok(translated.trailing_slash),
             _ => Err(HttpStatus::NOT_FOUND),
         }
@@ -255,6 +283,16 @@ impl SimpleHttpRequestHandler {
     /// Returns whether a directory without an index page is listed by this handler, and not by a closure of the owner.
     fn makes_listings(&self) -> bool {
         self.list_directories && self.overrides.list_directory.is_none()
+    }
+
+    /// Returns whether there is more to look for than what the target names.
+    fn has_steps(&self) -> bool {
+        (self.site || self.spa) && self.root.single().is_none()
+    }
+
+    /// Returns the rules of the site, if it has some.
+    fn site_rules(&self) -> Option<&SiteRules> {
+        (self.site && self.root.single().is_none()).then_some(&self.rules)
     }
 
     /// Returns the media type of a file called `path`, without a charset. The content of the file, which is not looked at here, may
@@ -295,6 +333,15 @@ impl SimpleHttpRequestHandler {
             path: asked.path(),
             as_directory: asked.as_directory(),
             index_pages: &self.index_pages,
+            with_siblings: self.compress && !asked.step.reads_rules(),
+            reads: if asked.step.reads_rules() {
+                Reads::RULES
+            } else {
+                Reads {
+                    beginning: true,
+                    ..Reads::CONTENT
+                }
+            },
             patience,
         }
     }
@@ -316,7 +363,13 @@ impl SimpleHttpRequestHandler {
             detect_text: self.detect_text,
             list_directories: self.list_directories,
             dotfiles: self.dotfiles,
+            site: self.site,
+            spa: self.spa,
+            compress: self.compress,
             overrides: self.overrides.clone(),
+            rules: self.rules.share(),
+            compressor: Compressor::default(),
+            stale_siblings: RefCell::default(),
             cache: RefCell::new(Cache::that_keeps_nothing()),
             readings: self.readings.share(),
             read_by_thread: self.read_by_thread.share(),
@@ -330,6 +383,8 @@ impl SimpleHttpRequestHandler {
         Self {
             index_pages: Vec::new(),
             list_directories: true,
+            site: false,
+            spa: false,
             overrides: Overrides::default(),
             ..self
         }

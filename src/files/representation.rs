@@ -11,14 +11,17 @@ use std::sync::{Arc, OnceLock, Weak};
 use rustix::io::Errno;
 use twox_hash::XxHash3_128;
 
+use super::codings::Codings;
 use super::identity::Identity;
 use super::names::guess_type::{BEGINNING, begins_with_text};
 use crate::handler::clock::Clock;
 use crate::handler::prepared::Prepared;
 use crate::handler::server_info::ServerInfo;
+use crate::http::accept_encoding::Coding;
 use crate::http::conditional::Validators;
 use crate::http::date::imf_fixdate;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
+use crate::http::status::HttpStatus;
 use crate::wire::file_threads::DroppedByThread;
 use crate::wire::shared_file::{SharedFile, read_in_memory};
 
@@ -78,9 +81,9 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Reads a file of `size` bytes, as far as it may wait.
-    pub(crate) fn read(file: &File, size: u64, may_wait: MayWait) -> io::Result<Self> {
-        if size > MAX_IN_MEMORY {
+    /// Reads a file of `size` bytes, as far as it may wait, unless it has more than `most` bytes.
+    pub(crate) fn read(file: &File, size: u64, most: u64, may_wait: MayWait) -> io::Result<Self> {
+        if size > most {
             return Ok(Self::InFile(size));
         }
         // Room for one more byte shows whether the file ends there.
@@ -98,16 +101,16 @@ impl Content {
             if read == 0 {
                 content.truncate(length);
                 return Ok(Self::InMemory(content));
-            } else if length > MAX_IN_MEMORY as usize {
+            } else if length as u64 > most {
                 // It has grown since, or its size means nothing.
                 let size = file.metadata()?.len();
-                return Ok(if size > MAX_IN_MEMORY {
+                return Ok(if size > most {
                     Self::InFile(size)
                 } else {
                     Self::Unknown
                 });
             } else if length == content.len() {
-                content.resize((2 * length).clamp(4096, MAX_IN_MEMORY as usize + 1), 0);
+                content.resize((2 * length).clamp(4096, most as usize + 1), 0);
             }
         }
     }
@@ -129,21 +132,70 @@ pub(crate) fn is_text(
     Ok(beginning.get(..length).map(begins_with_text))
 }
 
+/// What a reply with a file says beside the content.
+#[derive(Clone, Debug)]
+pub(crate) struct Description {
+    pub(crate) status: HttpStatus,
+    /// `Content-Type`, and what the type of the file brings along.
+    pub(crate) content_type: FieldLines,
+    /// The coding that the content is in.
+    pub(crate) coding: Option<Coding>,
+    /// Fields that say how the reply may be cached, and those of the site.
+    pub(crate) policy: Arc<FieldLines>,
+}
+
+impl Description {
+    /// Returns the fields that a 200, a 206 and a 304 have in common (RFC 9110 §15.4.5).
+    fn common_fields(&self, last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
+        let mut fields = FieldLines::default();
+        // Validators are for conditions and ranges, which are about a 200.
+        if self.status == HttpStatus::OK {
+            fields.push(
+                FieldName::LAST_MODIFIED,
+                (&imf_fixdate(last_modified)).into(),
+            );
+            // A tag has only digits, letters, dots and dashes in its quotes, so it is always a valid value.
+            if let Some(Ok(value)) = tag.map(|tag| FieldValue::new(tag.as_bytes())) {
+                fields.push(FieldName::ETAG, value);
+            }
+        }
+        fields.append(&self.policy);
+        fields
+    }
+
+    /// Returns the fields of the whole reply, and of a 206 but for the `content_type`.
+    fn fields_of_content(&self, mut fields: FieldLines) -> FieldLines {
+        if self.status == HttpStatus::OK {
+            fields.push(FieldName::ACCEPT_RANGES, BYTES);
+        }
+        if let Some(coding) = self.coding {
+            fields.push(FieldName::CONTENT_ENCODING, coding.value());
+        }
+        fields
+    }
+
+    fn whole_fields(&self, last_modified: u64, tag: Option<&EntityTag>) -> FieldLines {
+        let mut fields = self.fields_of_content(self.common_fields(last_modified, tag));
+        fields.append(&self.content_type);
+        fields
+    }
+}
+
 /// A file in the state in which it is sent.
 #[derive(Debug)]
 pub(crate) struct Representation {
     /// The reply with the whole file.
     pub(crate) whole: Arc<Prepared>,
     not_modified: OnceLock<Arc<Prepared>>,
-    /// Fields that say how the reply may be cached.
-    policy: Arc<FieldLines>,
-    pub(crate) content_type: FieldLines,
+    pub(crate) description: Description,
     pub(crate) size: u64,
     tag: Option<EntityTag>,
     last_modified: u64,
     has_date: bool,
     /// The open file that the content is sent from. It may have been closed; a remote file is not shared.
     file: Option<Weak<SharedFile>>,
+    /// The same content in other codings; `None` if it is sent in none.
+    pub(crate) codings: Option<Box<Codings<Self>>>,
 }
 
 impl Representation {
@@ -152,8 +204,7 @@ impl Representation {
         server: &ServerInfo,
         clock: &Clock,
         identity: &Identity,
-        policy: &Arc<FieldLines>,
-        content_type: &FieldLines,
+        description: Description,
         content: &Content,
         sent_from: Option<&SentFrom>,
     ) -> Option<Self> {
@@ -161,17 +212,19 @@ impl Representation {
             Content::InMemory(content) => {
                 (Some(EntityTag::of_content(content)), content.len() as u64)
             }
-            Content::InFile(size) => (Some(EntityTag::of_times(identity, *size, clock)), *size),
+            Content::InFile(size) => {
+                let tag = EntityTag::of_times(identity, *size, description.coding, clock);
+                (Some(tag), *size)
+            }
             Content::Cold(size) => (None, *size),
             Content::Unknown => return None,
         };
         let last_modified = identity.last_modified().min(clock.unix);
-        let mut fields = common_fields(last_modified, tag.as_ref(), policy);
-        fields.push(FieldName::ACCEPT_RANGES, BYTES);
-        fields.append(content_type);
+        let fields = description.whole_fields(last_modified, tag.as_ref());
+        let status = description.status;
         let whole = match content {
-            Content::InMemory(content) => Prepared::in_memory(server, &fields, content),
-            _ => Prepared::in_file(server, &fields, size),
+            Content::InMemory(content) => Prepared::in_memory(server, status, &fields, content),
+            _ => Prepared::in_file(server, status, &fields, size),
         };
         let file = sent_from.map(|sent_from| match sent_from {
             SentFrom::Local(shared) => Arc::downgrade(shared),
@@ -180,14 +233,36 @@ impl Representation {
         Some(Self {
             whole: Arc::new(whole),
             not_modified: OnceLock::new(),
-            policy: Arc::clone(policy),
-            content_type: content_type.clone(),
+            description,
             size,
             tag,
             last_modified,
             has_date: identity.has_date(),
             file,
+            codings: None,
         })
+    }
+
+    /// Returns the representation of the same file in a coding, in which it is `content`.
+    pub(crate) fn in_coding(&self, server: &ServerInfo, coding: Coding, content: &[u8]) -> Self {
+        let description = Description {
+            coding: Some(coding),
+            ..self.description.clone()
+        };
+        let tag = EntityTag::of_content(content);
+        let fields = description.whole_fields(self.last_modified, Some(&tag));
+        let whole = Prepared::in_memory(server, description.status, &fields, content);
+        Self {
+            whole: Arc::new(whole),
+            not_modified: OnceLock::new(),
+            description,
+            size: content.len() as u64,
+            tag: Some(tag),
+            last_modified: self.last_modified,
+            has_date: self.has_date,
+            file: None,
+            codings: None,
+        }
     }
 
     /// Returns when the file was changed last, in seconds since 1970; not later than the reply was made.
@@ -211,12 +286,25 @@ impl Representation {
 
     /// Returns the fields that a 200, a 206 and a 304 have in common (RFC 9110 §15.4.5).
     pub(crate) fn common_fields(&self) -> FieldLines {
-        common_fields(self.last_modified, self.tag.as_ref(), &self.policy)
+        self.description
+            .common_fields(self.last_modified, self.tag.as_ref())
+    }
+
+    /// Returns the fields of a 206 but for those of its type.
+    pub(crate) fn fields_of_part(&self) -> FieldLines {
+        self.description.fields_of_content(self.common_fields())
     }
 
     /// Returns the content if it is in memory.
     pub(crate) fn content(&self) -> Option<&[u8]> {
         self.file.is_none().then(|| self.whole.content())
+    }
+
+    /// Returns the bytes of content in memory, in all codings.
+    pub(crate) fn bytes_in_memory(&self) -> usize {
+        let codings = self.codings.iter().flat_map(|codings| codings.replies());
+        let coded: usize = codings.map(|coded| coded.bytes_in_memory()).sum();
+        self.content().map_or(0, <[u8]>::len) + coded
     }
 
     /// Returns the open file that the content is sent from, if it is not in memory; `Err` if the file has been closed.
@@ -228,20 +316,6 @@ impl Representation {
     }
 }
 
-fn common_fields(last_modified: u64, tag: Option<&EntityTag>, policy: &FieldLines) -> FieldLines {
-    let mut fields = FieldLines::default();
-    fields.push(
-        FieldName::LAST_MODIFIED,
-        (&imf_fixdate(last_modified)).into(),
-    );
-    // A tag consists of hexadecimal digits in quotes, so it is always a valid value.
-    if let Some(Ok(value)) = tag.map(|tag| FieldValue::new(tag.as_bytes())) {
-        fields.push(FieldName::ETAG, value);
-    }
-    fields.append(policy);
-    fields
-}
-
 /// An entity tag with its quotes; a weak one begins with `W/`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EntityTag {
@@ -250,7 +324,7 @@ pub(crate) struct EntityTag {
 }
 
 impl EntityTag {
-    const ROOM: usize = 56;
+    const ROOM: usize = 60;
 
     fn strong(text: impl std::fmt::Display) -> Self {
         Self::write(format_args!("\"{text}\""))
@@ -267,15 +341,17 @@ impl EntityTag {
     /// File systems count time in ticks. While another change could get the same mtime, the tag also has the present time in it, so
     /// it is used once only. If the mtime carries no information, as in a reproducible image, the tag is weak and made of the
     /// ctime: it shows that the file has changed, but is not enough to continue a download.
-    fn of_times(identity: &Identity, size: u64, clock: &Clock) -> Self {
+    /// A file and its sibling may have the same time and size, so the tag of the sibling also names the coding.
+    fn of_times(identity: &Identity, size: u64, coding: Option<Coding>, clock: &Clock) -> Self {
         let (modified, changed) = (identity.modified_nanos(), identity.changed_nanos());
+        let coding = coding.map_or("", Coding::suffix);
         if !identity.has_date() {
-            Self::write(format_args!("W/\"{changed:x}-{size:x}\""))
+            Self::write(format_args!("W/\"{changed:x}-{size:x}{coding}\""))
         } else if identity.is_fresh(clock.since_1970) {
             let now = clock.since_1970.as_nanos() as u64;
-            Self::strong(format_args!("{modified:x}-{size:x}-{now:x}"))
+            Self::strong(format_args!("{modified:x}-{size:x}-{now:x}{coding}"))
         } else {
-            Self::strong(format_args!("{modified:x}-{size:x}"))
+            Self::strong(format_args!("{modified:x}-{size:x}{coding}"))
         }
     }
 

@@ -25,7 +25,8 @@ pub(crate) fn send_file(
     representation: &Representation,
     sent_from: Option<SentFrom>,
 ) -> io::Result<()> {
-    if exchange.condition() == Condition::None {
+    let may_select = || representation.whole.status() == HttpStatus::OK;
+    if exchange.condition() == Condition::None || !may_select() {
         // Fast path: no condition and no range.
         send_whole(exchange, representation, sent_from);
         return Ok(());
@@ -48,8 +49,8 @@ fn send_whole(
 }
 
 fn send_remote(exchange: &mut Exchange<'_>, representation: &Representation, file: RemoteFile) {
-    begin_reply(exchange, representation, HttpStatus::OK);
-    exchange.send_lines(&representation.content_type);
+    begin_reply(exchange, representation, representation.whole.status());
+    exchange.send_lines(&representation.description.content_type);
     exchange.end_headers();
     exchange.send_by_threads(file, [FilePart::Range(0..representation.size)]);
 }
@@ -78,7 +79,7 @@ fn send_selected(
         RangeSet::Whole => send_whole(exchange, representation, sent_from),
         RangeSet::Single(range) => {
             begin_reply(exchange, representation, HttpStatus::PARTIAL_CONTENT);
-            exchange.send_lines(&representation.content_type);
+            exchange.send_lines(&representation.description.content_type);
             exchange.send_header("Content-Range", content_range(&range, representation.size));
             exchange.end_headers();
             send_range(exchange, representation, sent_from, range)?;
@@ -110,10 +111,10 @@ fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) ->
     parse_range(range, representation.size)
 }
 
+/// Begins a reply with a part of a file, or with all of a file that only file threads read.
 fn begin_reply(exchange: &mut Exchange<'_>, representation: &Representation, status: HttpStatus) {
     exchange.send_response(status);
-    exchange.send_lines(&representation.common_fields());
-    exchange.send_header("Accept-Ranges", "bytes");
+    exchange.send_lines(&representation.fields_of_part());
 }
 
 fn content_range(range: &Range<u64>, size: u64) -> String {
@@ -197,7 +198,7 @@ fn part_head(
     range: &Range<u64>,
 ) -> io::Result<Vec<u8>> {
     let content_range = content_range(range, representation.size);
-    let mut fields = representation.content_type.clone();
+    let mut fields = representation.description.content_type.clone();
     fields.push(
         FieldName::CONTENT_RANGE,
         FieldValue::new(content_range.as_bytes())?,

@@ -23,6 +23,7 @@ use super::stream_writer::StreamWriter;
 use super::wfile::Wfile;
 use super::work::{Allowance, Work};
 use crate::http::accept;
+use crate::http::accept_encoding::AcceptedCodings;
 use crate::http::conditional::Condition;
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::header_value::HeaderValue;
@@ -329,6 +330,11 @@ impl<'a> Exchange<'a> {
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
         self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0
+    }
+
+    /// The content codings that the client accepts, best first.
+    pub(crate) fn accepted_codings(&self) -> AcceptedCodings {
+        self.request.meaning.accepted_codings
     }
 
     /// What the head says about conditions and ranges.

@@ -28,15 +28,25 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Makes a 200 with `content`. `fields` are those of the representation.
-    pub(crate) fn in_memory(server: &ServerInfo, fields: &FieldLines, content: &[u8]) -> Self {
+    /// Makes a reply with `content`. `fields` are those of the representation.
+    pub(crate) fn in_memory(
+        server: &ServerInfo,
+        status: HttpStatus,
+        fields: &FieldLines,
+        content: &[u8],
+    ) -> Self {
         let length = content.len() as u64;
-        Self::new(server, HttpStatus::OK, fields, Some(length), content)
+        Self::new(server, status, fields, Some(length), content)
     }
 
-    /// Makes the head of a 200 with a content of `length` bytes that are sent from a file.
-    pub(crate) fn in_file(server: &ServerInfo, fields: &FieldLines, length: u64) -> Self {
-        let prepared = Self::new(server, HttpStatus::OK, fields, Some(length), b"");
+    /// Makes the head of a reply with a content of `length` bytes that are sent from a file.
+    pub(crate) fn in_file(
+        server: &ServerInfo,
+        status: HttpStatus,
+        fields: &FieldLines,
+        length: u64,
+    ) -> Self {
+        let prepared = Self::new(server, status, fields, Some(length), b"");
         Self {
             in_file: length,
             ..prepared

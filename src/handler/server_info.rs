@@ -133,12 +133,15 @@ fn lines<'f>(fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> FieldLines
 /// Returns the fields that the static handler adds unless `config` has them.
 fn file_policy(config: &ServerConfig) -> FieldLines {
     let mut policy = FieldLines::default();
-    let (name, extra) = (FieldName::CACHE_CONTROL, &config.extra_response_headers);
-    let is_given = |(given, _): &(String, String)| given.eq_ignore_ascii_case(name.as_str());
-    if !extra.iter().any(is_given) {
-        policy.push(name, NO_CACHE);
+    if !is_extra_field(config, FieldName::CACHE_CONTROL.as_str()) {
+        policy.push(FieldName::CACHE_CONTROL, NO_CACHE);
     }
     policy
+}
+
+fn is_extra_field(config: &ServerConfig, name: &str) -> bool {
+    let is_same = |(given, _): &(String, String)| given.eq_ignore_ascii_case(name);
+    config.extra_response_headers.iter().any(is_same)
 }
 
 fn invalid(name: &str, value: &str) -> io::Error {
@@ -236,6 +239,11 @@ impl ServerInfo {
 
     pub(crate) fn extra_fields(&self) -> &FieldLines {
         &self.extra_fields
+    }
+
+    /// Returns whether the configuration adds a field of this name to every reply.
+    pub(crate) fn is_extra_field(&self, name: &str) -> bool {
+        is_extra_field(&self.config, name)
     }
 
     /// Returns the fields of a file, a listing, a 404 or a redirect of the static handler that say how it may be cached.

@@ -4,6 +4,7 @@
 //! is available, and the list ends where the client prefers identity to what follows.
 
 use super::accept::{MAX_QUALITY, qvalue};
+use super::field::FieldValue;
 
 /// A content coding that a reply may have. The variants stand in the server's order: the best comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -25,6 +26,11 @@ impl Coding {
         }
     }
 
+    /// Returns the [token](Self::token) as the value of a field.
+    pub(crate) const fn value(self) -> FieldValue<'static> {
+        FieldValue::constant(self.token())
+    }
+
     /// Returns the suffix of a file in this coding.
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
@@ -37,18 +43,22 @@ impl Coding {
 
 /// The codings that a client accepts and does not like less than identity, best first.
 ///
-/// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named. On equal weights the server's order decides, and identity comes last.
+/// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named. On
+/// equal weights the server's order decides, and identity comes last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AcceptedCodings([Option<Coding>; 3]);
 
 impl AcceptedCodings {
+    /// Only identity.
+    pub(crate) const NONE: Self = Self([None; 3]);
+
     /// Reads the values of the Accept-Encoding fields; without a field nothing is encoded.
     ///
     /// `identity;q=0` and `*;q=0` do not lead to 406: where none of the accepted codings is available, identity is better than an
     /// error page, which would have to be in identity, too.
     pub(crate) fn of<'a>(mut fields: impl Iterator<Item = &'a [u8]>) -> Self {
         let Some(first) = fields.next() else {
-            return Self::default();
+            return Self::NONE;
         };
         let second = fields.next();
         if second.is_none()

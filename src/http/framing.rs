@@ -2,6 +2,7 @@
 //!
 //! Invariant: framing that is not certain is an error, never a guess (RFC 9112 §6.3 and §11.2: smuggling).
 
+use super::accept_encoding::AcceptedCodings;
 use super::conditional::Condition;
 use super::request::{Field, RequestError, Version, parse_digits};
 use super::token::{is_host, names_host};
@@ -25,6 +26,7 @@ pub(crate) struct Meaning {
     pub(crate) condition: Condition,
     /// Whether each Accept field, if there is any, is `*/*` (RFC 9110 §12.5.1).
     pub(crate) accepts_anything: bool,
+    pub(crate) accepted_codings: AcceptedCodings,
 }
 
 impl Default for Meaning {
@@ -42,6 +44,7 @@ impl Meaning {
         expects_continue: false,
         condition: Condition::None,
         accepts_anything: true,
+        accepted_codings: AcceptedCodings::NONE,
     };
 
     pub(super) fn of(fields: &[Field<'_>], version: Version) -> Result<Self, RequestError> {
@@ -57,8 +60,18 @@ impl Meaning {
                 _ => facts.condition(),
             },
             accepts_anything: !facts.is_choosy,
+            accepted_codings: if facts.names_codings {
+                let named = fields.iter().filter(|field| is_accept_encoding(field.name));
+                AcceptedCodings::of(named.map(|field| field.value))
+            } else {
+                AcceptedCodings::NONE
+            },
         })
     }
+}
+
+fn is_accept_encoding(name: &str) -> bool {
+    name.eq_ignore_ascii_case("accept-encoding")
 }
 
 /// What the fields say, gathered in one pass.
@@ -78,6 +91,8 @@ struct Facts {
     /// Whether there is a range, or another condition.
     others: bool,
     is_choosy: bool,
+    /// Whether there is an Accept-Encoding.
+    names_codings: bool,
 }
 
 impl Facts {
@@ -104,6 +119,7 @@ impl Facts {
                 14 if field.name.eq_ignore_ascii_case("content-length") => {
                     facts.length(field.value)?;
                 }
+                15 if is_accept_encoding(field.name) => facts.names_codings = true,
                 17 if field.name.eq_ignore_ascii_case("transfer-encoding") => {
                     facts.coding(field.value)?;
                 }

@@ -3,7 +3,6 @@
 //! Invariant: no function here uses a socket, a file or a clock, so a table of inputs and outputs can test every rule.
 
 pub(crate) mod accept;
-#[allow(dead_code, reason = "`--compress` is not written yet")]
 pub(crate) mod accept_encoding;
 pub(crate) mod body;
 pub(crate) mod chunked;

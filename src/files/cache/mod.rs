@@ -37,13 +37,13 @@ use self::changes::{Changes, Dependency};
 pub(super) use self::watcher::Watched;
 use self::watcher::Watcher;
 use super::identity::Identity;
+use super::listing::KeptListing;
 use super::look_up::is_unavailable;
 use super::names::root::Root;
 use super::recent_keys::RecentKeys;
 use super::representation::Representation;
 use crate::config::ServerConfig;
 use crate::handler::clock::Clock;
-use crate::handler::prepared::Prepared;
 use crate::handler::server_info::{CacheSize, ServerInfo};
 
 /// Time after which an entry is compared with the file at its path.
@@ -68,8 +68,11 @@ pub(super) const MAX_LISTED: usize = 512;
 pub(super) enum CachedReply {
     /// A file, or the index page of a directory.
     File(Arc<Representation>),
-    Listing(Arc<Prepared>),
-    NotFound,
+    Listing(Arc<KeptListing>),
+    /// The rules of a site, which the handler has.
+    Rules,
+    /// Nothing that is served: a 404, unless the site has something else for it.
+    Nothing,
 }
 
 #[derive(Debug)]
@@ -102,20 +105,22 @@ impl CacheEntry {
     /// descriptor is left for the comparison, or it might wait for the disk, it has to come later.
     fn is_same_on_disk(&self, root: &Root, watcher: &mut Watcher) -> bool {
         match (&self.reply, &self.made_of) {
-            (CachedReply::NotFound, _) => true,
-            (CachedReply::File(_), Some((path, identity))) => match watcher.stat(root, path) {
-                Ok(stat) => Identity::from(&stat) == *identity,
-                Err(error) => Errno::from_io_error(&error).is_some_and(is_unavailable),
-            },
+            (CachedReply::Nothing, _) => true,
+            (CachedReply::File(_) | CachedReply::Rules, Some((path, identity))) => {
+                match watcher.stat(root, path) {
+                    Ok(stat) => Identity::from(&stat) == *identity,
+                    Err(error) => Errno::from_io_error(&error).is_some_and(is_unavailable),
+                }
+            }
             _ => false,
         }
     }
 
     fn cost(&self, key: &[u8]) -> usize {
         let content = match &self.reply {
-            CachedReply::File(file) => file.content().map_or(0, <[u8]>::len),
-            CachedReply::Listing(page) => page.content().len() + self.own.len() * DEPENDENCY_BYTES,
-            CachedReply::NotFound => 0,
+            CachedReply::File(file) => file.bytes_in_memory(),
+            CachedReply::Listing(listing) => listing.bytes() + self.own.len() * DEPENDENCY_BYTES,
+            CachedReply::Rules | CachedReply::Nothing => 0,
         };
         ENTRY_BYTES + key.len() + content
     }
@@ -231,7 +236,7 @@ impl Cache {
             return;
         };
         let entry = CacheEntry {
-            reply: CachedReply::NotFound,
+            reply: CachedReply::Nothing,
             way,
             own: [names].into(),
             made_of: None,
@@ -279,9 +284,29 @@ impl Cache {
         if let Some((key, old)) = self.entries.push(key.into(), entry) {
             self.bytes -= old.cost(&key);
         }
+        self.remove_excess(config);
+    }
+
+    fn remove_excess(&mut self, config: &ServerConfig) {
         while self.bytes > config.tuning.cache_bytes || self.entries.len() > MAX_ENTRIES {
             self.remove_oldest();
         }
+    }
+
+    /// Has `add` add a coding to the reply that is kept for `key`, if there is one.
+    pub(super) fn add_coding(
+        &mut self,
+        key: &[u8],
+        config: &ServerConfig,
+        add: impl FnOnce(&CachedReply),
+    ) {
+        let Some(entry) = self.entries.peek(key) else {
+            return;
+        };
+        let before = entry.cost(key);
+        add(&entry.reply);
+        self.bytes += entry.cost(key) - before;
+        self.remove_excess(config);
     }
 
     /// Tells `server` how large the cache is now.

@@ -5,9 +5,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::files::names::guess_type::FileType;
 use crate::files::names::root::Symlinks;
-use crate::files::representation::{Content, MayWait};
+use crate::files::representation::{Content, Description, MayWait};
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::server_info::ServerInfo;
+use crate::http::status::HttpStatus;
 
 struct NoHandler;
 
@@ -59,10 +60,14 @@ impl CachedSite {
             return false;
         };
         let identity = Identity::from(&watched.stat);
-        let content = Content::read(&file, size, MayWait::ALWAYS).unwrap();
-        let kind = FileType::given("text/plain").fields(false).unwrap();
-        let policy = server.file_policy();
-        let made = Representation::new(server, clock, &identity, policy, &kind, &content, None);
+        let content = Content::read(&file, size, size, MayWait::ALWAYS).unwrap();
+        let description = Description {
+            status: HttpStatus::OK,
+            content_type: FileType::given("text/plain").fields(false).unwrap(),
+            coding: None,
+            policy: Arc::clone(server.file_policy()),
+        };
+        let made = Representation::new(server, clock, &identity, description, &content, None);
         cache.put(
             key,
             watched,

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 
 use super::changes::{Aspect, Changes, Dependency, FILE, NAMES, ON_THE_WAY};
 use crate::files::identity::Identity;
+use crate::files::look_up::FoundSibling;
 use crate::files::names::mounts::{FileSystem, Mounts};
 use crate::files::names::root::Root;
 use crate::files::names::walk::PathStep;
@@ -101,6 +102,22 @@ impl Watcher {
             own.push(way.last()?.also(Aspect::Names));
         }
         self.look_again(root, path, absent, &file, (way, own))
+    }
+
+    /// Watches a sibling of the file that is `watched`. Returns whether it is still as it was found.
+    pub(in crate::files) fn watch_sibling(
+        &mut self,
+        watched: &mut Watched,
+        root: &Root,
+        sibling: &FoundSibling,
+    ) -> bool {
+        let Some(watch) = self.changes.watch(&sibling.file, FILE) else {
+            return false;
+        };
+        watched.own.push(Dependency::new(watch, Aspect::Itself));
+        let found = Identity::from(&sibling.stat);
+        self.stat(root, &sibling.path)
+            .is_ok_and(|stat| Identity::from(&stat) == found)
     }
 
     /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. After that the caller has to

@@ -13,6 +13,7 @@ mod form;
 mod format;
 mod html;
 mod json;
+mod kept;
 mod order;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
@@ -24,6 +25,7 @@ mod text;
 
 pub(crate) use self::entries::Run;
 pub(crate) use self::form::{Form, Listing, View};
+pub(in crate::files) use self::kept::KeptListing;
 pub(crate) use self::reader::{Reader, SLICE};
 pub(crate) use self::reading::{Reading, ReadingError, Readings};
 pub(in crate::files) use self::request::ListingRequest;

@@ -8,10 +8,11 @@ use std::time::Instant;
 
 use rustix::fs::Stat;
 
-use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
+use super::{Form, KeptListing, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::asked::Asked;
 use crate::files::cache::CachedReply;
+use crate::files::encode::can_encode;
 use crate::files::look_up::{FoundDirectory, is_unavailable};
 use crate::files::recent_keys::ReadByThread;
 use crate::handler::exchange::Exchange;
@@ -120,11 +121,18 @@ impl ListingRequest<'_> {
         let is_all = fill == Fill::Done && run.len() <= SLICE && may_send;
         if is_all {
             let (page, server) = (self.form.page_of_run(run), exchange.server());
-            let policy = server.file_policy();
-            let reply = Arc::new(Prepared::page(server, HttpStatus::OK, policy, &page));
+            let policy = self.files.listing_policy(server);
+            let reply = Arc::new(Prepared::page(server, HttpStatus::OK, &policy, &page));
             exchange.send_prepared(Arc::clone(&reply));
             if keep {
-                self.keep(exchange, reader, reply);
+                let may_make = self.files.compresses(server, page.content.len() as u64);
+                let may_make = |coding| may_make && can_encode(coding);
+                let format = self.form.view.format;
+                self.keep(
+                    exchange,
+                    reader,
+                    KeptListing::new(reply, format, policy, may_make),
+                );
             }
         }
         exchange.allowance().charge(began.elapsed());
@@ -148,7 +156,7 @@ impl ListingRequest<'_> {
         &self,
         exchange: &Exchange<'_>,
         reader: &mut Reader,
-        reply: Arc<Prepared>,
+        listing: KeptListing,
     ) -> Option<()> {
         let (clock, config) = (exchange.clock(), exchange.server().config());
         let mut cache = self.files.cache.borrow_mut();
@@ -158,7 +166,7 @@ impl ListingRequest<'_> {
             watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
             && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
-        let reply = CachedReply::Listing(reply);
+        let reply = CachedReply::Listing(Arc::new(listing));
         is_same.then(|| cache.put(self.asked.listing_key(), watched, reply, clock, config))
     }
 

@@ -37,16 +37,25 @@ impl<'a> FileType<'a> {
         }
     }
 
+    /// Returns the media type of a file that begins with text, or does not.
+    pub(crate) fn media_type(&self, is_text: bool) -> &str {
+        match &*self.media_type {
+            _ if is_text && self.may_be_text => "text/plain",
+            media_type => media_type,
+        }
+    }
+
+    /// Whether the file itself is compressed, and browsers decode it.
+    pub(crate) fn is_gzip(&self) -> bool {
+        self.is_gzip
+    }
+
     /// Returns the fields of a file that begins with text, or does not: `Content-Type`, and `Content-Encoding` if it has one.
     ///
     /// # Errors
     /// The media type, which may come from the owner of the handler, is empty or has bytes that HTTP forbids.
     pub(crate) fn fields(&self, is_text: bool) -> io::Result<FieldLines> {
-        let media_type = match &*self.media_type {
-            _ if is_text && self.may_be_text => "text/plain",
-            media_type => media_type,
-        };
-        let mut fields = content_type(media_type)?;
+        let mut fields = content_type(self.media_type(is_text))?;
         if self.is_gzip {
             fields.push(FieldName::CONTENT_ENCODING, GZIP);
         }

@@ -1,0 +1,65 @@
+//! A listing that is kept, with its codings.
+
+use std::sync::Arc;
+
+use super::format::Format;
+use crate::files::codings::Codings;
+use crate::handler::page::Page;
+use crate::handler::prepared::Prepared;
+use crate::handler::server_info::ServerInfo;
+use crate::http::accept_encoding::Coding;
+use crate::http::field::{FieldLines, FieldName};
+use crate::http::status::HttpStatus;
+
+/// A listing that is kept, with its codings.
+#[derive(Debug)]
+pub(in crate::files) struct KeptListing {
+    pub(in crate::files) page: Arc<Prepared>,
+    format: Format,
+    policy: Arc<FieldLines>,
+    pub(in crate::files) codings: Codings<Prepared>,
+}
+
+impl KeptListing {
+    /// Keeps a `page` that can be made in the codings that `may_make` tells.
+    pub(super) fn new(
+        page: Arc<Prepared>,
+        format: Format,
+        policy: Arc<FieldLines>,
+        may_make: impl Fn(Coding) -> bool,
+    ) -> Self {
+        Self {
+            page,
+            format,
+            policy,
+            codings: Codings::new(may_make),
+        }
+    }
+
+    /// Returns the bytes of content in memory, in all codings.
+    pub(in crate::files) fn bytes(&self) -> usize {
+        let coded: usize = self
+            .codings
+            .replies()
+            .map(|coded| coded.content().len())
+            .sum();
+        self.page.content().len() + coded
+    }
+
+    /// Returns the reply with the listing in a coding, in which it is `content`.
+    pub(in crate::files) fn in_coding(
+        &self,
+        server: &ServerInfo,
+        coding: Coding,
+        content: Vec<u8>,
+    ) -> Prepared {
+        let mut fields = self.format.fields();
+        fields.push(FieldName::CONTENT_ENCODING, coding.value());
+        let page = Page {
+            fields,
+            defaults: self.format.defaults(),
+            content,
+        };
+        Prepared::page(server, HttpStatus::OK, &self.policy, &page)
+    }
+}

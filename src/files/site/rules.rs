@@ -1,0 +1,283 @@
+//! The rules of the files `_redirects` and `_headers`, as they were read last.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use twox_hash::XxHash3_128;
+
+use super::headers::{FieldChanges, HeaderRules};
+use super::lines::BadLine;
+use super::redirects::{Redirected, Redirects};
+use super::step::Step;
+use crate::files::asked::Asked;
+use crate::files::cache::{CachedReply, Watched};
+use crate::files::look_up::{Found, Reads, is_missing};
+use crate::files::representation::Content;
+use crate::files::send_head::FileRequest;
+use crate::http::field::{FieldLines, FieldName, FieldValue};
+
+/// The rules of a site. A copy of the handler that waits for a file thread shares them.
+#[derive(Debug, Default)]
+pub(in crate::files) struct SiteRules(Arc<Mutex<RuleFiles>>);
+
+/// The rules of both files.
+#[derive(Debug, Default)]
+pub(super) struct RuleFiles {
+    pub(super) redirects: RuleFile<Redirects>,
+    pub(super) headers: RuleFile<HeaderRules>,
+}
+
+/// The rules of one file.
+#[derive(Debug, Default)]
+pub(super) struct RuleFile<T> {
+    /// The rules that were read last without an error.
+    pub(super) rules: T,
+    /// How often the rules have changed.
+    pub(super) version: u32,
+    /// The hash of the content that was read last, good or bad; `None` if there was no file.
+    read: Option<u128>,
+}
+
+impl SiteRules {
+    /// Returns the same rules, for a copy of the handler.
+    pub(in crate::files) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, RuleFiles> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A clone reads the rules for itself: loops share no memory.
+impl Clone for SiteRules {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T: Default> RuleFile<T> {
+    /// Takes the rules that `parse` finds in the `content` of the file called `name`; without a file there are none. If the file cannot
+    /// be read, or has a bad line, the rules that were read last stay.
+    ///
+    /// # Errors
+    /// What is wrong with the file, once for each content.
+    fn read(
+        &mut self,
+        name: &str,
+        content: Result<Option<&[u8]>, &str>,
+        parse: impl FnOnce(&[u8]) -> Result<T, BadLine>,
+    ) -> Result<(), String> {
+        let bytes = content.unwrap_or_else(|error| Some(error.as_bytes()));
+        let hash = bytes.map(XxHash3_128::oneshot);
+        if mem::replace(&mut self.read, hash) == hash {
+            return Ok(());
+        }
+        let content = content.map_err(|error| format!("{name}: {error}"))?;
+        let parsed = content.map_or_else(|| Ok(T::default()), parse);
+        self.rules = parsed.map_err(|bad| format!("{name}:{}: {}", bad.number, bad.message))?;
+        self.version = self.version.wrapping_add(1);
+        Ok(())
+    }
+}
+
+/// The fields that the site gives to a reply.
+pub(in crate::files) struct SitePolicy {
+    pub(in crate::files) fields: Arc<FieldLines>,
+    /// The media type in place of the one of the file.
+    pub(in crate::files) content_type: Option<String>,
+}
+
+impl FileRequest<'_, '_> {
+    /// Returns what the rules of `_redirects` do with a request for `path` before its file is looked for.
+    pub(super) fn forced_rule(&self, path: &[u8]) -> Option<Redirected> {
+        let rules = self.files.site_rules()?;
+        rules.lock().redirects.rules.find_forced(path, self.query())
+    }
+
+    /// Returns what the rules of `_redirects` do with a request for `path`, for which there is no file.
+    pub(super) fn rule(&self, path: &[u8]) -> Option<Redirected> {
+        let rules = self.files.site_rules()?;
+        rules.lock().redirects.rules.find(path, self.query())
+    }
+
+    fn query(&self) -> &str {
+        let query = self.exchange.path().split_once('?');
+        query.map_or("", |(_, query)| query)
+    }
+
+    /// Returns a number for the set of rules of `_headers` that match `path`: another one for each set, and 0 for none.
+    pub(super) fn matching_headers(&self, path: &[u8]) -> u64 {
+        let Some(rules) = self.files.site_rules() else {
+            return 0;
+        };
+        let headers = &rules.lock().headers;
+        let mut matching = headers.rules.matching(path).peekable();
+        if matching.peek().is_none() {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u32(headers.version);
+        for rule in matching {
+            hasher.write_u16(rule);
+        }
+        hasher.finish() | 1
+    }
+
+    /// Returns the fields that the reply gets from the configuration and the rules of `_headers`.
+    pub(in crate::files) fn policy(&self) -> SitePolicy {
+        let server = self.exchange.server();
+        let default = || SitePolicy {
+            fields: Arc::clone(server.file_policy()),
+            content_type: None,
+        };
+        let Some(rules) = self.files.site_rules() else {
+            return default();
+        };
+        let mut path = Vec::new();
+        // A path that is not served has fields, too.
+        let _ = self.files.locate(self.exchange.target(), &mut path);
+        let changes = {
+            let headers = &rules.lock().headers.rules;
+            headers.merge(headers.matching(&path))
+        };
+        if changes == FieldChanges::default() {
+            return default();
+        }
+        let is_cache_control = |name: &str| name.eq_ignore_ascii_case("cache-control");
+        let mut names = changes
+            .set
+            .iter()
+            .map(|(name, _)| name)
+            .chain(&changes.removed);
+        let mut fields = FieldLines::default();
+        if !names.any(|name| is_cache_control(name)) {
+            fields.append(server.file_policy());
+        }
+        let mut content_type = None;
+        for (name, value) in changes.set {
+            if name.eq_ignore_ascii_case("content-type") {
+                content_type = Some(value);
+            } else if server.is_extra_field(&name) {
+                // The command line wins.
+            } else if let (Ok(name), Ok(value)) =
+                (FieldName::new(&name), FieldValue::new(value.as_bytes()))
+            {
+                fields.push(name, value);
+            }
+        }
+        SitePolicy {
+            fields: Arc::new(fields),
+            content_type,
+        }
+    }
+
+    /// Reads the rules of the file that was found, and goes on. A file that cannot be read leaves the rules as they are.
+    pub(in crate::files) fn read_rules(
+        &mut self,
+        asked: &Asked<'_>,
+        found: io::Result<Found>,
+    ) -> io::Result<()> {
+        match found {
+            Ok(Found::File(file)) => {
+                let watched = self.watch_file(asked, &file);
+                let file_system = self.files.cache.borrow().watcher.file_system(&file.file);
+                let may_wait = self.may_wait(asked, file_system, true);
+                let threads = self.exchange.server().file_threads();
+                let loaded = file.load(may_wait, file_system, threads, Reads::RULES)?;
+                if threads.is_some() && loaded.is_cold() {
+                    return self.leave_to_thread(asked, self.files.for_thread());
+                }
+                self.take_content(asked.step, &loaded.content);
+                if let Some(watched) = watched {
+                    self.keep_rules(asked, watched);
+                }
+            }
+            Ok(Found::Loaded(loaded)) => self.take_content(asked.step, &loaded.content),
+            Ok(Found::Nothing(not_opened)) if is_missing(not_opened.errno) => {
+                self.take_rules(asked.step, Ok(None));
+                if not_opened.is_plain {
+                    self.keep_missing(asked);
+                }
+            }
+            Ok(Found::Nothing(not_opened)) => {
+                let error = io::Error::from(not_opened.errno);
+                self.take_rules(asked.step, Err(&error.to_string()));
+            }
+            Ok(_) => self.take_rules(asked.step, Ok(None)),
+            Err(error) => self.take_rules(asked.step, Err(&error.to_string())),
+        }
+        self.send_missing(asked)
+    }
+
+    fn take_content(&mut self, step: Step, content: &Content) {
+        let content = match content {
+            Content::InMemory(content) => Ok(Some(&**content)),
+            _ => Err("the file has more than 1 MiB"),
+        };
+        self.take_rules(step, content);
+    }
+
+    /// Takes the rules of the file that is read in `step`, `None` if there is no file. What is wrong with the file is logged.
+    fn take_rules(&mut self, step: Step, content: Result<Option<&[u8]>, &str>) {
+        let Some(rules) = self.files.site_rules() else {
+            return;
+        };
+        let name = step.rule_file();
+        let read = {
+            let RuleFiles { redirects, headers } = &mut *rules.lock();
+            match step {
+                Step::Redirects => redirects.read(name, content, Redirects::parse),
+                _ => headers.read(name, content, HeaderRules::parse),
+            }
+        };
+        if let Err(problem) = read {
+            let line = format!("{problem}; the rules from before this change stay in force");
+            self.exchange.log_message(&line);
+        }
+    }
+
+    /// Notes that the rules are those of the file that is `watched`.
+    fn keep_rules(&self, asked: &Asked<'_>, watched: Watched) {
+        let (clock, server) = (self.exchange.clock(), self.exchange.server());
+        let mut cache = self.files.cache.borrow_mut();
+        cache.put(
+            asked.key(),
+            watched,
+            CachedReply::Rules,
+            clock,
+            server.config(),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_line_is_told_once_and_the_rules_stay() {
+        let mut file = RuleFile::<Redirects>::default();
+        let mut read = |content: Result<Option<&str>, &str>| {
+            let content = content.map(|content| content.map(str::as_bytes));
+            let read = file.read("_redirects", content, Redirects::parse);
+            let is_found = file.rules.find(b"a", "").is_some();
+            (read.err().unwrap_or_default(), is_found, file.version)
+        };
+        let good = |is_found, version| (String::new(), is_found, version);
+        assert_eq!(read(Ok(None)), good(false, 0));
+        assert_eq!(read(Ok(Some("/a /b"))), good(true, 1));
+        assert_eq!(read(Ok(Some("/a /b"))), good(true, 1));
+        let (problem, is_found, version) = read(Ok(Some("/c /d\n/a")));
+        assert!(problem.starts_with("_redirects:2: "), "{problem}");
+        assert_eq!((is_found, version), (true, 1));
+        assert_eq!(read(Ok(Some("/c /d\n/a"))), good(true, 1));
+        assert_eq!(read(Err("why")), ("_redirects: why".to_owned(), true, 1));
+        assert_eq!(read(Err("why")), good(true, 1));
+        assert_eq!(read(Ok(Some("/c /d"))), good(false, 2));
+        assert_eq!(read(Ok(Some("/a /d"))), good(true, 3));
+        assert_eq!(read(Ok(None)), good(false, 4));
+    }
+}
