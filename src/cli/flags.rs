@@ -194,6 +194,14 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "send FILE.br, FILE.zst or FILE.gz for FILE where the client accepts it, and other text compressed",
     },
     Flag {
+        long: "--live",
+        short: "",
+        value: Value::None,
+        group: Group::Files,
+        is_everyday: true,
+        help: "reload pages in the browser when their files change; for this machine only, unless --bind says otherwise",
+    },
+    Flag {
         long: "--content-type",
         short: "",
         value: Value::Text("TYPE"),

@@ -98,6 +98,7 @@ pub(crate) struct Options {
     site: bool,
     spa: bool,
     compress: bool,
+    live: bool,
     /// The file of the access log; `None` is standard error.
     log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
@@ -145,7 +146,11 @@ fn help(arguments: &[OsString]) -> Option<String> {
 
 impl Options {
     fn new(typed: Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
-        let bind = typed.all("--bind", bind)?;
+        let live = typed.is_given("--live");
+        let mut bind = typed.all("--bind", bind)?;
+        if live && bind.is_empty() {
+            bind.push(Bind::loopback());
+        }
         let needs_port = bind.is_empty() || bind.iter().any(Bind::is_without_port);
         let port = match typed.port(port)? {
             None if needs_port => values::port_of_environment(default_port)?,
@@ -165,6 +170,7 @@ impl Options {
             site: typed.is_given("--site"),
             spa: typed.is_given("--spa"),
             compress: typed.is_given("--compress"),
+            live,
             log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(&typed, hosts)?,
@@ -202,6 +208,7 @@ impl Options {
         handler.site = self.site;
         handler.spa = self.spa;
         handler.compress = self.compress;
+        handler.live = self.live;
         Ok(handler)
     }
 

@@ -13,6 +13,7 @@ use rustix::fs::{FileType, Stat, fstat};
 use rustix::io::Errno;
 
 use super::identity::Identity;
+use super::live;
 use super::names::mounts::{FileSystem, Mounts, known_stat};
 use super::names::open::{Directory, Opened};
 use super::names::root::Root;
@@ -56,6 +57,11 @@ impl Reads {
     /// The content, if it is small.
     pub(super) const CONTENT: Self = Self {
         most: MAX_IN_MEMORY,
+        beginning: false,
+    };
+    /// The content, also if it is a page of some size.
+    pub(super) const LIVE: Self = Self {
+        most: live::MAX_SIZE,
         beginning: false,
     };
     /// The rules of a site.

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,6 +20,7 @@ mod compressor;
 mod encode;
 mod identity;
 mod listing;
+mod live;
 mod look_up;
 mod lookup_work;
 mod names;
@@ -45,6 +46,7 @@ use asked::Asked;
 use cache::Cache;
 use compressor::Compressor;
 use listing::{Readings, View};
+use live::Live;
 use look_up::{Lookup, Patience, Reads};
 use names::guess_type::{FileType, OCTET_STREAM, guess_type};
 use names::root::{Root, Symlinks};
@@ -100,6 +102,10 @@ pub struct SimpleHttpRequestHandler {
     /// `.zst` or `.gz`, unless that is older, or compressed by a [file thread](crate::ServerConfig::file_threads). To be set before
     /// the first request, because replies are kept.
     pub compress: bool,
+    /// Whether pages reload in the browser when a file of theirs changes: HTML of up to 1 MiB is sent with a line that loads a script.
+    /// To be set before the first request, because replies are kept.
+    pub live: bool,
+    pages: Live,
     overrides: Overrides,
     rules: SiteRules,
     compressor: Compressor,
@@ -152,6 +158,8 @@ impl SimpleHttpRequestHandler {
             site: false,
             spa: false,
             compress: false,
+            live: false,
+            pages: Live::default(),
             overrides: Overrides::default(),
             rules: SiteRules::default(),
             compressor: Compressor::default(),
@@ -210,6 +218,9 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The disk fails: a 500.
     pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        if self.live && self.pages.send(exchange) {
+            return Ok(());
+        }
         // Taken out, because the request borrows the whole handler.
         let mut scratch = mem::take(&mut self.scratch);
         let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
@@ -285,6 +296,15 @@ impl SimpleHttpRequestHandler {
         self.list_directories && self.overrides.list_directory.is_none()
     }
 
+    /// Returns what is read of a file. Live pages are read as a whole, because a line is added to them.
+    fn reads(&self) -> Reads {
+        if self.live {
+            Reads::LIVE
+        } else {
+            Reads::CONTENT
+        }
+    }
+
     /// Returns whether there is more to look for than what the target names.
     fn has_steps(&self) -> bool {
         (self.site || self.spa) && self.root.single().is_none()
@@ -339,7 +359,7 @@ impl SimpleHttpRequestHandler {
             } else {
                 Reads {
                     beginning: true,
-                    ..Reads::CONTENT
+                    ..self.reads()
                 }
             },
             patience,
@@ -366,6 +386,8 @@ impl SimpleHttpRequestHandler {
             site: self.site,
             spa: self.spa,
             compress: self.compress,
+            live: self.live,
+            pages: Live::default(),
             overrides: self.overrides.clone(),
             rules: self.rules.share(),
             compressor: Compressor::default(),
@@ -399,6 +421,17 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     fn may_change_files(&self) -> bool {
         // A closure of the owner may do anything.
         self.overrides.are_set()
+    }
+
+    fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
+        let is_live = self.live;
+        self.cache.get_mut().event_source().filter(|_| is_live)
+    }
+
+    fn service_actions(&mut self) {
+        if self.live {
+            self.pages.note(self.cache.get_mut().read_changes());
+        }
     }
 
     /// Opens what is served, as a request does: it must be there, and must not be deleted.

@@ -10,6 +10,7 @@ use super::cache::{CachedReply, Watched};
 use super::codings::{Codings, is_compressible, with_vary};
 use super::encode::can_encode;
 use super::identity::Identity;
+use super::live;
 use super::look_up::{FoundFile, LoadedFile, Reads};
 use super::names::guess_type::FileType;
 use super::names::mounts::FileSystem;
@@ -43,7 +44,7 @@ impl FileRequest<'_, '_> {
         let may_wait = self.may_wait(asked, file_system, file_type.may_be_text);
         let reads = Reads {
             beginning: file_type.may_be_text,
-            ..Reads::CONTENT
+            ..self.files.reads()
         };
         let loaded = found.load(may_wait, file_system, threads, reads)?;
         if let Some(stale) = &loaded.stale {
@@ -83,13 +84,14 @@ impl FileRequest<'_, '_> {
     pub(super) fn send_loaded(
         &mut self,
         asked: &Asked<'_>,
-        loaded: LoadedFile,
+        mut loaded: LoadedFile,
         file_type: &FileType<'_>,
         watched: Option<Watched>,
     ) -> io::Result<()> {
         let (server, clock) = (self.exchange.server(), self.exchange.clock());
         server.count_lookup(false);
         let is_cold = loaded.is_cold();
+        self.add_live_line(&mut loaded, file_type);
         let mut description = self.description(asked, file_type, loaded.is_text)?;
         let codings = self.codings(&loaded, file_type, &mut description);
         let LoadedFile {
@@ -137,6 +139,20 @@ impl FileRequest<'_, '_> {
         match siblings.find(|(_, sibling, _)| Arc::ptr_eq(sibling, chosen)) {
             Some((_, sibling, sent_from)) => send_file(self.exchange, &sibling, sent_from),
             None => send_file(self.exchange, &file, sent_from),
+        }
+    }
+
+    /// Adds the line of `--live` to an HTML document. Its siblings do not have the line, so they are not sent.
+    fn add_live_line(&self, loaded: &mut LoadedFile, file_type: &FileType<'_>) {
+        let is_html = file_type
+            .media_type(loaded.is_text)
+            .starts_with("text/html");
+        if self.files.live
+            && is_html
+            && let Content::InMemory(content) = &mut loaded.content
+        {
+            content.extend_from_slice(live::LINE);
+            loaded.siblings.clear();
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 
 pub(crate) mod client;
 pub(crate) mod clock;
@@ -220,6 +221,16 @@ pub trait BaseHttpRequestHandler {
 
     /// Is called in every turn of the loop, after its events.
     fn service_actions(&mut self) {}
+
+    /// Returns a descriptor that the loop watches, if there is one: when it becomes readable, the loop has a turn, and calls
+    /// [`service_actions`](Self::service_actions). It is called once, when the server is made, and the descriptor must stay open as
+    /// long as the handler lives. The poll is edge-triggered, so `service_actions` has to read until nothing is left.
+    ///
+    /// A handler that passes requests on to a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) passes both calls on to it,
+    /// too, for its [`live`](crate::SimpleHttpRequestHandler::live) pages.
+    fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Is called when [`HttpServer::handle_request`](crate::HttpServer::handle_request) has waited and no
     /// request has come.

@@ -6,10 +6,12 @@
 use std::io;
 use std::mem;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd as _;
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
-use mio::{Events, Poll, Token};
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
 
 use super::admin::Administration;
 use super::confinement;
@@ -46,6 +48,8 @@ pub(crate) use dispatcher::SCRATCH;
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
 pub(crate) const ADMIN: Token = Token(usize::MAX - 2);
+/// What the handler has the loop watch. Its event needs no answer: every turn calls `service_actions`.
+const HANDLER: Token = Token(usize::MAX - 3);
 
 /// Events that one poll returns at most.
 const EVENTS: usize = 1024;
@@ -88,6 +92,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         let admission = Admission::new(endpoint.listeners, config, handle.loops());
         context.spools = SpoolLimits::new(config, handle.loops());
         context.addresses = Addresses::new(config, handle.loops());
+        watch_event_source(&endpoint.poll, &mut context.handler);
         Self {
             events: Events::with_capacity(EVENTS),
             has_more_events: false,
@@ -276,6 +281,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     fn take_event(&mut self, event: &Event) {
         match event.token() {
             WAKER => self.take_commands(),
+            HANDLER => {}
             ADMIN => {
                 if let Some(administration) = &mut self.administration {
                     administration.note_event();
@@ -425,5 +431,15 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         log.text(format_args!(
             "httpoll: loop {number} of {loops}\nconfinement     {confinement}\nfile threads    {file_threads}\n{counters}\n"
         ));
+    }
+}
+
+/// Has the poll watch the descriptor that `handler` names. If it cannot, the handler only has a turn with other events.
+fn watch_event_source(poll: &Poll, handler: &mut impl BaseHttpRequestHandler) {
+    if let Some(source) = handler.event_source() {
+        let mut source = SourceFd(&source.as_raw_fd());
+        let _ = poll
+            .registry()
+            .register(&mut source, HANDLER, Interest::READABLE);
     }
 }

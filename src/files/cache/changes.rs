@@ -160,6 +160,11 @@ impl Changes {
         sources.map_or(0, |sources| Arc::strong_count(&sources.inotify) - 1)
     }
 
+    /// Returns the descriptor that is readable when a watch has events.
+    pub(super) fn event_source(&self) -> Option<BorrowedFd<'_>> {
+        self.sources.as_ref().map(|sources| sources.inotify.as_fd())
+    }
+
     /// Reads the changes until now, once in each `epoch`.
     #[inline]
     pub(super) fn check(&mut self, epoch: u64) {
@@ -169,7 +174,8 @@ impl Changes {
         }
     }
 
-    fn read_changes(&mut self) {
+    /// Reads the changes until now.
+    pub(super) fn read_changes(&mut self) {
         let Some(Sources { inotify, mountinfo }) = &self.sources else {
             return;
         };

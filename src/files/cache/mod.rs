@@ -24,6 +24,7 @@
 
 use std::fmt;
 use std::mem;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -160,6 +161,19 @@ impl Cache {
             lookups: LOOKUPS_PER_COMPARISON,
             told: CacheSize::default(),
         }
+    }
+
+    /// Returns the descriptor that is readable when something has changed; `None` if changes are not reported. From now on, a file that
+    /// has just changed is kept again at once, so that its next change is reported, too.
+    pub(super) fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
+        self.dropped = RecentKeys::new(1, Duration::ZERO);
+        self.watcher.changes.event_source()
+    }
+
+    /// Reads the changes until now, and returns their generation.
+    pub(super) fn read_changes(&mut self) -> u64 {
+        self.watcher.changes.read_changes();
+        self.watcher.changes.generation
     }
 
     /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.

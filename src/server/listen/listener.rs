@@ -23,7 +23,7 @@ use crate::handler::peer::UNIX_PEER;
 /// How long a loop without descriptors waits before it tries to accept again, if no event comes.
 pub(crate) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Tokens of listeners count down from here, those of connections up from 0.
-pub(crate) const LAST_LISTENER: usize = usize::MAX - 3;
+pub(crate) const LAST_LISTENER: usize = usize::MAX - 4;
 
 /// A listening socket of one loop.
 #[derive(Debug)]

@@ -1,0 +1,163 @@
+//! `--live`: pages reload when a file of theirs changes.
+//!
+//! HTML gets a line that loads a script, which listens to Server-Sent Events. The loop tells all pages whenever the kernel reports a
+//! change of something that a kept reply depends on. The script finds out by entity tags what has changed.
+//!
+//! Invariant: an open page costs a connection and the memory of its stream, and no time until something changes.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use crate::handler::exchange::Exchange;
+use crate::http::status::HttpStatus;
+use crate::wire::source::{Fill, Source};
+
+/// HTML up to this size gets the script.
+pub(super) const MAX_SIZE: u64 = 1024 * 1024;
+/// The line that is added to the end of each HTML document.
+pub(super) const LINE: &[u8] = b"<script src=\"/.httpoll/live.js\"></script>\n";
+/// Names that begin with a dot are not served unless asked for, so a site has no file of this path.
+const SCRIPT_PATH: &str = "/.httpoll/live.js";
+const EVENTS_PATH: &str = "/.httpoll/live";
+const SCRIPT: &str = include_str!("live.js");
+
+/// The pages that listen, and how often something has changed.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// The generation of changes that the pages were told last.
+    told: u64,
+    pages: Arc<Mutex<Pages>>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    changes: u64,
+    /// The wakers of the streams, by a number of their own.
+    wakers: Vec<(u64, Waker)>,
+    next: u64,
+}
+
+/// The events of one page.
+struct Stream {
+    pages: Arc<Mutex<Pages>>,
+    number: u64,
+    seen: Option<u64>,
+}
+
+impl Live {
+    /// Tells all pages if the `generation` of changes is another one than before.
+    pub(super) fn note(&mut self, generation: u64) {
+        if self.told == generation {
+            return;
+        }
+        self.told = generation;
+        let mut pages = lock(&self.pages);
+        pages.changes += 1;
+        for (_, waker) in &pages.wakers {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Replies to a request for the script or the events; returns whether it was one.
+    pub(super) fn send(&self, exchange: &mut Exchange<'_>) -> bool {
+        match exchange.path_only() {
+            SCRIPT_PATH => {
+                exchange.send_text(HttpStatus::OK, SCRIPT);
+                exchange.send_header("Content-Type", "text/javascript; charset=utf-8");
+                exchange.send_header("Cache-Control", "no-cache");
+            }
+            EVENTS_PATH => {
+                exchange.send_response(HttpStatus::OK);
+                exchange.send_header("Content-Type", "text/event-stream");
+                exchange.send_header("Cache-Control", "no-store");
+                exchange.end_headers();
+                let stream = self.stream(exchange.waker());
+                exchange.stream(Box::new(stream));
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn stream(&self, waker: Waker) -> Stream {
+        let mut pages = lock(&self.pages);
+        let number = pages.next;
+        pages.next += 1;
+        pages.wakers.push((number, waker));
+        Stream {
+            pages: Arc::clone(&self.pages),
+            number,
+            seen: None,
+        }
+    }
+}
+
+/// A clone has no pages: each loop tells its own.
+impl Clone for Live {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Source for Stream {
+    fn fill(&mut self, out: &mut Vec<u8>) -> io::Result<Fill> {
+        let changes = lock(&self.pages).changes;
+        match self.seen.replace(changes) {
+            // The browser comes back soon if the server is started again.
+            None => out.extend_from_slice(b"retry: 500\n\n"),
+            Some(seen) if seen != changes => out.extend_from_slice(b"data: changed\n\n"),
+            Some(_) => {}
+        }
+        Ok(Fill::NotNow)
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        let mut pages = lock(&self.pages);
+        let found = pages
+            .wakers
+            .iter()
+            .position(|(number, _)| *number == self.number);
+        if let Some(index) = found {
+            pages.wakers.swap_remove(index);
+        }
+    }
+}
+
+fn lock(pages: &Mutex<Pages>) -> MutexGuard<'_, Pages> {
+    pages.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_page_is_told_once_of_changes_since_its_last_event() {
+        let mut live = Live::default();
+        let mut streams = [
+            live.stream(Waker::noop().clone()),
+            live.stream(Waker::noop().clone()),
+        ];
+        let mut events = |count| {
+            let streams = &mut streams[..count];
+            let texts = streams.iter_mut().map(|stream| {
+                let mut out = Vec::new();
+                assert_eq!(stream.fill(&mut out).unwrap(), Fill::NotNow);
+                String::from_utf8(out).unwrap()
+            });
+            texts.collect::<Vec<_>>()
+        };
+        assert_eq!(events(1), ["retry: 500\n\n"]);
+        live.note(1);
+        live.note(2);
+        assert_eq!(events(2), ["data: changed\n\n", "retry: 500\n\n"]);
+        live.note(2);
+        assert_eq!(events(2), ["", ""]);
+        assert_eq!(lock(&live.pages).wakers.len(), 2);
+        drop(streams);
+        assert_eq!(lock(&live.pages).wakers.len(), 0);
+    }
+}
