@@ -1,6 +1,8 @@
 //! What a browser makes of a file: its media type, from its name and its first bytes, and how long a cache may keep it.
 
-use std::fs;
+use std::fs::{self, File};
+
+use rustix::fs::{Advice, fadvise};
 
 use crate::support::{Reply, Server, Site, request};
 
@@ -170,6 +172,46 @@ fn first_bytes_tell_text_from_other_content() {
     // Without file threads the loop itself looks at the content.
     for options in [&[][..], &["--file-threads", "0"]] {
         has_types(&Server::with(&site, options), &types);
+    }
+}
+
+/// Has the kernel read the file anew from its disk, if it is on one.
+fn forget(site: &Site, name: &str) {
+    let file = File::open(site.at(name)).unwrap();
+    file.sync_all().unwrap();
+    fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+}
+
+#[test]
+fn content_that_is_not_in_memory_is_looked_at_too() {
+    let site = Site::empty();
+    let names = ["small", "large", "large.ts"];
+    for (name, size) in names.into_iter().zip([1000, 100_000, 100_000]) {
+        site.file(name, vec![b'x'; size]);
+    }
+    for options in [&[][..], &["--file-threads", "0"]] {
+        let server = Server::with(&site, options);
+        for name in names {
+            forget(&site, name);
+            has_types(&server, &[(name, TEXT)]);
+        }
+    }
+}
+
+/// File threads look up what leads to /proc, and its length is not known.
+#[test]
+fn what_a_file_thread_has_found_is_looked_at_too() {
+    let site = Site::empty();
+    site.link("kernel", "/proc/sys/kernel/ostype")
+        .link("numbers", "/proc/self/auxv");
+    for options in [&[][..], &["--file-threads", "0"]] {
+        let server = Server::with(&site, &[&["--follow-symlinks"], options].concat());
+        has_types(&server, &[("kernel", TEXT), ("numbers", BINARY)]);
+        let reply = server.get("/kernel");
+        assert_eq!(
+            (reply.text(), reply.field("Cache-Control")),
+            ("Linux\n", Some("no-cache"))
+        );
     }
 }
 

@@ -23,6 +23,7 @@ fn serve() -> Option<(SlowSite, Server)> {
     let slow = SlowSite::new()?;
     slow.file("slow.txt", "slow\n")
         .file("slow.bin", content())
+        .file("slow-notes", "x".repeat(100_000))
         .file("slow-docs/slow.txt", "in docs\n")
         .file("slow-index/index.html", "<p>slow index</p>\n")
         .file("fast.txt", "fast\n");
@@ -41,6 +42,11 @@ fn files_have_the_right_bytes() {
         assert_eq!(client.get("/slow.txt").text(), "slow\n");
         assert_eq!(client.get("/fast.txt").text(), "fast\n");
         assert!(client.get("/slow.bin").body == content(), "wrong bytes");
+        let notes = client.get("/slow-notes");
+        assert_eq!(
+            notes.field("Content-Type"),
+            Some("text/plain; charset=utf-8")
+        );
         let reply = client.ask(request("HEAD", "/slow.bin", &[]));
         assert_eq!(reply.head.content_length(), Some(5_000_000));
         assert_eq!(client.get("/slow-missing.txt").status(), 404);
