@@ -107,8 +107,8 @@ fn application(suffix: &str) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::guess_type::guess_type;
     use super::*;
-    use crate::files::names::guess_type::guess_type;
 
     /// The pairs of conf/mime.types in nginx 1.22, as Debian 12 has it in /etc/nginx/mime.types: a type, and its suffixes.
     const NGINX: &str = include_str!("nginx_types.txt");
