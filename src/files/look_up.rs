@@ -258,14 +258,12 @@ impl FoundFile {
         threads: Option<&FileThreads>,
         asks_for_text: bool,
     ) -> io::Result<LoadedFile> {
-        let mut content = Content::read(&self.file, self.size(), may_wait)?;
-        let mut begins_with_text = Some(false);
-        if asks_for_text {
-            begins_with_text = is_text(&self.file, &content, may_wait)?;
-        }
-        if begins_with_text.is_none() {
-            content = Content::Cold(self.size());
-        }
+        let content = Content::read(&self.file, self.size(), may_wait)?;
+        let is_text = match asks_for_text {
+            true => is_text(&self.file, &content, may_wait)?,
+            false => Some(false),
+        };
+        let content = is_text.map_or(Content::Cold(self.size()), |_| content);
         let sent_from = match (&content, threads) {
             (Content::InMemory(_), _) => None,
             (content, Some(threads))
@@ -288,7 +286,7 @@ impl FoundFile {
             stat: self.stat,
             link_target: self.link_target,
             content,
-            is_text: begins_with_text.unwrap_or(false),
+            is_text: is_text == Some(true),
             sent_from,
         })
     }
