@@ -207,7 +207,15 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::Text("TYPE"),
         group: Group::Files,
         is_everyday: false,
-        help: "type of unknown suffixes (application/octet-stream)",
+        help: "type of unknown suffixes (text/plain for text, else application/octet-stream)",
+    },
+    Flag {
+        long: "--mime",
+        short: "",
+        value: Value::Text("EXT=TYPE"),
+        group: Group::Files,
+        is_everyday: false,
+        help: "type of files with this suffix, such as .foo=text/x-foo; may be repeated",
     },
     Flag {
         long: "--header",

@@ -57,8 +57,8 @@ static GUESSES: [(&[&str], &str); 16] = [
         "-H 'Cache-Control: no-store' stops caching",
     ),
     (
-        &["--mime", "--mimetypes", "--default-mimetype"],
-        "--content-type sets the type of unknown suffixes",
+        &["--mime-type", "--mimetypes", "--default-mimetype"],
+        "--mime EXT=TYPE sets the type of a suffix, --content-type that of unknown ones",
     ),
     (
         &["--open", "--open-browser", "--no-browser", "-o"],

@@ -31,7 +31,7 @@ mod values;
 use typed::Typed;
 use values::{
     Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
-    log_format, loops, max_per_ip, port, protocol, seconds, trusted_proxy,
+    log_format, loops, max_per_ip, mime, port, protocol, seconds, trusted_proxy,
 };
 
 const DEFAULT_PORT: u16 = 8000;
@@ -92,6 +92,8 @@ pub(crate) struct Options {
     admin: Option<Bind>,
     directory: PathBuf,
     content_type: Option<String>,
+    /// Suffixes with their media types.
+    mime: Vec<(String, String)>,
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
@@ -164,6 +166,7 @@ impl Options {
             admin: typed.last("--admin", admin)?,
             directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
             content_type: typed.last("--content-type", content_type)?,
+            mime: typed.all("--mime", mime)?,
             no_listing: typed.is_given("--no-listing"),
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
@@ -202,7 +205,9 @@ impl Options {
         })?;
         if let Some(content_type) = &self.content_type {
             handler.default_content_type.clone_from(content_type);
+            handler.detect_text = false;
         }
+        handler.extensions_map.extend(self.mime.iter().cloned());
         handler.list_directories = !self.no_listing;
         handler.dotfiles = self.dotfiles;
         handler.site = self.site;

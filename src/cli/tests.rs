@@ -43,7 +43,7 @@ fn an_address_may_have_a_port() {
 
 #[test]
 fn a_usage_error_names_the_option_and_what_it_wants() {
-    let table: [(&[&str], &str); 38] = [
+    let table: [(&[&str], &str); 46] = [
         (&["65536"], "PORT wants a number"),
         (
             &["1", "2"],
@@ -96,6 +96,17 @@ fn a_usage_error_names_the_option_and_what_it_wants() {
             &["--proxy-protocol"],
             "--proxy-protocol needs --trusted-proxy",
         ),
+        (
+            &["--mime", "foo"],
+            "--mime wants EXT=TYPE such as .foo=text/x-foo, where EXT is the last suffix of a name, not 'foo'",
+        ),
+        (&["--mime"], "--mime wants a value"),
+        (&["--mime", "=text/plain"], "--mime wants EXT=TYPE"),
+        (&["--mime", ".=text/plain"], "--mime wants EXT=TYPE"),
+        (&["--mime", "foo="], "--mime wants EXT=TYPE"),
+        (&["--mime", "foo=text"], "--mime wants EXT=TYPE"),
+        (&["--mime", "foo=a/b\nC: d"], "--mime wants EXT=TYPE"),
+        (&["--mime", "tar.gz=a/b"], "--mime wants EXT=TYPE"),
         (&["-H", "no colon"], "--header wants 'NAME: VALUE'"),
         (
             &["-H", "Content-Length: 5"],
@@ -176,6 +187,24 @@ fn proxies_are_trusted_only_where_they_are_named() {
         "unix",
     ];
     assert_eq!(trusted(&arguments), (2, true));
+}
+
+#[test]
+fn a_suffix_may_be_given_a_media_type() {
+    let table = [
+        ("foo=text/x-foo", (".foo", "text/x-foo")),
+        (".foo=text/x-foo", (".foo", "text/x-foo")),
+        (".FOO=text/x-foo", (".foo", "text/x-foo")),
+        ("a=b/c; d=\"e\"", (".a", "b/c; d=\"e\"")),
+        ("größe=a/b", (".größe", "a/b")),
+    ];
+    for (mime, (suffix, media_type)) in table {
+        let options = options(&["--mime", mime]).unwrap();
+        let expected = [(suffix.to_owned(), media_type.to_owned())];
+        assert_eq!(options.mime, expected, "{mime}");
+    }
+    let options = options(&["--mime", "a=b/c", "--mime=d=e/f"]).unwrap();
+    assert_eq!(options.mime.len(), 2);
 }
 
 #[test]

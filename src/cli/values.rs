@@ -195,7 +195,7 @@ pub(super) fn log_format(text: &str) -> Result<LogFormat, CommandError> {
 }
 
 pub(super) fn content_type(text: &str) -> Result<String, CommandError> {
-    if text.contains('/') && !text.chars().any(char::is_control) {
+    if is_media_type(text) {
         Ok(text.to_owned())
     } else {
         Err(wanted(
@@ -204,6 +204,26 @@ pub(super) fn content_type(text: &str) -> Result<String, CommandError> {
             text,
         ))
     }
+}
+
+/// Parses the value of `--mime`, and returns the suffix as `extensions_map` has it: with its dot, in lower case, which stands for
+/// every case. Only the last suffix of a name counts, so the suffix has no further dot.
+pub(super) fn mime(text: &str) -> Result<(String, String), CommandError> {
+    let wrong = || {
+        let what = "EXT=TYPE such as .foo=text/x-foo, where EXT is the last suffix of a name";
+        wanted("--mime", what, text)
+    };
+    let (suffix, media_type) = text.split_once('=').ok_or_else(wrong)?;
+    let (suffix, media_type) = (suffix.trim(), media_type.trim());
+    let suffix = suffix.strip_prefix('.').unwrap_or(suffix).to_lowercase();
+    if suffix.is_empty() || suffix.contains(['.', '/', '*']) || !is_media_type(media_type) {
+        return Err(wrong());
+    }
+    Ok((format!(".{suffix}"), media_type.to_owned()))
+}
+
+fn is_media_type(text: &str) -> bool {
+    text.contains('/') && !text.chars().any(char::is_control)
 }
 
 /// Parses the value of `--header`, a field that is added to every reply.

@@ -342,14 +342,12 @@ impl FoundFile {
         threads: Option<&FileThreads>,
         reads: Reads,
     ) -> io::Result<LoadedFile> {
-        let mut content = Content::read(&self.file, self.size(), reads.most, may_wait)?;
-        let mut begins_with_text = Some(false);
-        if reads.beginning {
-            begins_with_text = is_text(&self.file, &content, may_wait)?;
-        }
-        if begins_with_text.is_none() {
-            content = Content::Cold(self.size());
-        }
+        let content = Content::read(&self.file, self.size(), reads.most, may_wait)?;
+        let is_text = match reads.beginning {
+            true => is_text(&self.file, &content, may_wait)?,
+            false => Some(false),
+        };
+        let content = is_text.map_or(Content::Cold(self.size()), |_| content);
         let (siblings, stale): (Vec<_>, Vec<_>) = self
             .siblings
             .into_iter()
@@ -385,7 +383,7 @@ impl FoundFile {
             stat: self.stat,
             link_target: self.link_target,
             content,
-            is_text: begins_with_text.unwrap_or(false),
+            is_text: is_text == Some(true),
             sent_from,
             siblings,
             stale,

@@ -103,8 +103,9 @@ fn paths_are_answered_like_http_server() {
         .file("a b/c d.txt", "blanks");
     site.file("htm/index.htm", "htm")
         .file("\u{e9}.txt", "accent")
-        .file("%41", "percent")
-        .file("README", "none");
+        // Python sends text without a suffix as application/octet-stream.
+        .file("%41", "not text: \0")
+        .file("README", "not text: \0");
     let Some(python) = Python::start(&site) else {
         return skip("there is no python3");
     };

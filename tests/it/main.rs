@@ -36,6 +36,7 @@ mod kept;
 mod listing;
 mod log;
 mod logs;
+mod media_types;
 mod metrics;
 mod names;
 mod notify;

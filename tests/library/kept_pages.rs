@@ -1,5 +1,5 @@
-//! The static handler makes its 404 once and keeps it; it equals the page of `send_error`. A listing depends only on its
-//! directory.
+//! The static handler makes its 404 once and keeps it; it equals the page of `send_error`, with the Cache-Control of all replies of
+//! this handler. A listing depends only on its directory.
 
 use std::fs;
 use std::time::UNIX_EPOCH;
@@ -35,6 +35,7 @@ struct Errors {
 impl BaseHttpRequestHandler for Errors {
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         exchange.send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
+        exchange.send_header("Cache-Control", "no-cache");
         Ok(())
     }
 

@@ -33,14 +33,20 @@ fn serve() -> Option<(SlowSite, Server)> {
 
 #[test]
 fn files_have_the_right_bytes() {
-    let Some((_slow, server)) = serve() else {
+    let Some((slow, server)) = serve() else {
         return;
     };
+    slow.file("slow-notes", "x".repeat(100_000));
     let mut client = server.connect();
     for _ in 0..2 {
         assert_eq!(client.get("/slow.txt").text(), "slow\n");
         assert_eq!(client.get("/fast.txt").text(), "fast\n");
         assert!(client.get("/slow.bin").body == content(), "wrong bytes");
+        let notes = client.get("/slow-notes");
+        assert_eq!(
+            notes.field("Content-Type"),
+            Some("text/plain; charset=utf-8")
+        );
         let reply = client.ask(request("HEAD", "/slow.bin", &[]));
         assert_eq!(reply.head.content_length(), Some(5_000_000));
         assert_eq!(client.get("/slow-missing.txt").status(), 404);
