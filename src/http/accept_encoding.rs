@@ -37,7 +37,8 @@ impl Coding {
 
 /// The codings that a client accepts and does not like less than identity, best first.
 ///
-/// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named. On equal weights the server's order decides, and identity comes last.
+/// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named.
+/// On equal weights the server's order decides, and identity comes last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AcceptedCodings([Option<Coding>; 3]);
 

@@ -1,7 +1,7 @@
 //! The target of a rule in `_redirects`, and how it is filled in.
 //!
-//! Invariant: what a rule captured stays inside its place. Its bytes are percent-encoded, and slashes are never doubled, so a path stays a
-//! path: `//host` and `/\host` would lead a browser to another server.
+//! Invariant: what a rule captured stays inside its place. Its bytes are percent-encoded, and slashes are never doubled, so a path
+//! stays a path: `//host` and `/\host` would lead a browser to another server.
 
 use std::mem;
 
