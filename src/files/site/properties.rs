@@ -1,5 +1,9 @@
 //! What must hold for the rules of every site and every request: no rule sends a client to a server that its own target does not
 //! name, rules match the paths that their segments say, and fields are valid. See [`crate::http::properties`].
+#![allow(
+    clippy::unwrap_used,
+    reason = "a property says what must hold by panicking where it does not"
+)]
 
 use percent_encoding::percent_decode_str;
 
