@@ -1,5 +1,5 @@
-//! `_headers`: fields for the replies to some paths. A rule is a line with a path, and below it lines `NAME: VALUE`, which set a field, or
-//! `! NAME`, which removes one, as Cloudflare Pages documents it; Netlify has no removals.
+//! `_headers`: fields for the replies to some paths. A rule is a line with a path, and below it lines `NAME: VALUE`, which set a
+//! field, or `! NAME`, which removes one, as Cloudflare Pages documents it; Netlify has no removals.
 //!
 //! Invariant: a name is one that the owner of a site may set, and a value is a valid field value. The set of rules that match a path
 //! is all that the fields of a reply depend on.
@@ -8,8 +8,8 @@ use super::lines::{BadLine, is_url, read_lines, within_limit};
 use super::pattern::{Pattern, Wildcard, split_name};
 use crate::http::field::{FieldName, FieldValue};
 
-/// Fields that frame the content, belong to the connection, or say what the server alone knows: which copy, coding, part and time this
-/// is. `Location` is for `_redirects`.
+/// Fields that frame the content, belong to the connection, or say what the server alone knows: which copy, coding, part and time
+/// this is. `Location` is for `_redirects`.
 const SET_BY_SERVER: [&str; 22] = [
     "accept-ranges",
     "age",
@@ -105,8 +105,8 @@ impl HeaderRules {
         numbered.filter_map(move |(number, rule)| rule.path.matches(path, |_| ()).then_some(number))
     }
 
-    /// Merges the changes of these rules, in order: a field that several rules set has all their values, and a removal undoes what the rules
-    /// before it set. Within a rule, removals come first.
+    /// Merges the changes of these rules, in order: a field that several rules set has all their values, and a removal undoes what
+    /// the rules before it set. Within a rule, removals come first.
     pub(crate) fn merge(&self, numbers: impl IntoIterator<Item = u16>) -> FieldChanges {
         let mut merged = FieldChanges::default();
         let rules = numbers
@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn fields_of_all_matching_rules_are_merged() {
-        let rules = "# all\n/*\n  X-A: 1\n\tx-b:2 \n\n  # some\n/static/*\n  X-A: 3\nX-C: a:b, \"c\" # d\n/static/:x\n  X-D: 4\n/*.js\n  X-E: 5\n";
+        let rules = "# all\n/*\n  X-A: 1\n\tx-b:2 \n\n  # some\n/static/*\n  X-A: 3\n\
+            X-C: a:b, \"c\" # d\n/static/:x\n  X-D: 4\n/*.js\n  X-E: 5\n";
         for (path, expected) in [
             ("", "X-A: 1; x-b: 2"),
             ("a/b", "X-A: 1; x-b: 2"),
@@ -254,7 +255,8 @@ mod tests {
 
     #[test]
     fn a_removal_undoes_earlier_rules_and_defaults() {
-        let rules = "/*\n Cache-Control: no-cache\n X: 1\n/assets/*\n Cache-Control: immutable\n ! cache-control\n/a\n !X\n ! X\n/a\n X: 2\n";
+        let rules = "/*\n Cache-Control: no-cache\n X: 1\n\
+            /assets/*\n Cache-Control: immutable\n ! cache-control\n/a\n !X\n ! X\n/a\n X: 2\n";
         for (path, expected) in [
             ("x", "Cache-Control: no-cache; X: 1"),
             ("assets/x", "!cache-control; X: 1; Cache-Control: immutable"),

@@ -1,7 +1,7 @@
 //! The path of a rule: `/exact`, `/with/:placeholders`, `/below/*`.
 //!
-//! Invariant: a pattern is compared with the path by which the file is looked up: decoded, without empty and dot segments, and without
-//! slashes around it. So no spelling of a path gets round a rule: `/private%2Fx` means the file `private/x`, and a rule for
+//! Invariant: a pattern is compared with the path by which the file is looked up: decoded, without empty and dot segments, and
+//! without slashes around it. So no spelling of a path gets round a rule: `/private%2Fx` means the file `private/x`, and a rule for
 //! `/private/*` matches it. A match takes one pass over the path, whatever the pattern is.
 
 use memchr::memchr;
@@ -117,8 +117,8 @@ impl Pattern {
         &self.names
     }
 
-    /// Returns whether the pattern matches `path`, and gives the bytes for each of the [names](Self::names) to `capture`. What it gives
-    /// counts only if the pattern matches.
+    /// Returns whether the pattern matches `path`, and gives the bytes for each of the [names](Self::names) to `capture`. What it
+    /// gives counts only if the pattern matches.
     pub(super) fn matches<'p>(&self, path: &'p [u8], mut capture: impl FnMut(&'p [u8])) -> bool {
         let mut rest = path;
         for part in &self.parts {

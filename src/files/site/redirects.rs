@@ -1,8 +1,8 @@
 //! `_redirects`: rules that send a path elsewhere, or serve another file for it. A line is
 //! `FROM [NAME=VALUE...] TO [STATUS][!]`, as Netlify documents it; Cloudflare Pages has a subset.
 //!
-//! Invariant: the first rule that matches decides. A Location stays on this server unless the rule's own target names another one, and it
-//! has only visible ASCII: what the client sent gets into it percent-encoded.
+//! Invariant: the first rule that matches decides. A Location stays on this server unless the rule's own target names another one,
+//! and it has only visible ASCII: what the client sent gets into it percent-encoded.
 //!
 //! Finding a rule is a scan over the rules that compares the path with the start of each.
 

@@ -1,7 +1,7 @@
 //! The target of a rule in `_redirects`, and how it is filled in.
 //!
-//! Invariant: what a rule captured stays inside its place. Its bytes are percent-encoded, and slashes are never doubled, so a path stays a
-//! path: `//host` and `/\host` would lead a browser to another server.
+//! Invariant: what a rule captured stays inside its place. Its bytes are percent-encoded, and slashes are never doubled, so a path
+//! stays a path: `//host` and `/\host` would lead a browser to another server.
 
 use std::mem;
 
@@ -103,7 +103,7 @@ fn fill(filled: &mut String, pieces: &[Piece], values: &[&[u8]]) {
         match piece {
             // After `:splat` that matched nothing, the slash before it is there already.
             Piece::Text(text) if filled.ends_with('/') => {
-                filled.push_str(text.trim_start_matches('/'))
+                filled.push_str(text.trim_start_matches('/'));
             }
             Piece::Text(text) => filled.push_str(text),
             Piece::Value(index) => filled.extend(percent_encode(value(index))),

@@ -1,5 +1,5 @@
-//! Property of Accept-Encoding: a coding is in the list exactly if the client accepts it and does not prefer identity, and the list is
-//! ordered by weight.
+//! Property of Accept-Encoding: a coding is in the list exactly if the client accepts it and does not prefer identity, and the list
+//! is ordered by weight.
 
 use crate::http::accept_encoding::{AcceptedCodings, Coding};
 
