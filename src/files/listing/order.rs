@@ -3,13 +3,14 @@
 //! Invariant: `Order::compare` is a total order of the names of one directory, so runs that are sorted by themselves can be merged.
 
 use std::cmp::Ordering;
+use std::iter::Peekable;
 
 use super::entries::Entry;
 
 /// What a listing is sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SortKey {
-    /// The name in lower case; equal names by their bytes.
+    /// The name in lower case, in which a run of digits is a number; equal names by their bytes.
     Name,
     /// The size; an unknown one is smaller than all others.
     Size,
@@ -125,29 +126,98 @@ impl Ranks {
                 .mtime
                 .map_or(0, |mtime| mtime.cast_unsigned() ^ 1 << 63),
             SortKey::Name if !self.is_ascii => 0,
-            SortKey::Name => {
-                let common = self.common.as_ref().map_or(0, Vec::len);
-                let mut start = [0; 8];
-                for (to, from) in start.iter_mut().zip(entry.name.iter().skip(common)) {
-                    *to = from.to_ascii_lowercase();
-                }
-                u64::from_be_bytes(start)
-            }
+            SortKey::Name => name_rank(entry.name.get(self.common_length()..).unwrap_or_default()),
         };
         let directed = if self.order.descending { !rank } else { rank };
         u64::from(!entry.is_directory()) << 63 | directed >> 1
     }
+
+    /// Returns how many bytes all names begin with. A number is not cut in two.
+    fn common_length(&self) -> usize {
+        let common = self.common.as_deref().unwrap_or_default();
+        let last = common.iter().rposition(|byte| !byte.is_ascii_digit());
+        last.map_or(0, |last| last + 1)
+    }
+}
+
+/// Returns the beginning of a text whose bits have the order of the ASCII names. Each character is a byte of it in lower case. A
+/// number is a byte `0`, so that it has its place among the characters; then a byte with the count of its digits; then the digits.
+fn name_rank(name: &[u8]) -> u64 {
+    let (mut rank, mut left) = (0, u64::BITS);
+    let mut push = |value: u8, bits: u32| {
+        let value = u64::from(value) << (u64::BITS - bits);
+        rank |= value.checked_shr(u64::BITS - left).unwrap_or(0);
+        left = left.saturating_sub(bits);
+        left > 0
+    };
+    let mut rest = name;
+    while let Some((first, after)) = rest.split_first() {
+        if !first.is_ascii_digit() {
+            rest = after;
+            if push(first.to_ascii_lowercase(), 8) {
+                continue;
+            }
+            break;
+        }
+        let run = rest.iter().take_while(|byte| byte.is_ascii_digit());
+        let zeros = run.clone().take_while(|byte| **byte == b'0').count();
+        let count = run.clone().count() - zeros;
+        push(b'0', 8);
+        // Longer numbers have the same count here, so what follows would not tell them apart.
+        if !push(count.min(255) as u8, 8) || count >= 255 {
+            break;
+        }
+        if !run.skip(zeros).all(|digit| push(digit - b'0', 4)) {
+            break;
+        }
+        rest = rest.get(zeros + count..).unwrap_or_default();
+    }
+    rank
 }
 
 fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
-    let lower = if a.is_ascii() && b.is_ascii() {
-        let (a, b) = (a.iter(), b.iter());
-        a.map(u8::to_ascii_lowercase)
-            .cmp(b.map(u8::to_ascii_lowercase))
+    let natural = if a.is_ascii() && b.is_ascii() {
+        let [a, b] = [a, b].map(|name| name.iter().map(u8::to_ascii_lowercase).map(char::from));
+        compare_naturally(a.peekable(), b.peekable())
     } else {
-        lower_case(a).cmp(lower_case(b))
+        compare_naturally(lower_case(a).peekable(), lower_case(b).peekable())
     };
-    lower.then_with(|| a.cmp(b))
+    natural.then_with(|| a.cmp(b))
+}
+
+/// Compares two texts character by character, and two runs of digits as numbers.
+fn compare_naturally<I: Iterator<Item = char>>(mut a: Peekable<I>, mut b: Peekable<I>) -> Ordering {
+    let is_digit = |c: Option<&char>| c.is_some_and(char::is_ascii_digit);
+    loop {
+        let ordering = if is_digit(a.peek()) && is_digit(b.peek()) {
+            compare_numbers(&mut a, &mut b)
+        } else {
+            match (a.next(), b.next()) {
+                (None, None) => return Ordering::Equal,
+                (a, b) => a.cmp(&b),
+            }
+        };
+        if ordering.is_ne() {
+            return ordering;
+        }
+    }
+}
+
+/// Compares the numbers at the beginning of two texts. They may have any length, and zeros before them mean nothing.
+fn compare_numbers<I: Iterator<Item = char>>(a: &mut Peekable<I>, b: &mut Peekable<I>) -> Ordering {
+    for number in [&mut *a, &mut *b] {
+        while number.next_if_eq(&'0').is_some() {}
+    }
+    let mut first_difference = Ordering::Equal;
+    loop {
+        let digits = [&mut *a, &mut *b].map(|number| number.next_if(char::is_ascii_digit));
+        match digits {
+            [Some(a), Some(b)] => first_difference = first_difference.then(a.cmp(&b)),
+            [None, None] => return first_difference,
+            // The longer number is the greater one.
+            [a, b] => return a.is_some().cmp(&b.is_some()),
+        }
+    }
 }
 
 fn lower_case(name: &[u8]) -> impl Iterator<Item = char> {
@@ -232,6 +302,56 @@ mod tests {
     }
 
     #[test]
+    fn runs_of_digits_are_compared_as_numbers() {
+        let long = "9".repeat(250);
+        let longer = format!("1{}", "0".repeat(250));
+        let ascending: &[&str] = &[
+            "0",
+            "00",
+            "01",
+            "1",
+            "1.",
+            "1a",
+            "2",
+            "010",
+            "10",
+            "99999999999999999999",
+            "100000000000000000000",
+            &long,
+            &longer,
+            "a",
+            "a-1",
+            "a00b2",
+            "a0b2",
+            "a0b10",
+            "a01b",
+            "a1b",
+            "A1c",
+            "a2",
+            "a10",
+            "aa",
+            "file-2",
+            "file-10",
+            "File-11",
+            "v1.2.9",
+            "v1.2.10",
+            "v1.10.0",
+            "z",
+            "é2",
+            "é10",
+            // Only ASCII digits are numbers.
+            "é\u{661}\u{660}",
+            "é\u{662}",
+        ];
+        for (number, a) in ascending.iter().enumerate() {
+            for (other, b) in ascending.iter().enumerate() {
+                let ordering = compare_names(a.as_bytes(), b.as_bytes());
+                assert_eq!(ordering, number.cmp(&other), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
     fn directories_come_first_in_both_directions() {
         let directory = Entry {
             name: b"z",
@@ -272,10 +392,23 @@ mod tests {
         }
     }
 
+    /// Names that share beginnings, differ in case only, have numbers of all lengths, and characters around the digits.
+    const NAMES: &str = "[a-cA-C_]{0,3}|file[kKz\u{212a}é]{0,3}|[fF]?[0-2/:]{1,12}|a0{0,3}[0-9]{0,9}b?|[01]{254,258}";
+
     proptest! {
         #[test]
+        fn the_order_of_names_is_total(names in prop::array::uniform3(NAMES)) {
+            let [a, b, c] = names.each_ref().map(String::as_bytes);
+            prop_assert_eq!(compare_names(a, b).is_eq(), a == b);
+            prop_assert_eq!(compare_names(a, b), compare_names(b, a).reverse());
+            if compare_names(a, b) == compare_names(b, c) {
+                prop_assert_eq!(compare_names(a, c), compare_names(a, b));
+            }
+        }
+
+        #[test]
         fn a_lower_rank_comes_first(
-            names in prop::collection::vec("[a-cA-C_]{0,3}|file[kKz\u{212a}é]{0,3}", 2..6),
+            names in prop::collection::vec(NAMES, 2..6),
             facts in prop::collection::vec((any::<bool>(), 0_u64..4, -2_i64..2), 6),
             by in prop::sample::select(vec![SortKey::Name, SortKey::Size, SortKey::Date]),
             descending: bool,
