@@ -100,10 +100,15 @@ fn the_page_loads_nothing_else() {
     let page = reply.text();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
     for outside in [
-        "<script", "http://", "https://", "src=", "@import", "url(", " onclick",
+        "http://", "https://", "src=", "@import", "url(", " onclick", "fetch", "import",
     ] {
         assert!(!page.contains(outside), "{outside}");
     }
+    assert_eq!(page.matches("<script").count(), 1);
+    assert!(
+        !page.contains("<input"),
+        "only the script makes the box that filters"
+    );
     for part in [
         "charset=\"utf-8\"",
         "name=\"viewport\"",
@@ -358,8 +363,9 @@ fn a_listing_has_nosniff_and_a_strict_policy() {
         assert_eq!(options, Some("nosniff"), "{target}");
         let policy = reply.field("Content-Security-Policy").unwrap_or_default();
         let is_strict = policy.starts_with("default-src 'none'; style-src 'sha256-")
+            && policy.contains("'; script-src 'sha256-")
             && policy.contains("; form-action 'self';")
-            && !policy.contains("-inline");
+            && !policy.contains("unsafe-");
         assert_eq!(is_strict, is_page, "{target}: {policy}");
         assert!(!reply.text().contains("style="), "the policy forbids it");
     }
