@@ -12,6 +12,7 @@ use std::task::Waker;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
+use super::error_page::ErrorForm;
 use super::mailbox::SourceWaker;
 use super::peer::PeerName;
 use super::prepared::Prepared;
@@ -325,10 +326,12 @@ impl<'a> Exchange<'a> {
         self.reply.prepared(prepared, None);
     }
 
-    /// Whether the client accepts HTML. Most clients that are not browsers accept anything.
-    pub(crate) fn accepts_html(&self) -> bool {
+    /// The form of an error page for this request. Most clients that are not browsers accept anything, and so also HTML.
+    pub(crate) fn error_form(&self) -> ErrorForm {
         let accept = || self.request.headers.get_all("accept");
-        self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0
+        let accepts_html =
+            self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0;
+        ErrorForm::new(accepts_html, self.target())
     }
 
     /// What the head says about conditions and ranges.
