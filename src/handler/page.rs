@@ -60,6 +60,8 @@ td+td i{display:none}
 td .x{color:var(--dim)}
 tbody tr:hover{background:var(--tint)}
 tr[hidden]{display:none}
+h2{margin:2.5rem 0 .5rem;color:var(--dim);font-size:.875rem;font-weight:600}
+pre{margin:0;padding:1rem 1.25rem;border:1px solid var(--line);border-radius:.3rem;white-space:pre-wrap;font:.875rem/1.5 ui-monospace,monospace;tab-size:4}
 @media(max-width:40rem){
 table{width:100%;margin:1.5rem 0 0}
 tr{display:flex;flex-wrap:wrap;column-gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
@@ -135,7 +137,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
             "self",
             [
                 "7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU=",
-                "HbKgY9jFPIDFpj6UtDhAhIIHZJpVoptMe2Be6xBxmYc="
+                "IvkzONSLXEETBXOIcyv5Po34iwhISjFsC9bsmBiFZLQ="
             ],
             "ZBSnCkrsZ/lSN8XWRDnc70Hzp+YsW4qx57heDul4leo="
         )),

@@ -2,6 +2,7 @@
 
 mod long;
 mod programs;
+mod readme;
 mod with_mounts;
 
 use std::collections::BTreeMap;

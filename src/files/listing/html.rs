@@ -73,10 +73,9 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
     put(out, &["</tr>\n"]);
 }
 
-/// Writes everything after the last entry.
-pub(super) fn end(out: &mut Vec<u8>) {
+/// Writes everything after the last entry that belongs to the table.
+pub(super) fn end_rows(out: &mut Vec<u8>) {
     put(out, &["</tbody>\n</table>\n"]);
-    page::end(out);
 }
 
 /// Writes the path. Every directory above this one is a link; the link is relative, so that it works behind a proxy, too.
@@ -183,7 +182,8 @@ mod tests {
         let mut dates = Dates::new();
         run.iter()
             .for_each(|entry| row(&mut out, &entry, &mut dates));
-        end(&mut out);
+        end_rows(&mut out);
+        page::end(&mut out);
         String::from_utf8(out).unwrap()
     }
 

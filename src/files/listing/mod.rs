@@ -18,6 +18,7 @@ mod order;
 pub(crate) mod properties;
 mod reader;
 mod reading;
+mod readme;
 mod request;
 mod stored;
 mod text;

@@ -12,7 +12,7 @@ use super::stored::{Entries, Gathered};
 use super::text::Dates;
 use super::{html, json};
 use crate::handler::listing_memory::ListingMemory;
-use crate::handler::page::{LISTING_SCRIPT, LISTING_STYLE, STYLE};
+use crate::handler::page::{self, LISTING_SCRIPT, LISTING_STYLE, STYLE};
 use crate::http::properties::take_byte;
 
 const KINDS: [EntryKind; 3] = [EntryKind::Directory, EntryKind::File, EntryKind::Other];
@@ -93,7 +93,8 @@ fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
         json::row(&mut text, &entry, number + 1 == run.len());
         names.push(entry.name.to_vec());
     }
-    html::end(&mut page);
+    html::end_rows(&mut page);
+    page::end(&mut page);
     json::end(&mut text);
     (
         String::from_utf8(page).unwrap(),

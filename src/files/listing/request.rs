@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use rustix::fs::Stat;
 
+use super::readme::read_opened;
 use super::{Form, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::asked::Asked;
 use crate::files::cache::CachedReply;
 use crate::files::look_up::{FoundDirectory, is_unavailable};
 use crate::files::recent_keys::ReadByThread;
+use crate::files::representation::MayWait;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::handler::work::Work;
@@ -71,15 +73,26 @@ impl ListingRequest<'_> {
     /// whether it has replied.
     fn send_from_memory(&self, exchange: &mut Exchange<'_>, mut run: Run) -> io::Result<bool> {
         let (key, now) = (self.asked.listing_key(), exchange.clock().instant);
-        let is_local = {
+        let (is_local, mounts) = {
             let cache = self.files.cache.borrow();
-            cache.watcher.is_local(&self.found.directory)
+            let is_local = cache.watcher.is_local(&self.found.directory);
+            (is_local, cache.watcher.mounts.clone())
         };
         if !is_local || !self.files.read_by_thread.is_recent(key, now) {
             return Ok(false);
         }
         // A link that was made since is not followed, because it may lead to another file system.
-        let mut reader = self.reader_following(|_| Err(io::ErrorKind::WouldBlock.into()));
+        let reader = self.reader_following(|_| Err(io::ErrorKind::WouldBlock.into()));
+        let root = self.found.root.clone();
+        // A thread has read the README, too, so it is in memory where the file system cannot tell.
+        let may_wait = MayWait {
+            for_disk: false,
+            if_unknown: true,
+        };
+        let mut reader = reader.with_readme(move |path| {
+            let opened = root.open_now(path, &mounts);
+            read_opened(opened.ok_or(io::ErrorKind::WouldBlock)?, may_wait)
+        });
         let has_replied = self.send_at_once(exchange, &mut reader, &mut run)?;
         if !has_replied {
             reader.rewind()?;
@@ -119,7 +132,7 @@ impl ListingRequest<'_> {
         let may_send = exchange.submitter().is_none() || reader.listed().is_some();
         let is_all = fill == Fill::Done && run.len() <= SLICE && may_send;
         if is_all {
-            let page = self.form.page_of_run(run);
+            let page = self.form.page_of_run(run, reader.readme());
             let reply = Arc::new(Prepared::page(exchange.server(), HttpStatus::OK, &page));
             exchange.send_prepared(Arc::clone(&reply));
             if keep {
@@ -141,8 +154,8 @@ impl ListingRequest<'_> {
     /// Keeps a listing of the entries that `reader` has read.
     ///
     /// The directory is watched only now that it is known to be small: the kernel goes through all the names that it knows in the
-    /// directory, which takes 20 ms for a hundred thousand. So after that the names are read again, and each file is looked at
-    /// again.
+    /// directory, which takes 20 ms for a hundred thousand. So after that the names and the README are read again, and each file is
+    /// looked at again.
     fn keep(
         &self,
         exchange: &Exchange<'_>,
@@ -156,14 +169,17 @@ impl ListingRequest<'_> {
         let mut watched =
             watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
-            && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
+            && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?)
+            && reader.finds_the_same_readme();
         let reply = CachedReply::Listing(reply);
         is_same.then(|| cache.put(self.asked.listing_key(), watched, reply, clock, config))
     }
 
     fn reader(&self) -> Reader {
         let root = self.found.root.clone();
-        self.reader_following(move |path| root.stat(path))
+        let reader = self.reader_following(move |path| root.stat(path));
+        let root = self.found.root.clone();
+        reader.with_readme(move |path| read_opened(root.open(path), MayWait::ALWAYS))
     }
 
     fn reader_following(
@@ -236,13 +252,13 @@ impl Work for ListingWork {
             }
         };
         if entries.len() <= SLICE {
-            let page = form.page_of(&entries);
+            let page = form.page_of(&entries, reading.readme().as_deref());
             let reply = Prepared::page(exchange.server(), HttpStatus::OK, &page);
             exchange.send_prepared(Arc::new(reply));
             return Ok(());
         }
         let memory = exchange.server().listing_memory();
-        let Ok(listing) = Listing::new(form, entries, memory) else {
+        let Ok(listing) = Listing::new(form, entries, reading.readme(), memory) else {
             return send_too_many(exchange);
         };
         exchange.send_response(HttpStatus::OK);
