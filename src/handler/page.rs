@@ -44,6 +44,7 @@ h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
 h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
 .n{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1rem;color:var(--dim);font-size:.875rem}
 input{flex:0 1 16rem;min-width:8rem;margin-left:auto;padding:.2rem .6rem;border:1px solid var(--edge);border-radius:.3rem;background:none;color:var(--fg);font:inherit;font-size:1rem}
+::placeholder{color:var(--dim);opacity:1}
 table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
 th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
@@ -137,7 +138,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
             "self",
             [
                 "7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU=",
-                "IvkzONSLXEETBXOIcyv5Po34iwhISjFsC9bsmBiFZLQ="
+                "dja9R71Za7sRg69RNWSrNZ0bSQKApT5rPXN3dh/ZHBY="
             ],
             "ZBSnCkrsZ/lSN8XWRDnc70Hzp+YsW4qx57heDul4leo="
         )),

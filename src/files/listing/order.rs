@@ -132,50 +132,77 @@ impl Ranks {
         u64::from(!entry.is_directory()) << 63 | directed >> 1
     }
 
-    /// Returns how many bytes all names begin with. A number is not cut in two.
     fn common_length(&self) -> usize {
-        let common = self.common.as_deref().unwrap_or_default();
-        let last = common.iter().rposition(|byte| !byte.is_ascii_digit());
-        last.map_or(0, |last| last + 1)
+        separable(self.common.as_deref().unwrap_or_default())
     }
 }
 
-/// Returns the beginning of a text whose bits have the order of the ASCII names. Each character is a byte of it in lower case. A
-/// number is a byte `0`, so that it has its place among the characters; then a byte with the count of its digits; then the digits.
+/// Returns the length of the longest part of `common`, with which several names begin, that they may be compared without: it ends
+/// neither within a number nor within a character. An ASCII byte ends even a character that is not UTF-8.
+fn separable(common: &[u8]) -> usize {
+    let last = common
+        .iter()
+        .rposition(|byte| byte.is_ascii() && !byte.is_ascii_digit());
+    last.map_or(0, |last| last + 1)
+}
+
+/// Returns a number that has the order of the ASCII names, as far as its bits suffice. Each character takes a byte, in lower case. A
+/// number takes a byte `0`, so that it has its place among the characters, a byte for the count of its digits, and four bits a digit.
 fn name_rank(name: &[u8]) -> u64 {
-    let (mut rank, mut left) = (0, u64::BITS);
-    let mut push = |value: u8, bits: u32| {
-        let value = u64::from(value) << (u64::BITS - bits);
-        rank |= value.checked_shr(u64::BITS - left).unwrap_or(0);
-        left = left.saturating_sub(bits);
-        left > 0
+    let mut rank = Rank {
+        bits: 0,
+        left: u64::BITS,
     };
     let mut rest = name;
-    while let Some((first, after)) = rest.split_first() {
+    while rank.left > 0
+        && let Some((first, after)) = rest.split_first()
+    {
         if !first.is_ascii_digit() {
+            rank.push(first.to_ascii_lowercase(), 8);
             rest = after;
-            if push(first.to_ascii_lowercase(), 8) {
-                continue;
-            }
+            continue;
+        }
+        let (digits, after) = split_number(rest);
+        let count = digits.len().min(255) as u8;
+        rank.push(b'0', 8);
+        rank.push(count, 8);
+        if count == 255 {
+            // Numbers of other lengths have the same count, so their digits cannot be compared.
             break;
         }
-        let run = rest.iter().take_while(|byte| byte.is_ascii_digit());
-        let zeros = run.clone().take_while(|byte| **byte == b'0').count();
-        let count = run.clone().count() - zeros;
-        push(b'0', 8);
-        // Longer numbers have the same count here, so what follows would not tell them apart.
-        if !push(count.min(255) as u8, 8) || count >= 255 {
-            break;
-        }
-        if !run.skip(zeros).all(|digit| push(digit - b'0', 4)) {
-            break;
-        }
-        rest = rest.get(zeros + count..).unwrap_or_default();
+        digits.iter().for_each(|digit| rank.push(digit - b'0', 4));
+        rest = after;
     }
-    rank
+    rank.bits
+}
+
+/// A rank that is filled from its highest bit on; what does not fit is left out.
+struct Rank {
+    bits: u64,
+    left: u32,
+}
+
+impl Rank {
+    fn push(&mut self, value: u8, bits: u32) {
+        let value = u64::from(value) << (u64::BITS - bits);
+        self.bits |= value.checked_shr(u64::BITS - self.left).unwrap_or(0);
+        self.left = self.left.saturating_sub(bits);
+    }
+}
+
+/// Returns the digits at the beginning of `name`, without the zeros before them, and what follows.
+fn split_number(name: &[u8]) -> (&[u8], &[u8]) {
+    let end = name.iter().position(|byte| !byte.is_ascii_digit());
+    let (run, after) = name.split_at(end.unwrap_or(name.len()));
+    let first = run.iter().position(|digit| *digit != b'0');
+    let digits = run.get(first.unwrap_or(run.len())..);
+    (digits.unwrap_or_default(), after)
 }
 
 fn compare_names(a: &[u8], b: &[u8]) -> Ordering {
+    let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let start = separable(a.get(..same).unwrap_or_default());
+    let [a, b] = [a, b].map(|name| name.get(start..).unwrap_or_default());
     let natural = if a.is_ascii() && b.is_ascii() {
         let [a, b] = [a, b].map(|name| name.iter().map(u8::to_ascii_lowercase).map(char::from));
         compare_naturally(a.peekable(), b.peekable())
@@ -392,18 +419,28 @@ mod tests {
         }
     }
 
+    fn assert_total([a, b, c]: [&[u8]; 3]) {
+        assert_eq!(compare_names(a, b).is_eq(), a == b);
+        assert_eq!(compare_names(a, b), compare_names(b, a).reverse());
+        if compare_names(a, b) == compare_names(b, c) {
+            assert_eq!(compare_names(a, c), compare_names(a, b));
+        }
+    }
+
     /// Names that share beginnings, differ in case only, have numbers of all lengths, and characters around the digits.
     const NAMES: &str = "[a-cA-C_]{0,3}|file[kKz\u{212a}é]{0,3}|[fF]?[0-2/:]{1,12}|a0{0,3}[0-9]{0,9}b?|[01]{254,258}";
 
     proptest! {
         #[test]
         fn the_order_of_names_is_total(names in prop::array::uniform3(NAMES)) {
-            let [a, b, c] = names.each_ref().map(String::as_bytes);
-            prop_assert_eq!(compare_names(a, b).is_eq(), a == b);
-            prop_assert_eq!(compare_names(a, b), compare_names(b, a).reverse());
-            if compare_names(a, b) == compare_names(b, c) {
-                prop_assert_eq!(compare_names(a, c), compare_names(a, b));
-            }
+            assert_total(names.each_ref().map(String::as_bytes));
+        }
+
+        #[test]
+        fn the_order_of_bytes_that_are_no_text_is_total(
+            names in prop::array::uniform3(prop::collection::vec(prop::sample::select(b"a01-\xc3\xa9\xff\xe2\x84\xaa".to_vec()), 0..6)),
+        ) {
+            assert_total(names.each_ref().map(Vec::as_slice));
         }
 
         #[test]
