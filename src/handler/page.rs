@@ -101,7 +101,7 @@ onkeydown = event => {
   else if (event.key == '/' && !event.ctrlKey && !event.altKey && !event.metaKey) box.focus(), event.preventDefault();
 };
 onmouseover = event => event.target.dateTime && setAge(event.target);
-addEventListener('DOMContentLoaded', () => (filter(), document.querySelectorAll('time').forEach(time => setAge(time))));
+addEventListener('DOMContentLoaded', () => (box.value && filter(), document.querySelectorAll('time').forEach(time => setAge(time))));
 ";
 
 /// The Content-Security-Policy of a page: it loads nothing, and cannot be framed. `$forms` is `none`, or `self` for the buttons that
@@ -140,7 +140,7 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
                 "7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU=",
                 "dja9R71Za7sRg69RNWSrNZ0bSQKApT5rPXN3dh/ZHBY="
             ],
-            "ZBSnCkrsZ/lSN8XWRDnc70Hzp+YsW4qx57heDul4leo="
+            "2RGq1REHaQp7oPhkv7xOXUZSY0bDmdgqqeqiBBpOo4c="
         )),
     ),
 ];

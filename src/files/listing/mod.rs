@@ -13,6 +13,7 @@ mod form;
 mod format;
 mod html;
 mod json;
+mod natural;
 mod order;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
