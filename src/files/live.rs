@@ -10,6 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use crate::handler::exchange::Exchange;
+use crate::handler::page::Page;
+use crate::handler::server_info::ServerInfo;
+use crate::http::field::{FieldName, FieldValue};
 use crate::http::status::HttpStatus;
 use crate::wire::source::{Fill, Source};
 
@@ -21,6 +24,25 @@ pub(super) const LINE: &[u8] = b"<script src=\"/.httpoll/live.js\"></script>\n";
 const SCRIPT_PATH: &str = "/.httpoll/live.js";
 const EVENTS_PATH: &str = "/.httpoll/live";
 const SCRIPT: &str = include_str!("live.js");
+
+/// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page.
+pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
+    page.content.extend_from_slice(LINE);
+    let name = FieldName::CONTENT_SECURITY_POLICY;
+    let own = page.defaults.iter().find(|(own, _)| *own == name);
+    let Some((_, policy)) = own.filter(|_| !server.is_extra_field(name.as_str())) else {
+        return;
+    };
+    let policy = String::from_utf8_lossy(policy.as_bytes());
+    let policy = match policy.split_once("script-src ") {
+        Some((before, after)) => format!("{before}script-src 'self' {after}"),
+        None => format!("{policy}; script-src 'self'"),
+    };
+    let policy = format!("{policy}; connect-src 'self'");
+    if let Ok(policy) = FieldValue::new(policy.as_bytes()) {
+        page.fields.push(name, policy);
+    }
+}
 
 /// The pages that listen, and how often something has changed.
 #[derive(Debug, Default)]

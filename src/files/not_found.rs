@@ -1,28 +1,33 @@
-//! The 404. It is sent often, so it is made once as HTML and once as plain text, and kept.
+//! The 404. It is sent often, so it is made once in each form, and kept.
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
-use crate::handler::error_page::error_page;
+use super::live;
+use crate::handler::error_page::{ErrorForm, error_page};
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::http::status::HttpStatus;
 
-/// The 404 as plain text and as HTML.
+/// The 404 in each [form](ErrorForm).
 #[derive(Clone, Debug, Default)]
-pub(super) struct NotFound(RefCell<[Option<Arc<Prepared>>; 2]>);
+pub(super) struct NotFound(RefCell<[Option<Arc<Prepared>>; ErrorForm::COUNT]>);
 
 impl NotFound {
     /// Replies with the 404; what was begun of another reply is discarded. The head takes no more fields.
-    pub(super) fn send(&self, exchange: &mut Exchange<'_>) -> io::Result<()> {
-        let (server, is_html) = (exchange.server(), exchange.accepts_html());
+    /// With `is_live` the page loads the script of [`live`].
+    pub(super) fn send(&self, exchange: &mut Exchange<'_>, is_live: bool) -> io::Result<()> {
+        let (server, form) = (exchange.server(), exchange.error_form());
         let mut kept = self.0.borrow_mut();
-        let reply = match &mut kept[usize::from(is_html)] {
+        let reply = match &mut kept[form as usize] {
             Some(reply) if reply.belongs_to(server) => reply,
             reply => {
                 let (status, message) = (HttpStatus::NOT_FOUND, Some("File not found"));
-                let page = error_page(server, is_html, status, message, None)?;
+                let mut page = error_page(server, form, status, message, None)?;
+                if is_live && form != ErrorForm::Text {
+                    live::add_to(&mut page, server);
+                }
                 let policy = server.file_policy();
                 reply.insert(Arc::new(Prepared::page(server, status, policy, &page)))
             }

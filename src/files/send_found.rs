@@ -65,6 +65,11 @@ impl FileRequest<'_, '_> {
         Ok(())
     }
 
+    /// Replies with the 404 of this crate.
+    pub(super) fn send_plain_not_found(&mut self) -> io::Result<()> {
+        self.files.not_found.send(self.exchange, self.files.live)
+    }
+
     /// Replies with the redirect from a directory to the same with a slash.
     pub(super) fn send_slash(&mut self) {
         let location = location(self.exchange.path());

@@ -50,7 +50,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             }
             _ if self.files.has_steps() => return self.send_of_site(key),
             Ok(as_directory) => as_directory,
-            Err(_) => return self.files.not_found.send(self.exchange),
+            Err(_) => return self.send_plain_not_found(),
         };
         let path_length = key.len();
         if as_directory {
@@ -67,7 +67,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             self.exchange.server().count_lookup(true);
             return match kept {
                 Kept::Sent(sent) => sent,
-                Kept::Nothing => self.files.not_found.send(self.exchange),
+                Kept::Nothing => self.send_plain_not_found(),
             };
         }
         self.look_up_and_send(&Asked::new(&**key, path_length, key_length))

@@ -12,14 +12,53 @@ use crate::http::status::HttpStatus;
 /// Room for a usual page, in bytes.
 const ROOM: usize = 2048;
 
-/// Returns the page of `status`: in the handler's own format if it has one; else as HTML if the client `accepts_html`; else as
-/// plain text. `message` replaces the phrase of the status, `explain` its description.
+/// The form of an error page. It is the same for so many requests that a page can be kept.
+///
+/// A page as HTML has a link one level up. The link is relative: behind a proxy, `/` may be another site. So it depends on the end of
+/// the path, and on nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ErrorForm {
+    Text,
+    /// Without a link: nothing is above the path `/`, or the path is not known.
+    Html,
+    /// The path ends with a name, and the link leads to its directory.
+    HtmlOfName,
+    /// The path ends with a slash, and the link leads to the directory above.
+    HtmlOfDirectory,
+}
+
+impl ErrorForm {
+    pub(crate) const COUNT: usize = Self::HtmlOfDirectory as usize + 1;
+
+    /// Returns the form for a client that `accepts_html` or not, and has asked for `target`.
+    pub(crate) fn new(accepts_html: bool, target: &[u8]) -> Self {
+        if !accepts_html {
+            return Self::Text;
+        }
+        let end = target.iter().position(|byte| matches!(byte, b'?' | b'#'));
+        match target.get(..end.unwrap_or(target.len())) {
+            Some([b'/', .., b'/']) => Self::HtmlOfDirectory,
+            Some([b'/', _, ..]) => Self::HtmlOfName,
+            _ => Self::Html,
+        }
+    }
+
+    fn link(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Html => None,
+            Self::HtmlOfName => Some("./"),
+            Self::HtmlOfDirectory => Some("../"),
+        }
+    }
+}
+
+/// Returns the page of `status`: in the handler's own format if it has one, else in this `form`. `message` replaces the phrase of the status, `explain` its description.
 ///
 /// # Errors
 /// The handler's own media type has bytes that HTTP forbids.
 pub(crate) fn error_page(
     server: &ServerInfo,
-    accepts_html: bool,
+    form: ErrorForm,
     status: HttpStatus,
     message: Option<&str>,
     explain: Option<&str>,
@@ -33,10 +72,10 @@ pub(crate) fn error_page(
         fields.push(FieldName::CONTENT_TYPE, content_type);
         filled(&mut content, format, status, message, explain);
         page::DATA_FIELDS
-    } else if accepts_html {
+    } else if form != ErrorForm::Text {
         fields.push(FieldName::VARY, page::ACCEPT);
         fields.push(FieldName::CONTENT_TYPE, page::HTML);
-        html(&mut content, status, message, explain);
+        html(&mut content, form.link(), status, message, explain);
         page::ERROR_FIELDS
     } else {
         fields.push(FieldName::VARY, page::ACCEPT);
@@ -51,8 +90,8 @@ pub(crate) fn error_page(
     })
 }
 
-/// Writes the page as HTML.
-fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+/// Writes the page as HTML, with a `link` one level up if there is one.
+fn html(out: &mut Vec<u8>, link: Option<&str>, status: HttpStatus, message: &str, explain: &str) {
     page::begin(out, "", |out| {
         put_code(out, status);
         put(out, &[" "]);
@@ -67,6 +106,9 @@ fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
         put(out, &["<p>"]);
         put_escaped(out, explain);
         put(out, &[full_stop(explain), "</p>\n"]);
+    }
+    if let Some(link) = link {
+        put(out, &["<p><a href=\"", link, "\">Up one level</a></p>\n"]);
     }
     page::end(out);
 }
@@ -141,6 +183,10 @@ mod tests {
 
     type Writer = fn(&mut Vec<u8>, HttpStatus, &str, &str);
 
+    fn html(out: &mut Vec<u8>, status: HttpStatus, message: &str, explain: &str) {
+        super::html(out, Some("./"), status, message, explain);
+    }
+
     fn written(writer: Writer, status: HttpStatus, message: &str, explain: &str) -> String {
         let mut out = Vec::new();
         writer(&mut out, status, message, explain);
@@ -154,6 +200,35 @@ mod tests {
         assert!(page.contains("<title>404 File not found</title>"));
         assert!(page.contains("<h1><small>Error code: 404</small>File not found</h1>"));
         assert!(page.contains("<p>Nothing matches the given URI.</p>"));
+    }
+
+    #[test]
+    fn a_page_as_html_leads_one_level_up() {
+        use ErrorForm::{Html, HtmlOfDirectory, HtmlOfName};
+        let cases: [(&[u8], ErrorForm, &str); 12] = [
+            (b"/missing", HtmlOfName, "./"),
+            (b"/a/b.html?c=/", HtmlOfName, "./"),
+            (b"/a/b#/", HtmlOfName, "./"),
+            (b"/a\xff", HtmlOfName, "./"),
+            (b"/missing/", HtmlOfDirectory, "../"),
+            (b"/a/b/?c", HtmlOfDirectory, "../"),
+            (b"//", HtmlOfDirectory, "../"),
+            (b"/", Html, ""),
+            (b"/?a/", Html, ""),
+            (b"*", Html, ""),
+            (b"", Html, ""),
+            (b"\"><b>/", Html, ""),
+        ];
+        for (target, form, link) in cases {
+            assert_eq!(ErrorForm::new(true, target), form, "{target:?}");
+            assert_eq!(form.link().unwrap_or_default(), link);
+            assert_eq!(ErrorForm::new(false, target), ErrorForm::Text);
+        }
+        let page = written(html, HttpStatus::NOT_FOUND, "a", "b");
+        assert!(
+            page.contains("<p><a href=\"./\">Up one level</a></p>"),
+            "{page}"
+        );
     }
 
     #[test]
@@ -203,7 +278,7 @@ mod tests {
     #[test]
     fn an_explanation_may_be_missing_or_have_its_own_full_stop() {
         let page = written(html, HttpStatus::LOCKED, "Locked", "");
-        assert!(!page.contains("<p>"));
+        assert_eq!(page.matches("<p>").count(), 1, "the link");
         let plain = written(text, HttpStatus::LOCKED, "Locked", "");
         assert_eq!(plain, "Error code: 423\nMessage: Locked.\n");
         let teapot = HttpStatus::IM_A_TEAPOT;

@@ -12,6 +12,7 @@ use std::task::Waker;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
+use super::error_page::ErrorForm;
 use super::mailbox::SourceWaker;
 use super::peer::PeerName;
 use super::prepared::Prepared;
@@ -330,6 +331,11 @@ impl<'a> Exchange<'a> {
     pub(crate) fn accepts_html(&self) -> bool {
         let accept = || self.request.headers.get_all("accept");
         self.request.meaning.accepts_anything || accept::quality(accept(), "text/html") > 0
+    }
+
+    /// The form of an error page for this request.
+    pub(crate) fn error_form(&self) -> ErrorForm {
+        ErrorForm::new(self.accepts_html(), self.target())
     }
 
     /// The content codings that the client accepts, best first.

@@ -1,7 +1,8 @@
-//! Pages as values, and the style that error pages and listings share.
+//! Pages as values, the style that error pages and listings share, and the script of a listing.
 //!
-//! Invariant: a page is one document without scripts, fonts, pictures or other files. So it looks the same offline, behind any
-//! proxy, and under a Content-Security-Policy that allows only its own style sheets.
+//! Invariant: a page is one document that loads no script, font, picture or other file. So it works the same offline, behind any
+//! proxy, and under a Content-Security-Policy that allows only its own style sheets and script. Without the script a listing is
+//! complete: the script only adds to it.
 
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 
@@ -18,13 +19,17 @@ pub(crate) struct Page {
 /// The style sheet of all pages, for light and dark, and for screens of any width. The contrast of text is at least 4.5:1 (WCAG 2.2
 /// §1.4.3).
 pub(crate) const STYLE: &str = "
-:root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570}
-@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af}}
+:root{color-scheme:light dark;--bg:#fff;--fg:#1d2227;--dim:#5b6570;--link:#0b57c4}
+@media(prefers-color-scheme:dark){:root{--bg:#15181c;--fg:#e3e6ea;--dim:#9aa4af;--link:#8ab8ff}}
 *{box-sizing:border-box}
 body{max-width:62rem;margin:0 auto;padding:clamp(1.25rem,5vw,3.5rem) clamp(1rem,4vw,2rem);background:var(--bg);color:var(--fg);font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere;-webkit-text-size-adjust:100%;text-size-adjust:100%}
 h1{margin:0 0 .5rem;font-size:1.5rem;font-weight:600;line-height:1.35}
 h1 small{display:block;margin-bottom:.25rem;color:var(--dim);font-size:.875rem;font-weight:400}
 p{margin:0}
+p+p{margin-top:1rem}
+a{color:var(--link);text-decoration:none}
+a:hover,button:hover{text-decoration:underline}
+:focus-visible{outline:2px solid var(--link);outline-offset:2px}
 ";
 
 /// The second style sheet of a listing.
@@ -33,14 +38,13 @@ p{margin:0}
 /// Directories are recognised by the slash at the end of their link, which costs no byte per row. With the fixed layout a browser
 /// shows a long table while it arrives.
 pub(crate) const LISTING_STYLE: &str = "
-:root{--line:#e4e8ec;--tint:#f3f6fa;--link:#0b57c4;--dir:#5b93e0;--file:#ccd4dd}
-@media(prefers-color-scheme:dark){:root{--line:#2a3037;--tint:#1e242b;--link:#8ab8ff;--dir:#5b8fd6;--file:#454e59}}
-a{color:var(--link);text-decoration:none}
-a:hover,button:hover{text-decoration:underline}
-:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+:root{--line:#e4e8ec;--edge:#84909b;--tint:#f3f6fa;--dir:#5b93e0;--file:#ccd4dd}
+@media(prefers-color-scheme:dark){:root{--line:#2a3037;--edge:#6c7783;--tint:#1e242b;--dir:#5b8fd6;--file:#454e59}}
 h1 i,td i{padding:0 .2em;color:var(--dim);font-style:normal;font-weight:400}
 h1 small+a{margin-left:-.1em;padding:.1em .4em .1em .1em}
-.n{color:var(--dim);font-size:.875rem}
+.n{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem 1rem;color:var(--dim);font-size:.875rem}
+input{flex:0 1 16rem;min-width:8rem;margin-left:auto;padding:.2rem .6rem;border:1px solid var(--edge);border-radius:.3rem;background:none;color:var(--fg);font:inherit;font-size:1rem}
+::placeholder{color:var(--dim);opacity:1}
 table{width:calc(100% + 1.5rem);margin:1.5rem -.75rem 0;border-collapse:collapse;table-layout:fixed;font-variant-numeric:tabular-nums}
 th,td{padding:.45rem .75rem;text-align:right;vertical-align:top;white-space:nowrap}
 th{position:sticky;top:0;width:11.5rem;background:var(--bg);box-shadow:inset 0 -1px var(--line);font-size:.875rem;font-weight:400}
@@ -56,6 +60,9 @@ td a[href$='/']{font-weight:600;background:linear-gradient(var(--dir) 0 0) 0 .35
 td+td i{display:none}
 td .x{color:var(--dim)}
 tbody tr:hover{background:var(--tint)}
+tr[hidden]{display:none}
+h2{margin:2.5rem 0 .5rem;color:var(--dim);font-size:.875rem;font-weight:600}
+pre{margin:0;padding:1rem 1.25rem;border:1px solid var(--line);border-radius:.3rem;white-space:pre-wrap;font:.875rem/1.5 ui-monospace,monospace;tab-size:4}
 @media(max-width:40rem){
 table{width:100%;margin:1.5rem 0 0}
 tr{display:flex;flex-wrap:wrap;column-gap:1rem;padding:.5rem 0;border-bottom:1px solid var(--line)}
@@ -65,16 +72,46 @@ tbody tr{padding-left:1.75rem}
 td:first-child{flex:0 0 100%;font-size:1rem}
 td a{margin-left:-1.75rem}
 td:empty{display:none}
+input{flex:1 0 100%}
 }
 ";
 
-/// The Content-Security-Policy of a page: it loads nothing, runs nothing, and cannot be framed. `$forms` is `none`, or `self` for the
-/// buttons that sort a listing. Style sheets are allowed by their
-/// SHA-256, so a style that a name or a message brings into the page has no effect.
+/// The script of a listing. It adds a box that hides the rows without the text that is typed, and to each date a title that says how
+/// long ago it is.
+///
+/// It runs when the browser has read the heading, so in a long listing it asks for the rows each time. A name is only ever text to it.
+/// The row that leads to the parent directory has no `bdi`, and is never hidden.
+pub(crate) const LISTING_SCRIPT: &str = "
+const [box, count] = ['input', 'output'].map(name => document.createElement(name)), ago = new Intl.RelativeTimeFormat('en');
+const fold = text => text.normalize().toLowerCase(), rows = () => document.querySelectorAll('td bdi');
+const filter = () => {
+  const text = fold(box.value), isShown = name => !(name.closest('tr').hidden = !fold(name.textContent).includes(text));
+  const shown = [...rows()].filter(isShown).length;
+  count.textContent = text && `${shown} of ${rows().length} shown`;
+};
+const setAge = (time, age = (Date.parse(time.dateTime) - Date.now()) / 6e4) => {
+  for (const [unit, length] of [['minute', 60], ['hour', 24], ['day', 30.44], ['month', 12], ['year', 1 / 0]])
+    if (length > Math.abs(age)) return time.title = ago.format(Math.trunc(age), unit); else age /= length;
+};
+Object.assign(box, { type: 'search', placeholder: 'Filter names', ariaLabel: 'Filter names', oninput: filter });
+count.ariaLive = 'polite';
+document.querySelector('.n').append(count, box);
+onkeydown = event => {
+  if (event.target == box) event.key == 'Escape' && (box.value = '', filter());
+  else if (event.key == '/' && !event.ctrlKey && !event.altKey && !event.metaKey) box.focus(), event.preventDefault();
+};
+onmouseover = event => event.target.dateTime && setAge(event.target);
+addEventListener('DOMContentLoaded', () => (box.value && filter(), document.querySelectorAll('time').forEach(time => setAge(time))));
+";
+
+/// The Content-Security-Policy of a page: it loads nothing, and cannot be framed. `$forms` is `none`, or `self` for the buttons that
+/// sort a listing. Style sheets and the script are allowed by their SHA-256, so a style or script that a name or a message brings into
+/// the page has no effect.
 macro_rules! policy {
-    ($forms:literal, $($hash:literal),+) => {
+    ($forms:literal, [$($style:literal),+] $(, $script:literal)?) => {
         concat!(
-            "default-src 'none'; style-src", $(" 'sha256-", $hash, "'"),+,
+            "default-src 'none'; style-src", $(" 'sha256-", $style, "'"),+,
+            $("; script-src 'sha256-", $script, "'",)?
             "; img-src data:; base-uri 'none'; form-action '", $forms, "'; frame-ancestors 'none'"
         )
     };
@@ -87,7 +124,7 @@ pub(crate) const ERROR_FIELDS: &DefaultFields = &[
         FieldName::CONTENT_SECURITY_POLICY,
         FieldValue::constant(policy!(
             "none",
-            "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig="
+            ["7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU="]
         )),
     ),
 ];
@@ -99,8 +136,11 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
         FieldName::CONTENT_SECURITY_POLICY,
         FieldValue::constant(policy!(
             "self",
-            "IsHXdMcpvpdhJNs8GBTO9APqGdRPZdg5+8d+pGNd7Ig=",
-            "NYICo8+jwCevSBFs809HIvtU0RWDtuD3sQqPA5nJVhQ="
+            [
+                "7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU=",
+                "dja9R71Za7sRg69RNWSrNZ0bSQKApT5rPXN3dh/ZHBY="
+            ],
+            "2RGq1REHaQp7oPhkv7xOXUZSY0bDmdgqqeqiBBpOo4c="
         )),
     ),
 ];
@@ -218,14 +258,42 @@ mod tests {
         assert!(page.ends_with("</html>\n"));
     }
 
-    /// With another hash, a browser shows the page without its style.
+    /// With another hash, a browser shows the page without its style, and does not run the script.
     #[test]
-    fn the_policy_allows_the_style_sheets() {
-        let hash = |style| format!("'sha256-{}'", base64(&Sha256::digest(style)));
+    fn the_policy_allows_the_style_sheets_and_the_script() {
+        let hash = |text| format!("'sha256-{}'", base64(&Sha256::digest(text)));
         let both = format!("{} {}", hash(STYLE), hash(LISTING_STYLE));
-        for (fields, hashes) in [(ERROR_FIELDS, hash(STYLE)), (LISTING_FIELDS, both)] {
+        let script = format!("script-src {};", hash(LISTING_SCRIPT));
+        for (fields, hashes, script) in [
+            (ERROR_FIELDS, hash(STYLE), None),
+            (LISTING_FIELDS, both, Some(script.as_str())),
+        ] {
             let policy = str::from_utf8(fields[1].1.as_bytes()).unwrap();
             assert!(policy.contains(&format!("style-src {hashes};")), "{hashes}");
+            assert_eq!(policy.contains("script-src"), script.is_some());
+            assert!(
+                script.is_none_or(|script| policy.contains(script)),
+                "{script:?}"
+            );
+            assert!(!policy.contains("unsafe"), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_script_makes_no_markup_and_is_no_markup() {
+        let forbidden = [
+            "<",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacent",
+            "write",
+            "eval",
+            "Function",
+            "href",
+            "http",
+        ];
+        for word in forbidden {
+            assert!(!LISTING_SCRIPT.contains(word), "{word}");
         }
     }
 

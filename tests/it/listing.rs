@@ -2,11 +2,12 @@
 
 mod long;
 mod programs;
+mod readme;
 mod with_mounts;
 
 use std::collections::BTreeMap;
 
-use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request};
+use crate::support::{HOSTILE, Json, Reply, Server, Site, encode, request, resolve};
 
 /// The targets of all links of a page, with character references decoded.
 fn links(page: &str) -> Vec<String> {
@@ -100,10 +101,15 @@ fn the_page_loads_nothing_else() {
     let page = reply.text();
     assert!(page.starts_with("<!DOCTYPE html>") && page.ends_with("</html>\n"));
     for outside in [
-        "<script", "http://", "https://", "src=", "@import", "url(", " onclick",
+        "http://", "https://", "src=", "@import", "url(", " onclick", "fetch", "import",
     ] {
         assert!(!page.contains(outside), "{outside}");
     }
+    assert_eq!(page.matches("<script").count(), 1);
+    assert!(
+        !page.contains("<input"),
+        "only the script makes the box that filters"
+    );
     for part in [
         "charset=\"utf-8\"",
         "name=\"viewport\"",
@@ -129,6 +135,53 @@ fn the_page_links_to_parent_directories() {
     );
     let root = Server::start(&site).get("/");
     assert!(!root.text().contains("../"), "the root has no parent");
+}
+
+/// The pages of missing names are kept, so each target comes twice.
+#[test]
+fn the_page_of_a_missing_name_leads_one_level_up() {
+    let site = Site::empty();
+    site.file("a/b/file.txt", "");
+    let server = Server::start(&site);
+    let mut client = server.connect();
+    let mut up = |target: &str| {
+        let reply = client.get(target);
+        assert_eq!(reply.status(), 404, "{target}");
+        let links = links(reply.text());
+        links.iter().map(|link| resolve(target, link)).collect()
+    };
+    for _ in 0..2 {
+        for (target, above) in [
+            ("/missing", "/"),
+            ("/a/b/missing.html", "/a/b/"),
+            ("/a/b/missing/", "/a/b/"),
+            ("/a/missing/x/y", "/a/missing/x/"),
+            ("/a/missing/x/", "/a/missing/"),
+            ("/a/missing/", "/a/"),
+            ("/a/b/missing?x=/", "/a/b/"),
+        ] {
+            let links: Vec<String> = up(target);
+            assert_eq!(links, [above], "{target}");
+        }
+    }
+    assert_eq!(client.get("/a/b/").status(), 200);
+}
+
+#[test]
+fn error_pages_without_a_path_or_as_text_have_no_link() {
+    let site = Site::empty();
+    let server = Server::with(&site, &["--no-listing"]);
+    let root = server.get("/");
+    assert_eq!((root.status(), links(root.text()).len()), (403, 0));
+    let text = server.ask(request("GET", "/missing", &["Accept: text/plain"]));
+    assert_eq!(text.status(), 404);
+    assert!(!text.text().contains("./"), "{}", text.text());
+    site.directory("dir");
+    let refused = server.get("/dir/");
+    assert_eq!(
+        (refused.status(), links(refused.text())),
+        (403, vec!["../".to_owned()])
+    );
 }
 
 /// A directory whose entries have different orders by name, by size and by date.
@@ -358,8 +411,9 @@ fn a_listing_has_nosniff_and_a_strict_policy() {
         assert_eq!(options, Some("nosniff"), "{target}");
         let policy = reply.field("Content-Security-Policy").unwrap_or_default();
         let is_strict = policy.starts_with("default-src 'none'; style-src 'sha256-")
+            && policy.contains("'; script-src 'sha256-")
             && policy.contains("; form-action 'self';")
-            && !policy.contains("-inline");
+            && !policy.contains("unsafe-");
         assert_eq!(is_strict, is_page, "{target}: {policy}");
         assert!(!reply.text().contains("style="), "the policy forbids it");
     }

@@ -7,18 +7,19 @@ use std::sync::Arc;
 use super::entries::{Counts, Entry, Run};
 use super::format::Format;
 use super::order::Order;
+use super::readme::Readme;
 use super::stored::Entries;
 use super::text::Dates;
 use super::{html, json};
 use crate::handler::exchange::Exchange;
 use crate::handler::listing_memory::{Full, Lease, ListingMemory};
-use crate::handler::page::Page;
+use crate::handler::page::{self, Page};
 use crate::wire::source::{Fill, Source};
 
 /// Room for one piece, in bytes. It stays in memory while the client does not read.
 const ROOM: usize = 8 * 1024;
-/// A piece ends with the row that reaches this length. No row is longer than the rest of the room: a name has at most 255 bytes,
-/// and each is written as at most six.
+/// A piece ends with the row, or the part of a README, that reaches this length. No row is longer than the rest of the room: a name
+/// has at most 255 bytes, and each is written as at most six.
 const PIECE: usize = ROOM - 3 * 1024;
 
 /// The order and the format that one client wants.
@@ -59,24 +60,24 @@ impl Form {
         Self { path, view }
     }
 
-    /// Returns the listing of the entries in `run`, which are all there are.
-    pub(crate) fn page_of_run(&self, run: &mut Run) -> Page {
+    /// Returns the listing of the entries in `run`, which are all there are, and of the README.
+    pub(crate) fn page_of_run(&self, run: &mut Run, readme: Option<&Readme>) -> Page {
         run.sort();
-        let (mut out, mut dates) = (self.room_for(run.len()), Dates::new());
+        let (mut out, mut dates) = (self.room_for(run.len(), readme), Dates::new());
         self.begin(&mut out, run.counts());
         for (number, entry) in run.iter().enumerate() {
             self.row(&mut out, &entry, &mut dates, number + 1 == run.len());
         }
-        self.end(&mut out);
+        self.end(&mut out, readme);
         self.page(out)
     }
 
-    /// Returns the listing of `entries`.
-    pub(crate) fn page_of(&self, entries: &Entries) -> Page {
-        let mut out = self.room_for(entries.len());
+    /// Returns the listing of `entries` and of the README.
+    pub(crate) fn page_of(&self, entries: &Entries, readme: Option<&Readme>) -> Page {
+        let mut out = self.room_for(entries.len(), readme);
         self.begin(&mut out, entries.counts());
         self.write_rows(&mut out, entries, 0, usize::MAX);
-        self.end(&mut out);
+        self.end(&mut out, readme);
         self.page(out)
     }
 
@@ -88,10 +89,10 @@ impl Form {
         }
     }
 
-    /// Returns a buffer for a page with this number of `rows` of usual length.
-    fn room_for(&self, rows: usize) -> Vec<u8> {
+    /// Returns a buffer for a page with this number of `rows` of usual length, and the README.
+    fn room_for(&self, rows: usize, readme: Option<&Readme>) -> Vec<u8> {
         let (frame, row) = match self.view.format {
-            Format::Html => (4096, 200),
+            Format::Html => (6144 + readme.map_or(0, Readme::len), 200),
             Format::Json => (16, 100),
         };
         Vec::with_capacity(frame + row * rows)
@@ -121,10 +122,38 @@ impl Form {
         }
     }
 
-    fn end(&self, out: &mut Vec<u8>) {
+    /// Writes everything after the rows.
+    fn end(&self, out: &mut Vec<u8>, readme: Option<&Readme>) {
+        self.end_rows(out);
+        self.write_readme(out, readme, 0, usize::MAX);
+        self.end_page(out);
+    }
+
+    fn end_rows(&self, out: &mut Vec<u8>) {
         match self.view.format {
-            Format::Html => html::end(out),
+            Format::Html => html::end_rows(out),
             Format::Json => json::end(out),
+        }
+    }
+
+    /// Writes the part of the README that begins with byte `from`, until `out` has `full` bytes. Returns where the next part begins.
+    fn write_readme(
+        &self,
+        out: &mut Vec<u8>,
+        readme: Option<&Readme>,
+        from: usize,
+        full: usize,
+    ) -> Option<usize> {
+        match self.view.format {
+            Format::Html => readme?.write(out, from, full),
+            Format::Json => None,
+        }
+    }
+
+    fn end_page(&self, out: &mut Vec<u8>) {
+        match self.view.format {
+            Format::Html => page::end(out),
+            Format::Json => {}
         }
     }
 }
@@ -134,27 +163,39 @@ impl Form {
 pub(crate) struct Listing {
     form: Form,
     entries: Arc<Entries>,
-    next: usize,
-    /// Counts the memory of the piece that the client has not read yet.
+    readme: Option<Arc<Readme>>,
+    next: NextPart,
+    /// Counts the memory of the piece that the client has not read yet, and that of the README.
     _lease: Lease,
 }
 
+/// The part of a long listing that is written next.
+#[derive(Clone, Copy, Debug)]
+enum NextPart {
+    Heading,
+    Row(usize),
+    /// The README, beginning with this byte.
+    Readme(usize),
+}
+
 impl Listing {
-    /// Prepares to send `entries`.
+    /// Prepares to send `entries` and the README.
     ///
     /// # Errors
     /// No memory is left.
     pub(crate) fn new(
         form: Form,
         entries: Arc<Entries>,
+        readme: Option<Arc<Readme>>,
         memory: &Arc<ListingMemory>,
     ) -> Result<Self, Full> {
         let mut lease = Lease::new(memory);
-        lease.resize(ROOM)?;
+        lease.resize(ROOM + readme.as_ref().map_or(0, |readme| readme.len()))?;
         Ok(Self {
             form,
             entries,
-            next: 0,
+            readme,
+            next: NextPart::Heading,
             _lease: lease,
         })
     }
@@ -165,15 +206,30 @@ impl Source for Listing {
         // The lease counts exactly this much.
         out.reserve_exact(ROOM - out.len().min(ROOM));
         let full = out.len() + PIECE;
-        if self.next == 0 {
-            self.form.begin(out, self.entries.counts());
+        let (form, readme) = (&self.form, self.readme.as_deref());
+        if let NextPart::Heading = self.next {
+            form.begin(out, self.entries.counts());
+            self.next = NextPart::Row(0);
+            if out.len() >= full {
+                return Ok(Fill::More);
+            }
         }
-        let Self { form, entries, .. } = self;
-        self.next = form.write_rows(out, entries, self.next, full);
-        if self.next < self.entries.len() {
+        if let NextPart::Row(row) = self.next {
+            let next = form.write_rows(out, &self.entries, row, full);
+            self.next = NextPart::Row(next);
+            if next < self.entries.len() {
+                return Ok(Fill::More);
+            }
+            form.end_rows(out);
+            self.next = NextPart::Readme(0);
+        }
+        if let NextPart::Readme(from) = self.next
+            && let Some(next) = form.write_readme(out, readme, from, full)
+        {
+            self.next = NextPart::Readme(next);
             return Ok(Fill::More);
         }
-        self.form.end(out);
+        form.end_page(out);
         Ok(Fill::Done)
     }
 }

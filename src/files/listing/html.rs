@@ -1,4 +1,4 @@
-//! A listing as HTML: one page without scripts.
+//! A listing as HTML: one page, complete without its script.
 //!
 //! Programs read it, too, as they read the listings of Apache httpd and nginx. GDAL wants the title `Index of /path`, GDAL and lftp
 //! a date as `DD-Mon-YYYY hh:mm` in the line of the link, and lftp a size behind it. A crawler follows every link, so the only links
@@ -22,6 +22,9 @@ pub(super) fn begin(out: &mut Vec<u8>, path: &[u8], order: Order, counts: Counts
     });
     put_breadcrumb(out, path);
     put_counts(out, counts.directories, counts.files);
+    if counts.all() > 0 {
+        put(out, &["<script>", page::LISTING_SCRIPT, "</script>\n"]);
+    }
     put(out, &["<table>\n"]);
     if counts.all() > 0 {
         put(out, &["<thead><tr>"]);
@@ -70,10 +73,9 @@ pub(super) fn row(out: &mut Vec<u8>, entry: &Entry<'_>, dates: &mut Dates) {
     put(out, &["</tr>\n"]);
 }
 
-/// Writes everything after the last entry.
-pub(super) fn end(out: &mut Vec<u8>) {
+/// Writes everything after the last entry that belongs to the table.
+pub(super) fn end_rows(out: &mut Vec<u8>) {
     put(out, &["</tbody>\n</table>\n"]);
-    page::end(out);
 }
 
 /// Writes the path. Every directory above this one is a link; the link is relative, so that it works behind a proxy, too.
@@ -180,7 +182,8 @@ mod tests {
         let mut dates = Dates::new();
         run.iter()
             .for_each(|entry| row(&mut out, &entry, &mut dates));
-        end(&mut out);
+        end_rows(&mut out);
+        page::end(&mut out);
         String::from_utf8(out).unwrap()
     }
 
@@ -204,6 +207,7 @@ mod tests {
     /// Checks that every element is closed in the right order, and that no name has broken a tag.
     fn assert_balanced(page: &str) {
         let mut open = Vec::new();
+        let page = page.replace(page::LISTING_SCRIPT, "");
         for tag in page.split('<').skip(1) {
             let (tag, _) = tag.split_once('>').unwrap();
             let name = tag.split(' ').next().unwrap();

@@ -14,11 +14,13 @@ mod format;
 mod html;
 mod json;
 mod kept;
+mod natural;
 mod order;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod properties;
 mod reader;
 mod reading;
+mod readme;
 mod request;
 mod stored;
 mod text;

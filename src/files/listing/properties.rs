@@ -12,7 +12,7 @@ use super::stored::{Entries, Gathered};
 use super::text::Dates;
 use super::{html, json};
 use crate::handler::listing_memory::ListingMemory;
-use crate::handler::page::{LISTING_STYLE, STYLE};
+use crate::handler::page::{self, LISTING_SCRIPT, LISTING_STYLE, STYLE};
 use crate::http::properties::take_byte;
 
 const KINDS: [EntryKind; 3] = [EntryKind::Directory, EntryKind::File, EntryKind::Other];
@@ -93,7 +93,8 @@ fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
         json::row(&mut text, &entry, number + 1 == run.len());
         names.push(entry.name.to_vec());
     }
-    html::end(&mut page);
+    html::end_rows(&mut page);
+    page::end(&mut page);
     json::end(&mut text);
     (
         String::from_utf8(page).unwrap(),
@@ -104,7 +105,10 @@ fn write(path: &[u8], run: &Run) -> (String, String, Vec<Vec<u8>>) {
 
 /// Parses the page as strictly as it is written: a few tags, attributes in double quotes, five entities.
 fn assert_page(page: &str, path: &[u8], names: &[Vec<u8>]) {
-    let page = page.replacen(STYLE, "", 1).replacen(LISTING_STYLE, "", 1);
+    let mut page = page.to_owned();
+    for part in [STYLE, LISTING_STYLE, LISTING_SCRIPT] {
+        page = page.replacen(part, "", 1);
+    }
     let (mut open, mut links, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut rest = page.as_str();
     while let Some((text, after)) = rest.split_once('<') {
@@ -122,9 +126,9 @@ fn assert_page(page: &str, path: &[u8], names: &[Vec<u8>]) {
         };
         match name {
             "!DOCTYPE" | "meta" | "link" => {}
-            "html" | "head" | "title" | "style" | "body" | "main" | "h1" | "small" | "a"
-            | "bdi" | "i" | "p" | "table" | "thead" | "tbody" | "tr" | "th" | "td" | "time"
-            | "form" | "button" => {
+            "html" | "head" | "title" | "style" | "script" | "body" | "main" | "h1" | "small"
+            | "a" | "bdi" | "i" | "p" | "table" | "thead" | "tbody" | "tr" | "th" | "td"
+            | "time" | "form" | "button" => {
                 open.push(name);
                 links.extend(href);
             }

@@ -17,6 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::entries::{Entry, EntryKind, Run};
+use super::readme::{ReadFile, Readme, ReadmeNames};
 use crate::files::cache::MAX_LISTED;
 use crate::files::identity::Identity;
 use crate::files::names::mounts::known_stat;
@@ -40,6 +41,9 @@ pub(crate) struct Reader {
     batch: Vec<u8>,
     /// Names of the last batch that were not looked up, because the time of the slice was over.
     left: VecDeque<(CString, FileType)>,
+    /// How a README is read; `None` if none is wanted.
+    read_file: Option<ReadFile>,
+    readme: Option<Readme>,
 }
 
 /// Looks up each name, and makes the entry of it.
@@ -54,6 +58,7 @@ struct EntryLookup {
     locality: Locality,
     /// The names that were found and their identities, so that they can be watched.
     listed: Option<Vec<(Vec<u8>, Identity)>>,
+    readmes: ReadmeNames,
 }
 
 impl Reader {
@@ -82,9 +87,12 @@ impl Reader {
                 device,
                 locality: Locality::Remote,
                 listed: Some(Vec::new()),
+                readmes: ReadmeNames::default(),
             },
             batch: Vec::with_capacity(BATCH),
             left: VecDeque::new(),
+            read_file: None,
+            readme: None,
         }
     }
 
@@ -95,6 +103,16 @@ impl Reader {
         self
     }
 
+    /// Says how a README is read, by its path below the root.
+    #[must_use]
+    pub(crate) fn with_readme(
+        mut self,
+        read: impl Fn(&[u8]) -> io::Result<Option<Vec<u8>>> + Send + 'static,
+    ) -> Self {
+        self.read_file = Some(Box::new(read));
+        self
+    }
+
     pub(crate) fn directory(&self) -> BorrowedFd<'_> {
         self.directory.as_fd()
     }
@@ -102,11 +120,15 @@ impl Reader {
     /// Returns the size of its memory, in bytes. The names that are left are as long as those of a batch.
     pub(super) fn bytes(&self) -> usize {
         let names = if self.left.is_empty() { 0 } else { BATCH };
-        self.batch.capacity() + names + self.left.capacity() * size_of::<(CString, FileType)>()
+        let text = self.readme.as_ref().map_or(0, Readme::len);
+        self.batch.capacity()
+            + text
+            + names
+            + self.left.capacity() * size_of::<(CString, FileType)>()
     }
 
-    /// Reads into `run` until `run` has a slice of entries, the time `until` is over, or all names are read ([`Fill::Done`]). At least
-    /// one name is looked up.
+    /// Reads into `run` until `run` has a slice of entries, the time `until` is over, or all names and the README are read
+    /// ([`Fill::Done`]). At least one name is looked up.
     pub(crate) fn read_slice(
         &mut self,
         run: &mut Run,
@@ -118,6 +140,11 @@ impl Reader {
                 let directory = self.directory.as_fd();
                 self.lookup.add_entry(directory, &name, file_type, run);
             } else if self.read_batch(run, is_over)? == Fill::Done {
+                match self.read_readme() {
+                    Ok(readme) => self.readme = readme,
+                    // The listing is not kept, and not sent where it must not wait.
+                    Err(_) => self.lookup.listed = None,
+                }
                 return Ok(Fill::Done);
             }
             if run.len() > SLICE || is_over() {
@@ -150,6 +177,26 @@ impl Reader {
                 return Ok(Fill::More);
             }
         }
+    }
+
+    fn read_readme(&self) -> io::Result<Option<Readme>> {
+        let (names, prefix) = (self.lookup.readmes, &self.lookup.prefix);
+        let read = self.read_file.as_ref();
+        read.map_or(Ok(None), |read| names.read(prefix, read))
+    }
+
+    /// Returns the README, after all names were read.
+    pub(super) fn readme(&self) -> Option<&Readme> {
+        self.readme.as_ref()
+    }
+
+    pub(super) fn take_readme(&mut self) -> Option<Readme> {
+        self.readme.take()
+    }
+
+    /// Reads the README again. Returns whether it has the same text.
+    pub(super) fn finds_the_same_readme(&self) -> bool {
+        self.read_readme().is_ok_and(|readme| readme == self.readme)
     }
 
     /// Begins to read the directory again.
@@ -216,7 +263,9 @@ impl EntryLookup {
         match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => {
                 self.note(bytes, &stat);
-                run.push(self.describe(bytes, &stat));
+                let entry = self.describe(bytes, &stat);
+                self.readmes.note(&entry);
+                run.push(entry);
             }
             Err(Errno::NOENT) => {}
             Err(_) => run.push(unknown(bytes, file_type)),

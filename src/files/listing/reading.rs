@@ -20,6 +20,7 @@ use rustix::io::Errno;
 use super::entries::Run;
 use super::order::Order;
 use super::reader::{Reader, SLICE};
+use super::readme::Readme;
 use super::stored::{Entries, Fingerprint, Gathered, Merge};
 use crate::handler::listing_memory::{Full, Lease, ListingMemory};
 use crate::wire::file_threads::{Pending, Refused, Submitter};
@@ -53,6 +54,7 @@ pub(crate) struct Reading {
     wakers: Arc<Wakers>,
     /// Whether all entries were found to be such that the listing could be kept.
     may_be_kept: AtomicBool,
+    readme: Mutex<Option<Arc<Readme>>>,
     found: SharedEntries,
 }
 
@@ -111,6 +113,7 @@ impl Reading {
             slices: AtomicU64::new(0),
             wakers: Arc::default(),
             may_be_kept: AtomicBool::new(false),
+            readme: Mutex::default(),
             found: Arc::clone(&known.found),
         }
     }
@@ -134,6 +137,7 @@ impl Reading {
             slices: AtomicU64::new(0),
             wakers: Arc::default(),
             may_be_kept: AtomicBool::new(false),
+            readme: Mutex::default(),
             found: SharedEntries::default(),
         }
     }
@@ -176,6 +180,11 @@ impl Reading {
     /// Returns whether the listing could be kept: there are few entries, and no link or other file system among them.
     pub(crate) fn may_be_kept(&self) -> bool {
         self.may_be_kept.load(Ordering::Relaxed)
+    }
+
+    /// Returns the README that was found.
+    pub(crate) fn readme(&self) -> Option<Arc<Readme>> {
+        lock(&self.readme).clone()
     }
 
     fn next(
@@ -255,6 +264,7 @@ impl Reading {
         if fill == Fill::Done {
             let may_be_kept = run_reader.reader.listed().is_some();
             self.may_be_kept.store(may_be_kept, Ordering::Relaxed);
+            *lock(&self.readme) = run_reader.reader.take_readme().map(Arc::new);
         }
         Ok(Ok((run_reader, fill)))
     }

@@ -8,16 +8,21 @@ use std::time::Instant;
 
 use rustix::fs::Stat;
 
+use super::format::Format;
+use super::readme::read_opened;
 use super::{Form, KeptListing, Listing, Reader, Reading, ReadingError, Run, SLICE};
 use crate::files::SimpleHttpRequestHandler;
 use crate::files::asked::Asked;
 use crate::files::cache::CachedReply;
 use crate::files::encode::can_encode;
+use crate::files::live;
 use crate::files::look_up::{FoundDirectory, is_unavailable};
 use crate::files::recent_keys::ReadByThread;
+use crate::files::representation::MayWait;
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
 use crate::handler::work::Work;
+use crate::http::field::FieldLines;
 use crate::http::status::HttpStatus;
 use crate::wire::file_threads::Submitter;
 use crate::wire::source::Fill;
@@ -72,15 +77,26 @@ impl ListingRequest<'_> {
     /// whether it has replied.
     fn send_from_memory(&self, exchange: &mut Exchange<'_>, mut run: Run) -> io::Result<bool> {
         let (key, now) = (self.asked.listing_key(), exchange.clock().instant);
-        let is_local = {
+        let (is_local, mounts) = {
             let cache = self.files.cache.borrow();
-            cache.watcher.is_local(&self.found.directory)
+            let is_local = cache.watcher.is_local(&self.found.directory);
+            (is_local, cache.watcher.mounts.clone())
         };
         if !is_local || !self.files.read_by_thread.is_recent(key, now) {
             return Ok(false);
         }
         // A link that was made since is not followed, because it may lead to another file system.
-        let mut reader = self.reader_following(|_| Err(io::ErrorKind::WouldBlock.into()));
+        let reader = self.reader_following(|_| Err(io::ErrorKind::WouldBlock.into()));
+        let root = self.found.root.clone();
+        // A thread has read the README, too, so it is in memory where the file system cannot tell.
+        let may_wait = MayWait {
+            for_disk: false,
+            if_unknown: true,
+        };
+        let mut reader = reader.with_readme(move |path| {
+            let opened = root.open_now(path, &mounts);
+            read_opened(opened.ok_or(io::ErrorKind::WouldBlock)?, may_wait)
+        });
         let has_replied = self.send_at_once(exchange, &mut reader, &mut run)?;
         if !has_replied {
             reader.rewind()?;
@@ -94,6 +110,7 @@ impl ListingRequest<'_> {
             self.asked.listing_key().to_vec(),
         );
         let work = ListingWork {
+            policy: self.files.listing_policy(exchange.server()),
             form: self.form,
             slices: reading.slices(),
             reading,
@@ -120,7 +137,11 @@ impl ListingRequest<'_> {
         let may_send = exchange.submitter().is_none() || reader.listed().is_some();
         let is_all = fill == Fill::Done && run.len() <= SLICE && may_send;
         if is_all {
-            let (page, server) = (self.form.page_of_run(run), exchange.server());
+            let server = exchange.server();
+            let mut page = self.form.page_of_run(run, reader.readme());
+            if self.files.live && self.form.view.format == Format::Html {
+                live::add_to(&mut page, server);
+            }
             let policy = self.files.listing_policy(server);
             let reply = Arc::new(Prepared::page(server, HttpStatus::OK, &policy, &page));
             exchange.send_prepared(Arc::clone(&reply));
@@ -150,8 +171,8 @@ impl ListingRequest<'_> {
     /// Keeps a listing of the entries that `reader` has read.
     ///
     /// The directory is watched only now that it is known to be small: the kernel goes through all the names that it knows in the
-    /// directory, which takes 20 ms for a hundred thousand. So after that the names are read again, and each file is looked at
-    /// again.
+    /// directory, which takes 20 ms for a hundred thousand. So after that the names and the README are read again, and each file is
+    /// looked at again.
     fn keep(
         &self,
         exchange: &Exchange<'_>,
@@ -165,14 +186,17 @@ impl ListingRequest<'_> {
         let mut watched =
             watcher.watch_directory(root, self.asked.path(), absent, directory, clock)?;
         let is_same = reader.finds_the_same_names()
-            && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?);
+            && watcher.watch_listed(&mut watched, reader.directory(), reader.listed()?)
+            && reader.finds_the_same_readme();
         let reply = CachedReply::Listing(Arc::new(listing));
         is_same.then(|| cache.put(self.asked.listing_key(), watched, reply, clock, config))
     }
 
     fn reader(&self) -> Reader {
         let root = self.found.root.clone();
-        self.reader_following(move |path| root.stat(path))
+        let reader = self.reader_following(move |path| root.stat(path));
+        let root = self.found.root.clone();
+        reader.with_readme(move |path| read_opened(root.open(path), MayWait::ALWAYS))
     }
 
     fn reader_following(
@@ -200,6 +224,7 @@ impl ListingRequest<'_> {
 /// A listing that waits for its entries.
 struct ListingWork {
     form: Form,
+    policy: Arc<FieldLines>,
     reading: Arc<Reading>,
     /// How many slices were read when this request last had its turn.
     slices: u64,
@@ -223,6 +248,7 @@ impl Work for ListingWork {
     fn reply(self: Box<Self>, exchange: &mut Exchange<'_>) -> io::Result<()> {
         let Self {
             form,
+            policy,
             reading,
             note: (read_by_thread, key),
             ..
@@ -246,17 +272,18 @@ impl Work for ListingWork {
         };
         let server = exchange.server();
         if entries.len() <= SLICE {
-            let page = form.page_of(&entries);
-            let reply = Prepared::page(server, HttpStatus::OK, server.file_policy(), &page);
+            let page = form.page_of(&entries, reading.readme().as_deref());
+            let reply = Prepared::page(server, HttpStatus::OK, &policy, &page);
             exchange.send_prepared(Arc::new(reply));
             return Ok(());
         }
-        let Ok(listing) = Listing::new(form, entries, server.listing_memory()) else {
+        let memory = server.listing_memory();
+        let Ok(listing) = Listing::new(form, entries, reading.readme(), memory) else {
             return send_too_many(exchange);
         };
         exchange.send_response(HttpStatus::OK);
         exchange.send_lines(&format.fields());
-        exchange.send_lines(server.file_policy());
+        exchange.send_lines(&policy);
         exchange.set_default_fields(format.defaults());
         exchange.end_headers();
         exchange.stream_as_work(Box::new(listing));

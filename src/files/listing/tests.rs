@@ -95,10 +95,10 @@ impl Site {
         let form = form(query, format);
         let entries = reading.entries().unwrap();
         if entries.len() <= SLICE {
-            let page = form.page_of(&entries);
+            let page = form.page_of(&entries, reading.readme().as_deref());
             return vec![String::from_utf8(page.content).unwrap()];
         }
-        pieces(Listing::new(form, entries, &self.memory).unwrap())
+        pieces(Listing::new(form, entries, reading.readme(), &self.memory).unwrap())
     }
 
     fn json(&self, query: &str) -> String {
@@ -164,7 +164,7 @@ fn a_page_is_the_same_whether_it_was_made_at_once_or_later() {
             let mut run = Run::new(form.view.order);
             let fill = site.reader(PLAIN).read_slice(&mut run, None);
             assert_eq!(fill.unwrap(), Fill::Done);
-            let page = form.page_of_run(&mut run).content;
+            let page = form.page_of_run(&mut run, None).content;
             assert_eq!(
                 site.list(query, format, PLAIN),
                 [str::from_utf8(&page).unwrap()]

@@ -33,7 +33,7 @@ impl FileRequest<'_, '_> {
     /// Replies to a request for which nothing is at the path that was `asked` for: with the next step of a site, or with a 404.
     pub(in crate::files) fn send_missing(&mut self, asked: &Asked<'_>) -> io::Result<()> {
         if !self.files.has_steps() {
-            return self.files.not_found.send(self.exchange);
+            return self.send_plain_not_found();
         }
         self.go_on(|depth| asked.step.next(depth))
     }
@@ -59,7 +59,7 @@ impl FileRequest<'_, '_> {
     fn send_not_found(&mut self) -> io::Result<()> {
         let policy = self.policy();
         if Arc::ptr_eq(&policy.fields, self.exchange.server().file_policy()) {
-            return self.files.not_found.send(self.exchange);
+            return self.send_plain_not_found();
         }
         self.exchange
             .send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);

@@ -95,8 +95,13 @@ impl Exchange<'_> {
         if !status.allows_body() {
             return;
         }
-        let is_html = self.accepts_html();
-        match error_page(self.context.server, is_html, status, message, explain) {
+        match error_page(
+            self.context.server,
+            self.error_form(),
+            status,
+            message,
+            explain,
+        ) {
             Ok(page) => self.reply.page(page),
             Err(_) => self.reply.refuse(ForbiddenBytes::MESSAGE),
         }

@@ -145,7 +145,7 @@ fn beyond_the_limit_a_reading_fails_and_the_next_has_room_again() {
     let listing = || {
         let entries = reading.entries().unwrap();
         let form = form("", Format::Html);
-        Listing::new(form, entries, &site.memory)
+        Listing::new(form, entries, None, &site.memory)
     };
     let sent: Vec<_> = (0..).map_while(|_| listing().ok()).collect();
     assert!((10..40).contains(&sent.len()), "{} at a time", sent.len());
