@@ -111,6 +111,7 @@ impl ListingRequest<'_> {
         );
         let work = ListingWork {
             policy: self.files.listing_policy(exchange.server()),
+            is_live: self.files.live,
             form: self.form,
             slices: reading.slices(),
             reading,
@@ -225,6 +226,7 @@ impl ListingRequest<'_> {
 struct ListingWork {
     form: Form,
     policy: Arc<FieldLines>,
+    is_live: bool,
     reading: Arc<Reading>,
     /// How many slices were read when this request last had its turn.
     slices: u64,
@@ -249,6 +251,7 @@ impl Work for ListingWork {
         let Self {
             form,
             policy,
+            is_live,
             reading,
             note: (read_by_thread, key),
             ..
@@ -272,7 +275,10 @@ impl Work for ListingWork {
         };
         let server = exchange.server();
         if entries.len() <= SLICE {
-            let page = form.page_of(&entries, reading.readme().as_deref());
+            let mut page = form.page_of(&entries, reading.readme().as_deref());
+            if is_live && format == Format::Html {
+                live::add_to(&mut page, server);
+            }
             let reply = Prepared::page(server, HttpStatus::OK, &policy, &page);
             exchange.send_prepared(Arc::new(reply));
             return Ok(());
