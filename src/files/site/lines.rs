@@ -1,6 +1,6 @@
 //! The lines of a rule file, and what is wrong with one.
 //!
-//! Invariant: size, number of rules and length of lines are limited, so reading a file takes a few milliseconds at most.
+//! Invariant: size, number of rules and length of lines are limited, and so is the time that it takes to read a file.
 
 /// The largest rule file, in bytes.
 pub(crate) const MAX_SIZE: usize = 1 << 20;
