@@ -1,5 +1,5 @@
-//! The static handler: GET and HEAD for the files of one directory. Its public methods are here; `send_head.rs` has the steps of
-//! a request.
+//! The static handler: GET and HEAD for the files of one directory. Its settings and public methods are here; `methods.rs` has the HTTP
+//! methods, and `send_head.rs` the steps of a request.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,8 +21,10 @@ mod encode;
 mod identity;
 mod listing;
 mod live;
+mod load;
 mod look_up;
 mod lookup_work;
+mod methods;
 mod names;
 mod not_found;
 mod overrides;
@@ -36,10 +38,8 @@ mod send_head;
 mod send_loaded;
 mod site;
 
+use crate::handler::HandlerResult;
 use crate::handler::exchange::Exchange;
-use crate::handler::ready_checks;
-use crate::handler::{BaseHttpRequestHandler, HandlerResult, unsupported};
-use crate::http::method::is_registered;
 use crate::http::status::HttpStatus;
 use access::Access;
 use asked::Asked;
@@ -47,7 +47,8 @@ use cache::Cache;
 use compressor::Compressor;
 use listing::{Readings, View};
 use live::Live;
-use look_up::{Lookup, Patience, Reads};
+use load::Reads;
+use look_up::{Lookup, Patience};
 use names::guess_type::{FileType, OCTET_STREAM, guess_type};
 use names::root::{Root, Symlinks};
 use names::translate_path::{clean, translate_path};
@@ -56,8 +57,6 @@ use overrides::Overrides;
 use recent_keys::ReadByThread;
 use send_head::FileRequest;
 use site::SiteRules;
-
-const ALLOW: &str = "GET, HEAD, OPTIONS";
 
 /// Serves the files of a directory, as http.server's handler of this name does.
 ///
@@ -411,86 +410,4 @@ impl SimpleHttpRequestHandler {
             ..self
         }
     }
-}
-
-impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
-    fn reads_body(&self, _command: &str, _path: &str) -> bool {
-        false
-    }
-
-    fn may_change_files(&self) -> bool {
-        // A closure of the owner may do anything.
-        self.overrides.are_set()
-    }
-
-    fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
-        let is_live = self.live;
-        self.cache.get_mut().event_source().filter(|_| is_live)
-    }
-
-    fn service_actions(&mut self) {
-        if self.live {
-            self.pages.note(self.cache.get_mut().read_changes());
-        }
-    }
-
-    /// Opens what is served, as a request does: it must be there, and must not be deleted.
-    fn check_ready(&mut self) -> Result<(), Cow<'static, str>> {
-        let root = self.root.clone();
-        let hangs = format!("cannot serve {root}: its file system does not answer");
-        let check = move || {
-            let opened = root.check();
-            opened.map_err(|error| format!("cannot serve {root}: {error}").into())
-        };
-        ready_checks::check(check, hangs)
-    }
-
-    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        self.send_head(exchange)
-    }
-
-    fn do_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        self.send_head(exchange)
-    }
-
-    fn do_post(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        not_allowed(exchange)
-    }
-
-    fn do_put(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        not_allowed(exchange)
-    }
-
-    fn do_delete(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        not_allowed(exchange)
-    }
-
-    fn do_patch(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        not_allowed(exchange)
-    }
-
-    fn do_trace(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        not_allowed(exchange)
-    }
-
-    fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        exchange.send_response(HttpStatus::NO_CONTENT);
-        exchange.send_header("Allow", ALLOW);
-        exchange.end_headers();
-        Ok(())
-    }
-
-    fn do_other(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        if is_registered(exchange.command()) {
-            not_allowed(exchange)
-        } else {
-            unsupported(exchange)
-        }
-    }
-}
-
-fn not_allowed(exchange: &mut Exchange<'_>) -> HandlerResult {
-    exchange.send_error(HttpStatus::METHOD_NOT_ALLOWED, None, None);
-    exchange.send_header("Allow", ALLOW);
-    Ok(())
 }

@@ -11,7 +11,8 @@ use super::codings::{Codings, is_compressible, with_vary};
 use super::encode::can_encode;
 use super::identity::Identity;
 use super::live;
-use super::look_up::{FoundFile, LoadedFile, Reads};
+use super::load::{LoadedFile, Reads};
+use super::look_up::FoundFile;
 use super::names::guess_type::FileType;
 use super::names::mounts::FileSystem;
 use super::representation::{

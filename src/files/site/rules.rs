@@ -5,15 +5,14 @@ use std::io;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use twox_hash::XxHash3_128;
-
 use super::headers::{FieldChanges, HeaderRules};
 use super::lines::BadLine;
 use super::redirects::{Redirected, Redirects};
 use super::step::Step;
 use crate::files::asked::Asked;
 use crate::files::cache::{CachedReply, Watched};
-use crate::files::look_up::{Found, Reads, is_missing};
+use crate::files::load::Reads;
+use crate::files::look_up::{Found, is_missing};
 use crate::files::representation::Content;
 use crate::files::send_head::FileRequest;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
@@ -37,7 +36,7 @@ pub(super) struct RuleFile<T> {
     /// How often the rules have changed.
     pub(super) version: u32,
     /// The hash of the content that was read last, good or bad; `None` if there was no file.
-    read: Option<u128>,
+    read: Option<u64>,
 }
 
 impl SiteRules {
@@ -58,6 +57,12 @@ impl Clone for SiteRules {
     }
 }
 
+fn hash_of(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(bytes);
+    hasher.finish()
+}
+
 impl<T: Default> RuleFile<T> {
     /// Takes the rules that `parse` finds in the `content` of the file called `name`; without a file there are none. If the file cannot
     /// be read, or has a bad line, the rules that were read last stay.
@@ -71,7 +76,7 @@ impl<T: Default> RuleFile<T> {
         parse: impl FnOnce(&[u8]) -> Result<T, BadLine>,
     ) -> Result<(), String> {
         let bytes = content.unwrap_or_else(|error| Some(error.as_bytes()));
-        let hash = bytes.map(XxHash3_128::oneshot);
+        let hash = bytes.map(hash_of);
         if mem::replace(&mut self.read, hash) == hash {
             return Ok(());
         }
