@@ -186,6 +186,14 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "add 'NAME: VALUE' to the head of every reply; may be repeated",
     },
     Flag {
+        long: "--cors",
+        short: "",
+        value: Value::None,
+        group: Group::Replies,
+        is_everyday: true,
+        help: "let pages of other origins read every reply, and answer their preflights",
+    },
+    Flag {
         long: "--protocol",
         short: "-p",
         value: Value::Word("VERSION", &["HTTP/1.1", "HTTP/1.0"]),

@@ -77,8 +77,8 @@ static GUESSES: [(&[&str], &str); 16] = [
         "--user NAME gives up root once the port is open",
     ),
     (
-        &["--cors", "--enable-cors"],
-        "-H 'Access-Control-Allow-Origin: *' allows other origins",
+        &["--enable-cors", "--allow-origin"],
+        "--cors lets pages of other origins read every reply",
     ),
     (
         &[

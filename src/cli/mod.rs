@@ -267,6 +267,7 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
         config.log_format = LogFormat::None;
     }
     config.extra_response_headers = typed.all("--header", header)?;
+    config.cors = typed.is_given("--cors");
     config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
     if let Some(time) = typed.last("--keep-alive", keep_alive)? {
         config.keep_alive_timeout = time;

@@ -56,4 +56,5 @@ pub(crate) fn write_common_fields(
 ) {
     head.lines(server.extra_fields());
     head.defaults(defaults);
+    head.defaults(server.cors_fields());
 }

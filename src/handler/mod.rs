@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod cors;
 pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod durations;

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::lines::write_server_and_date;
+use super::lines::{write_common_fields, write_server_and_date};
 use super::page::Page;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
@@ -54,8 +54,7 @@ impl Prepared {
         Self::with_head(server, status, &page.content, |head| {
             head.lines(&page.fields);
             head.content_length(length);
-            head.lines(server.extra_fields());
-            head.defaults(page.defaults);
+            write_common_fields(head, page.defaults, server);
         })
     }
 
@@ -72,6 +71,7 @@ impl Prepared {
             if let Some(length) = length {
                 head.content_length(length);
             }
+            head.defaults(server.cors_fields());
         })
     }
 

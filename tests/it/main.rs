@@ -23,6 +23,7 @@ mod concurrency;
 mod conditional;
 mod config;
 mod confinement;
+mod cors;
 mod draining;
 mod expect;
 mod failures;

@@ -11,6 +11,7 @@ mod client;
 mod common;
 mod composition;
 mod confinement;
+mod cors;
 mod cpython;
 mod deferred;
 mod deferred_accept;
