@@ -49,6 +49,8 @@ pub struct Exchange<'a> {
     context: RequestContext<'a>,
     close: bool,
     reply: Reply<'a>,
+    /// The user that was found to send the request.
+    user: Option<Box<str>>,
     /// What the handler left in place of a reply.
     ending: Option<Ending>,
 }
@@ -67,6 +69,7 @@ impl<'a> Exchange<'a> {
             context,
             close,
             reply,
+            user: None,
             ending: None,
         }
     }
@@ -155,6 +158,17 @@ impl<'a> Exchange<'a> {
     /// Returns the header fields of the request.
     pub fn headers(&self) -> Headers<'a> {
         self.request.headers
+    }
+
+    /// Returns the user that was [found](Self::set_user) to send the request.
+    #[doc(alias = "REMOTE_USER")]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Notes which user sends the request, for the log and for handlers behind this one. To be called by a guard that has checked it.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = Some(user.into());
     }
 
     /// Tells whether the connection will close after this reply.

@@ -1,6 +1,6 @@
 //! Fields that the server adds to a head, and the end of the head.
 
-use super::reply::Framed;
+use super::ending::Framed;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
 use crate::http::field::{DefaultFields, FieldValue};

@@ -242,7 +242,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         };
         let close = matches!(rest, Rest::Unread);
         let started = self.context.log.start(&self.context.clock);
-        let refusal = Coming::Given(Some(Answer(Box::new(refuse_client))));
+        let refusal = Coming::Given(Some(Answer::Reply(Box::new(refuse_client))));
         let body = RequestBody::unread();
         self.reply(request, body, rest, close, started, Some(refusal))
     }
@@ -312,7 +312,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         coming: Option<Coming>,
     ) -> Then {
         let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
-            Some(coming) => coming.reply(exchange),
+            Some(coming) => coming.reply(handler, exchange),
             None if refuse_misdirected(exchange) => Ok(()),
             None => handler.handle_one_request(exchange),
         };

@@ -44,7 +44,7 @@ impl PromisedReply {
 
     /// Gives up waiting for a file: the client gets a 503.
     pub(crate) fn give_up_file(&mut self) {
-        self.coming = Coming::Given(Some(Answer(Box::new(|exchange| {
+        self.coming = Coming::Given(Some(Answer::Reply(Box::new(|exchange| {
             exchange.send_file_unavailable();
             Ok(())
         }))));
