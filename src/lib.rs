@@ -220,6 +220,8 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("httpoll needs Linux: it is built on epoll, openat2, sendfile and inotify");
 
+#[cfg(feature = "auth")]
+mod auth;
 mod config;
 mod files;
 mod handler;
@@ -227,6 +229,8 @@ mod http;
 mod server;
 mod wire;
 
+#[cfg(feature = "auth")]
+pub use auth::BasicAuth;
 pub use config::{
     InvalidTrustedProxy, LogFormat, ProtocolVersion, ServerConfig, TrustedProxy, Tuning,
     UnknownName,

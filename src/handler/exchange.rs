@@ -384,6 +384,12 @@ impl<'a> Exchange<'a> {
         self.context.log.error(client, self.context.clock, message);
     }
 
+    /// Writes a line of the server itself to its log.
+    #[cfg(feature = "auth")]
+    pub(crate) fn report(&mut self, text: &str) {
+        self.context.log.text(format_args!("httpoll: {text}\n"));
+    }
+
     /// Returns the current time as an IMF-fixdate (RFC 9110 §5.6.7).
     pub fn date_time_string(&self) -> &'a str {
         str::from_utf8(self.context.clock.imf_fixdate.as_bytes()).unwrap_or_default()
