@@ -170,6 +170,14 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "serve and list names that begin with a dot",
     },
     Flag {
+        long: "--auth",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Files,
+        is_everyday: true,
+        help: "ask for a user and a password of this file, which htpasswd -B writes",
+    },
+    Flag {
         long: "--content-type",
         short: "",
         value: Value::Text("TYPE"),
@@ -304,6 +312,14 @@ pub(super) const FLAGS: &[Flag] = &[
         group: Group::Process,
         is_everyday: false,
         help: "read options from a file, one per line, where # begins a comment line; the command line wins",
+    },
+    Flag {
+        long: "--open",
+        short: "-o",
+        value: Value::None,
+        group: Group::Process,
+        is_everyday: true,
+        help: "open a browser at the address ($BROWSER, or xdg-open)",
     },
     Flag {
         long: "--calibrate",

@@ -14,20 +14,24 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod arguments;
+mod auth;
 pub(crate) mod banner;
 pub(crate) mod calibrate;
 mod completions;
 mod flags;
 mod generate;
+mod handler;
 mod help;
 mod hints;
 pub(crate) mod inherited;
 pub(crate) mod listening;
 mod man;
+pub(crate) mod open;
 pub(crate) mod privileges;
 mod typed;
 mod values;
 
+use handler::Handler;
 use typed::Typed;
 use values::{
     Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
@@ -95,6 +99,10 @@ pub(crate) struct Options {
     no_listing: bool,
     follow_symlinks: bool,
     dotfiles: bool,
+    /// The password file; `None` for no password.
+    auth: Option<PathBuf>,
+    /// Whether a browser is opened.
+    pub(crate) open: bool,
     /// The file of the access log; `None` is standard error.
     log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
@@ -159,6 +167,8 @@ impl Options {
             no_listing: typed.is_given("--no-listing"),
             follow_symlinks: typed.is_given("--follow-symlinks"),
             dotfiles: typed.is_given("--dotfiles"),
+            auth: typed.path("--auth"),
+            open: typed.is_given("--open"),
             log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(&typed, hosts)?,
@@ -166,8 +176,14 @@ impl Options {
         })
     }
 
-    /// Opens the served directory and returns its handler.
-    pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
+    /// Opens the served directory, and reads the password file if there is one.
+    pub(crate) fn handler(&self) -> Result<Handler, CommandError> {
+        let files = self.files()?;
+        let auth = self.auth(files.path().as_deref())?;
+        Ok(Handler { files, auth })
+    }
+
+    fn files(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
         let open = if self.follow_symlinks {
             SimpleHttpRequestHandler::following_symlinks
         } else {
@@ -199,15 +215,12 @@ impl Options {
     /// Returns the rights that the process keeps while it serves: the system calls of serving files, and reading below the parent
     /// of the served directory, so that the directory may be deleted and made again. Links that lead out of it may lead
     /// anywhere, so with `--follow-symlinks` every file can be read.
-    pub(crate) fn confinement(
-        &self,
-        handler: &SimpleHttpRequestHandler,
-    ) -> Result<Confinement, CommandError> {
+    pub(crate) fn confinement(&self, handler: &Handler) -> Result<Confinement, CommandError> {
         let mut confinement = Confinement::new().only_serving();
         if self.follow_symlinks {
             return Ok(confinement.read_below(File::open("/")?));
         }
-        let path = handler.path().unwrap_or_default();
+        let path = handler.files.path().unwrap_or_default();
         for path in privileges::readable_paths(&path, self.user()?.as_ref()) {
             // With PATH no read permission is needed: files below an unreadable directory may be readable.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -218,7 +231,7 @@ impl Options {
                 confinement.read_below(file)
             };
         }
-        Ok(confinement)
+        self.allow_auth(confinement, handler.auth.as_ref())
     }
 
     /// Opens the log file with the rights that the process has by now, which are those that it is opened again with. A warning tells if

@@ -14,6 +14,7 @@ mod support;
 
 mod admin;
 mod against_python;
+mod auth;
 mod big_file;
 mod browsers;
 mod calibrate;
@@ -40,6 +41,7 @@ mod logs;
 mod metrics;
 mod names;
 mod notify;
+mod open;
 mod paths;
 mod pipelining;
 mod protocol;
