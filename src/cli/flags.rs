@@ -174,8 +174,8 @@ pub(super) const FLAGS: &[Flag] = &[
         short: "",
         value: Value::Path("FILE"),
         group: Group::Files,
-        is_everyday: true,
-        help: "ask for a user and a password of this file, which htpasswd -B writes",
+        is_everyday: false,
+        help: "ask for a user and a password, which stand in this file as htpasswd -B writes it (none)",
     },
     Flag {
         long: "--content-type",
@@ -199,7 +199,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::None,
         group: Group::Replies,
         is_everyday: true,
-        help: "let pages of other origins read every reply, and answer their preflights",
+        help: "let pages of other origins read all replies (CORS)",
     },
     Flag {
         long: "--protocol",
