@@ -16,8 +16,12 @@ use crate::wire::source::Fill;
 pub(crate) enum Ending {
     /// The reply is framed, and stands in the outgoing bytes.
     Reply(Framed),
-    /// The reply comes later; `close` says whether it is the last one of its connection.
-    Later { coming: Coming, close: bool },
+    /// The reply comes later; `close` says whether it is the last one of its connection, `user` is for the log.
+    Later {
+        coming: Coming,
+        close: bool,
+        user: Option<Box<str>>,
+    },
     /// There is no reply: the connection is to be reset.
     Aborted,
 }

@@ -171,6 +171,11 @@ impl<'a> Exchange<'a> {
         self.user = Some(user.into());
     }
 
+    /// Takes over the user of an earlier exchange for the same request.
+    pub(crate) fn keep_user(&mut self, user: Option<Box<str>>) {
+        self.user = user;
+    }
+
     /// Tells whether the connection will close after this reply.
     pub fn close_connection(&self) -> bool {
         self.close
@@ -366,8 +371,12 @@ impl<'a> Exchange<'a> {
 
     /// Notes that the reply comes later, from `coming`.
     fn leave(&mut self, coming: Coming) {
-        let close = false;
-        self.ending = Some(Ending::Later { coming, close });
+        let (close, user) = (false, None);
+        self.ending = Some(Ending::Later {
+            coming,
+            close,
+            user,
+        });
     }
 
     /// Returns a waker for the [stream](Self::stream) of this reply, for when the stream said

@@ -42,8 +42,12 @@ impl Exchange<'_> {
                 return Err(io::Error::other("a reply beside a promised one"));
             }
             Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
-                let close = close || self.close;
-                return Ok(Ending::Later { coming, close });
+                let (close, user) = (close || self.close, self.user.take());
+                return Ok(Ending::Later {
+                    coming,
+                    close,
+                    user,
+                });
             }
             Some(Ending::Aborted) => {
                 self.reply.reset();
