@@ -92,9 +92,12 @@ impl Checks {
         lock(&self.state)
     }
 
-    /// Takes what there is to say about the file.
-    pub(super) fn take_reports(&self) -> Vec<String> {
-        mem::take(&mut self.state().reports)
+    /// Writes what there is to say about the file to the log.
+    pub(super) fn report(&self, exchange: &mut Exchange<'_>) {
+        let reports = mem::take(&mut self.state().reports);
+        for report in reports {
+            exchange.report(&report);
+        }
     }
 
     /// Returns whether `credentials` are known to be right. If not, the exchange has its reply, or a thread makes the handler answer it
@@ -157,7 +160,7 @@ impl Checks {
     }
 
     /// Starts a thread; it takes its work once the state is unlocked. Returns whether the system had room for it.
-    fn start(self: &Arc<Self>, name: &str, work: fn(&Self)) -> bool {
+    fn start(self: &Arc<Self>, name: &str, work: fn(&Arc<Self>)) -> bool {
         let checks = Arc::clone(self);
         let thread = thread::Builder::new()
             .name(name.to_owned())
@@ -166,7 +169,7 @@ impl Checks {
     }
 
     /// Reads the file again if it has changed, and has the handler answer the requests that wait for that.
-    fn look(&self) {
+    fn look(self: &Arc<Self>) {
         self.refresh();
         let looking = self.state().looking.take();
         for request in looking.into_iter().flatten() {
@@ -192,7 +195,7 @@ impl Checks {
     }
 
     /// Checks one pair after the other, until none is left.
-    fn check(&self) {
+    fn check(self: &Arc<Self>) {
         while let Some(pair) = self.next_pair() {
             // A password that was set just now counts at once.
             self.refresh();
@@ -201,7 +204,9 @@ impl Checks {
                 if is_right {
                     request.ask_handler();
                 } else {
-                    request.answer(|exchange| {
+                    let checks = Arc::clone(self);
+                    request.answer(move |exchange| {
+                        checks.report(exchange);
                         refuse_wrong(exchange);
                         Ok(())
                     });

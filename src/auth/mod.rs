@@ -106,9 +106,7 @@ impl BasicAuth {
     ///
     /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, whoever sends them.
     pub fn admits(&self, exchange: &mut Exchange<'_>) -> bool {
-        for report in self.checks.take_reports() {
-            exchange.report(&report);
-        }
+        self.checks.report(exchange);
         if exchange.server().config().cors && exchange.is_preflight() {
             return true;
         }

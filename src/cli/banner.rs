@@ -16,7 +16,11 @@ use super::CommandError;
 pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String], hosts: &[String]) -> String {
     let mut text = String::new();
     for address in addresses {
-        let (host, port, url) = (address.ip(), address.port(), url(*address, hosts));
+        let (host, port, url) = (
+            address.ip(),
+            address.port(),
+            url(*address, addresses, hosts),
+        );
         // Writing to memory cannot fail.
         let _ = writeln!(text, "Serving HTTP on {host} port {port} ({url}) ...");
     }
@@ -30,24 +34,35 @@ pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String], hosts: &[Strin
     text
 }
 
-/// Returns the URL of a socket: by the name localhost if that leads to it, because browsers trust this name, and people know it.
-pub(super) fn url(address: SocketAddr, hosts: &[String]) -> String {
-    if answers_localhost(address, hosts) {
+/// Returns the URL of one of the `addresses`: by the name localhost if that leads to it, because browsers trust this name, and people
+/// know it.
+pub(super) fn url(address: SocketAddr, addresses: &[SocketAddr], hosts: &[String]) -> String {
+    if answers_localhost(address, addresses, hosts) {
         format!("http://localhost:{}/", address.port())
     } else {
         format!("http://{address}/")
     }
 }
 
-/// Returns whether a request to localhost reaches the socket and is answered.
-pub(super) fn answers_localhost(address: SocketAddr, hosts: &[String]) -> bool {
-    let ip = address.ip();
-    let is_local = ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST || ip == Ipv6Addr::LOCALHOST;
-    let with_port = format!("localhost:{}", address.port());
+/// Returns whether a request to localhost is answered. Some programs look up only its IPv4 address, so a socket of `::1` needs another one
+/// beside it.
+pub(super) fn answers_localhost(
+    address: SocketAddr,
+    addresses: &[SocketAddr],
+    hosts: &[String],
+) -> bool {
+    let port = address.port();
+    let is_local = |ip: IpAddr| ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST;
+    let is_beside = |other: &SocketAddr| other.port() == port && is_local(other.ip());
+    let is_reached = match address.ip() {
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => addresses.iter().any(is_beside),
+        ip => is_local(ip),
+    };
+    let with_port = format!("localhost:{port}");
     let is_localhost = |host: &String| {
         host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case(&with_port)
     };
-    is_local && (hosts.is_empty() || hosts.iter().any(is_localhost))
+    is_reached && (hosts.is_empty() || hosts.iter().any(is_localhost))
 }
 
 /// Returns the command by which curl reaches a UNIX socket, which has no URL.
@@ -135,15 +150,16 @@ mod tests {
 
     #[test]
     fn localhost_is_named_where_it_answers() {
-        let table: [(&str, &[&str], &str); 10] = [
+        let table: [(&str, &[&str], &str); 11] = [
             (
                 "127.0.0.1:80",
                 &[],
                 "127.0.0.1 port 80 (http://localhost:80/)",
             ),
-            ("[::1]:80", &[], "::1 port 80 (http://localhost:80/)"),
             ("[::]:80", &[], ":: port 80 (http://localhost:80/)"),
             ("0.0.0.0:80", &[], "0.0.0.0 port 80 (http://localhost:80/)"),
+            ("[::1]:80", &[], "::1 port 80 (http://[::1]:80/)"),
+            ("[::1]:8000", &[], "::1 port 8000 (http://localhost:8000/)"),
             (
                 "127.0.0.2:80",
                 &[],
@@ -154,26 +170,26 @@ mod tests {
                 &[],
                 "192.0.2.1 port 80 (http://192.0.2.1:80/)",
             ),
-            ("[::1]:80", &["a"], "::1 port 80 (http://[::1]:80/)"),
+            ("[::]:80", &["a"], ":: port 80 (http://[::]:80/)"),
             (
-                "[::1]:80",
+                "[::]:80",
                 &["a", "LocalHost"],
-                "::1 port 80 (http://localhost:80/)",
+                ":: port 80 (http://localhost:80/)",
             ),
             (
-                "[::1]:80",
+                "[::]:80",
                 &["localhost:80"],
-                "::1 port 80 (http://localhost:80/)",
+                ":: port 80 (http://localhost:80/)",
             ),
-            (
-                "[::1]:80",
-                &["localhost:81"],
-                "::1 port 80 (http://[::1]:80/)",
-            ),
+            ("[::]:80", &["localhost:81"], ":: port 80 (http://[::]:80/)"),
         ];
         for (address, hosts, expected) in table {
             let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-            let greeting = greeting(&[address.parse().unwrap()], &[], &hosts);
+            let greeting = greeting(
+                &[address.parse().unwrap(), "127.0.0.1:8000".parse().unwrap()],
+                &[],
+                &hosts,
+            );
             let line = greeting.lines().next().unwrap();
             assert_eq!(line, format!("Serving HTTP on {expected} ..."));
         }

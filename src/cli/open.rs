@@ -22,7 +22,7 @@ const IN_BACKGROUND: &str = "\"$@\" &";
 ///
 /// What cannot be opened is a warning. The address is in the banner, too.
 pub(crate) fn open(addresses: &[SocketAddr], hosts: &[String]) {
-    let Some(url) = addresses.first().map(|first| url(*first, hosts)) else {
+    let Some(url) = url(addresses, hosts) else {
         return privileges::warn("no browser is opened: a UNIX socket has no URL (--open)");
     };
     let browsers = env::var_os("BROWSER").unwrap_or_default();
@@ -50,18 +50,19 @@ pub(crate) fn open(addresses: &[SocketAddr], hosts: &[String]) {
     }
 }
 
-/// Returns a URL that the server answers.
-fn url(address: SocketAddr, hosts: &[String]) -> String {
+/// Returns a URL that the server answers; `None` without a TCP socket.
+fn url(addresses: &[SocketAddr], hosts: &[String]) -> Option<String> {
+    let address = *addresses.first()?;
     if let [host, ..] = hosts
-        && !banner::answers_localhost(address, hosts)
+        && !banner::answers_localhost(address, addresses, hosts)
     {
         let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-        return match has_port {
+        return Some(match has_port {
             true => format!("http://{host}/"),
             false => format!("http://{host}:{}/", address.port()),
-        };
+        });
     }
-    banner::url(address, hosts)
+    Some(banner::url(address, addresses, hosts))
 }
 
 /// Returns the commands that open `url`, best first: those that `browsers`, the variable BROWSER, has between its colons, as Python's module webbrowser
@@ -129,7 +130,7 @@ mod tests {
             ("0.0.0.0:8000", &[], "http://localhost:8000/"),
             ("127.0.0.1:8000", &[], "http://localhost:8000/"),
             ("10.0.0.1:8000", &[], "http://10.0.0.1:8000/"),
-            ("[::1]:8000", &["localhost"], "http://localhost:8000/"),
+            ("[::1]:8000", &[], "http://[::1]:8000/"),
             ("[::]:8000", &["a.example"], "http://a.example:8000/"),
             ("[::]:8000", &["a.example:80"], "http://a.example:80/"),
             ("[::]:8000", &["[::1]"], "http://[::1]:8000/"),
@@ -137,7 +138,7 @@ mod tests {
         ];
         for (address, hosts, expected) in table {
             let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-            assert_eq!(url(address.parse().unwrap(), &hosts), expected);
+            assert_eq!(url(&[address.parse().unwrap()], &hosts).unwrap(), expected);
         }
     }
 }

@@ -233,4 +233,36 @@ mod tests {
         }
         fs::remove_dir_all(&base).unwrap();
     }
+
+    #[test]
+    fn the_directory_of_a_file_is_readable_unless_it_contains_too_much() {
+        let base = env::temp_dir().canonicalize().unwrap();
+        let base = base.join(format!("httpoll-replaceable-{}", std::process::id()));
+        for directory in ["users/new", "home/me"] {
+            fs::create_dir_all(base.join(directory)).unwrap();
+        }
+        for file in [
+            "users/plain",
+            "users/new/target",
+            "home/me/own",
+            "home/other",
+        ] {
+            fs::write(base.join(file), "").unwrap();
+        }
+        symlink("new/target", base.join("users/link")).unwrap();
+        let mut me = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        me.dir = base.join("home/me");
+        let table: [(&str, &[&str]); 4] = [
+            ("users/plain", &["users"]),
+            ("users/link", &["users", "users/new"]),
+            ("home/me/own", &["home/me/own"]),
+            ("home/other", &["home/other"]),
+        ];
+        for (path, readable) in table {
+            let expected: Vec<_> = readable.iter().map(|path| base.join(path)).collect();
+            let found = replaceable_paths(&base.join(path), Some(&me));
+            assert_eq!(found, expected, "{path}");
+        }
+        fs::remove_dir_all(&base).unwrap();
+    }
 }
