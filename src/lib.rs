@@ -200,6 +200,9 @@
 //! | text or JSON by one call | [`Exchange::send_text`], [`Exchange::send_json`] | `library::replies::text_and_json_have_their_fields_and_take_more` |
 //! | what was sent | [`Exchange::status`] | `library::replies::the_status_of_a_begun_reply_is_known` |
 //! | a guard before the files | [`SimpleHttpRequestHandler::is_below`] | `library::guarding::every_spelling_of_a_guarded_path_is_below_its_directory` |
+//! | a user and a password for everything (feature `auth`) | `BasicAuth`, [`Exchange::user`] | `library::auth::the_handler_is_asked_for_the_users_of_the_file_alone` |
+//! | pages of other origins | [`ServerConfig::cors`], [`Exchange::send_options`] | `library::cors::a_handler_names_the_methods_that_a_preflight_allows` |
+//! | a guard that asks another thread first | [`Deferred::ask_handler`], [`Exchange::set_user`] | `library::deferred::the_handler_may_be_asked_again_for_a_request_that_it_has_deferred` |
 //! | a reply from another thread | [`Exchange::defer`], [`Deferred`] | `library::deferred::a_reply_may_come_from_another_thread_while_others_are_served` |
 //! | a body made while it is sent | [`Exchange::stream`], [`Source`], [`Fill`], [`Exchange::waker`] | `library::streams::a_source_is_asked_only_as_fast_as_its_reader_reads` `library::subscriptions::a_stream_that_has_nothing_now_is_woken_from_another_thread` |
 //! | a body that another thread writes | [`Exchange::stream_writer`], [`StreamWriter`] | `library::stream_writers::a_thread_writes_a_body_of_any_size_which_ends_with_the_writer` |
@@ -220,6 +223,8 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("httpoll needs Linux: it is built on epoll, openat2, sendfile and inotify");
 
+#[cfg(feature = "auth")]
+mod auth;
 mod config;
 mod files;
 mod handler;
@@ -227,6 +232,8 @@ mod http;
 mod server;
 mod wire;
 
+#[cfg(feature = "auth")]
+pub use auth::BasicAuth;
 pub use config::{
     InvalidTrustedProxy, LogFormat, ProtocolVersion, ServerConfig, TrustedProxy, Tuning,
     UnknownName,

@@ -30,7 +30,7 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let inherited = cli::inherited::take()?;
     let handler = options.handler()?;
     let confinement = options.confinement(&handler)?;
-    let served = handler.path();
+    let (served, auth) = (handler.files.path(), handler.auth.clone());
     let user = options.user()?;
     cli::raise_descriptor_limit();
     let Listening {
@@ -45,9 +45,13 @@ fn serve(options: &Options) -> Result<(), CommandError> {
         ));
     }
     cli::privileges::give_up_root(user.as_ref())?;
+    options.check_auth(auth.as_ref())?;
     if let Some(log_file) = options.log_file(served.as_deref())? {
         confinement = confinement.reopen(&log_file)?;
         server.log_to(log_file);
+    }
+    if options.open {
+        cli::open::open(server.server_addresses(), &options.config.hosts);
     }
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

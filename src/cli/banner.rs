@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,15 +12,17 @@ use signal_hook::consts::SIGINT;
 use super::CommandError;
 
 /// Returns http.server's line for every address and every UNIX socket, then the addresses at which another device reaches the server.
-pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String]) -> String {
+/// `hosts` are the only ones that are answered, if there are any.
+pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String], hosts: &[String]) -> String {
     let mut text = String::new();
     for address in addresses {
-        let (host, port) = (address.ip(), address.port());
-        // Writing to memory cannot fail.
-        let _ = writeln!(
-            text,
-            "Serving HTTP on {host} port {port} (http://{address}/) ..."
+        let (host, port, url) = (
+            address.ip(),
+            address.port(),
+            url(*address, addresses, hosts),
         );
+        // Writing to memory cannot fail.
+        let _ = writeln!(text, "Serving HTTP on {host} port {port} ({url}) ...");
     }
     for name in unix {
         let name = name.escape_debug().to_string();
@@ -30,6 +32,37 @@ pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String]) -> String {
         let _ = writeln!(text, "  http://{address}/");
     }
     text
+}
+
+/// Returns the URL of one of the `addresses`: by the name localhost if that leads to it, because browsers trust this name, and people
+/// know it.
+pub(super) fn url(address: SocketAddr, addresses: &[SocketAddr], hosts: &[String]) -> String {
+    if answers_localhost(address, addresses, hosts) {
+        format!("http://localhost:{}/", address.port())
+    } else {
+        format!("http://{address}/")
+    }
+}
+
+/// Returns whether a request to localhost is answered. Some programs look up only its IPv4 address, so a socket of `::1` needs another one
+/// beside it.
+pub(super) fn answers_localhost(
+    address: SocketAddr,
+    addresses: &[SocketAddr],
+    hosts: &[String],
+) -> bool {
+    let port = address.port();
+    let is_local = |ip: IpAddr| ip.is_unspecified() || ip == Ipv4Addr::LOCALHOST;
+    let is_beside = |other: &SocketAddr| other.port() == port && is_local(other.ip());
+    let is_reached = match address.ip() {
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => addresses.iter().any(is_beside),
+        ip => is_local(ip),
+    };
+    let with_port = format!("localhost:{port}");
+    let is_localhost = |host: &String| {
+        host.eq_ignore_ascii_case("localhost") || host.eq_ignore_ascii_case(&with_port)
+    };
+    is_reached && (hosts.is_empty() || hosts.iter().any(is_localhost))
 }
 
 /// Returns the command by which curl reaches a UNIX socket, which has no URL.
@@ -109,4 +142,56 @@ pub(crate) fn print(text: &str) -> Result<(), CommandError> {
 pub(crate) fn has_room(output: &impl AsFd) -> bool {
     let mut fds = [PollFd::new(output, PollFlags::OUT)];
     poll(&mut fds, Some(&Timespec::default())) != Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn localhost_is_named_where_it_answers() {
+        let table: [(&str, &[&str], &str); 11] = [
+            (
+                "127.0.0.1:80",
+                &[],
+                "127.0.0.1 port 80 (http://localhost:80/)",
+            ),
+            ("[::]:80", &[], ":: port 80 (http://localhost:80/)"),
+            ("0.0.0.0:80", &[], "0.0.0.0 port 80 (http://localhost:80/)"),
+            ("[::1]:80", &[], "::1 port 80 (http://[::1]:80/)"),
+            ("[::1]:8000", &[], "::1 port 8000 (http://localhost:8000/)"),
+            (
+                "127.0.0.2:80",
+                &[],
+                "127.0.0.2 port 80 (http://127.0.0.2:80/)",
+            ),
+            (
+                "192.0.2.1:80",
+                &[],
+                "192.0.2.1 port 80 (http://192.0.2.1:80/)",
+            ),
+            ("[::]:80", &["a"], ":: port 80 (http://[::]:80/)"),
+            (
+                "[::]:80",
+                &["a", "LocalHost"],
+                ":: port 80 (http://localhost:80/)",
+            ),
+            (
+                "[::]:80",
+                &["localhost:80"],
+                ":: port 80 (http://localhost:80/)",
+            ),
+            ("[::]:80", &["localhost:81"], ":: port 80 (http://[::]:80/)"),
+        ];
+        for (address, hosts, expected) in table {
+            let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
+            let greeting = greeting(
+                &[address.parse().unwrap(), "127.0.0.1:8000".parse().unwrap()],
+                &[],
+                &hosts,
+            );
+            let line = greeting.lines().next().unwrap();
+            assert_eq!(line, format!("Serving HTTP on {expected} ..."));
+        }
+    }
 }

@@ -202,6 +202,14 @@ pub(super) const FLAGS: &[Flag] = &[
         help: "reload pages in the browser when their files change; for this machine only, unless --bind says otherwise",
     },
     Flag {
+        long: "--auth",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Files,
+        is_everyday: false,
+        help: "ask for a user and a password, which stand in this file as htpasswd -B writes it (none)",
+    },
+    Flag {
         long: "--content-type",
         short: "",
         value: Value::Text("TYPE"),
@@ -224,6 +232,14 @@ pub(super) const FLAGS: &[Flag] = &[
         group: Group::Replies,
         is_everyday: true,
         help: "add 'NAME: VALUE' to the head of every reply; may be repeated",
+    },
+    Flag {
+        long: "--cors",
+        short: "",
+        value: Value::None,
+        group: Group::Replies,
+        is_everyday: true,
+        help: "let pages of other origins read all replies (CORS)",
     },
     Flag {
         long: "--protocol",
@@ -336,6 +352,14 @@ pub(super) const FLAGS: &[Flag] = &[
         group: Group::Process,
         is_everyday: false,
         help: "read options from a file, one per line, where # begins a comment line; the command line wins",
+    },
+    Flag {
+        long: "--open",
+        short: "-o",
+        value: Value::None,
+        group: Group::Process,
+        is_everyday: true,
+        help: "open a browser at the address ($BROWSER, or xdg-open)",
     },
     Flag {
         long: "--calibrate",

@@ -61,12 +61,12 @@ static GUESSES: [(&[&str], &str); 16] = [
         "--mime EXT=TYPE sets the type of a suffix, --content-type that of unknown ones",
     ),
     (
-        &["--open", "--open-browser", "--no-browser", "-o"],
-        "httpoll opens no browser; it prints the address",
+        &["--open-browser", "--browser", "--no-browser"],
+        "--open opens a browser; without it, none is opened",
     ),
     (
-        &["--auth", "--username", "--password"],
-        "httpoll asks for no password; a proxy such as Caddy does",
+        &["--username", "--password", "--basic-auth", "--htpasswd"],
+        "--auth FILE asks for a user and a password of a file that htpasswd -B writes",
     ),
     (
         &["--daemon", "--foreground", "--background", "-f"],
@@ -77,8 +77,8 @@ static GUESSES: [(&[&str], &str); 16] = [
         "--user NAME gives up root once the port is open",
     ),
     (
-        &["--cors", "--enable-cors"],
-        "-H 'Access-Control-Allow-Origin: *' allows other origins",
+        &["--enable-cors", "--allow-origin"],
+        "--cors lets pages of other origins read every reply",
     ),
     (
         &[
@@ -206,7 +206,9 @@ mod tests {
             ("-l", "9000", "the port stands alone: httpoll 9000"),
             ("--tls-key", "x", "TLS"),
             ("--no-cache", "", "no-store"),
-            ("-o", "", "opens no browser"),
+            ("--open-browser", "", "--open opens a browser"),
+            ("--password", "x", "--auth FILE"),
+            ("--enable-cors", "", "--cors"),
             ("--cgi", "", "no CGI"),
             ("-m", "http.server", "python -m http.server"),
             ("-bind", "x", "did you mean --bind?"),

@@ -3,9 +3,10 @@
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
-use httpoll::{Confinement, ListeningSocket, SimpleHttpRequestHandler, ThreadingHttpServer};
+use httpoll::{Confinement, ListeningSocket, ThreadingHttpServer};
 use nix::unistd::User;
 
+use super::handler::Handler;
 use super::inherited::Inherited;
 use super::values::{self, Bind};
 use super::{CommandError, Options, banner, privileges};
@@ -13,7 +14,7 @@ use super::{CommandError, Options, banner, privileges};
 /// A server that listens, and what follows from its sockets.
 #[derive(Debug)]
 pub(crate) struct Listening {
-    pub(crate) server: ThreadingHttpServer<SimpleHttpRequestHandler>,
+    pub(crate) server: ThreadingHttpServer<Handler>,
     pub(crate) greeting: String,
     /// The rights that the process keeps, with that to remove the files of its UNIX sockets.
     pub(crate) confinement: Confinement,
@@ -25,7 +26,7 @@ impl Options {
     pub(crate) fn listen(
         &self,
         inherited: Inherited,
-        handler: SimpleHttpRequestHandler,
+        handler: Handler,
         confinement: Confinement,
         user: Option<&User>,
     ) -> Result<Listening, CommandError> {
@@ -48,7 +49,7 @@ impl Options {
             server.add_listeners(sockets)?;
             server
         };
-        let greeting = banner::greeting(server.server_addresses(), &names);
+        let greeting = banner::greeting(server.server_addresses(), &names, &self.config.hosts);
         let listening = Listening {
             server,
             greeting,

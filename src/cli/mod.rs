@@ -14,20 +14,24 @@ use rustix::fs::{Mode, OFlags};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 mod arguments;
+mod auth;
 pub(crate) mod banner;
 pub(crate) mod calibrate;
 mod completions;
 mod flags;
 mod generate;
+mod handler;
 mod help;
 mod hints;
 pub(crate) mod inherited;
 pub(crate) mod listening;
 mod man;
+pub(crate) mod open;
 pub(crate) mod privileges;
 mod typed;
 mod values;
 
+use handler::Handler;
 use typed::Typed;
 use values::{
     Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
@@ -101,6 +105,10 @@ pub(crate) struct Options {
     spa: bool,
     compress: bool,
     live: bool,
+    /// The password file; `None` for no password.
+    auth: Option<PathBuf>,
+    /// Whether a browser is opened.
+    pub(crate) open: bool,
     /// The file of the access log; `None` is standard error.
     log: Option<PathBuf>,
     pub(crate) loops: NonZeroUsize,
@@ -174,6 +182,8 @@ impl Options {
             spa: typed.is_given("--spa"),
             compress: typed.is_given("--compress"),
             live,
+            auth: typed.path("--auth"),
+            open: typed.is_given("--open"),
             log: typed.path("--log").filter(|path| path.as_os_str() != "-"),
             loops: loops.unwrap_or(NonZeroUsize::MIN),
             config: server_config(&typed, hosts)?,
@@ -181,8 +191,14 @@ impl Options {
         })
     }
 
-    /// Opens the served directory and returns its handler.
-    pub(crate) fn handler(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
+    /// Opens the served directory, and reads the password file if there is one.
+    pub(crate) fn handler(&self) -> Result<Handler, CommandError> {
+        let files = self.files()?;
+        let auth = self.auth(files.path().as_deref())?;
+        Ok(Handler { files, auth })
+    }
+
+    fn files(&self) -> Result<SimpleHttpRequestHandler, CommandError> {
         let open = if self.follow_symlinks {
             SimpleHttpRequestHandler::following_symlinks
         } else {
@@ -220,15 +236,12 @@ impl Options {
     /// Returns the rights that the process keeps while it serves: the system calls of serving files, and reading below the parent
     /// of the served directory, so that the directory may be deleted and made again. Links that lead out of it may lead
     /// anywhere, so with `--follow-symlinks` every file can be read.
-    pub(crate) fn confinement(
-        &self,
-        handler: &SimpleHttpRequestHandler,
-    ) -> Result<Confinement, CommandError> {
+    pub(crate) fn confinement(&self, handler: &Handler) -> Result<Confinement, CommandError> {
         let mut confinement = Confinement::new().only_serving();
         if self.follow_symlinks {
             return Ok(confinement.read_below(File::open("/")?));
         }
-        let path = handler.path().unwrap_or_default();
+        let path = handler.files.path().unwrap_or_default();
         for path in privileges::readable_paths(&path, self.user()?.as_ref()) {
             // With PATH no read permission is needed: files below an unreadable directory may be readable.
             let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -239,7 +252,7 @@ impl Options {
                 confinement.read_below(file)
             };
         }
-        Ok(confinement)
+        self.allow_auth(confinement, handler.auth.as_ref())
     }
 
     /// Opens the log file with the rights that the process has by now, which are those that it is opened again with. A warning tells if
@@ -288,6 +301,7 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
         config.log_format = LogFormat::None;
     }
     config.extra_response_headers = typed.all("--header", header)?;
+    config.cors = typed.is_given("--cors");
     config.max_connections_per_ip = typed.last("--max-per-ip", max_per_ip)?;
     if let Some(time) = typed.last("--keep-alive", keep_alive)? {
         config.keep_alive_timeout = time;

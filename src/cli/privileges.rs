@@ -117,18 +117,10 @@ fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
 /// if a single file is served and the parent has other entries. The path itself is then returned in its place, and what replaces it
 /// later cannot be read.
 pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
-    let homes = [env::home_dir(), other.map(|user| user.dir.clone())];
-    let homes: Vec<_> = homes
-        .into_iter()
-        .flatten()
-        .filter_map(|home| home.canonicalize().ok())
-        .collect();
+    let homes = homes(other);
     let is_single = path.is_file();
-    let has_too_much = |parent: &PathBuf| {
-        parent.parent().is_none()
-            || homes.iter().any(|home| home.starts_with(parent))
-            || is_single && !has_one_entry(parent)
-    };
+    let has_too_much =
+        |parent: &PathBuf| contains_home(parent, &homes) || is_single && !has_one_entry(parent);
     // For a single file only its own name counts: a link further up would make a whole directory readable.
     let names = path
         .ancestors()
@@ -150,6 +142,38 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
         }
     }
     paths
+}
+
+/// Returns the directories that must stay readable so that the file at `path` can be read even after it is replaced: its directory, and
+/// that of its target if it is a symbolic link. In place of a directory that contains too much it is the file.
+pub(crate) fn replaceable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
+    let homes = homes(other);
+    let mut paths = Vec::new();
+    for path in [Some(path.to_owned()), path.canonicalize().ok()] {
+        let Some(path) = path else { continue };
+        let parent = path.parent().and_then(|parent| parent.canonicalize().ok());
+        let readable = parent
+            .filter(|parent| !contains_home(parent, &homes))
+            .unwrap_or(path);
+        if !paths.contains(&readable) {
+            paths.push(readable);
+        }
+    }
+    paths
+}
+
+/// Returns the home directories of this user and of `other`.
+fn homes(other: Option<&User>) -> Vec<PathBuf> {
+    [env::home_dir(), other.map(|user| user.dir.clone())]
+        .into_iter()
+        .flatten()
+        .filter_map(|home| home.canonicalize().ok())
+        .collect()
+}
+
+/// Returns whether `directory` is the root directory, or is or contains one of `homes`.
+fn contains_home(directory: &Path, homes: &[PathBuf]) -> bool {
+    directory.parent().is_none() || homes.iter().any(|home| home.starts_with(directory))
 }
 
 fn has_one_entry(directory: &Path) -> bool {
@@ -205,6 +229,38 @@ mod tests {
             // Paths are compared by component, so a final slash makes no difference.
             let expected: Vec<_> = readable.iter().map(|path| base.join(path)).collect();
             let found = readable_paths(&base.join(path), Some(&me));
+            assert_eq!(found, expected, "{path}");
+        }
+        fs::remove_dir_all(&base).unwrap();
+    }
+
+    #[test]
+    fn the_directory_of_a_file_is_readable_unless_it_contains_too_much() {
+        let base = env::temp_dir().canonicalize().unwrap();
+        let base = base.join(format!("httpoll-replaceable-{}", std::process::id()));
+        for directory in ["users/new", "home/me"] {
+            fs::create_dir_all(base.join(directory)).unwrap();
+        }
+        for file in [
+            "users/plain",
+            "users/new/target",
+            "home/me/own",
+            "home/other",
+        ] {
+            fs::write(base.join(file), "").unwrap();
+        }
+        symlink("new/target", base.join("users/link")).unwrap();
+        let mut me = User::from_uid(Uid::from_raw(0)).unwrap().unwrap();
+        me.dir = base.join("home/me");
+        let table: [(&str, &[&str]); 4] = [
+            ("users/plain", &["users"]),
+            ("users/link", &["users", "users/new"]),
+            ("home/me/own", &["home/me/own"]),
+            ("home/other", &["home/other"]),
+        ];
+        for (path, readable) in table {
+            let expected: Vec<_> = readable.iter().map(|path| base.join(path)).collect();
+            let found = replaceable_paths(&base.join(path), Some(&me));
             assert_eq!(found, expected, "{path}");
         }
         fs::remove_dir_all(&base).unwrap();

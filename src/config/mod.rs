@@ -152,6 +152,12 @@ pub struct ServerConfig {
     /// Fields that are added to every reply, as pairs of name and value; [`check`](Self::check) says which are allowed. Default:
     /// none.
     pub extra_response_headers: Vec<(String, String)>,
+    /// Whether pages of any other origin may read the replies (CORS). Every reply then has `Access-Control-Allow-Origin: *` and an
+    /// `Access-Control-Expose-Headers` for ranges and validators, unless the handler or
+    /// [`extra_response_headers`](Self::extra_response_headers) has that field. A handler answers preflights with
+    /// [`Exchange::send_options`](crate::Exchange::send_options), as
+    /// [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) does. Default: false.
+    pub cors: bool,
     /// Whether every loop prints its [counters](crate::Counters) on standard error when it ends. Default: false.
     pub report: bool,
     /// The format of the access log, which has a line for each request, written when the last byte of the reply has left: to standard
@@ -211,6 +217,7 @@ impl Default for ServerConfig {
             allow_reuse_port: false,
             max_listing_bytes: 32 * 1024 * 1024,
             extra_response_headers: Vec::new(),
+            cors: false,
             report: false,
             log_format: LogFormat::Common,
             tuning: Tuning::default(),

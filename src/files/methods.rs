@@ -75,9 +75,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn do_options(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        exchange.send_response(HttpStatus::NO_CONTENT);
-        exchange.send_header("Allow", ALLOW);
-        exchange.end_headers();
+        exchange.send_options(ALLOW);
         Ok(())
     }
 

@@ -52,7 +52,13 @@ impl Deferred {
         make: impl FnOnce(&mut Exchange<'_>) -> HandlerResult + Send + 'static,
     ) {
         self.answered = true;
-        self.post(Some(Answer(Box::new(make))));
+        self.post(Some(Answer::Reply(Box::new(make))));
+    }
+
+    /// Has the handler answer the request, as if it had come now: for a guard that had to ask another thread first.
+    pub fn ask_handler(mut self) {
+        self.answered = true;
+        self.post(Some(Answer::AskHandler));
     }
 
     /// Tells whether the client has closed its side meanwhile. It then most likely does not read the answer.

@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-use super::HandlerResult;
 use super::deferred::Promise;
 use super::exchange::Exchange;
 use super::mailbox::Answer;
-use super::reply::Framed;
 use super::work::{Allowance, Work};
+use super::{BaseHttpRequestHandler, HandlerResult};
+use crate::http::status::HttpStatus;
 use crate::wire::source::Fill;
 
 /// What the handler left when it returned.
@@ -16,10 +16,25 @@ use crate::wire::source::Fill;
 pub(crate) enum Ending {
     /// The reply is framed, and stands in the outgoing bytes.
     Reply(Framed),
-    /// The reply comes later; `close` says whether it is the last one of its connection.
-    Later { coming: Coming, close: bool },
+    /// The reply comes later; `close` says whether it is the last one of its connection, `user` is for the log.
+    Later {
+        coming: Coming,
+        close: bool,
+        user: Option<Box<str>>,
+    },
     /// There is no reply: the connection is to be reset.
     Aborted,
+}
+
+/// A reply that is ready to leave.
+#[derive(Debug)]
+pub(crate) struct Framed {
+    pub(crate) status: HttpStatus,
+    /// Bytes of the reply in memory that are not content: head and chunk framing.
+    pub(crate) overhead: u64,
+    pub(crate) keep_alive: bool,
+    /// The user that the log names.
+    pub(crate) user: Option<Box<str>>,
 }
 
 /// Where a reply that comes later comes from.
@@ -65,13 +80,18 @@ impl Coming {
         }
     }
 
-    /// Makes the reply.
+    /// Makes the reply, or has `handler` make it.
     ///
     /// # Errors
     /// The promise was dropped, or what makes the reply has failed: a 500.
-    pub(crate) fn reply(self, exchange: &mut Exchange<'_>) -> HandlerResult {
+    pub(crate) fn reply<H: BaseHttpRequestHandler>(
+        self,
+        handler: &mut H,
+        exchange: &mut Exchange<'_>,
+    ) -> HandlerResult {
         match self {
-            Self::Given(Some(Answer(make))) => make(exchange),
+            Self::Given(Some(Answer::Reply(make))) => make(exchange),
+            Self::Given(Some(Answer::AskHandler)) => handler.handle_one_request(exchange),
             Self::Work(work) => Ok(work.reply(exchange)?),
             Self::Given(None) | Self::Promised(_) => Err("the promised reply was dropped".into()),
         }

@@ -51,6 +51,8 @@ pub struct Exchange<'a> {
     context: RequestContext<'a>,
     close: bool,
     reply: Reply<'a>,
+    /// The user that was found to send the request.
+    user: Option<Box<str>>,
     /// What the handler left in place of a reply.
     ending: Option<Ending>,
 }
@@ -69,6 +71,7 @@ impl<'a> Exchange<'a> {
             context,
             close,
             reply,
+            user: None,
             ending: None,
         }
     }
@@ -157,6 +160,22 @@ impl<'a> Exchange<'a> {
     /// Returns the header fields of the request.
     pub fn headers(&self) -> Headers<'a> {
         self.request.headers
+    }
+
+    /// Returns the user that was [found](Self::set_user) to send the request.
+    #[doc(alias = "REMOTE_USER")]
+    pub fn user(&self) -> Option<&str> {
+        self.user.as_deref()
+    }
+
+    /// Notes which user sends the request, for the log and for handlers behind this one. To be called by a guard that has checked it.
+    pub fn set_user(&mut self, user: &str) {
+        self.user = Some(user.into());
+    }
+
+    /// Takes over the user of an earlier exchange for the same request.
+    pub(crate) fn keep_user(&mut self, user: Option<Box<str>>) {
+        self.user = user;
     }
 
     /// Tells whether the connection will close after this reply.
@@ -364,8 +383,12 @@ impl<'a> Exchange<'a> {
 
     /// Notes that the reply comes later, from `coming`.
     fn leave(&mut self, coming: Coming) {
-        let close = false;
-        self.ending = Some(Ending::Later { coming, close });
+        let (close, user) = (false, None);
+        self.ending = Some(Ending::Later {
+            coming,
+            close,
+            user,
+        });
     }
 
     /// Returns a waker for the [stream](Self::stream) of this reply, for when the stream said
@@ -380,6 +403,12 @@ impl<'a> Exchange<'a> {
     pub fn log_message(&mut self, message: &str) {
         let client = self.client_address();
         self.context.log.error(client, self.context.clock, message);
+    }
+
+    /// Writes a line of the server itself to its log.
+    #[cfg(feature = "auth")]
+    pub(crate) fn report(&mut self, text: &str) {
+        self.context.log.text(format_args!("httpoll: {text}\n"));
     }
 
     /// Returns the current time as an IMF-fixdate (RFC 9110 §5.6.7).

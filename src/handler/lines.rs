@@ -1,6 +1,6 @@
 //! Fields that the server adds to a head, and the end of the head.
 
-use super::reply::Framed;
+use super::ending::Framed;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
 use crate::http::field::{DefaultFields, FieldValue};
@@ -56,4 +56,5 @@ pub(crate) fn write_common_fields(
 ) {
     head.lines(server.extra_fields());
     head.defaults(defaults);
+    head.defaults(server.cors_fields());
 }

@@ -18,7 +18,6 @@ use super::text::put_json_string;
 use crate::config::LogFormat;
 use crate::http::date::rfc3339;
 use crate::http::decimal::push_decimal;
-use crate::http::request::Request;
 use crate::http::status::HttpStatus;
 use crate::wire::log_file::LogFile;
 use crate::wire::stderr::Stderr;
@@ -27,58 +26,13 @@ mod details;
 mod escape;
 mod file;
 mod output;
+mod record;
 
 pub(crate) use details::LogDetails;
-use escape::escape;
+use escape::{escape, escape_word};
 use file::RequestFile;
 use output::{Output, Sink};
-
-/// Bytes of a request line or field that are logged at most: a request that is refused for its length must not fill the log.
-const MAX_TEXT: usize = 8 * 1024;
-
-/// What the log keeps of a request until its reply has left. Its texts are ranges of the reply's arena.
-#[derive(Debug)]
-pub(crate) struct LogRecord {
-    pub(crate) status: HttpStatus,
-    requestline: Range<usize>,
-    referer: Option<Range<usize>>,
-    agent: Option<Range<usize>>,
-    started: Instant,
-}
-
-impl LogRecord {
-    /// Keeps what a line of `log` needs of `request`, and appends its texts to `arena`.
-    pub(crate) fn new(
-        request: &Request<'_>,
-        status: HttpStatus,
-        started: Instant,
-        log: &Log,
-        arena: &mut Vec<u8>,
-    ) -> Self {
-        let logs_fields = matches!(log.format, LogFormat::Combined | LogFormat::Json);
-        let field = |name| {
-            let headers = logs_fields.then_some(request.headers)?;
-            headers.get(name)
-        };
-        let mut note = |text: &[u8]| append(arena, text);
-        Self {
-            status,
-            requestline: note(request.requestline),
-            referer: field("referer").map(&mut note),
-            agent: field("user-agent").map(&mut note),
-            started,
-        }
-    }
-}
-
-/// Appends `text`, as much of it as is logged, to `arena`; returns where it stands.
-#[inline]
-fn append(arena: &mut Vec<u8>, text: &[u8]) -> Range<usize> {
-    let text = text.get(..MAX_TEXT).unwrap_or(text);
-    let start = arena.len();
-    arena.extend_from_slice(text);
-    start..arena.len()
-}
+pub(crate) use record::LogRecord;
 
 /// The log of one loop.
 #[derive(Debug)]
@@ -164,7 +118,7 @@ impl Log {
     /// Logs a message about a client, in http.server's form.
     pub(crate) fn error(&mut self, client: SocketAddr, clock: &Clock, message: &str) {
         self.stderr.line(|line| {
-            put_client_and_time(line, client, clock);
+            put_client_and_time(line, client, None, clock);
             escape(line, message.as_bytes());
             line.push(b'\n');
         });
@@ -242,6 +196,12 @@ impl LogEntry<'_> {
     /// Returns the request line as it arrived, unescaped. It may have any bytes.
     pub fn requestline(&self) -> &[u8] {
         self.text(&self.record.requestline)
+    }
+
+    /// Returns the user that sent the request, as [`Exchange::user`](crate::Exchange::user) does, unescaped.
+    pub fn user(&self) -> Option<&[u8]> {
+        let user = self.record.user.as_ref();
+        user.map(|range| self.text(range))
     }
 
     /// Returns the method, as [`Exchange::command`](crate::Exchange::command) does.
@@ -337,7 +297,7 @@ impl LogEntry<'_> {
 
     /// Appends the common format, or the combined format, which has two fields more.
     fn common(&self, line: &mut Vec<u8>) {
-        put_client_and_time(line, self.client_address(), self.clock);
+        put_client_and_time(line, self.client_address(), self.user(), self.clock);
         line.push(b'"');
         escape(line, self.requestline());
         line.extend_from_slice(b"\" ");
@@ -382,6 +342,9 @@ impl LogEntry<'_> {
         put_member(line, ",\"request_id\":", self.request_id());
         put_member(line, ",\"trace_id\":", self.trace_id());
         put_member(line, ",\"limited\":", self.limited().map(str::as_bytes));
+        if let Some(user) = self.user() {
+            put_member(line, ",\"user\":", Some(user));
+        }
         line.extend_from_slice(b"}\n");
     }
 }
@@ -406,10 +369,17 @@ fn put_address_member(line: &mut Vec<u8>, name: &str, address: SocketAddr) {
     line.push(b'"');
 }
 
-/// Appends the address of the client and the time, the beginning of every line in http.server's form.
-fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, clock: &Clock) {
+/// Appends the address of the client, the user and the time, the beginning of every line in http.server's form.
+fn put_client_and_time(line: &mut Vec<u8>, client: SocketAddr, user: Option<&[u8]>, clock: &Clock) {
     put_address(line, client);
-    line.extend_from_slice(b" - - [");
+    match user {
+        None => line.extend_from_slice(b" - - ["),
+        Some(user) => {
+            line.extend_from_slice(b" - ");
+            escape_word(line, user);
+            line.extend_from_slice(b" [");
+        }
+    }
     line.extend_from_slice(&clock.log_date);
     line.extend_from_slice(b"] ");
 }

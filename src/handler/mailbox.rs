@@ -11,8 +11,13 @@ use std::task::Wake;
 use super::HandlerResult;
 use super::exchange::Exchange;
 
-/// Makes the reply that was promised, on the thread of the loop.
-pub(crate) struct Answer(pub(crate) Box<MakeReply>);
+/// How a promise is kept, on the thread of the loop.
+pub(crate) enum Answer {
+    /// This makes the reply.
+    Reply(Box<MakeReply>),
+    /// The handler is asked for it again.
+    AskHandler,
+}
 
 type MakeReply = dyn FnOnce(&mut Exchange<'_>) -> HandlerResult + Send;
 

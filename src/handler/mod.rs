@@ -9,6 +9,7 @@ use std::os::fd::BorrowedFd;
 
 pub(crate) mod client;
 pub(crate) mod clock;
+pub(crate) mod cors;
 pub(crate) mod counters;
 pub(crate) mod deferred;
 pub(crate) mod durations;

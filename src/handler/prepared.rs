@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::lines::write_server_and_date;
+use super::lines::{write_common_fields, write_server_and_date};
 use super::page::Page;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
@@ -70,8 +70,7 @@ impl Prepared {
             head.lines(&page.fields);
             head.lines(policy);
             head.content_length(length);
-            head.lines(server.extra_fields());
-            head.defaults(page.defaults);
+            write_common_fields(head, page.defaults, server);
         })
     }
 
@@ -88,6 +87,7 @@ impl Prepared {
             if let Some(length) = length {
                 head.content_length(length);
             }
+            head.defaults(server.cors_fields());
         })
     }
 

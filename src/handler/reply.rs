@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::clock::Clock;
+use super::ending::Framed;
 use super::lines::{connection, end_head, write_server_and_date};
 use super::page::Page;
 use super::prepared::Prepared;
@@ -73,15 +74,6 @@ pub(crate) struct Reply<'a> {
     /// Fields that the head gets at its end, unless the handler or the configuration has them.
     defaults: &'static DefaultFields,
     misuse: Option<&'static str>,
-}
-
-/// A reply that is ready to leave.
-#[derive(Debug)]
-pub(crate) struct Framed {
-    pub(crate) status: HttpStatus,
-    /// Bytes of the reply in memory that are not content: head and chunk framing.
-    pub(crate) overhead: u64,
-    pub(crate) keep_alive: bool,
 }
 
 impl<'a> Reply<'a> {
@@ -262,6 +254,7 @@ impl<'a> Reply<'a> {
             keep_alive: request.meaning.keep_alive
                 && !close
                 && server.config().protocol_version == ProtocolVersion::Http11,
+            user: None,
         };
         let silent = request.command == "HEAD" || !self.status.allows_body();
         // Fast path: a prepared reply is not moved.

@@ -27,6 +27,10 @@ pub(crate) type DefaultFields = [(FieldName<'static>, FieldValue<'static>)];
 impl FieldName<'static> {
     pub(crate) const ACCEPT_RANGES: Self = Self::constant("Accept-Ranges");
     pub(crate) const CACHE_CONTROL: Self = Self::constant("Cache-Control");
+    pub(crate) const ACCESS_CONTROL_ALLOW_ORIGIN: Self =
+        Self::constant("Access-Control-Allow-Origin");
+    pub(crate) const ACCESS_CONTROL_EXPOSE_HEADERS: Self =
+        Self::constant("Access-Control-Expose-Headers");
     pub(crate) const CONNECTION: Self = Self::constant("Connection");
     pub(crate) const CONTENT_ENCODING: Self = Self::constant("Content-Encoding");
     pub(crate) const CONTENT_RANGE: Self = Self::constant("Content-Range");

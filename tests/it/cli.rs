@@ -33,7 +33,7 @@ fn version_prints_the_package_version() {
 fn the_banner_is_that_of_http_server() {
     let server = Server::start(&Site::new());
     let port = server.port();
-    let expected = format!("Serving HTTP on 127.0.0.1 port {port} (http://127.0.0.1:{port}/) ...");
+    let expected = format!("Serving HTTP on 127.0.0.1 port {port} (http://localhost:{port}/) ...");
     assert_eq!(server.banner(), expected);
     assert_ne!(port, 0);
 }
@@ -46,7 +46,7 @@ fn without_an_address_one_port_serves_both_families() {
     let site = Site::new();
     let server = Server::spawn(command(&["0", "-d", site.root().to_str().unwrap()]));
     let port = server.port();
-    let expected = format!("Serving HTTP on :: port {port} (http://[::]:{port}/) ...");
+    let expected = format!("Serving HTTP on :: port {port} (http://localhost:{port}/) ...");
     assert_eq!(server.banner(), expected);
     for address in [format!("127.0.0.1:{port}"), format!("[::1]:{port}")] {
         let reply = Client::connect(address.parse().unwrap()).get("/hello.txt");

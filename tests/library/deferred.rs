@@ -376,3 +376,23 @@ fn a_deferred_may_outlive_its_server() {
     answer(kept, "never sent");
     drop(dropped);
 }
+
+#[test]
+fn the_handler_may_be_asked_again_for_a_request_that_it_has_deferred() {
+    let mut asked = 0;
+    let mut server = MemoryServer::new(answering(move |exchange| {
+        asked += 1;
+        match asked {
+            1 => drop(thread::spawn({
+                let deferred = exchange.defer();
+                move || deferred.ask_handler()
+            })),
+            _ => exchange.send_text(200, format!("{asked} {}", exchange.path())),
+        }
+        Ok(())
+    }));
+    let reply = server.respond(b"GET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b HTTP/1.0\r\n\r\n");
+    let reply = String::from_utf8(reply).unwrap();
+    assert!(reply.contains("\r\n\r\n2 /aHTTP/1.1 200 OK\r\n"), "{reply}");
+    assert!(reply.ends_with("\r\n\r\n3 /b"), "{reply}");
+}

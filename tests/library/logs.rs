@@ -7,7 +7,7 @@ use std::thread;
 
 use httpoll::{
     BaseHttpRequestHandler, Exchange, HandlerResult, HttpServer, LogEntry, LogFile, LogFormat,
-    ServerConfig,
+    MemoryServer, ServerConfig,
 };
 
 use crate::client::{Client, TIMEOUT};
@@ -97,5 +97,44 @@ fn an_entry_has_its_details_with_json_lines_only() {
         assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), expected);
         client.send("GET / HTTP/1.1\r\n\r\n").reply();
         assert_eq!(told.recv_timeout(TIMEOUT).unwrap(), "- - - - - - - 0");
+    }
+}
+
+/// Finds a user, and replies from another thread.
+struct Finding(mpsc::Sender<Option<String>>);
+
+impl BaseHttpRequestHandler for Finding {
+    fn do_get(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
+        let user = exchange.query().next().map(|(_, user)| user.into_owned());
+        if let Some(user) = user {
+            exchange.set_user(&user);
+        }
+        let deferred = exchange.defer();
+        thread::spawn(|| {
+            deferred.answer(|exchange| {
+                let user = exchange.user().unwrap_or("nobody").to_owned();
+                exchange.send_text(200, user);
+                Ok(())
+            });
+        });
+        Ok(())
+    }
+
+    fn log_request(&mut self, entry: &LogEntry<'_>, _line: &mut Vec<u8>) {
+        let user = entry
+            .user()
+            .map(|user| str::from_utf8(user).unwrap().to_owned());
+        self.0.send(user).unwrap();
+    }
+}
+
+#[test]
+fn the_user_that_a_handler_finds_stays_that_of_its_deferred_reply() {
+    let (sender, users) = mpsc::channel();
+    let mut server = MemoryServer::new(Finding(sender));
+    for (target, user) in [("/?user=alice", Some("alice")), ("/", None)] {
+        let reply = server.respond(format!("GET {target} HTTP/1.0\r\n\r\n").as_bytes());
+        assert!(reply.ends_with(user.unwrap_or("nobody").as_bytes()));
+        assert_eq!(users.recv().unwrap().as_deref(), user);
     }
 }

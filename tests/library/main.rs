@@ -4,6 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod admin;
+#[cfg(feature = "auth")]
+mod auth;
 mod bodies;
 mod child;
 mod client;
@@ -11,6 +13,7 @@ mod client;
 mod common;
 mod composition;
 mod confinement;
+mod cors;
 mod cpython;
 mod deferred;
 mod deferred_accept;

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use super::Exchange;
-use crate::handler::ending::Ending;
+use crate::handler::ending::{Ending, Framed};
 use crate::handler::handler_error::HandlerError;
 use crate::handler::request_context::RequestContext;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult};
@@ -42,8 +42,12 @@ impl Exchange<'_> {
                 return Err(io::Error::other("a reply beside a promised one"));
             }
             Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
-                let close = close || self.close;
-                return Ok(Ending::Later { coming, close });
+                let (close, user) = (close || self.close, self.user.take());
+                return Ok(Ending::Later {
+                    coming,
+                    close,
+                    user,
+                });
             }
             Some(Ending::Aborted) => {
                 self.reply.reset();
@@ -59,9 +63,11 @@ impl Exchange<'_> {
 
     fn frame(&mut self, close: bool) -> io::Result<Ending> {
         let RequestContext { server, clock, .. } = self.context;
-        self.reply
-            .finish(self.request, server, clock, close || self.close)
-            .map(Ending::Reply)
+        let framed = self
+            .reply
+            .finish(self.request, server, clock, close || self.close)?;
+        let user = self.user.take();
+        Ok(Ending::Reply(Framed { user, ..framed }))
     }
 
     /// Replies with the page of `error`. Of a failure that is not the client's, the handler is told first.

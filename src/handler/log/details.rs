@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::append;
+use super::record::append;
 use crate::handler::waits::Waits;
 use crate::http::host;
 use crate::http::request::Request;

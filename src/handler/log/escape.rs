@@ -17,6 +17,16 @@ pub(super) fn escape(line: &mut Vec<u8>, text: &[u8]) {
     line.extend_from_slice(rest);
 }
 
+/// Appends `text` as [`escape`] does, as one word: blanks are escaped, too.
+pub(super) fn escape_word(line: &mut Vec<u8>, text: &[u8]) {
+    for (index, part) in text.split(|byte| *byte == b' ').enumerate() {
+        if index > 0 {
+            line.extend_from_slice(br"\x20");
+        }
+        escape(line, part);
+    }
+}
+
 /// The bytes that need no escape.
 const PLAIN: [bool; 256] = {
     let mut table = [false; 256];
@@ -43,6 +53,16 @@ mod tests {
         let mut line = Vec::new();
         escape(&mut line, text);
         String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_word_has_no_blank() {
+        let mut line = Vec::new();
+        escape_word(&mut line, b" a\tb  \"c");
+        assert_eq!(
+            line.escape_ascii().to_string(),
+            r#"\\x20a\\x09b\\x20\\x20\\\"c"#
+        );
     }
 
     #[test]

@@ -242,9 +242,9 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         };
         let close = matches!(rest, Rest::Unread);
         let started = self.context.log.start(&self.context.clock);
-        let refusal = Coming::Given(Some(Answer(Box::new(refuse_client))));
+        let refusal = Coming::Given(Some(Answer::Reply(Box::new(refuse_client))));
         let body = RequestBody::unread();
-        self.reply(request, body, rest, close, started, Some(refusal))
+        self.reply(request, body, rest, close, started, Some((refusal, None)))
     }
 
     /// Takes what has come of a body for the handler; answers the request once all of it has.
@@ -277,6 +277,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let PromisedReply {
             coming,
             close,
+            user,
             started,
             waiting: _,
             waits,
@@ -286,7 +287,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         } = promised;
         self.context.outgoing.began = Some(started);
         let request = request.as_request();
-        let mut then = self.reply(&request, body, rest, close, started, Some(coming));
+        let coming = Some((coming, user));
+        let mut then = self.reply(&request, body, rest, close, started, coming);
         match &mut then {
             Then::Await(next) => next.waits.add(&waits),
             _ => self.context.outgoing.add_waits(&waits),
@@ -301,7 +303,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         self.reply(request, body, rest, close, started, None)
     }
 
-    /// Makes the reply, from `coming` or by asking the handler, and decides what follows.
+    /// Makes the reply, from `coming` with the user that the handler has found, or by asking the handler, and decides what follows.
     fn reply(
         &mut self,
         request: &Request<'_>,
@@ -309,10 +311,13 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         rest: Rest,
         close: bool,
         started: Instant,
-        coming: Option<Coming>,
+        coming: Option<(Coming, Option<Box<str>>)>,
     ) -> Then {
         let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
-            Some(coming) => coming.reply(exchange),
+            Some((coming, user)) => {
+                exchange.keep_user(user);
+                coming.reply(handler, exchange)
+            }
             None if refuse_misdirected(exchange) => Ok(()),
             None => handler.handle_one_request(exchange),
         };
@@ -333,9 +338,14 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             }
             Ending::Reply(_) => Then::Close,
             Ending::Aborted => Then::Reset,
-            Ending::Later { coming, close } => Then::Await(Box::new(PromisedReply {
+            Ending::Later {
                 coming,
                 close,
+                user,
+            } => Then::Await(Box::new(PromisedReply {
+                coming,
+                close,
+                user,
                 started,
                 waiting: None,
                 waits: Waits::default(),

@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::answering::MAX_BATCH;
+use crate::handler::ending::Framed;
 use crate::handler::log::{Log, LogDetails, LogRecord};
-use crate::handler::reply::{Framed, Reply};
+use crate::handler::reply::Reply;
 use crate::handler::waits::Waits;
 use crate::http::request::Request;
 use crate::wire::body::Body;
@@ -87,7 +88,10 @@ impl Outgoing {
     ) {
         self.unfinished += 1;
         if log.is_on() {
-            let record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
+            let mut record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
+            if let Some(user) = &framed.user {
+                record.set_user(user, &mut self.arena);
+            }
             let end = self.buffer.bytes.len();
             self.replies.push(LoggedReply {
                 record,

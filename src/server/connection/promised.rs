@@ -16,6 +16,8 @@ pub(crate) struct PromisedReply {
     pub(crate) coming: Coming,
     /// Whether the reply is the last one of its connection.
     pub(crate) close: bool,
+    /// The user that the handler has found to send the request, for the log.
+    pub(crate) user: Option<Box<str>>,
     /// When the handler was asked for the reply, for the log.
     pub(crate) started: Instant,
     /// What the reply waits for, if the log says it, and what it has waited for.
@@ -44,7 +46,7 @@ impl PromisedReply {
 
     /// Gives up waiting for a file: the client gets a 503.
     pub(crate) fn give_up_file(&mut self) {
-        self.coming = Coming::Given(Some(Answer(Box::new(|exchange| {
+        self.coming = Coming::Given(Some(Answer::Reply(Box::new(|exchange| {
             exchange.send_file_unavailable();
             Ok(())
         }))));

@@ -1,0 +1,80 @@
+//! `--auth`: the password file, and the rights to read it again while the server runs.
+
+use std::io;
+use std::path::Path;
+
+use httpoll::{BasicAuth, Confinement};
+use rustix::fs::{Mode, OFlags};
+
+use super::{CommandError, Options, privileges};
+
+impl Options {
+    /// Reads the password file. Clients must not be able to read it, so it is refused in the directory `served`, unless its name is
+    /// hidden there.
+    pub(super) fn auth(&self, served: Option<&Path>) -> Result<Option<BasicAuth>, CommandError> {
+        let Some(path) = &self.auth else {
+            return Ok(None);
+        };
+        let auth = BasicAuth::open(path).map_err(|error| self.unusable(path, &error, ""))?;
+        if served.is_some_and(|served| self.is_served(path, served)) {
+            let shown = path.to_string_lossy();
+            let error = CommandError::Run(format!(
+                "the password file {} is in the served directory, so clients could read it: move it elsewhere",
+                shown.escape_debug()
+            ));
+            return Err(error.at(self.typed.place("--auth")));
+        }
+        Ok(Some(auth))
+    }
+
+    fn is_served(&self, path: &Path, served: &Path) -> bool {
+        let Some((path, served)) = path.canonicalize().ok().zip(served.canonicalize().ok()) else {
+            return false;
+        };
+        let is_hidden = |below: &Path| {
+            let mut names = below.iter();
+            !self.dotfiles && names.any(|name| name.as_encoded_bytes().starts_with(b"."))
+        };
+        path.strip_prefix(served)
+            .is_ok_and(|below| !is_hidden(below))
+    }
+
+    /// Reads the password file again with the rights that the process has by now, which are those that it will be read with.
+    pub(crate) fn check_auth(&self, auth: Option<&BasicAuth>) -> Result<(), CommandError> {
+        let Some((auth, user)) = auth.zip(self.typed.path("--user")) else {
+            return Ok(());
+        };
+        let user = format!(
+            ", as user {} (--user)",
+            user.to_string_lossy().escape_debug()
+        );
+        auth.reload()
+            .map_err(|error| self.unusable(auth.path(), &error, &user))
+    }
+
+    fn unusable(&self, path: &Path, error: &io::Error, user: &str) -> CommandError {
+        let shown = path.to_string_lossy();
+        let shown = shown.escape_debug();
+        let error = CommandError::Run(format!(
+            "cannot use the password file {shown}: {error}{user}"
+        ));
+        error.at(self.typed.place("--auth"))
+    }
+
+    /// Allows to read the password file again, also one that replaces it.
+    pub(super) fn allow_auth(
+        &self,
+        mut confinement: Confinement,
+        auth: Option<&BasicAuth>,
+    ) -> Result<Confinement, CommandError> {
+        let Some(auth) = auth else {
+            return Ok(confinement);
+        };
+        for path in privileges::replaceable_paths(auth.path(), self.user()?.as_ref()) {
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let file = rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)?;
+            confinement = confinement.read_files_below(file);
+        }
+        Ok(confinement)
+    }
+}
