@@ -60,7 +60,6 @@ td a[href$='/']{font-weight:600;background:linear-gradient(var(--dir) 0 0) 0 .35
 td+td i{display:none}
 td .x{color:var(--dim)}
 tbody tr:hover{background:var(--tint)}
-tr[hidden]{display:none}
 h2{margin:2.5rem 0 .5rem;color:var(--dim);font-size:.875rem;font-weight:600}
 pre{margin:0;padding:1rem 1.25rem;border:1px solid var(--line);border-radius:.3rem;white-space:pre-wrap;font:.875rem/1.5 ui-monospace,monospace;tab-size:4}
 @media(max-width:40rem){
@@ -83,11 +82,12 @@ input{flex:1 0 100%}
 /// The row that leads to the parent directory has no `bdi`, and is never hidden.
 pub(crate) const LISTING_SCRIPT: &str = "
 const [box, count] = ['input', 'output'].map(name => document.createElement(name)), ago = new Intl.RelativeTimeFormat('en');
-const fold = text => text.normalize().toLowerCase(), rows = () => document.querySelectorAll('td bdi');
+const fold = text => text.normalize().toLowerCase();
 const filter = () => {
-  const text = fold(box.value), isShown = name => !(name.closest('tr').hidden = !fold(name.textContent).includes(text));
-  const shown = [...rows()].filter(isShown).length;
-  count.textContent = text && `${shown} of ${rows().length} shown`;
+  const names = [...document.querySelectorAll('td bdi')], text = fold(box.value);
+  const shown = new Set(names.filter(name => fold(name.textContent).includes(text)));
+  for (const name of names) name.closest('tr').style.display = shown.has(name) ? '' : 'none';
+  count.textContent = text && `${shown.size} of ${names.length} shown`;
 };
 const setAge = (time, age = (Date.parse(time.dateTime) - Date.now()) / 6e4) => {
   for (const [unit, length] of [['minute', 60], ['hour', 24], ['day', 30.44], ['month', 12], ['year', 1 / 0]])
@@ -138,9 +138,9 @@ pub(crate) const LISTING_FIELDS: &DefaultFields = &[
             "self",
             [
                 "7a5pvcZij233QtrLqk3CWw5gVOHJDBVtfrUQ5tfM7pU=",
-                "dja9R71Za7sRg69RNWSrNZ0bSQKApT5rPXN3dh/ZHBY="
+                "6B6gKUb6ObBsT9DNJmVCBySbMQOBVKYbzBxfR7kvaR8="
             ],
-            "2RGq1REHaQp7oPhkv7xOXUZSY0bDmdgqqeqiBBpOo4c="
+            "xPmtMmrOXAVPO2nl8qJQZcLZK8GTtwjwZYoW70GUV0A="
         )),
     ),
 ];

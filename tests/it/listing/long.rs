@@ -119,3 +119,23 @@ fn a_long_listing_has_every_earlier_change() {
         }
     }
 }
+
+#[test]
+fn numbers_in_names_are_in_natural_order_in_page_and_json() {
+    for count in [20, 1200] {
+        let site = Site::in_memory();
+        let mut expected: Vec<_> = (0..count)
+            .map(|number| format!("file-{number}.txt"))
+            .collect();
+        for name in &expected {
+            site.file(name, "");
+        }
+        let server = Server::start(&site);
+        for query in ["?", "?order=desc&"] {
+            assert_eq!(entries(server.get(&format!("/{query}")).text()), expected);
+            let listing = server.get(&format!("/{query}format=json"));
+            assert_eq!(names(&listing), expected);
+            expected.reverse();
+        }
+    }
+}
