@@ -107,7 +107,8 @@ impl BasicAuth {
     /// Preflights are admitted without a password if [`cors`](crate::ServerConfig::cors) is on, because browsers send none with them.
     /// So what answers OPTIONS must tell no secrets, and change nothing.
     ///
-    /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, also those of clients without a password.
+    /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, also those of clients
+    /// without a password.
     pub fn admits(&self, exchange: &mut Exchange<'_>) -> bool {
         self.checks.report(exchange);
         if exchange.server().config().cors && exchange.is_preflight() {
