@@ -100,8 +100,8 @@ impl Checks {
         }
     }
 
-    /// Returns whether `credentials` are known to be right. If not, the exchange has its reply, or a thread makes the handler answer it
-    /// again later.
+    /// Returns whether `credentials` are known to be right. If not, the exchange has its reply, or a thread makes the handler answer
+    /// it again later.
     pub(super) fn admits(
         self: &Arc<Self>,
         credentials: Credentials,

@@ -1,7 +1,7 @@
 //! Passwords for everything that a server serves: HTTP Basic authentication (RFC 7617) with a file of htpasswd.
 //!
-//! Invariant: the loop neither opens the file nor computes a hash that is made to be slow; threads do both. A pair of user and password that was right is
-//! kept as a fast, keyed hash, and is admitted at once; what was wrong is not kept.
+//! Invariant: the loop neither opens the file nor computes a hash that is made to be slow; threads do both. A pair of user and
+//! password that was right is kept as a fast, keyed hash, and is admitted at once; what was wrong is not kept.
 
 use std::fmt;
 use std::io;
@@ -25,10 +25,11 @@ use refuse::refuse_wrong;
 /// A guard that asks for a user and a password, by HTTP Basic authentication.
 ///
 /// The users are the lines of a file that `htpasswd -B` writes: `user:hash`. Hashes are bcrypt with a cost up to 16 (`$2y$`, `$2b$`,
-/// `$2a$`) or SHA-crypt (`$5$`, `$6$`). The file has up to 1 MiB and 10,000 users. A request with another pair than before waits for a
-/// thread, which looks whether the file has changed and computes the hash. Pairs that were right are admitted at once; once a second
-/// the next of them waits for a look at the file, so a user that is taken out is refused within about a second. If the file becomes
-/// unusable, the log says so, and the users stay as they were.
+/// `$2a$`) or SHA-crypt (`$5$`, `$6$`). The file has up to 1 MiB and 10,000 users.
+///
+/// A request with a pair that is not known waits for a thread, which looks whether the file has changed, and computes the hash. Pairs
+/// that were right are admitted at once. Once a second the next of them waits for a look at the file, so a user that is taken out is
+/// refused after a second at the latest. If the file becomes unusable, the log says why, and the users stay as they were.
 ///
 /// All clones share one list of users. At most 64 pairs wait for their check, 16 of them from one client; further requests get a 503.
 ///
@@ -67,7 +68,8 @@ pub struct BasicAuth {
 impl BasicAuth {
     /// Reads the password file at `path`. A relative path begins at the current directory of this moment.
     ///
-    /// A [`Confinement`](crate::Confinement) must allow to read the directory of the file, so that a file that is replaced can be read again.
+    /// A [`Confinement`](crate::Confinement) must allow to read the directory of the file, so that a file that is replaced can be
+    /// read again.
     ///
     /// # Errors
     /// The file cannot be read, has no user, or has a line that is wrong; the error tells which.
@@ -87,7 +89,8 @@ impl BasicAuth {
         &self.path
     }
 
-    /// Reads the password file now, in this thread, whether or not it has changed: after the process has become another user, for example.
+    /// Reads the password file now, in this thread, whether or not it has changed: after the process has become another user, for
+    /// example.
     ///
     /// # Errors
     /// As for [`open`](Self::open); the users stay as they were.
@@ -98,13 +101,14 @@ impl BasicAuth {
     /// Returns whether the request may be answered: it has a user and a password that are known to be right. The
     /// [user](Exchange::user) is then set.
     ///
-    /// If not, the handler returns without a reply of its own: the exchange has one, or a thread checks the password. If the password is right, the
-    /// handler is then asked again for the same request.
+    /// If not, the handler returns without a reply of its own: the exchange has one, or a thread checks the password. If the password
+    /// is right, the handler is then asked again for the same request.
     ///
-    /// Preflights are admitted without a password if [`cors`](crate::ServerConfig::cors) is on, because browsers send none with them. So what
-    /// answers OPTIONS must tell no secrets, and change nothing.
+    /// Preflights are admitted without a password if [`cors`](crate::ServerConfig::cors) is on, because browsers send none with them.
+    /// So what answers OPTIONS must tell no secrets, and change nothing.
     ///
-    /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, whoever sends them.
+    /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, also those of clients
+    /// without a password.
     pub fn admits(&self, exchange: &mut Exchange<'_>) -> bool {
         self.checks.report(exchange);
         if exchange.server().config().cors && exchange.is_preflight() {

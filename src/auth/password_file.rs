@@ -154,7 +154,7 @@ mod tests {
         assert!(file.news().unwrap().is_ok());
         file.read = Some(Identity::of(&fs::metadata(&path).unwrap()));
         assert!(file.news().is_none());
-        fs::write(&path, ALICE.repeat(1) + "#").unwrap();
+        fs::write(&path, format!("{ALICE}#")).unwrap();
         assert!(file.news().unwrap().is_ok());
     }
 

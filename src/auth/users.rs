@@ -81,8 +81,8 @@ impl Users {
         verified.is_some_and(|verified| verified.ct_eq(hash).into())
     }
 
-    /// Returns what the password of `credentials` is checked against. For an unknown user it is the hash of another one, which is the same each
-    /// time, so that the time tells nothing about which users there are.
+    /// Returns what the password of `credentials` is checked against. For an unknown user it is the hash of another one, which is the
+    /// same each time, so that the time tells nothing about which users there are.
     pub(super) fn target(&self, credentials: &Credentials, key: &Key) -> Target {
         let found = self.find(&credentials.user);
         let index = found.unwrap_or_else(|| {

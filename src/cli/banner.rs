@@ -44,8 +44,8 @@ pub(super) fn url(address: SocketAddr, addresses: &[SocketAddr], hosts: &[String
     }
 }
 
-/// Returns whether a request to localhost is answered. Some programs look up only its IPv4 address, so a socket of `::1` needs another one
-/// beside it.
+/// Returns whether a request to localhost is answered. Some programs look up only its IPv4 address, so a socket of `::1` needs
+/// another one beside it.
 pub(super) fn answers_localhost(
     address: SocketAddr,
     addresses: &[SocketAddr],

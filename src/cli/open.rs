@@ -65,8 +65,8 @@ fn url(addresses: &[SocketAddr], hosts: &[String]) -> Option<String> {
     Some(banner::url(address, addresses, hosts))
 }
 
-/// Returns the commands that open `url`, best first: those that `browsers`, the variable BROWSER, has between its colons, as Python's module webbrowser
-/// understands it, then xdg-open. `%s` stands for the URL, which is otherwise the last word.
+/// Returns the commands that open `url`, best first: those that `browsers`, the variable BROWSER, has between its colons, as Python's
+/// module webbrowser understands it, then xdg-open. `%s` stands for the URL, which is otherwise the last word.
 fn commands(browsers: &str, url: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     for browser in browsers.split(':').chain(["xdg-open"]) {

@@ -144,8 +144,8 @@ pub(crate) fn readable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> 
     paths
 }
 
-/// Returns the directories that must stay readable so that the file at `path` can be read even after it is replaced: its directory, and
-/// that of its target if it is a symbolic link. In place of a directory that contains too much it is the file.
+/// Returns the directories that must stay readable so that the file at `path` can be read even after it is replaced: its directory,
+/// and that of its target if it is a symbolic link. In place of a directory that contains too much it is the file.
 pub(crate) fn replaceable_paths(path: &Path, other: Option<&User>) -> Vec<PathBuf> {
     let homes = homes(other);
     let mut paths = Vec::new();

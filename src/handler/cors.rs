@@ -1,7 +1,7 @@
 //! CORS: pages of other origins may read the replies, and browsers that ask first get an answer (Fetch standard, 3.3).
 //!
-//! Invariant: no reply depends on which origin asks, and none allows credentials, so `*` is right for all of them, and caches may keep
-//! them.
+//! Invariant: no reply depends on which origin asks, and none allows credentials, so `*` is right for all of them, and caches may
+//! keep them.
 
 use super::exchange::Exchange;
 use crate::http::field::{DefaultFields, FieldName, FieldValue};
@@ -33,8 +33,8 @@ const VARY: &str = "Origin, Access-Control-Request-Method, Access-Control-Reques
 impl Exchange<'_> {
     /// Replies to OPTIONS with a 204: the methods of `allow`, such as `GET, HEAD, OPTIONS`, are those that the target knows.
     ///
-    /// With [`ServerConfig::cors`](crate::ServerConfig::cors) this also answers the preflight of a browser: it allows these methods, and
-    /// all header fields that the browser names. A field among
+    /// With [`ServerConfig::cors`](crate::ServerConfig::cors) this also answers the preflight of a browser: it allows these methods,
+    /// and all header fields that the browser names. A field among
     /// [`extra_response_headers`](crate::ServerConfig::extra_response_headers) replaces the one of the same name.
     ///
     /// ```
