@@ -140,6 +140,7 @@ impl Compressor {
 
 impl FileRequest<'_, '_> {
     /// Returns the best representation of a kept file that the client accepts. A better one that is missing is compressed for later requests.
+    #[inline(never)]
     pub(super) fn choose<'r>(
         &self,
         codings: &'r Codings<Representation>,
@@ -162,6 +163,7 @@ impl FileRequest<'_, '_> {
     }
 
     /// Returns the best reply with a kept listing that the client accepts, as [`choose`](Self::choose) does.
+    #[inline(never)]
     pub(super) fn choose_listing<'r>(
         &self,
         listing: &'r Arc<KeptListing>,
@@ -188,6 +190,7 @@ impl FileRequest<'_, '_> {
 
 impl SimpleHttpRequestHandler {
     /// Adds what has been compressed to the replies that are kept.
+    #[inline(never)]
     pub(super) fn take_compressed(&self, server: &ServerInfo) {
         for done in self.compressor.take_done() {
             let Compressed {

@@ -3,23 +3,33 @@
   const tags = new Map();
   const links = () => [...document.querySelectorAll('link[rel~="stylesheet"][href]')];
 
+  // Returns what changes with a file: its status and tag, or the whole page where that has none, as listings do.
   const tagOf = async (url) => {
     const reply = await fetch(url, { method: "HEAD", cache: "no-store" });
+    const tag = reply.headers.get("etag") ?? (await (await fetch(url, { cache: "no-store" })).text());
+    return `${reply.status} ${tag}`;
+  };
+
+  // Returns the same of the copy that the page was made from: the file may have changed since, before the events began.
+  const loadedTagOf = async (url, status, now) => {
+    if (status && !now.startsWith(status)) return `${status}`;
+    if (!/^200 (W\/)?"/.test(now)) return now;
+    const reply = await fetch(url, { cache: "only-if-cached", mode: "same-origin" });
     return `${reply.status} ${reply.headers.get("etag")}`;
   };
 
-  // Returns the files of the page that have changed since the last call.
+  // Returns the files of the page that have changed since it was loaded, or since the last call.
   const changed = async () => {
-    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
-    const urls = [location.href, ...links().map((link) => link.href), ...loaded]
-      .map((url) => url.split("#")[0])
-      .filter((url) => url.startsWith(location.origin + "/") && !url.includes("/.httpoll/"));
+    const entries = ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type));
+    const statuses = new Map(entries.map((entry) => [entry.name.split("#")[0], entry.responseStatus]));
+    links().forEach((link) => statuses.has(link.href) || statuses.set(link.href, 0));
+    const ours = [...statuses].filter(([url]) => url.startsWith(location.origin + "/") && !url.includes("/.httpoll/"));
     const found = await Promise.all(
-      [...new Set(urls)].map(async (url) => {
-        const before = tags.get(url);
+      ours.map(async ([url, status]) => {
         const now = await tagOf(url);
+        const before = tags.get(url) ?? (await loadedTagOf(url, status, now).catch(() => now));
         tags.set(url, now);
-        return before !== undefined && before !== now ? url : null;
+        return before === now ? null : url;
       }),
     );
     return found.filter((url) => url !== null);
@@ -41,18 +51,20 @@
     }
   };
 
+  // A tool that builds a site changes many files in a row, so the page looks a little later. It looks twice: the server watches a file
+  // that it has to fetch from the disk only from the second request on.
   let timer = 0;
-  const soon = () => {
+  const soon = (again = true) => {
     clearTimeout(timer);
-    // A tool that builds a site changes many files in a row.
-    timer = setTimeout(() => update().catch(soon), 100);
+    timer = setTimeout(() => update().then(() => again && later(), () => soon()), 100);
   };
+  const later = () => (timer = setTimeout(() => soon(false), 500));
 
   const events = new EventSource("/.httpoll/live");
-  events.onopen = soon;
-  events.onmessage = soon;
+  events.onopen = () => soon();
+  events.onmessage = () => soon();
   addEventListener("pagehide", () => events.close());
   // A page from the back/forward cache may be out of date.
   addEventListener("pageshow", (event) => event.persisted && location.reload());
-  addEventListener("load", soon);
+  addEventListener("load", () => soon());
 })();

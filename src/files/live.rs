@@ -1,7 +1,7 @@
 //! `--live`: pages reload when a file of theirs changes.
 //!
-//! HTML gets a line that loads a script, which listens to Server-Sent Events. The loop tells all pages whenever the kernel reports a
-//! change of something that a kept reply depends on. The script finds out by entity tags what has changed.
+//! HTML gets a line that loads a script, which listens to Server-Sent Events. The loop tells all pages whenever a reply that
+//! is kept has to be dropped, because the kernel has reported a change. The script finds out by entity tags what has changed.
 //!
 //! Invariant: an open page costs a connection and the memory of its stream, and no time until something changes.
 
@@ -9,6 +9,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::representation::EntityTag;
 use crate::handler::exchange::Exchange;
 use crate::handler::page::Page;
 use crate::handler::server_info::ServerInfo;
@@ -25,9 +26,14 @@ const SCRIPT_PATH: &str = "/.httpoll/live.js";
 const EVENTS_PATH: &str = "/.httpoll/live";
 const SCRIPT: &str = include_str!("live.js");
 
-/// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page.
+/// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity tags,
+/// so the page gets one.
 pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
     page.content.extend_from_slice(LINE);
+    let tag = EntityTag::of_content(&page.content);
+    if let Ok(tag) = FieldValue::new(tag.as_bytes()) {
+        page.fields.push(FieldName::ETAG, tag);
+    }
     let name = FieldName::CONTENT_SECURITY_POLICY;
     let own = page.defaults.iter().find(|(own, _)| *own == name);
     let Some((_, policy)) = own.filter(|_| !server.is_extra_field(name.as_str())) else {
@@ -47,8 +53,6 @@ pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
 /// The pages that listen, and how often something has changed.
 #[derive(Debug, Default)]
 pub(super) struct Live {
-    /// The generation of changes that the pages were told last.
-    told: u64,
     pages: Arc<Mutex<Pages>>,
 }
 
@@ -68,12 +72,8 @@ struct Stream {
 }
 
 impl Live {
-    /// Tells all pages if the `generation` of changes is another one than before.
-    pub(super) fn note(&mut self, generation: u64) {
-        if self.told == generation {
-            return;
-        }
-        self.told = generation;
+    /// Tells all pages that something has changed.
+    pub(super) fn note_change(&self) {
         let mut pages = lock(&self.pages);
         pages.changes += 1;
         for (_, waker) in &pages.wakers {
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn each_page_is_told_once_of_changes_since_its_last_event() {
-        let mut live = Live::default();
+        let live = Live::default();
         let mut streams = [
             live.stream(Waker::noop().clone()),
             live.stream(Waker::noop().clone()),
@@ -173,11 +173,12 @@ mod tests {
             texts.collect::<Vec<_>>()
         };
         assert_eq!(events(1), ["retry: 500\n\n"]);
-        live.note(1);
-        live.note(2);
+        live.note_change();
+        live.note_change();
         assert_eq!(events(2), ["data: changed\n\n", "retry: 500\n\n"]);
-        live.note(2);
         assert_eq!(events(2), ["", ""]);
+        live.note_change();
+        assert_eq!(events(2), ["data: changed\n\n", "data: changed\n\n"]);
         assert_eq!(lock(&live.pages).wakers.len(), 2);
         drop(streams);
         assert_eq!(lock(&live.pages).wakers.len(), 0);

@@ -30,8 +30,8 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn service_actions(&mut self) {
-        if self.live {
-            self.pages.note(self.cache.get_mut().read_changes());
+        if self.live && self.cache.get_mut().drop_changed() {
+            self.pages.note_change();
         }
     }
 

@@ -269,6 +269,12 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The status of a target that is not served.
     fn locate(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
+        self.locate_inline(target, path)
+    }
+
+    /// As [`locate`](Self::locate), inlined into its hot caller.
+    #[inline(always)]
+    fn locate_inline(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
         let mut translated = translate_path(target, path).ok_or(HttpStatus::BAD_REQUEST)?;
         if let Some(translate) = &self.overrides.translate_path {
             *path = translate(str::from_utf8(target).unwrap_or_default())

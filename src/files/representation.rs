@@ -331,7 +331,7 @@ impl EntityTag {
     }
 
     /// Returns the tag of a small file, a hash of its content.
-    fn of_content(content: &[u8]) -> Self {
+    pub(crate) fn of_content(content: &[u8]) -> Self {
         let hash = XxHash3_128::oneshot(content);
         Self::strong(format_args!("{hash:032x}"))
     }

@@ -42,7 +42,7 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     /// Replies with what the target leads to; `key` is memory for the path and the keys of the request.
     pub(super) fn send_head(&mut self, key: &mut Vec<u8>) -> io::Result<()> {
         // 1. The path that the target means.
-        let as_directory = match self.files.locate(self.exchange.target(), key) {
+        let as_directory = match self.files.locate_inline(self.exchange.target(), key) {
             Err(HttpStatus::BAD_REQUEST) => {
                 let (status, message) = (HttpStatus::BAD_REQUEST, "Bad request target");
                 self.exchange.send_error(status, Some(message), None);
@@ -154,10 +154,17 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         Ok(())
     }
 
+    /// As [`send_kept`](Self::send_kept), for the steps of a site.
+    #[inline(never)]
+    pub(super) fn send_kept_of_site(&mut self, key: &[u8]) -> Option<Kept> {
+        self.send_kept(key)
+    }
+
     /// Sends the reply that is kept for `key`; `None` where none can be sent. A media type that the owner's closure gives may be
     /// another one for each request, so then nothing is kept.
-    #[inline]
-    pub(super) fn send_kept(&mut self, key: &[u8]) -> Option<Kept> {
+    // Inlined into its hot caller.
+    #[inline(always)]
+    fn send_kept(&mut self, key: &[u8]) -> Option<Kept> {
         if self.files.overrides.guess_type.is_some() {
             return None;
         }

@@ -84,6 +84,8 @@ impl Coming {
     ///
     /// # Errors
     /// The promise was dropped, or what makes the reply has failed: a 500.
+    // Not inlined, because most replies do not come later.
+    #[inline(never)]
     pub(crate) fn reply<H: BaseHttpRequestHandler>(
         self,
         handler: &mut H,

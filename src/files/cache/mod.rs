@@ -170,10 +170,22 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now, and returns their generation.
-    pub(super) fn read_changes(&mut self) -> u64 {
+    /// Reads the changes until now, and drops the replies that have changed. Returns whether there were any.
+    pub(super) fn drop_changed(&mut self) -> bool {
+        let before = self.watcher.changes.generation;
         self.watcher.changes.read_changes();
-        self.watcher.changes.generation
+        if self.watcher.changes.generation == before {
+            return false;
+        }
+        let changed = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| !entry.is_unchanged());
+        let changed: Vec<_> = changed.map(|(key, _)| key.clone()).collect();
+        for key in &changed {
+            self.remove(key);
+        }
+        !changed.is_empty()
     }
 
     /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.

@@ -84,7 +84,7 @@ impl FileRequest<'_, '_> {
             next = step.next(depth);
             let path_length = path.len();
             push_key(path, step, as_directory, headers);
-            match self.send_kept(path) {
+            match self.send_kept_of_site(path) {
                 Some(Kept::Sent(sent)) => {
                     self.exchange.server().count_lookup(true);
                     return sent;
