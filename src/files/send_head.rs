@@ -24,19 +24,18 @@ use crate::wire::file_threads::Refused;
 pub(super) struct FileRequest<'h, 'x> {
     pub(super) files: &'h SimpleHttpRequestHandler,
     pub(super) exchange: &'h mut Exchange<'x>,
-}
-
-/// What is kept for a key.
-pub(super) enum Kept {
-    /// A reply, which has been sent.
-    Sent(io::Result<()>),
-    /// That nothing is there.
-    Nothing,
+    /// Whether it was kept that nothing is at the path of a step.
+    pub(super) is_nothing: bool,
 }
 
 impl<'h, 'x> FileRequest<'h, 'x> {
     pub(super) fn new(files: &'h SimpleHttpRequestHandler, exchange: &'h mut Exchange<'x>) -> Self {
-        Self { files, exchange }
+        let is_nothing = false;
+        Self {
+            files,
+            exchange,
+            is_nothing,
+        }
     }
 
     /// Replies with what the target leads to; `key` is memory for the path and the keys of the request.
@@ -58,17 +57,14 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         }
         let key_length = key.len();
         // 2. The reply that is kept for it, if nothing has changed.
-        let mut kept = self.send_kept(key);
-        if kept.is_none() && as_directory && self.files.makes_listings() {
+        let mut sent = self.send_kept(key, Self::send_plain_not_found);
+        if sent.is_none() && as_directory && self.files.makes_listings() {
             View::of(self.exchange).push_key(key, self.files.dotfiles);
-            kept = self.send_kept(key);
+            sent = self.send_kept(key, Self::send_plain_not_found);
         }
-        if let Some(kept) = kept {
+        if let Some(sent) = sent {
             self.exchange.server().count_lookup(true);
-            return match kept {
-                Kept::Sent(sent) => sent,
-                Kept::Nothing => self.send_plain_not_found(),
-            };
+            return sent;
         }
         self.look_up_and_send(&Asked::new(&**key, path_length, key_length))
     }
@@ -154,17 +150,14 @@ impl<'h, 'x> FileRequest<'h, 'x> {
         Ok(())
     }
 
-    /// As [`send_kept`](Self::send_kept), for the steps of a site.
-    #[inline(never)]
-    pub(super) fn send_kept_of_site(&mut self, key: &[u8]) -> Option<Kept> {
-        self.send_kept(key)
-    }
-
-    /// Sends the reply that is kept for `key`; `None` where none can be sent. A media type that the owner's closure gives may be
-    /// another one for each request, so then nothing is kept.
-    // Inlined into its hot caller.
-    #[inline(always)]
-    fn send_kept(&mut self, key: &[u8]) -> Option<Kept> {
+    /// Sends the reply that is kept for `key`; `None` where none can be sent. If it is kept that nothing is there, `send_nothing`
+    /// replies. A media type that the owner's closure gives may be another one for each request, so then nothing is kept.
+    // A plain function pointer, because the code is then there once, and the compiler inlines what it calls.
+    pub(super) fn send_kept(
+        &mut self,
+        key: &[u8],
+        send_nothing: fn(&mut Self) -> io::Result<()>,
+    ) -> Option<io::Result<()>> {
         if self.files.overrides.guess_type.is_some() {
             return None;
         }
@@ -188,14 +181,14 @@ impl<'h, 'x> FileRequest<'h, 'x> {
                     server.keep_open(descriptor, clock.instant);
                 }
                 let sent_from = descriptor.map(SentFrom::Local);
-                Some(Kept::Sent(send_file(self.exchange, file, sent_from)))
+                Some(send_file(self.exchange, file, sent_from))
             }
             CachedReply::Listing(listing) if listing.page.belongs_to(server) => {
                 let page = self.choose_listing(listing, key);
                 self.exchange.send_prepared(Arc::clone(page));
-                Some(Kept::Sent(Ok(())))
+                Some(Ok(()))
             }
-            CachedReply::Rules | CachedReply::Nothing => Some(Kept::Nothing),
+            CachedReply::Rules | CachedReply::Nothing => Some(send_nothing(self)),
             _ => None,
         });
         sent.flatten()

@@ -129,7 +129,7 @@ pub trait BaseHttpRequestHandler {
     }
 
     /// Calls the method for the HTTP method of the request; HTTP methods are case-sensitive (RFC 9110 §9.1).
-    #[inline]
+    #[inline(always)]
     fn handle_one_request(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
         match exchange.command() {
             "GET" => self.do_get(exchange),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::redirects::Redirected;
 use super::step::Step;
 use crate::files::asked::Asked;
-use crate::files::send_head::{FileRequest, Kept};
+use crate::files::send_head::FileRequest;
 use crate::http::status::HttpStatus;
 
 /// What a step does.
@@ -84,12 +84,13 @@ impl FileRequest<'_, '_> {
             next = step.next(depth);
             let path_length = path.len();
             push_key(path, step, as_directory, headers);
-            match self.send_kept_of_site(path) {
-                Some(Kept::Sent(sent)) => {
+            self.is_nothing = false;
+            match self.send_kept(path, Self::note_nothing) {
+                Some(_) if self.is_nothing => {}
+                Some(sent) => {
                     self.exchange.server().count_lookup(true);
                     return sent;
                 }
-                Some(Kept::Nothing) => {}
                 None => {
                     let asked = Asked::new(&**path, path_length, path.len());
                     return self.look_up_and_send(&asked.at(step, as_directory));
@@ -97,6 +98,11 @@ impl FileRequest<'_, '_> {
             }
         }
         self.send_not_found()
+    }
+
+    fn note_nothing(&mut self) -> io::Result<()> {
+        self.is_nothing = true;
+        Ok(())
     }
 
     /// Writes the path that the target means to `path`. Returns whether it means a directory; `None` if it is not served.

@@ -77,7 +77,7 @@ impl Outgoing {
     }
 
     /// Remembers to count and to log a reply that stands in the buffer from `start` on.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn push(
         &mut self,
         framed: &Framed,
