@@ -3,11 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
+use super::HandlerResult;
 use super::deferred::Promise;
 use super::exchange::Exchange;
 use super::mailbox::Answer;
 use super::work::{Allowance, Work};
-use super::{BaseHttpRequestHandler, HandlerResult};
 use crate::http::status::HttpStatus;
 use crate::wire::source::Fill;
 
@@ -16,12 +16,8 @@ use crate::wire::source::Fill;
 pub(crate) enum Ending {
     /// The reply is framed, and stands in the outgoing bytes.
     Reply(Framed),
-    /// The reply comes later; `close` says whether it is the last one of its connection, `user` is for the log.
-    Later {
-        coming: Coming,
-        close: bool,
-        user: Option<Box<str>>,
-    },
+    /// The reply comes later; `close` says whether it is the last one of its connection.
+    Later { coming: Coming, close: bool },
     /// There is no reply: the connection is to be reset.
     Aborted,
 }
@@ -33,8 +29,6 @@ pub(crate) struct Framed {
     /// Bytes of the reply in memory that are not content: head and chunk framing.
     pub(crate) overhead: u64,
     pub(crate) keep_alive: bool,
-    /// The user that the log names.
-    pub(crate) user: Option<Box<str>>,
 }
 
 /// Where a reply that comes later comes from.
@@ -80,21 +74,15 @@ impl Coming {
         }
     }
 
-    /// Makes the reply, or has `handler` make it.
+    /// Makes the reply. Returns whether it is made; if not, the handler has to make it.
     ///
     /// # Errors
     /// The promise was dropped, or what makes the reply has failed: a 500.
-    // Not inlined, because most replies do not come later.
-    #[inline(never)]
-    pub(crate) fn reply<H: BaseHttpRequestHandler>(
-        self,
-        handler: &mut H,
-        exchange: &mut Exchange<'_>,
-    ) -> HandlerResult {
+    pub(crate) fn reply(self, exchange: &mut Exchange<'_>) -> HandlerResult<bool> {
         match self {
-            Self::Given(Some(Answer::Reply(make))) => make(exchange),
-            Self::Given(Some(Answer::AskHandler)) => handler.handle_one_request(exchange),
-            Self::Work(work) => Ok(work.reply(exchange)?),
+            Self::Given(Some(Answer::Reply(make))) => make(exchange).map(|()| true),
+            Self::Given(Some(Answer::AskHandler)) => Ok(false),
+            Self::Work(work) => Ok(work.reply(exchange).map(|()| true)?),
             Self::Given(None) | Self::Promised(_) => Err("the promised reply was dropped".into()),
         }
     }

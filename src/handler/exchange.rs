@@ -51,8 +51,6 @@ pub struct Exchange<'a> {
     context: RequestContext<'a>,
     close: bool,
     reply: Reply<'a>,
-    /// The user that was found to send the request.
-    user: Option<Box<str>>,
     /// What the handler left in place of a reply.
     ending: Option<Ending>,
 }
@@ -71,7 +69,6 @@ impl<'a> Exchange<'a> {
             context,
             close,
             reply,
-            user: None,
             ending: None,
         }
     }
@@ -165,17 +162,12 @@ impl<'a> Exchange<'a> {
     /// Returns the user that was [found](Self::set_user) to send the request.
     #[doc(alias = "REMOTE_USER")]
     pub fn user(&self) -> Option<&str> {
-        self.user.as_deref()
+        self.context.user.as_deref()
     }
 
     /// Notes which user sends the request, for the log and for handlers behind this one. To be called by a guard that has checked it.
     pub fn set_user(&mut self, user: &str) {
-        self.user = Some(user.into());
-    }
-
-    /// Takes over the user of an earlier exchange for the same request.
-    pub(crate) fn keep_user(&mut self, user: Option<Box<str>>) {
-        self.user = user;
+        *self.context.user = Some(user.into());
     }
 
     /// Tells whether the connection will close after this reply.
@@ -383,12 +375,8 @@ impl<'a> Exchange<'a> {
 
     /// Notes that the reply comes later, from `coming`.
     fn leave(&mut self, coming: Coming) {
-        let (close, user) = (false, None);
-        self.ending = Some(Ending::Later {
-            coming,
-            close,
-            user,
-        });
+        let close = false;
+        self.ending = Some(Ending::Later { coming, close });
     }
 
     /// Returns a waker for the [stream](Self::stream) of this reply, for when the stream said

@@ -254,7 +254,6 @@ impl<'a> Reply<'a> {
             keep_alive: request.meaning.keep_alive
                 && !close
                 && server.config().protocol_version == ProtocolVersion::Http11,
-            user: None,
         };
         let silent = request.command == "HEAD" || !self.status.allows_body();
         // Fast path: a prepared reply is not moved.

@@ -17,6 +17,8 @@ pub(crate) struct RequestContext<'a> {
     pub(crate) clock: &'a Clock,
     pub(crate) mailbox: &'a Arc<Mailbox>,
     pub(crate) log: &'a mut Log,
+    /// The user that was found to send the request.
+    pub(crate) user: &'a mut Option<Box<str>>,
     /// Time for work that the handler may do at once.
     pub(crate) allowance: &'a mut Allowance,
 }

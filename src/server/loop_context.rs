@@ -31,6 +31,8 @@ pub(crate) struct LoopContext<H> {
     pub(crate) server: ServerInfo,
     pub(crate) clock: Clock,
     pub(crate) log: Log,
+    /// The user that the handler has found to send the request that it answers; `None` between two requests.
+    pub(crate) user: Option<Box<str>>,
     /// What is made for the connection that has its turn.
     pub(crate) outgoing: Outgoing,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -55,6 +57,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             spools: SpoolLimits::new(server.config(), 1),
             addresses: Addresses::new(server.config(), 1),
             server,
+            user: None,
             outgoing: Outgoing::default(),
             mailbox,
             allowance: Allowance::new(TURN_OF_WORK),
@@ -104,6 +107,7 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
             clock: &self.clock,
             mailbox: &self.mailbox,
             log: &mut self.log,
+            user: &mut self.user,
             allowance: &mut self.allowance,
         };
         let exchange = Exchange::new(request, body, context, self.outgoing.begin_reply());
@@ -124,7 +128,10 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
         self.outgoing.end_reply();
         match ending {
             Ending::Later { .. } => {}
-            Ending::Aborted => self.server.counters.count_request(request.command, None),
+            Ending::Aborted => {
+                self.user = None;
+                self.server.counters.count_request(request.command, None);
+            }
             Ending::Reply(framed) => {
                 let counters = &mut self.server.counters;
                 counters.count_request(request.command, Some(framed.status));
@@ -132,6 +139,9 @@ impl<H: BaseHttpRequestHandler> LoopContext<H> {
                     .push(framed, start, request, started, &self.log);
                 if self.log.is_on() && client.proxied().is_some() {
                     self.note_client(request, client);
+                }
+                if let Some(user) = self.user.take() {
+                    self.outgoing.name_user(&user);
                 }
             }
         }

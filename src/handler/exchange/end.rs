@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use super::Exchange;
-use crate::handler::ending::{Ending, Framed};
+use crate::handler::ending::Ending;
 use crate::handler::handler_error::HandlerError;
 use crate::handler::request_context::RequestContext;
 use crate::handler::{BaseHttpRequestHandler, HandlerResult};
@@ -42,12 +42,8 @@ impl Exchange<'_> {
                 return Err(io::Error::other("a reply beside a promised one"));
             }
             Some(Ending::Later { coming, .. }) if self.reply.is_untouched() => {
-                let (close, user) = (close || self.close, self.user.take());
-                return Ok(Ending::Later {
-                    coming,
-                    close,
-                    user,
-                });
+                let close = close || self.close;
+                return Ok(Ending::Later { coming, close });
             }
             Some(Ending::Aborted) => {
                 self.reply.reset();
@@ -63,11 +59,9 @@ impl Exchange<'_> {
 
     fn frame(&mut self, close: bool) -> io::Result<Ending> {
         let RequestContext { server, clock, .. } = self.context;
-        let framed = self
-            .reply
-            .finish(self.request, server, clock, close || self.close)?;
-        let user = self.user.take();
-        Ok(Ending::Reply(Framed { user, ..framed }))
+        self.reply
+            .finish(self.request, server, clock, close || self.close)
+            .map(Ending::Reply)
     }
 
     /// Replies with the page of `error`. Of a failure that is not the client's, the handler is told first.

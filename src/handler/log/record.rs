@@ -47,8 +47,7 @@ impl LogRecord {
         }
     }
 
-    /// Keeps the user that sent the request. Not inlined, because most servers know no users.
-    #[inline(never)]
+    /// Keeps the user that sent the request.
     pub(crate) fn set_user(&mut self, user: &str, arena: &mut Vec<u8>) {
         self.user = Some(append(arena, user.as_bytes()));
     }

@@ -172,6 +172,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         match &decided {
             Ok(Ok(true)) => {
                 exchange.discard();
+                drop(exchange);
+                self.context.user = None;
                 return None;
             }
             Ok(Ok(false)) if !exchange.is_begun() => {
@@ -244,7 +246,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let started = self.context.log.start(&self.context.clock);
         let refusal = Coming::Given(Some(Answer::Reply(Box::new(refuse_client))));
         let body = RequestBody::unread();
-        self.reply(request, body, rest, close, started, Some((refusal, None)))
+        self.reply(request, body, rest, close, started, Some(refusal))
     }
 
     /// Takes what has come of a body for the handler; answers the request once all of it has.
@@ -287,8 +289,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         } = promised;
         self.context.outgoing.began = Some(started);
         let request = request.as_request();
-        let coming = Some((coming, user));
-        let mut then = self.reply(&request, body, rest, close, started, coming);
+        self.context.user = user;
+        let mut then = self.reply(&request, body, rest, close, started, Some(coming));
         match &mut then {
             Then::Await(next) => next.waits.add(&waits),
             _ => self.context.outgoing.add_waits(&waits),
@@ -303,7 +305,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         self.reply(request, body, rest, close, started, None)
     }
 
-    /// Makes the reply, from `coming` with the user that the handler has found, or by asking the handler, and decides what follows.
+    /// Makes the reply, from `coming` or by asking the handler, and decides what follows.
     fn reply(
         &mut self,
         request: &Request<'_>,
@@ -311,15 +313,17 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         rest: Rest,
         close: bool,
         started: Instant,
-        coming: Option<(Coming, Option<Box<str>>)>,
+        coming: Option<Coming>,
     ) -> Then {
-        let make = |handler: &mut H, exchange: &mut Exchange<'_>| match coming {
-            Some((coming, user)) => {
-                exchange.keep_user(user);
-                coming.reply(handler, exchange)
+        let make = |handler: &mut H, exchange: &mut Exchange<'_>| {
+            let is_made = match coming {
+                Some(coming) => coming.reply(exchange)?,
+                None => refuse_misdirected(exchange),
+            };
+            if is_made {
+                return Ok(());
             }
-            None if refuse_misdirected(exchange) => Ok(()),
-            None => handler.handle_one_request(exchange),
+            handler.handle_one_request(exchange)
         };
         let ending = self
             .context
@@ -338,14 +342,10 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
             }
             Ending::Reply(_) => Then::Close,
             Ending::Aborted => Then::Reset,
-            Ending::Later {
+            Ending::Later { coming, close } => Then::Await(Box::new(PromisedReply {
                 coming,
                 close,
-                user,
-            } => Then::Await(Box::new(PromisedReply {
-                coming,
-                close,
-                user,
+                user: self.context.user.take(),
                 started,
                 waiting: None,
                 waits: Waits::default(),

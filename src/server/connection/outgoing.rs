@@ -88,10 +88,7 @@ impl Outgoing {
     ) {
         self.unfinished += 1;
         if log.is_on() {
-            let mut record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
-            if let Some(user) = &framed.user {
-                record.set_user(user, &mut self.arena);
-            }
+            let record = LogRecord::new(request, framed.status, started, log, &mut self.arena);
             let end = self.buffer.bytes.len();
             self.replies.push(LoggedReply {
                 record,
@@ -102,6 +99,14 @@ impl Outgoing {
             if log.has_details() {
                 self.details.push(LogDetails::of(request, &mut self.arena));
             }
+        }
+    }
+
+    /// Remembers the user of the reply that was pushed last, if replies are logged.
+    #[cold]
+    pub(crate) fn name_user(&mut self, user: &str) {
+        if let Some(reply) = self.replies.last_mut() {
+            reply.record.set_user(user, &mut self.arena);
         }
     }
 
