@@ -217,7 +217,8 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The disk fails: a 500.
     pub fn send_head(&mut self, exchange: &mut Exchange<'_>) -> HandlerResult {
-        if self.live && self.pages.send(exchange) {
+        // One test for all of them, because most servers have none.
+        if self.live | self.compress | self.site | self.spa && self.send_with_extras(exchange)? {
             return Ok(());
         }
         // Taken out, because the request borrows the whole handler.
@@ -225,6 +226,23 @@ impl SimpleHttpRequestHandler {
         let answered = FileRequest::new(self, exchange).send_head(&mut scratch);
         self.scratch = scratch;
         Ok(answered?)
+    }
+
+    /// Does what only some servers need before a reply. Returns whether that is the reply.
+    #[cold]
+    fn send_with_extras(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
+        if self.live && self.pages.send(exchange) {
+            return Ok(true);
+        }
+        if self.compress {
+            self.take_compressed(exchange.server());
+        }
+        let mut path = mem::take(&mut self.scratch);
+        let is_bad = self.locate(exchange.target(), &mut path) == Err(HttpStatus::BAD_REQUEST);
+        let has_steps = self.has_steps() && !is_bad;
+        let sent = has_steps.then(|| FileRequest::new(self, exchange).send_of_site(&mut path));
+        self.scratch = path;
+        sent.transpose().map(|sent| sent.is_some())
     }
 
     /// Returns the path below the directory that `target` means, whether or not anything is there; `None` if it is not served:
@@ -269,10 +287,14 @@ impl SimpleHttpRequestHandler {
     /// # Errors
     /// The status of a target that is not served.
     fn locate(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
-        self.locate_inline(target, path)
+        let is_directory = self.locate_inline(target, path)?;
+        if self.site && site::has_rules(path) {
+            return Err(HttpStatus::NOT_FOUND);
+        }
+        Ok(is_directory)
     }
 
-    /// As [`locate`](Self::locate), inlined into its hot caller.
+    /// As [`locate`](Self::locate) without a site, inlined into its hot caller.
     #[inline(always)]
     fn locate_inline(&self, target: &[u8], path: &mut Vec<u8>) -> Result<bool, HttpStatus> {
         let mut translated = translate_path(target, path).ok_or(HttpStatus::BAD_REQUEST)?;
@@ -290,7 +312,6 @@ impl SimpleHttpRequestHandler {
                 path.extend_from_slice(name);
                 Ok(false)
             }
-            None if self.site && site::has_rules(path) => Err(HttpStatus::NOT_FOUND),
             None if !translated.hidden || self.dotfiles => Ok(translated.trailing_slash),
             _ => Err(HttpStatus::NOT_FOUND),
         }

@@ -42,14 +42,13 @@ impl<'h, 'x> FileRequest<'h, 'x> {
     pub(super) fn send_head(&mut self, key: &mut Vec<u8>) -> io::Result<()> {
         // 1. The path that the target means.
         let as_directory = match self.files.locate_inline(self.exchange.target(), key) {
-            Err(HttpStatus::BAD_REQUEST) => {
-                let (status, message) = (HttpStatus::BAD_REQUEST, "Bad request target");
-                self.exchange.send_error(status, Some(message), None);
+            Ok(as_directory) => as_directory,
+            Err(HttpStatus::NOT_FOUND) => return self.send_plain_not_found(),
+            Err(status) => {
+                self.exchange
+                    .send_error(status, Some("Bad request target"), None);
                 return Ok(());
             }
-            _ if self.files.has_steps() => return self.send_of_site(key),
-            Ok(as_directory) => as_directory,
-            Err(_) => return self.send_plain_not_found(),
         };
         let path_length = key.len();
         if as_directory {
@@ -162,9 +161,6 @@ impl<'h, 'x> FileRequest<'h, 'x> {
             return None;
         }
         let (clock, server) = (self.exchange.clock(), self.exchange.server());
-        if self.files.compress {
-            self.files.take_compressed(server);
-        }
         let mut cache = self.files.cache.borrow_mut();
         let sent = cache.find(key, clock, &self.files.root, |reply| match reply {
             // The clock may have been set back, and Last-Modified is never in the future (RFC 9110 §8.8.2.1).
