@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::BaseHttpRequestHandler;
-use super::cors;
 use super::counters::Counters;
 use super::error_pages::ErrorPages;
 use super::idle_files::IdleFiles;
 use super::listing_memory::ListingMemory;
 use crate::config::ServerConfig;
-use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
+use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
 use crate::wire::file_threads::FileThreads;
@@ -220,11 +219,6 @@ impl ServerInfo {
 
     pub(crate) fn extra_fields(&self) -> &FieldLines {
         &self.extra_fields
-    }
-
-    /// Returns the fields that let pages of other origins read a reply, if they may.
-    pub(crate) fn cors_fields(&self) -> &'static DefaultFields {
-        if self.config.cors { cors::FIELDS } else { &[] }
     }
 
     /// Returns whether `request` is for a host that this server does not answer for.
