@@ -1,5 +1,6 @@
 //! Fields that the server adds to a head, and the end of the head.
 
+use super::cors;
 use super::ending::Framed;
 use super::server_info::ServerInfo;
 use crate::http::date::ImfFixdate;
@@ -56,5 +57,7 @@ pub(crate) fn write_common_fields(
 ) {
     head.lines(server.extra_fields());
     head.defaults(defaults);
-    head.defaults(server.cors_fields());
+    if server.config().cors {
+        head.defaults(cors::FIELDS);
+    }
 }

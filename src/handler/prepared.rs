@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::cors;
 use super::lines::{write_common_fields, write_server_and_date};
 use super::page::Page;
 use super::server_info::ServerInfo;
@@ -87,7 +88,9 @@ impl Prepared {
             if let Some(length) = length {
                 head.content_length(length);
             }
-            head.defaults(server.cors_fields());
+            if server.config().cors {
+                head.defaults(cors::FIELDS);
+            }
         })
     }
 

@@ -8,13 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::BaseHttpRequestHandler;
-use super::cors;
 use super::counters::Counters;
 use super::error_pages::ErrorPages;
 use super::idle_files::IdleFiles;
 use super::listing_memory::ListingMemory;
 use crate::config::ServerConfig;
-use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue, ForbiddenBytes};
+use crate::http::field::{FieldLines, FieldName, FieldValue, ForbiddenBytes};
 use crate::http::host::{ServedHost, is_served};
 use crate::http::request::Request;
 use crate::wire::file_threads::FileThreads;
@@ -250,11 +249,6 @@ impl ServerInfo {
     /// Returns the fields of a file, a listing, a 404 or a redirect of the static handler that say how it may be cached.
     pub(crate) fn file_policy(&self) -> &Arc<FieldLines> {
         &self.file_policy
-    }
-
-    /// Returns the fields that let pages of other origins read a reply, if they may.
-    pub(crate) fn cors_fields(&self) -> &'static DefaultFields {
-        if self.config.cors { cors::FIELDS } else { &[] }
     }
 
     /// Returns whether `request` is for a host that this server does not answer for.
