@@ -45,7 +45,9 @@ pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
 }
 
 /// The pages that listen, and how often something has changed.
-#[derive(Debug, Default)]
+///
+/// All loops share the pages: the loop that sends a file watches it, and another loop may send the events of the page.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Live {
     /// The generation of changes that the pages were told last.
     told: u64,
@@ -112,13 +114,6 @@ impl Live {
             number,
             seen: None,
         }
-    }
-}
-
-/// A clone has no pages: each loop tells its own.
-impl Clone for Live {
-    fn clone(&self) -> Self {
-        Self::default()
     }
 }
 
