@@ -50,10 +50,9 @@ impl Page {
     /// Reads one event, which is a chunk of its own.
     #[track_caller]
     fn expect(&mut self, event: &str) {
-        let chunk = format!("{:x}\r\n{event}\r\n", event.len());
+        let chunk = format!("{:08x}\r\n{event}\r\n", event.len());
         let read = self.0.take(chunk.len());
-        let read = String::from_utf8(read).unwrap();
-        assert_eq!(read.to_ascii_lowercase(), chunk);
+        assert_eq!(String::from_utf8(read).unwrap(), chunk);
     }
 
     #[track_caller]

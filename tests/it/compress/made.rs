@@ -127,8 +127,11 @@ fn a_change_is_seen_in_each_coding() {
         site.file("a.txt", text(size));
         for field in [GZIP, ZSTD, BROWSER, "X: none"] {
             let reply = client.ask(request("GET", "/a.txt", &[field]));
-            assert_eq!(coding(&reply), None, "{size} {field}");
-            assert_eq!(reply.body, text(size).as_bytes());
+            let body = match coding(&reply) {
+                None => reply.body,
+                Some(_) => decode(&reply),
+            };
+            assert_eq!(body, text(size).as_bytes(), "{size} {field}");
         }
         sleep(SETTLED);
         for (field, expected) in [(GZIP, "gzip"), (ZSTD, "zstd")] {
@@ -179,16 +182,15 @@ fn listings_are_compressed() {
     let mut client = server.connect();
     for target in ["/dir/", "/dir/?format=json"] {
         let first = client.ask(request("GET", target, &[GZIP]));
-        assert_eq!(
-            (coding(&first), first.field("Vary")),
-            (None, Some("Accept-Encoding"))
-        );
+        assert_eq!(coding(&first), None);
         for (field, expected) in [(GZIP, "gzip"), (ZSTD, "zstd")] {
             let coded = ask_until_coded(&mut client, target, field, expected);
             let plain = client.ask(request("GET", target, &[]));
             assert_eq!(decode(&coded), plain.body, "{target}");
             assert_eq!(coded.field("Content-Type"), plain.field("Content-Type"));
-            assert_eq!(coded.field("Vary"), Some("Accept-Encoding"));
+            for reply in [&first, &coded, &plain] {
+                assert!(reply.head.all("Vary").contains(&"Accept-Encoding"));
+            }
             let csp = "Content-Security-Policy";
             assert_eq!(coded.field(csp), plain.field(csp));
             let head = client.ask(request("HEAD", target, &[field]));

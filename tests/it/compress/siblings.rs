@@ -248,10 +248,12 @@ fn a_stale_sibling_is_logged_once_on_any_file_system() {
     let source = site.beside("source");
     fs::write(source.join("a.css"), text(3000)).unwrap();
     fs::write(source.join("a.css.gz"), "stale").unwrap();
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    let sibling = fs::File::open(source.join("a.css.gz")).unwrap();
+    sibling.set_modified(old).unwrap();
     let Some(_mount) = Mount::bindfs(&source, &site.root()) else {
         return;
     };
-    site.changed_at("a.css.gz", 1_577_836_800_000_000_000);
     let server = Server::of_path(&site.root(), &["--compress"]);
     for _ in 0..3 {
         let reply = ask(&server, "GET", "/a.css", &[GZIP]);

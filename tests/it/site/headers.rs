@@ -63,7 +63,12 @@ fn every_kind_of_reply_has_the_fields_of_its_path() {
             if method == "HEAD" && status == 206 {
                 continue;
             }
-            let reply = steady(&mut client, &request(method, target, &[field]));
+            // The boundary of several parts is another one each time.
+            let request = request(method, target, &[field]);
+            let reply = match field.contains(',') {
+                true => client.ask(request),
+                false => steady(&mut client, &request),
+            };
             assert_eq!(reply.status(), status, "{method} {target} {field}");
             let fields = (reply.field("X-All"), reply.field("X-Frame-Options"));
             assert_eq!(
@@ -117,14 +122,7 @@ fn rules_replace_and_remove_fields() {
 
 #[test]
 fn the_command_line_wins() {
-    let options = [
-        "-H",
-        "X-All: mine",
-        "-H",
-        "cache-control: max-age=5",
-        "-H",
-        "Content-Type: text/css",
-    ];
+    let options = ["-H", "X-All: mine", "-H", "cache-control: max-age=5"];
     let server = serve(&site(), &options);
     let plain = crate::support::Server::with(&site(), &options);
     for target in [

@@ -123,11 +123,11 @@ fn a_path_with_thousands_of_segments_is_not_found() {
     fill(&site, "site");
     let server = serve(&site, &[]);
     let mut client = server.connect();
-    for segments in ["/a", "/", "/a/..", "/docs", "/%2e", "/."] {
-        let target = segments.repeat(4000) + "/x";
+    for segment in ["/a", "/", "/a/..", "/docs", "/%2e", "/."] {
+        let target = segment.repeat(8000 / segment.len()) + "/x";
         for _ in 0..3 {
             let reply = client.get(&target);
-            assert_eq!(reply.status(), 404, "{segments}");
+            assert_eq!(reply.status(), 404, "{segment}");
         }
     }
     let deep = format!("/docs{}", "/a".repeat(30));
