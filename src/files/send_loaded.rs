@@ -48,9 +48,6 @@ impl FileRequest<'_, '_> {
             ..self.files.reads()
         };
         let loaded = found.load(may_wait, file_system, threads, reads)?;
-        if let Some(stale) = &loaded.stale {
-            self.note_stale(stale);
-        }
         if threads.is_some() && loaded.is_cold() {
             return self.leave_to_thread(asked, self.files.for_thread());
         }
@@ -89,6 +86,9 @@ impl FileRequest<'_, '_> {
         file_type: &FileType<'_>,
         watched: Option<Watched>,
     ) -> io::Result<()> {
+        if let Some(stale) = &loaded.stale {
+            self.note_stale(stale);
+        }
         let (server, clock) = (self.exchange.server(), self.exchange.clock());
         server.count_lookup(false);
         let is_cold = loaded.is_cold();

@@ -251,6 +251,7 @@ fn the_script_is_served() {
 #[test]
 fn changes_are_told() {
     let site = site();
+    site.directory("other");
     let server = serve(&site, &[]);
     for target in [
         "/page.html",

@@ -56,6 +56,12 @@ impl FileRequest<'_, '_> {
         self.take_steps(next, &mut path)
     }
 
+    /// Whether the rules of this step are read in any case.
+    fn reads_rules_anew(&self, step: Step) -> bool {
+        let rules = self.files.site_rules();
+        step.reads_rules() && rules.is_some_and(|rules| rules.are_of_thread(step))
+    }
+
     /// Replies that nothing was found in any step.
     fn send_not_found(&mut self) -> io::Result<()> {
         let policy = self.policy();
@@ -88,7 +94,12 @@ impl FileRequest<'_, '_> {
             next = step.next(depth);
             let path_length = path.len();
             push_key(path, step, as_directory, headers);
-            match self.send_kept(path) {
+            let kept = if self.reads_rules_anew(step) {
+                None
+            } else {
+                self.send_kept(path)
+            };
+            match kept {
                 Some(Kept::Sent(sent)) => {
                     self.exchange.server().count_lookup(true);
                     return sent;
