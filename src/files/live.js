@@ -42,10 +42,15 @@
   };
 
   let timer = 0;
+  let since = 0;
+  // A tool that builds a site changes many files in a row. It is waited for, but not for ever.
   const soon = () => {
+    since ||= Date.now();
     clearTimeout(timer);
-    // A tool that builds a site changes many files in a row.
-    timer = setTimeout(() => update().catch(soon), 100);
+    timer = setTimeout(() => {
+      since = 0;
+      update().catch(soon);
+    }, Math.min(100, since + 1000 - Date.now()));
   };
 
   const events = new EventSource("/.httpoll/live");

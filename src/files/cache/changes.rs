@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -127,17 +127,22 @@ impl Changes {
         let inotify = &self.sources.as_ref()?.inotify;
         let number = add_watch(inotify, path, events | WatchFlags::MASK_ADD).ok()?;
         let known = self.watches.get(&number).and_then(Weak::upgrade);
-        Some(known.unwrap_or_else(|| {
+        let watch = known.unwrap_or_else(|| {
             IN_USE.fetch_add(1, Ordering::Relaxed);
             let watch = Arc::new(Watch {
                 number,
                 inotify: Arc::clone(inotify),
                 itself: AtomicU32::new(0),
                 names: AtomicU32::new(0),
+                has_names: AtomicBool::new(false),
             });
             self.watches.insert(number, Arc::downgrade(&watch));
             watch
-        }))
+        });
+        if events.contains(NAMES) {
+            watch.has_names.store(true, Ordering::Relaxed);
+        }
+        Some(watch)
     }
 
     /// Notes that the directory of `child` is called `name` in the directory of `parent`.
@@ -218,8 +223,7 @@ impl Changes {
                 continue;
             }
             let watch = |number| self.watches.get(&number).and_then(Weak::upgrade);
-            if let Some(watch) = watch(number) {
-                watch.note(flags, event.file_name().is_some());
+            if watch(number).is_some_and(|watch| watch.note(flags, event.file_name().is_some())) {
                 self.generation += 1;
             }
             if flags.contains(ReadFlags::DELETE | ReadFlags::ISDIR)
@@ -228,6 +232,7 @@ impl Changes {
                 && let Some(deleted) = watch(*child)
             {
                 deleted.note(flags, false);
+                self.generation += 1;
             }
             if flags.contains(ReadFlags::IGNORED) {
                 self.watches.remove(&number);
@@ -272,19 +277,26 @@ pub(super) struct Watch {
     itself: AtomicU32,
     /// Counts changes of the names in the directory.
     names: AtomicU32,
+    /// Whether replies depend on the names. Of a directory that is only on the way to others, and may be as busy as `/tmp`, they do not.
+    has_names: AtomicBool,
 }
 
 impl Watch {
-    fn note(&self, flags: ReadFlags, is_of_name: bool) {
+    /// Counts a change. Returns whether a reply may depend on it.
+    fn note(&self, flags: ReadFlags, is_of_name: bool) -> bool {
         const NAME: ReadFlags = ReadFlags::CREATE
             .union(ReadFlags::DELETE)
             .union(ReadFlags::MOVED_FROM)
             .union(ReadFlags::MOVED_TO);
         if !is_of_name {
             self.itself.fetch_add(1, Ordering::Relaxed);
-        } else if flags.intersects(NAME) {
-            self.names.fetch_add(1, Ordering::Relaxed);
+            return true;
         }
+        if !flags.intersects(NAME) {
+            return false;
+        }
+        self.names.fetch_add(1, Ordering::Relaxed);
+        self.has_names.load(Ordering::Relaxed)
     }
 }
 
@@ -342,5 +354,22 @@ impl Watch {
             Aspect::Itself => &self.itself,
             Aspect::Names => &self.names,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_count_where_replies_depend_on_them() {
+        let mut changes = Changes::open();
+        let directory = File::open(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let watch = changes.watch(&directory, ON_THE_WAY).unwrap();
+        assert!(!watch.note(ReadFlags::DELETE, true));
+        assert!(watch.note(ReadFlags::ATTRIB, false));
+        changes.watch(&directory, NAMES).unwrap();
+        assert!(watch.note(ReadFlags::DELETE, true));
+        assert!(!watch.note(ReadFlags::ATTRIB, true));
     }
 }
