@@ -70,7 +70,8 @@ impl Options {
     /// Resolves the TCP addresses to listen on. A name stands for all its addresses.
     pub(super) fn addresses(&self) -> Result<Vec<SocketAddr>, CommandError> {
         if self.bind.is_empty() {
-            return resolve("", self.port, "--bind");
+            let host = if self.live { "127.0.0.1" } else { "" };
+            return resolve(host, self.port, "--bind");
         }
         let resolve = |text: &str| match values::bind(text)? {
             Bind::Tcp { host, port } => resolve(&host, port.unwrap_or(self.port), "--bind"),

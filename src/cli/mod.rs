@@ -157,10 +157,7 @@ fn help(arguments: &[OsString]) -> Option<String> {
 impl Options {
     fn new(typed: Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
         let live = typed.is_given("--live");
-        let mut bind = typed.all("--bind", bind)?;
-        if live && bind.is_empty() {
-            bind.push(Bind::loopback());
-        }
+        let bind = typed.all("--bind", bind)?;
         let needs_port = bind.is_empty() || bind.iter().any(Bind::is_without_port);
         let port = match typed.port(port)? {
             None if needs_port => values::port_of_environment(default_port)?,

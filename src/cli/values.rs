@@ -1,7 +1,7 @@
 //! The values of options: parsed, or refused with a message that says what the option wants.
 
 use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -24,13 +24,6 @@ pub(super) enum Bind {
 
 impl Bind {
     /// The address at which only this machine reaches the server.
-    pub(super) fn loopback() -> Self {
-        Self::Tcp {
-            host: Ipv4Addr::LOCALHOST.to_string(),
-            port: None,
-        }
-    }
-
     pub(super) fn is_without_port(&self) -> bool {
         matches!(self, Self::Tcp { port: None, .. })
     }

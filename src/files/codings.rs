@@ -2,8 +2,9 @@
 //!
 //! Invariant: a coding belongs to the reply whose content it has. When that reply is dropped, all its codings are.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::SimpleHttpRequestHandler;
 use super::send_head::FileRequest;
@@ -110,11 +111,22 @@ impl<T> Codings<T> {
 /// The most siblings whose age is remembered to have been logged.
 const MAX_STALE: usize = 1024;
 
+/// The siblings that are older than their files, which was logged. All loops and their threads share them, so each is logged once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StaleSiblings(Arc<Mutex<BTreeSet<Vec<u8>>>>);
+
+impl StaleSiblings {
+    /// Returns whether the sibling at `path` is to be logged.
+    fn note(&self, path: &[u8]) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.len() < MAX_STALE && logged.insert(path.to_vec())
+    }
+}
+
 impl FileRequest<'_, '_> {
     /// Logs once that the sibling at `path` is older than its file.
     pub(super) fn note_stale(&mut self, path: &[u8]) {
-        let mut logged = self.files.stale_siblings.borrow_mut();
-        if logged.len() < MAX_STALE && logged.insert(path.to_vec()) {
+        if self.files.stale_siblings.note(path) {
             let name = path.escape_ascii();
             self.exchange
                 .log_message(&format!("{name} is older than its file, and not sent"));

@@ -54,9 +54,16 @@
   // A tool that builds a site changes many files in a row, so the page looks a little later. It looks twice: the server watches a file
   // that it has to fetch from the disk only from the second request on.
   let timer = 0;
+  let since = 0;
   const soon = (again = true) => {
+    since ||= Date.now();
     clearTimeout(timer);
-    timer = setTimeout(() => update().then(() => again && later(), () => soon()), 100);
+    // A page that always changes looks once a second.
+    const look = () => {
+      since = 0;
+      update().then(() => again && later(), () => soon());
+    };
+    timer = setTimeout(look, Math.min(100, since + 1000 - Date.now()));
   };
   const later = () => (timer = setTimeout(() => soon(false), 500));
 

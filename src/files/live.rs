@@ -30,7 +30,7 @@ const SCRIPT: &str = include_str!("live.js");
 /// so the page gets one.
 pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
     page.content.extend_from_slice(LINE);
-    let tag = EntityTag::of_content(&page.content);
+    let tag = EntityTag::of_content(&page.content, None);
     if let Ok(tag) = FieldValue::new(tag.as_bytes()) {
         page.fields.push(FieldName::ETAG, tag);
     }
@@ -51,7 +51,9 @@ pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
 }
 
 /// The pages that listen, and how often something has changed.
-#[derive(Debug, Default)]
+///
+/// All loops share the pages: the loop that sends a file watches it, and another loop may send the events of the page.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Live {
     pages: Arc<Mutex<Pages>>,
 }
@@ -112,13 +114,6 @@ impl Live {
             number,
             seen: None,
         }
-    }
-}
-
-/// A clone has no pages: each loop tells its own.
-impl Clone for Live {
-    fn clone(&self) -> Self {
-        Self::default()
     }
 }
 

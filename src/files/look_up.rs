@@ -210,14 +210,17 @@ impl Lookup<'_> {
                 continue;
             };
             let stat = fstat(&file)?;
-            if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile {
-                found.siblings.push(FoundSibling {
-                    coding,
-                    path,
-                    file: file.into(),
-                    stat,
-                });
+            if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+                // Nothing reports that a file takes this name.
+                found.is_plain = false;
+                continue;
             }
+            found.siblings.push(FoundSibling {
+                coding,
+                path,
+                file: file.into(),
+                stat,
+            });
         }
         Ok(())
     }

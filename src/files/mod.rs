@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::mem;
@@ -44,6 +44,7 @@ use crate::http::status::HttpStatus;
 use access::Access;
 use asked::Asked;
 use cache::Cache;
+use codings::StaleSiblings;
 use compressor::Compressor;
 use listing::{Readings, View};
 use live::Live;
@@ -108,8 +109,7 @@ pub struct SimpleHttpRequestHandler {
     overrides: Overrides,
     rules: SiteRules,
     compressor: Compressor,
-    /// Siblings that are older than their files, which was logged.
-    stale_siblings: RefCell<BTreeSet<Vec<u8>>>,
+    stale_siblings: StaleSiblings,
     cache: RefCell<Cache>,
     /// Listings that are being made or sent.
     readings: Readings,
@@ -162,7 +162,7 @@ impl SimpleHttpRequestHandler {
             overrides: Overrides::default(),
             rules: SiteRules::default(),
             compressor: Compressor::default(),
-            stale_siblings: RefCell::default(),
+            stale_siblings: StaleSiblings::default(),
             cache: RefCell::new(Cache::new()),
             root,
             readings: Readings::default(),
@@ -417,7 +417,7 @@ impl SimpleHttpRequestHandler {
             overrides: self.overrides.clone(),
             rules: self.rules.share(),
             compressor: Compressor::default(),
-            stale_siblings: RefCell::default(),
+            stale_siblings: self.stale_siblings.clone(),
             cache: RefCell::new(Cache::that_keeps_nothing()),
             readings: self.readings.share(),
             read_by_thread: self.read_by_thread.share(),

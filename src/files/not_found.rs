@@ -1,4 +1,4 @@
-//! The 404. It is sent often, so it is made once in each form, and kept.
+//! The 404, and other error pages of a site. The 404 is sent often, so it is made once in each form, and kept.
 
 use std::cell::RefCell;
 use std::io;
@@ -8,6 +8,8 @@ use super::live;
 use crate::handler::error_page::{ErrorForm, error_page};
 use crate::handler::exchange::Exchange;
 use crate::handler::prepared::Prepared;
+use crate::handler::server_info::ServerInfo;
+use crate::http::field::FieldLines;
 use crate::http::status::HttpStatus;
 
 /// The 404 in each [form](ErrorForm).
@@ -23,17 +25,42 @@ impl NotFound {
         let reply = match &mut kept[form as usize] {
             Some(reply) if reply.belongs_to(server) => reply,
             reply => {
-                let (status, message) = (HttpStatus::NOT_FOUND, Some("File not found"));
-                let mut page = error_page(server, form, status, message, None)?;
-                if is_live && form != ErrorForm::Text {
-                    live::add_to(&mut page, server);
-                }
+                let described = (HttpStatus::NOT_FOUND, Some("File not found"));
                 let policy = server.file_policy();
-                reply.insert(Arc::new(Prepared::page(server, status, policy, &page)))
+                reply.insert(make(server, form, described, policy, is_live)?)
             }
         };
         exchange.discard();
         exchange.send_prepared(Arc::clone(reply));
         Ok(())
     }
+}
+
+/// Replies with the page of a status and its message; what was begun of another reply is discarded. `policy` and `is_live` are as for
+/// [`NotFound::send`], and so the head takes no more fields.
+pub(super) fn send_page(
+    exchange: &mut Exchange<'_>,
+    described: (HttpStatus, Option<&str>),
+    policy: &FieldLines,
+    is_live: bool,
+) -> io::Result<()> {
+    let (server, form) = (exchange.server(), exchange.error_form());
+    let reply = make(server, form, described, policy, is_live)?;
+    exchange.discard();
+    exchange.send_prepared(reply);
+    Ok(())
+}
+
+fn make(
+    server: &ServerInfo,
+    form: ErrorForm,
+    (status, message): (HttpStatus, Option<&str>),
+    policy: &FieldLines,
+    is_live: bool,
+) -> io::Result<Arc<Prepared>> {
+    let mut page = error_page(server, form, status, message, None)?;
+    if is_live && form != ErrorForm::Text {
+        live::add_to(&mut page, server);
+    }
+    Ok(Arc::new(Prepared::page(server, status, policy, &page)))
 }

@@ -210,7 +210,8 @@ impl Representation {
     ) -> Option<Self> {
         let (tag, size) = match content {
             Content::InMemory(content) => {
-                (Some(EntityTag::of_content(content)), content.len() as u64)
+                let tag = EntityTag::of_content(content, description.coding);
+                (Some(tag), content.len() as u64)
             }
             Content::InFile(size) => {
                 let tag = EntityTag::of_times(identity, *size, description.coding, clock);
@@ -249,7 +250,7 @@ impl Representation {
             coding: Some(coding),
             ..self.description.clone()
         };
-        let tag = EntityTag::of_content(content);
+        let tag = EntityTag::of_content(content, description.coding);
         let fields = description.whole_fields(self.last_modified, Some(&tag));
         let whole = Prepared::in_memory(server, description.status, &fields, content);
         Self {
@@ -330,10 +331,12 @@ impl EntityTag {
         Self::write(format_args!("\"{text}\""))
     }
 
-    /// Returns the tag of a small file, a hash of its content.
-    pub(crate) fn of_content(content: &[u8]) -> Self {
+    /// Returns the tag of a small file, a hash of its content. A sibling may have the bytes of its file, so the tag also names the
+    /// coding.
+    pub(crate) fn of_content(content: &[u8], coding: Option<Coding>) -> Self {
         let hash = XxHash3_128::oneshot(content);
-        Self::strong(format_args!("{hash:032x}"))
+        let coding = coding.map_or("", Coding::suffix);
+        Self::strong(format_args!("{hash:032x}{coding}"))
     }
 
     /// Returns the tag of a large file, made of its mtime in nanoseconds and its size.

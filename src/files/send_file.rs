@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
-use super::representation::{RemoteFile, Representation, SentFrom};
+use super::representation::{Description, RemoteFile, Representation, SentFrom};
 use crate::handler::exchange::Exchange;
 use crate::http::conditional::{Condition, Precondition, evaluate_known, if_range_holds};
-use crate::http::field::{FieldLines, FieldName, FieldValue};
+use crate::http::field::{FieldName, FieldValue};
 use crate::http::range::{RangeSet, parse_range};
 use crate::http::status::HttpStatus;
 use crate::wire::body::Part;
@@ -212,11 +212,11 @@ fn part_head(
 pub(crate) fn send_to_end(
     exchange: &mut Exchange<'_>,
     sent_from: SentFrom,
-    content_type: &FieldLines,
+    description: &Description,
 ) {
-    exchange.send_response(HttpStatus::OK);
-    exchange.send_lines(exchange.server().file_policy());
-    exchange.send_lines(content_type);
+    exchange.send_response(description.status);
+    exchange.send_lines(&description.policy);
+    exchange.send_lines(&description.content_type);
     exchange.end_headers();
     match sent_from {
         SentFrom::Local(file) => exchange.stream(Box::new(ToEnd { file, offset: 0 })),

@@ -20,7 +20,6 @@ use super::representation::{
 };
 use super::send_file::{send_file, send_to_end};
 use super::send_head::FileRequest;
-use super::site::SitePolicy;
 use crate::http::accept_encoding::Coding;
 use crate::http::conditional::Condition;
 
@@ -42,15 +41,13 @@ impl FileRequest<'_, '_> {
         let (files, threads) = (self.files, self.exchange.server().file_threads());
         let file_system = files.cache.borrow().watcher.file_system(&found.file);
         let file_type = files.file_type(&found.path, found.link_target.as_deref());
-        let may_wait = self.may_wait(asked, file_system, file_type.may_be_text);
+        let is_read_first = file_type.may_be_text || files.live;
+        let may_wait = self.may_wait(asked, file_system, is_read_first);
         let reads = Reads {
             beginning: file_type.may_be_text,
             ..self.files.reads()
         };
         let loaded = found.load(may_wait, file_system, threads, reads)?;
-        if let Some(stale) = &loaded.stale {
-            self.note_stale(stale);
-        }
         if threads.is_some() && loaded.is_cold() {
             return self.leave_to_thread(asked, self.files.for_thread());
         }
@@ -63,13 +60,13 @@ impl FileRequest<'_, '_> {
         &self,
         asked: &Asked<'_>,
         file_system: FileSystem,
-        asks_for_text: bool,
+        is_read_first: bool,
     ) -> MayWait {
         if self.exchange.server().file_threads().is_none() {
             // Without a condition a file may be sent while it is read from the disk; its entity tag is only known after that, and so
-            // is a type that depends on its content.
+            // is a type that depends on its content. A line can only be added to content in memory.
             return MayWait {
-                for_disk: asks_for_text || self.exchange.condition() != Condition::None,
+                for_disk: is_read_first || self.exchange.condition() != Condition::None,
                 if_unknown: true,
             };
         }
@@ -89,11 +86,24 @@ impl FileRequest<'_, '_> {
         file_type: &FileType<'_>,
         watched: Option<Watched>,
     ) -> io::Result<()> {
+        if let Some(stale) = &loaded.stale {
+            self.note_stale(stale);
+        }
         let (server, clock) = (self.exchange.server(), self.exchange.clock());
         server.count_lookup(false);
         let is_cold = loaded.is_cold();
+        let policy = self.policy();
+        let given = policy
+            .content_type
+            .map(|given| file_type.with_media_type(given));
+        let file_type = given.as_ref().unwrap_or(file_type);
         self.add_live_line(&mut loaded, file_type);
-        let mut description = self.description(asked, file_type, loaded.is_text)?;
+        let mut description = Description {
+            status: asked.step.status(),
+            content_type: file_type.fields(loaded.is_text)?,
+            coding: None,
+            policy: policy.fields,
+        };
         let codings = self.codings(&loaded, file_type, &mut description);
         let LoadedFile {
             stat,
@@ -102,12 +112,11 @@ impl FileRequest<'_, '_> {
             siblings,
             ..
         } = loaded;
-        let content_type = description.content_type.clone();
-        let Some(mut file) = self.represent(description, &stat, &content, sent_from.as_ref())
-        else {
+        let described = description.clone();
+        let Some(mut file) = self.represent(described, &stat, &content, sent_from.as_ref()) else {
             // A file of unknown length is never in memory.
             if let Some(sent_from) = sent_from {
-                send_to_end(self.exchange, sent_from, &content_type);
+                send_to_end(self.exchange, sent_from, &description);
             }
             return Ok(());
         };
@@ -155,29 +164,6 @@ impl FileRequest<'_, '_> {
             content.extend_from_slice(live::LINE);
             loaded.siblings.clear();
         }
-    }
-
-    /// Returns what the reply to `asked` says of a file of this type.
-    fn description(
-        &self,
-        asked: &Asked<'_>,
-        file_type: &FileType<'_>,
-        is_text: bool,
-    ) -> io::Result<Description> {
-        let SitePolicy {
-            fields,
-            content_type,
-        } = self.policy();
-        let content_type = match content_type {
-            Some(given) => FileType::given(given).fields(false)?,
-            None => file_type.fields(is_text)?,
-        };
-        Ok(Description {
-            status: asked.step.status(),
-            content_type,
-            coding: None,
-            policy: fields,
-        })
     }
 
     /// Returns the codings in which a file may be sent, still empty; `None` if there are none. Otherwise the description of all of them

@@ -37,6 +37,14 @@ impl<'a> FileType<'a> {
         }
     }
 
+    /// Returns this with another media type, for a file that may still be compressed itself.
+    pub(crate) fn with_media_type(&self, media_type: String) -> FileType<'static> {
+        FileType {
+            is_gzip: self.is_gzip,
+            ..FileType::given(media_type)
+        }
+    }
+
     /// Returns the media type of a file that begins with text, or does not.
     pub(crate) fn media_type(&self, is_text: bool) -> &str {
         match &*self.media_type {

@@ -18,7 +18,7 @@ pub(super) mod step;
 mod steps;
 mod target;
 
-pub(super) use self::rules::{SitePolicy, SiteRules};
+pub(super) use self::rules::SiteRules;
 
 /// The names of the files with the rules, which are in the served directory and never sent.
 const REDIRECTS: &str = "_redirects";

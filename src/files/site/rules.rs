@@ -17,9 +17,15 @@ use crate::files::representation::Content;
 use crate::files::send_head::FileRequest;
 use crate::http::field::{FieldLines, FieldName, FieldValue};
 
-/// The rules of a site. A copy of the handler that waits for a file thread shares them.
+/// The rules of a site.
 #[derive(Debug, Default)]
-pub(in crate::files) struct SiteRules(Arc<Mutex<RuleFiles>>);
+pub(in crate::files) struct SiteRules {
+    files: Arc<Mutex<RuleFiles>>,
+    /// Whether these are the rules of a copy of the handler, for which a file thread reads the files.
+    is_copy: bool,
+    /// A hash of the problem that was logged last for `_redirects`, and for `_headers`. All loops share it, so each is logged once.
+    logged: Arc<Mutex<[Option<u64>; 2]>>,
+}
 
 /// The rules of both files.
 #[derive(Debug, Default)]
@@ -37,23 +43,68 @@ pub(super) struct RuleFile<T> {
     pub(super) version: u32,
     /// The hash of the content that was read last, good or bad; `None` if there was no file.
     read: Option<u64>,
+    /// Whether a thread has read the file. The loop may have read it again before the result of the thread came, so what the cache
+    /// keeps about the file says nothing about these rules.
+    by_thread: bool,
 }
 
 impl SiteRules {
-    /// Returns the same rules, for a copy of the handler.
+    /// Returns the same rules, for a copy of the handler that waits for a file thread.
     pub(in crate::files) fn share(&self) -> Self {
-        Self(Arc::clone(&self.0))
+        Self {
+            files: Arc::clone(&self.files),
+            is_copy: true,
+            logged: Arc::clone(&self.logged),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, RuleFiles> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the rules of the file that is read in `step`. Returns what is wrong with the file if that is to be logged.
+    fn take(&self, step: Step, content: Result<Option<&[u8]>, &str>) -> Option<String> {
+        let name = step.rule_file();
+        let (read, index) = {
+            let RuleFiles { redirects, headers } = &mut *self.lock();
+            match step {
+                Step::Redirects => {
+                    redirects.by_thread = self.is_copy;
+                    (redirects.read(name, content, Redirects::parse), 0)
+                }
+                _ => {
+                    headers.by_thread = self.is_copy;
+                    (headers.read(name, content, HeaderRules::parse), 1)
+                }
+            }
+        };
+        let hash = match &read {
+            Ok(false) => return None,
+            Ok(true) => None,
+            Err(problem) => Some(hash_of(problem.as_bytes())),
+        };
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut logged[index], hash);
+        read.err().filter(|_| before != hash)
+    }
+
+    /// Whether the rules of the file that is read in `step` may be other ones than those that the cache knows of.
+    pub(super) fn are_of_thread(&self, step: Step) -> bool {
+        let files = self.lock();
+        match step {
+            Step::Redirects => files.redirects.by_thread,
+            _ => files.headers.by_thread,
+        }
     }
 }
 
-/// A clone reads the rules for itself: loops share no memory.
+/// A clone reads the rules for itself: loops share no rules.
 impl Clone for SiteRules {
     fn clone(&self) -> Self {
-        Self::default()
+        Self {
+            logged: Arc::clone(&self.logged),
+            ..Self::default()
+        }
     }
 }
 
@@ -65,7 +116,7 @@ fn hash_of(bytes: &[u8]) -> u64 {
 
 impl<T: Default> RuleFile<T> {
     /// Takes the rules that `parse` finds in the `content` of the file called `name`; without a file there are none. If the file cannot
-    /// be read, or has a bad line, the rules that were read last stay.
+    /// be read, or has a bad line, the rules that were read last stay. Returns whether the content is another one than before.
     ///
     /// # Errors
     /// What is wrong with the file, once for each content.
@@ -74,17 +125,17 @@ impl<T: Default> RuleFile<T> {
         name: &str,
         content: Result<Option<&[u8]>, &str>,
         parse: impl FnOnce(&[u8]) -> Result<T, BadLine>,
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let bytes = content.unwrap_or_else(|error| Some(error.as_bytes()));
         let hash = bytes.map(hash_of);
         if mem::replace(&mut self.read, hash) == hash {
-            return Ok(());
+            return Ok(false);
         }
         let content = content.map_err(|error| format!("{name}: {error}"))?;
         let parsed = content.map_or_else(|| Ok(T::default()), parse);
         self.rules = parsed.map_err(|bad| format!("{name}:{}: {}", bad.number, bad.message))?;
         self.version = self.version.wrapping_add(1);
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -191,13 +242,17 @@ impl FileRequest<'_, '_> {
                 let file_system = self.files.cache.borrow().watcher.file_system(&file.file);
                 let may_wait = self.may_wait(asked, file_system, true);
                 let threads = self.exchange.server().file_threads();
-                let loaded = file.load(may_wait, file_system, threads, Reads::RULES)?;
-                if threads.is_some() && loaded.is_cold() {
-                    return self.leave_to_thread(asked, self.files.for_thread());
-                }
-                self.take_content(asked.step, &loaded.content);
-                if let Some(watched) = watched {
-                    self.keep_rules(asked, watched);
+                match file.load(may_wait, file_system, threads, Reads::RULES) {
+                    Ok(loaded) if threads.is_some() && loaded.is_cold() => {
+                        return self.leave_to_thread(asked, self.files.for_thread());
+                    }
+                    Ok(loaded) => {
+                        self.take_content(asked.step, &loaded.content);
+                        if let Some(watched) = watched {
+                            self.keep_rules(asked, watched);
+                        }
+                    }
+                    Err(error) => self.take_rules(asked.step, Err(&error.to_string())),
                 }
             }
             Ok(Found::Loaded(loaded)) => self.take_content(asked.step, &loaded.content),
@@ -230,15 +285,7 @@ impl FileRequest<'_, '_> {
         let Some(rules) = self.files.site_rules() else {
             return;
         };
-        let name = step.rule_file();
-        let read = {
-            let RuleFiles { redirects, headers } = &mut *rules.lock();
-            match step {
-                Step::Redirects => redirects.read(name, content, Redirects::parse),
-                _ => headers.read(name, content, HeaderRules::parse),
-            }
-        };
-        if let Err(problem) = read {
+        if let Some(problem) = rules.take(step, content) {
             let line = format!("{problem}; the rules from before this change stay in force");
             self.exchange.log_message(&line);
         }
@@ -284,5 +331,33 @@ mod tests {
         assert_eq!(read(Ok(Some("/c /d"))), good(false, 2));
         assert_eq!(read(Ok(Some("/a /d"))), good(true, 3));
         assert_eq!(read(Ok(None)), good(false, 4));
+    }
+    #[test]
+    fn loops_log_a_problem_once_together() {
+        let one = SiteRules::default();
+        let two = one.clone();
+        let take = |rules: &SiteRules, content: &str| {
+            rules
+                .take(Step::Redirects, Ok(Some(content.as_bytes())))
+                .is_some()
+        };
+        assert!(take(&one, "bad") && !take(&two, "bad") && !take(&one, "bad"));
+        assert!(!take(&one, "/a /b") && take(&one, "bad") && !take(&two, "bad"));
+        assert!(take(&two, "worse") && !take(&one, "worse"));
+    }
+
+    #[test]
+    fn rules_that_a_thread_has_read_may_be_older_than_what_is_kept() {
+        let rules = SiteRules::default();
+        let copy = rules.share();
+        let take = |rules: &SiteRules, content: &str| {
+            rules.take(Step::Redirects, Ok(Some(content.as_bytes())));
+        };
+        take(&rules, "/new /b");
+        assert!(!rules.are_of_thread(Step::Redirects));
+        take(&copy, "/old /b");
+        assert!(rules.are_of_thread(Step::Redirects) && !rules.are_of_thread(Step::Headers));
+        take(&rules, "/new /b");
+        assert!(!rules.are_of_thread(Step::Redirects));
     }
 }

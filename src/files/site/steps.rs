@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::redirects::Redirected;
 use super::step::Step;
 use crate::files::asked::Asked;
+use crate::files::not_found::send_page;
 use crate::files::send_head::FileRequest;
 use crate::http::status::HttpStatus;
 
@@ -16,7 +17,7 @@ enum Plan {
     /// Nothing: it is not for this request.
     Skip,
     /// The reply is made.
-    Replied,
+    Replied(io::Result<()>),
 }
 
 impl FileRequest<'_, '_> {
@@ -55,16 +56,25 @@ impl FileRequest<'_, '_> {
         self.take_steps(next, &mut path)
     }
 
+    /// Whether the rules of this step are read in any case.
+    fn reads_rules_anew(&self, step: Step) -> bool {
+        let rules = self.files.site_rules();
+        step.reads_rules() && rules.is_some_and(|rules| rules.are_of_thread(step))
+    }
+
     /// Replies that nothing was found in any step.
     fn send_not_found(&mut self) -> io::Result<()> {
         let policy = self.policy();
         if Arc::ptr_eq(&policy.fields, self.exchange.server().file_policy()) {
             return self.send_plain_not_found();
         }
-        self.exchange
-            .send_error(HttpStatus::NOT_FOUND, Some("File not found"), None);
-        self.exchange.send_lines(&policy.fields);
-        Ok(())
+        self.send_error_page(HttpStatus::NOT_FOUND, Some("File not found"))
+    }
+
+    /// Replies with the error page of this crate for `status`, and the fields that the site gives to it.
+    fn send_error_page(&mut self, status: HttpStatus, message: Option<&str>) -> io::Result<()> {
+        let fields = self.policy().fields;
+        send_page(self.exchange, (status, message), &fields, self.files.live)
     }
 
     fn take_steps(&mut self, mut next: Option<Step>, path: &mut Vec<u8>) -> io::Result<()> {
@@ -79,13 +89,18 @@ impl FileRequest<'_, '_> {
                     next = step.next(depth);
                     continue;
                 }
-                Plan::Replied => return Ok(()),
+                Plan::Replied(sent) => return sent,
             };
             next = step.next(depth);
             let path_length = path.len();
             push_key(path, step, as_directory, headers);
             self.is_nothing = false;
-            match self.send_kept(path, Self::note_nothing) {
+            let kept = if self.reads_rules_anew(step) {
+                None
+            } else {
+                self.send_kept(path, Self::note_nothing)
+            };
+            match kept {
                 Some(_) if self.is_nothing => {}
                 Some(sent) => {
                     self.exchange.server().count_lookup(true);
@@ -135,7 +150,7 @@ impl FileRequest<'_, '_> {
             }
             (Step::Slash, _) => {
                 self.send_slash();
-                Plan::Replied
+                Plan::Replied(Ok(()))
             }
             (Step::Rule(_) | Step::RulePage(_) | Step::RuleDirectory(_), _) => {
                 match self.rule(path) {
@@ -143,14 +158,14 @@ impl FileRequest<'_, '_> {
                     None => Plan::Skip,
                 }
             }
-            (Step::App, _) if self.is_gone(path) => {
-                self.exchange.send_error(HttpStatus::GONE, None, None);
-                Plan::Replied
-            }
-            (Step::App, Some(_)) if self.files.spa && self.is_for_page(path) => {
-                path.clear();
-                is_file(path, "index.html")
-            }
+            (Step::App, target) => match self.status_of_rule(path) {
+                HttpStatus::GONE => Plan::Replied(self.send_error_page(HttpStatus::GONE, None)),
+                HttpStatus::OK if target.is_some() && self.files.spa && self.is_for_page(path) => {
+                    path.clear();
+                    is_file(path, "index.html")
+                }
+                _ => Plan::Skip,
+            },
             (Step::NotFoundPage(depth), _) if is_site => {
                 keep_directory(path, depth);
                 is_file(path, "404.html")
@@ -164,7 +179,7 @@ impl FileRequest<'_, '_> {
         let (status, target) = match rule {
             Redirected::To { status, location } => {
                 self.send_redirect(status, &location);
-                return Plan::Replied;
+                return Plan::Replied(Ok(()));
             }
             Redirected::Served { status, target } => (status, target),
         };
@@ -183,13 +198,12 @@ impl FileRequest<'_, '_> {
         Plan::LookFor { step, as_directory }
     }
 
-    /// Whether a rule says that the path is gone. There is no page that the rule names.
-    fn is_gone(&self, path: &[u8]) -> bool {
-        let status = match self.rule(path) {
+    /// Returns the status that a rule gives to the path; there is no page that the rule names.
+    fn status_of_rule(&self, path: &[u8]) -> HttpStatus {
+        match self.rule(path) {
             Some(Redirected::Served { status, .. }) => status,
             _ => HttpStatus::OK,
-        };
-        status == HttpStatus::GONE
+        }
     }
 
     /// Whether the request is for a page of an application, and not for one of its files: the last name of the path has no suffix.
@@ -215,10 +229,14 @@ fn push_key(path: &mut Vec<u8>, step: Step, as_directory: bool, headers: u64) {
     }
 }
 
-/// Returns in how many directories below the served one the target with this path is. A directory counts itself.
+/// Returns in how many directories below the served one the target with this path is. A directory counts itself. For a target that is
+/// not served it is 0: nothing of the directories on a hidden path may show.
 fn depth(path: &[u8], is_directory: Option<bool>) -> usize {
+    let Some(is_directory) = is_directory else {
+        return 0;
+    };
     let slashes = path.iter().filter(|byte| **byte == b'/').count();
-    slashes + usize::from(is_directory == Some(true) && !path.is_empty())
+    slashes + usize::from(is_directory && !path.is_empty())
 }
 
 /// Shortens a path to the directory at this `depth`, with a slash at its end.

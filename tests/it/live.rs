@@ -1,0 +1,441 @@
+//! `--live`: the line in each HTML document, and the events that tell of changes.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::Duration;
+
+use rustix::fs::{Advice, fadvise};
+use rustix::process::Signal;
+
+use crate::support::{Client, Reply, SETTLED, Server, Site, command, request};
+
+const LINE: &str = "<script src=\"/.httpoll/live.js\"></script>\n";
+const HTML: &str = "Accept: text/html";
+
+fn site() -> Site {
+    let site = Site::empty();
+    site.file("page.html", "<p>page</p>\n")
+        .file("docs/index.html", "<p>index</p>")
+        .file("style.css", "p {}")
+        .file("data.json", "{}")
+        .file("list/a.txt", "a");
+    site
+}
+
+fn serve(site: &Site, options: &[&str]) -> Server {
+    Server::with(site, &[&["--live"], options].concat())
+}
+
+/// A page that listens to events.
+struct Page(Client);
+
+impl Page {
+    fn open(server: &Server) -> Self {
+        let mut client = server.connect();
+        client.send(request(
+            "GET",
+            "/.httpoll/live",
+            &["Accept: text/event-stream"],
+        ));
+        let head = client.read_head();
+        assert_eq!(head.status, 200);
+        assert_eq!(head.field("Content-Type"), Some("text/event-stream"));
+        assert_eq!(head.field("Cache-Control"), Some("no-store"));
+        assert!(head.is_chunked());
+        let mut page = Self(client);
+        page.expect("retry: 500\n\n");
+        page
+    }
+
+    /// Reads one event, which is a chunk of its own.
+    #[track_caller]
+    fn expect(&mut self, event: &str) {
+        let chunk = format!("{:08x}\r\n{event}\r\n", event.len());
+        let read = self.0.take(chunk.len());
+        assert_eq!(String::from_utf8(read).unwrap(), chunk);
+    }
+
+    #[track_caller]
+    fn expect_change(&mut self) {
+        self.expect("data: changed\n\n");
+    }
+}
+
+/// Asks as the script does: when the page is loaded, and once more for the tag. After that the server watches what the page needs.
+fn load(server: &Server, target: &str) -> Reply {
+    let mut client = server.connect();
+    for _ in 0..2 {
+        client.ask(request("GET", target, &[HTML]));
+    }
+    client.ask(request("HEAD", target, &[HTML]));
+    client.ask(request("GET", target, &[HTML]))
+}
+
+#[test]
+fn html_has_the_line_once() {
+    let site = site();
+    site.file("upper.HTML", "<p>").file("empty.html", "");
+    let server = serve(&site, &[]);
+    for (target, file) in [
+        ("/page.html", "page.html"),
+        ("/docs/", "docs/index.html"),
+        ("/upper.HTML", "upper.HTML"),
+        ("/empty.html", "empty.html"),
+    ] {
+        let content = fs::read_to_string(site.at(file)).unwrap();
+        let mut client = server.connect();
+        for _ in 0..3 {
+            let reply = client.ask(request("GET", target, &[HTML]));
+            assert_eq!(reply.text(), format!("{content}{LINE}"), "{target}");
+            let head = client.ask(request("HEAD", target, &[HTML]));
+            for name in ["Content-Length", "ETag", "Last-Modified", "Content-Type"] {
+                assert_eq!(head.field(name), reply.field(name), "{name} of {target}");
+            }
+            let known = format!("If-None-Match: {}", reply.field("ETag").unwrap());
+            assert_eq!(client.ask(request("GET", target, &[&known])).status(), 304);
+            let end = client.ask(request("GET", target, &["Range: bytes=-10"]));
+            assert_eq!((end.status(), end.text()), (206, &LINE[LINE.len() - 10..]));
+            sleep(SETTLED);
+        }
+        let plain = Server::start(&site).get(target);
+        let live = server.get(target);
+        assert_ne!(plain.field("ETag"), live.field("ETag"), "{target}");
+    }
+}
+
+#[test]
+fn other_files_are_as_without_the_option() {
+    let site = site();
+    site.file("large.css", "p {}\n".repeat(100_000))
+        .file("text.txt", "<html>");
+    let (server, plain) = (serve(&site, &[]), Server::start(&site));
+    for target in [
+        "/style.css",
+        "/data.json",
+        "/list/?format=json",
+        "/text.txt",
+        "/large.css",
+    ] {
+        for _ in 0..3 {
+            let (live, plain) = (server.get(target), plain.get(target));
+            assert_eq!(live.body, plain.body, "{target}");
+            let content_type = "Content-Type";
+            assert_eq!(live.field(content_type), plain.field(content_type));
+        }
+    }
+}
+
+#[test]
+fn pages_of_this_server_have_the_line_and_allow_it() {
+    let site = site();
+    for options in [&[][..], &["--file-threads", "0"]] {
+        let server = serve(&site, options);
+        for target in ["/list/", "/missing", "/missing/"] {
+            let reply = load(&server, target);
+            assert_eq!(reply.text().matches(LINE).count(), 1, "{target}");
+            let policy = reply.field("Content-Security-Policy").unwrap();
+            assert!(policy.contains("connect-src 'self'"), "{policy}");
+            assert!(policy.contains("script-src 'self'"), "{policy}");
+        }
+        let json = server.ask(request("GET", "/missing", &["Accept: application/json"]));
+        assert!(!String::from_utf8_lossy(&json.body).contains("live.js"));
+    }
+}
+
+#[test]
+fn the_404_of_a_site_recovers_by_itself() {
+    let site = site();
+    site.file("_headers", "/*\n  X-A: b\n");
+    let server = serve(&site, &["--site"]);
+    let reply = load(&server, "/missing");
+    assert_eq!((reply.status(), reply.field("X-A")), (404, Some("b")));
+    assert_eq!(reply.text().matches(LINE).count(), 1);
+    site.file("404.html", "<p>not here</p>");
+    let reply = load(&server, "/missing");
+    assert_eq!(reply.text(), format!("<p>not here</p>{LINE}"));
+    let mut page = Page::open(&server);
+    site.file("missing.html", "now");
+    page.expect_change();
+    assert_eq!(server.get("/missing").text(), format!("now{LINE}"));
+}
+
+#[test]
+fn large_pages_are_sent_unchanged() {
+    let site = site();
+    for size in [65_536, 65_537, 1 << 20, (1 << 20) + 1, 3 << 20] {
+        site.file("big.html", "x".repeat(size));
+        let has_line = size <= 1 << 20;
+        for options in [&[][..], &["--file-threads", "0"]] {
+            let server = serve(&site, options);
+            for _ in 0..3 {
+                let reply = server.get("/big.html");
+                let expected = size + if has_line { LINE.len() } else { 0 };
+                assert_eq!(reply.body.len(), expected);
+                assert_eq!(reply.body.ends_with(LINE.as_bytes()), has_line);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_that_is_not_in_memory_has_the_line() {
+    let site = site();
+    site.file("big.html", "x".repeat(200_000));
+    for options in [&[][..], &["--file-threads", "0"]] {
+        let server = serve(&site, options);
+        for name in ["page.html", "big.html"] {
+            let file = fs::File::open(site.at(name)).unwrap();
+            file.sync_all().unwrap();
+            fadvise(&file, 0, None, Advice::DontNeed).unwrap();
+            let reply = server.get(&format!("/{name}"));
+            assert!(reply.text().ends_with(LINE), "{name} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn a_media_type_of_a_rule_decides_about_the_line() {
+    let site = site();
+    site.file(
+        "_headers",
+        "/text.html\n  Content-Type: text/plain\n/page.tpl\n  Content-Type: text/html\n",
+    )
+    .file("text.html", "source")
+    .file("page.tpl", "page");
+    let server = serve(&site, &["--site"]);
+    for _ in 0..2 {
+        assert_eq!(server.get("/text.html").text(), "source");
+        assert_eq!(server.get("/page.tpl").text(), format!("page{LINE}"));
+    }
+}
+
+#[test]
+fn the_script_is_served() {
+    let server = serve(&site(), &["--site", "--spa", "--compress"]);
+    let reply = server.get("/.httpoll/live.js");
+    assert_eq!(reply.status(), 200);
+    let media_type = reply.field("Content-Type").unwrap();
+    assert!(media_type.starts_with("text/javascript"));
+    assert!(reply.text().contains("EventSource"));
+    let head = server.ask(request("HEAD", "/.httpoll/live.js", &[]));
+    assert_eq!(head.head.content_length(), Some(reply.body.len() as u64));
+    let mut client = server.connect();
+    let head = client.ask(request("HEAD", "/.httpoll/live", &[]));
+    assert_eq!(head.status(), 200);
+    client.assert_open();
+    for target in ["/.httpoll/", "/.httpoll/other", "/.httpoll"] {
+        let reply = server.ask(request("GET", target, &["Accept: image/png"]));
+        assert_eq!(reply.status(), 404, "{target}");
+    }
+    let without = Server::start(&site());
+    for target in ["/.httpoll/live.js", "/.httpoll/live"] {
+        assert_eq!(without.get(target).status(), 404);
+    }
+}
+
+#[test]
+fn changes_are_told() {
+    let site = site();
+    let server = serve(&site, &[]);
+    for target in [
+        "/page.html",
+        "/style.css",
+        "/missing.html",
+        "/list/",
+        "/docs/",
+    ] {
+        load(&server, target);
+    }
+    let mut page = Page::open(&server);
+    let changes: [(&str, &dyn Fn()); 9] = [
+        ("/page.html", &|| {
+            site.file("page.html", "changed");
+        }),
+        ("/style.css", &|| {
+            site.file("style.css", "b {}");
+        }),
+        ("/missing.html", &|| {
+            site.file("missing.html", "there");
+        }),
+        ("/missing.html", &|| {
+            fs::remove_file(site.at("missing.html")).unwrap()
+        }),
+        ("/list/", &|| {
+            site.file("list/b.txt", "b");
+        }),
+        ("/list/", &|| {
+            fs::remove_file(site.at("list/b.txt")).unwrap()
+        }),
+        ("/list/", &|| {
+            site.file("list/a.txt", "longer");
+        }),
+        ("/docs/", &|| {
+            site.file("new", "new index");
+            fs::rename(site.at("new"), site.at("docs/index.html")).unwrap();
+        }),
+        ("/docs/", &|| {
+            site.file("docs/index.html", "in place");
+        }),
+    ];
+    for (target, change) in changes {
+        // One call may be several events for the kernel, so events are read until there are no more.
+        load(&server, target);
+        while page.has_event() {
+            page.expect_change();
+        }
+        change();
+        page.expect_change();
+    }
+    while page.has_event() {
+        page.expect_change();
+    }
+}
+
+impl Page {
+    /// Whether an event comes soon.
+    fn has_event(&self) -> bool {
+        let stream = self.0.stream();
+        stream
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .unwrap();
+        let has_event = stream.peek(&mut [0]).is_ok();
+        stream
+            .set_read_timeout(Some(crate::support::TIMEOUT))
+            .unwrap();
+        has_event
+    }
+}
+
+/// The page is not loaded again between the changes.
+#[test]
+fn changes_in_a_row_are_all_told() {
+    let site = site();
+    let server = serve(&site, &[]);
+    load(&server, "/page.html");
+    let mut page = Page::open(&server);
+    for content in ["one", "two", "three"] {
+        site.file("page.html", content);
+        page.expect_change();
+        while page.has_event() {
+            page.expect_change();
+        }
+    }
+    for content in ["four", "five"] {
+        site.file("page.html", content);
+        let reply = server.get("/page.html");
+        assert_eq!(reply.text(), format!("{content}{LINE}"));
+        page.expect_change();
+        server.get("/page.html");
+        while page.has_event() {
+            page.expect_change();
+        }
+    }
+}
+
+#[test]
+fn a_page_is_told_by_whichever_loop_it_has_reached() {
+    let site = site();
+    let server = serve(&site, &["-n", "2"]);
+    load(&server, "/page.html");
+    let mut pages: Vec<_> = (0..16).map(|_| Page::open(&server)).collect();
+    site.file("page.html", "changed");
+    for page in &mut pages {
+        page.expect_change();
+    }
+}
+
+#[test]
+fn a_thousand_pages_are_told() {
+    let site = site();
+    let server = serve(&site, &["-q"]);
+    load(&server, "/page.html");
+    let mut pages: Vec<_> = (0..1000).map(|_| Page::open(&server)).collect();
+    site.file("page.html", "changed");
+    for page in &mut pages {
+        page.expect_change();
+    }
+    pages.truncate(10);
+    load(&server, "/page.html");
+    site.file("page.html", "again");
+    for page in &mut pages {
+        while page.has_event() {
+            page.expect_change();
+        }
+    }
+    crate::support::wait_until("the closed pages are forgotten", || {
+        server.descriptors() < 100
+    });
+}
+
+#[test]
+fn an_idle_page_is_not_closed() {
+    let site = site();
+    let server = serve(&site, &["--keep-alive", "1"]);
+    load(&server, "/page.html");
+    let mut page = Page::open(&server);
+    sleep(Duration::from_millis(2500));
+    load(&server, "/page.html");
+    site.file("page.html", "changed");
+    page.expect_change();
+}
+
+#[test]
+fn the_server_ends_with_open_pages() {
+    for signal in [Signal::TERM, Signal::INT] {
+        for options in [&[][..], &["-n", "2"]] {
+            let mut server = serve(&site(), options);
+            let mut pages: Vec<_> = (0..3).map(|_| Page::open(&server)).collect();
+            server.signal(signal);
+            server.wait();
+            for page in &mut pages {
+                page.0.count_to_end();
+            }
+        }
+    }
+}
+
+#[test]
+fn only_this_machine_sees_live_pages_unless_told_otherwise() {
+    let site = site();
+    let root = site.root();
+    let options = ["0", "--live", "-d", root.to_str().unwrap()];
+    let server = Server::spawn(command(&options));
+    assert!(server.address().ip().is_loopback(), "{}", server.banner());
+    assert!(!server.banner().contains("0.0.0.0"), "{}", server.banner());
+    let everywhere = Server::spawn(command(&[&options[..], &["-b", "0.0.0.0"]].concat()));
+    assert!(
+        everywhere.banner().contains("0.0.0.0"),
+        "{}",
+        everywhere.banner()
+    );
+}
+
+#[cfg(feature = "compress")]
+#[test]
+fn live_pages_are_compressed_with_their_line() {
+    use std::io::Read;
+
+    let site = site();
+    let content = "<p>page</p>\n".repeat(500);
+    site.file("page.html", &content)
+        .file("page.html.gz", "has no line")
+        .file("style.css.gz", "sibling");
+    let server = serve(&site, &["--compress"]);
+    let gzip = "Accept-Encoding: gzip";
+    let ask = |target: &str| server.ask(request("GET", target, &[gzip]));
+    crate::support::wait_until("the page is compressed", || {
+        let reply = ask("/page.html");
+        let mut page = Vec::new();
+        match reply.field("Content-Encoding") {
+            None => page = reply.body,
+            Some(_) => drop(
+                flate2::read::GzDecoder::new(&*reply.body)
+                    .read_to_end(&mut page)
+                    .unwrap(),
+            ),
+        }
+        assert_eq!(page, format!("{content}{LINE}").as_bytes());
+        reply.head.field("Content-Encoding") == Some("gzip")
+    });
+    assert_eq!(ask("/style.css").text(), "sibling");
+}
