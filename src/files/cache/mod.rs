@@ -91,6 +91,8 @@ struct CacheEntry {
     compare_at: Instant,
     /// When the entry was used last.
     used: Instant,
+    /// The [changes](Self::changes) when they were last asked for.
+    told: u64,
 }
 
 impl CacheEntry {
@@ -99,6 +101,12 @@ impl CacheEntry {
             .iter()
             .chain(&self.own)
             .all(Dependency::is_unchanged)
+    }
+
+    /// Returns how often what the entry depends on has changed.
+    fn changes(&self) -> u64 {
+        let dependencies = self.way.iter().chain(&self.own);
+        dependencies.map(Dependency::changes).sum()
     }
 
     /// Compares the entry with the file that is at its path now. A 404 needs no comparison, because the kernel reports every name
@@ -170,22 +178,20 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now, and drops the replies that have changed. Returns whether there were any.
-    pub(super) fn drop_changed(&mut self) -> bool {
+    /// Reads the changes until now. Returns whether one of them is about a kept reply; it is also told of later changes, until it is made
+    /// anew.
+    pub(super) fn has_changed(&mut self) -> bool {
         let before = self.watcher.changes.generation;
         self.watcher.changes.read_changes();
         if self.watcher.changes.generation == before {
             return false;
         }
-        let changed = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !entry.is_unchanged());
-        let changed: Vec<_> = changed.map(|(key, _)| key.clone()).collect();
-        for key in &changed {
-            self.remove(key);
+        let mut has_changed = false;
+        for (_, entry) in &mut self.entries {
+            let changes = entry.changes();
+            has_changed |= mem::replace(&mut entry.told, changes) != changes;
         }
-        !changed.is_empty()
+        has_changed
     }
 
     /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.
@@ -269,6 +275,7 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
+            told: 0,
         };
         self.insert(key, entry, config);
     }
@@ -296,11 +303,13 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
+            told: 0,
         };
         self.insert(key, entry, config);
     }
 
-    fn insert(&mut self, key: &[u8], entry: CacheEntry, config: &ServerConfig) {
+    fn insert(&mut self, key: &[u8], mut entry: CacheEntry, config: &ServerConfig) {
+        entry.told = entry.changes();
         let cost = entry.cost(key);
         if cost > config.tuning.cache_bytes / 8 {
             return;
