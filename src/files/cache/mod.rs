@@ -134,6 +134,10 @@ pub(super) struct Cache {
     pub(super) watcher: Watcher,
     /// Files that have just changed are not kept: a file that changes all the time would be kept and dropped each time.
     dropped: RecentKeys,
+    /// Whether a lookup has dropped a changed reply since the last call of [`drop_changed`](Self::drop_changed).
+    has_dropped: bool,
+    /// The generation of changes at the last call of it.
+    dropped_until: u64,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
     /// The size that the server was told last.
@@ -158,6 +162,8 @@ impl Cache {
             bytes: 0,
             watcher,
             dropped: RecentKeys::new(1024, KEEP_AGAIN_AFTER),
+            has_dropped: false,
+            dropped_until: 0,
             lookups: LOOKUPS_PER_COMPARISON,
             told: CacheSize::default(),
         }
@@ -170,12 +176,14 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now, and drops the replies that have changed. Returns whether there were any.
+    /// Reads the changes until now, and drops the replies that have changed. Returns whether any were dropped since the last call.
     pub(super) fn drop_changed(&mut self) -> bool {
-        let before = self.watcher.changes.generation;
         self.watcher.changes.read_changes();
-        if self.watcher.changes.generation == before {
-            return false;
+        let generation = self.watcher.changes.generation;
+        let has_dropped = mem::take(&mut self.has_dropped);
+        // A request of this turn may have read the changes already.
+        if mem::replace(&mut self.dropped_until, generation) == generation {
+            return has_dropped;
         }
         let changed = self
             .entries
@@ -185,7 +193,7 @@ impl Cache {
         for key in &changed {
             self.remove(key);
         }
-        !changed.is_empty()
+        has_dropped || !changed.is_empty()
     }
 
     /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.
@@ -202,6 +210,7 @@ impl Cache {
         if entry.generation != self.watcher.changes.generation {
             if !entry.is_unchanged() {
                 self.remove(key);
+                self.has_dropped = true;
                 self.dropped.note(key, clock.instant);
                 return None;
             }
@@ -214,6 +223,7 @@ impl Cache {
             entry.compare_at = clock.instant + COMPARE_AFTER;
             if !entry.is_same_on_disk(root, &mut self.watcher) {
                 self.remove(key);
+                self.has_dropped = true;
                 return None;
             }
         }
