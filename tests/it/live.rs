@@ -441,3 +441,27 @@ fn live_pages_are_compressed_with_their_line() {
     });
     assert_eq!(ask("/style.css").text(), "sibling");
 }
+
+/// The line of a listing has no effect unless the policy of the page allows it, and two codings may not share a strong tag.
+#[cfg(feature = "compress")]
+#[test]
+fn compressed_listings_allow_their_line() {
+    let site = site();
+    for number in 0..50 {
+        site.file(format!("list/{number}.txt"), "x");
+    }
+    let server = serve(&site, &["--compress"]);
+    let fields = [HTML, "Accept-Encoding: gzip"];
+    let ask = || server.ask(request("GET", "/list/", &fields));
+    wait_until("the listing is compressed", || {
+        ask().field("Content-Encoding") == Some("gzip")
+    });
+    let (coded, plain) = (ask(), server.ask(request("GET", "/list/", &[HTML])));
+    for name in ["Content-Security-Policy", "Content-Type", "Cache-Control"] {
+        assert_eq!(coded.field(name), plain.field(name));
+    }
+    let (coded, plain) = (coded.field("ETag"), plain.field("ETag"));
+    let is_weak = |tag: Option<&str>| tag.unwrap().starts_with("W/");
+    assert!(coded != plain || is_weak(coded), "{coded:?}");
+    assert!(coded.is_some());
+}
