@@ -27,11 +27,12 @@ const EVENTS_PATH: &str = "/.httpoll/live";
 const SCRIPT: &str = include_str!("live.js");
 
 /// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity tags,
-/// so the page gets one.
+/// so the page gets one; it is weak, because all codings of the page have it.
 pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
     page.content.extend_from_slice(LINE);
     let tag = EntityTag::of_content(&page.content, None);
-    if let Ok(tag) = FieldValue::new(tag.as_bytes()) {
+    let weak = [b"W/", tag.as_bytes()].concat();
+    if let Ok(tag) = FieldValue::new(&weak) {
         page.fields.push(FieldName::ETAG, tag);
     }
     let name = FieldName::CONTENT_SECURITY_POLICY;

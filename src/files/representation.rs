@@ -271,6 +271,11 @@ impl Representation {
         self.last_modified
     }
 
+    /// Returns whether the same content may be sent in another coding.
+    pub(crate) fn is_negotiated(&self) -> bool {
+        self.codings.is_some() || self.description.coding.is_some()
+    }
+
     pub(crate) fn validators(&self) -> Validators<'_> {
         Validators {
             etag: self.tag.as_ref().map_or(b"", EntityTag::as_bytes),

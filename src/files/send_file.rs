@@ -103,7 +103,9 @@ fn requested_ranges(exchange: &Exchange<'_>, representation: &Representation) ->
     let Some(range) = headers.get("range") else {
         return RangeSet::Whole;
     };
-    let validators = representation.validators();
+    let mut validators = representation.validators();
+    // All codings of a file have its date, so it does not tell whether the client has a part of this one.
+    validators.has_date &= !representation.is_negotiated();
     let holds = |value| if_range_holds(value, &validators, exchange.clock().unix);
     if headers.get_all("range").count() > 1 || !headers.get_all("if-range").all(holds) {
         return RangeSet::Whole;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::fs::{Advice, fadvise};
 use rustix::process::Signal;
 
-use crate::support::{Client, Reply, SETTLED, Server, Site, command, request};
+use crate::support::{Client, Reply, SETTLED, Server, Site, TIMEOUT, command, request, wait_until};
 
 const LINE: &str = "<script src=\"/.httpoll/live.js\"></script>\n";
 const HTML: &str = "Accept: text/html";
@@ -58,6 +58,23 @@ impl Page {
     #[track_caller]
     fn expect_change(&mut self) {
         self.expect("data: changed\n\n");
+    }
+
+    /// Reads events until there are no more: one change may be several events.
+    fn skip_events(&mut self) {
+        while self.has_event() {
+            self.expect_change();
+        }
+    }
+
+    /// Whether an event comes soon.
+    fn has_event(&self) -> bool {
+        let stream = self.0.stream();
+        let soon = Duration::from_millis(300);
+        stream.set_read_timeout(Some(soon)).unwrap();
+        let has_event = stream.peek(&mut [0]).is_ok();
+        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+        has_event
     }
 }
 
@@ -278,57 +295,44 @@ fn changes_are_told() {
         }),
     ];
     for (target, change) in changes {
-        // One call may be several events for the kernel, so events are read until there are no more.
         load(&server, target);
-        while page.has_event() {
-            page.expect_change();
-        }
+        page.skip_events();
         change();
         page.expect_change();
     }
-    while page.has_event() {
-        page.expect_change();
-    }
 }
 
-impl Page {
-    /// Whether an event comes soon.
-    fn has_event(&self) -> bool {
-        let stream = self.0.stream();
-        stream
-            .set_read_timeout(Some(Duration::from_millis(300)))
-            .unwrap();
-        let has_event = stream.peek(&mut [0]).is_ok();
-        stream
-            .set_read_timeout(Some(crate::support::TIMEOUT))
-            .unwrap();
-        has_event
-    }
-}
-
-/// The page is not loaded again between the changes.
 #[test]
 fn changes_in_a_row_are_all_told() {
     let site = site();
     let server = serve(&site, &[]);
-    load(&server, "/page.html");
     let mut page = Page::open(&server);
-    for content in ["one", "two", "three"] {
+    for content in ["one", "two", "three", "four"] {
+        load(&server, "/page.html");
+        page.skip_events();
         site.file("page.html", content);
         page.expect_change();
-        while page.has_event() {
-            page.expect_change();
-        }
     }
-    for content in ["four", "five"] {
+}
+
+/// The loop finds the request and the change in the same turn.
+#[test]
+fn a_change_that_comes_with_a_request_is_told() {
+    let site = site();
+    let server = serve(&site, &[]);
+    let mut page = Page::open(&server);
+    let mut client = server.connect();
+    for content in ["one", "two", "three"] {
+        load(&server, "/page.html");
+        client.get("/style.css");
+        page.skip_events();
+        server.signal(Signal::STOP);
         site.file("page.html", content);
-        let reply = server.get("/page.html");
+        client.send(request("GET", "/page.html", &[]));
+        server.signal(Signal::CONT);
+        let reply = client.read_reply();
         assert_eq!(reply.text(), format!("{content}{LINE}"));
         page.expect_change();
-        server.get("/page.html");
-        while page.has_event() {
-            page.expect_change();
-        }
     }
 }
 
@@ -358,11 +362,9 @@ fn a_thousand_pages_are_told() {
     load(&server, "/page.html");
     site.file("page.html", "again");
     for page in &mut pages {
-        while page.has_event() {
-            page.expect_change();
-        }
+        page.expect_change();
     }
-    crate::support::wait_until("the closed pages are forgotten", || {
+    wait_until("the closed pages are forgotten", || {
         server.descriptors() < 100
     });
 }
@@ -423,7 +425,7 @@ fn live_pages_are_compressed_with_their_line() {
     let server = serve(&site, &["--compress"]);
     let gzip = "Accept-Encoding: gzip";
     let ask = |target: &str| server.ask(request("GET", target, &[gzip]));
-    crate::support::wait_until("the page is compressed", || {
+    wait_until("the page is compressed", || {
         let reply = ask("/page.html");
         let mut page = Vec::new();
         match reply.field("Content-Encoding") {
@@ -438,4 +440,28 @@ fn live_pages_are_compressed_with_their_line() {
         reply.head.field("Content-Encoding") == Some("gzip")
     });
     assert_eq!(ask("/style.css").text(), "sibling");
+}
+
+/// The line of a listing has no effect unless the policy of the page allows it, and two codings may not share a strong tag.
+#[cfg(feature = "compress")]
+#[test]
+fn compressed_listings_allow_their_line() {
+    let site = site();
+    for number in 0..50 {
+        site.file(format!("list/{number}.txt"), "x");
+    }
+    let server = serve(&site, &["--compress"]);
+    let fields = [HTML, "Accept-Encoding: gzip"];
+    let ask = || server.ask(request("GET", "/list/", &fields));
+    wait_until("the listing is compressed", || {
+        ask().field("Content-Encoding") == Some("gzip")
+    });
+    let (coded, plain) = (ask(), server.ask(request("GET", "/list/", &[HTML])));
+    for name in ["Content-Security-Policy", "Content-Type", "Cache-Control"] {
+        assert_eq!(coded.field(name), plain.field(name));
+    }
+    let (coded, plain) = (coded.field("ETag"), plain.field("ETag"));
+    let is_weak = |tag: Option<&str>| tag.unwrap().starts_with("W/");
+    assert!(coded != plain || is_weak(coded), "{coded:?}");
+    assert!(coded.is_some());
 }

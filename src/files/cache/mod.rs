@@ -142,6 +142,10 @@ pub(super) struct Cache {
     pub(super) watcher: Watcher,
     /// Files that have just changed are not kept: a file that changes all the time would be kept and dropped each time.
     dropped: RecentKeys,
+    /// Whether a lookup has dropped a changed reply since the last call of [`has_changed`](Self::has_changed).
+    has_dropped: bool,
+    /// The generation of changes at the last call of it.
+    told_until: u64,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
     /// The size that the server was told last.
@@ -166,6 +170,8 @@ impl Cache {
             bytes: 0,
             watcher,
             dropped: RecentKeys::new(1024, KEEP_AGAIN_AFTER),
+            has_dropped: false,
+            told_until: 0,
             lookups: LOOKUPS_PER_COMPARISON,
             told: CacheSize::default(),
         }
@@ -178,15 +184,16 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now. Returns whether one of them is about a kept reply; it is also told of later changes, until it is made
-    /// anew.
+    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Of a reply that has
+    /// changed, later changes are told as well, until it is made anew.
     pub(super) fn has_changed(&mut self) -> bool {
-        let before = self.watcher.changes.generation;
         self.watcher.changes.read_changes();
-        if self.watcher.changes.generation == before {
-            return false;
+        let generation = self.watcher.changes.generation;
+        let mut has_changed = mem::take(&mut self.has_dropped);
+        // A request of this turn may have read the changes already.
+        if mem::replace(&mut self.told_until, generation) == generation {
+            return has_changed;
         }
-        let mut has_changed = false;
         for (_, entry) in &mut self.entries {
             let changes = entry.changes();
             has_changed |= mem::replace(&mut entry.told, changes) != changes;
@@ -208,6 +215,7 @@ impl Cache {
         if entry.generation != self.watcher.changes.generation {
             if !entry.is_unchanged() {
                 self.remove(key);
+                self.has_dropped = true;
                 self.dropped.note(key, clock.instant);
                 return None;
             }
@@ -220,6 +228,7 @@ impl Cache {
             entry.compare_at = clock.instant + COMPARE_AFTER;
             if !entry.is_same_on_disk(root, &mut self.watcher) {
                 self.remove(key);
+                self.has_dropped = true;
                 return None;
             }
         }

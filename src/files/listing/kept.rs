@@ -2,35 +2,37 @@
 
 use std::sync::Arc;
 
-use super::format::Format;
 use crate::files::codings::Codings;
 use crate::handler::page::Page;
 use crate::handler::prepared::Prepared;
 use crate::handler::server_info::ServerInfo;
 use crate::http::accept_encoding::Coding;
-use crate::http::field::{FieldLines, FieldName};
+use crate::http::field::{DefaultFields, FieldLines, FieldName};
 use crate::http::status::HttpStatus;
 
 /// A listing that is kept, with its codings.
 #[derive(Debug)]
 pub(in crate::files) struct KeptListing {
     pub(in crate::files) page: Arc<Prepared>,
-    format: Format,
+    /// The fields of the page itself, and those that it has unless they are configured.
+    fields: FieldLines,
+    defaults: &'static DefaultFields,
     policy: Arc<FieldLines>,
     pub(in crate::files) codings: Codings<Prepared>,
 }
 
 impl KeptListing {
-    /// Keeps a `page` that can be made in the codings that `may_make` tells.
+    /// Keeps the `reply` with a `page` that can be made in the codings that `may_make` tells.
     pub(super) fn new(
-        page: Arc<Prepared>,
-        format: Format,
+        reply: Arc<Prepared>,
+        page: Page,
         policy: Arc<FieldLines>,
         may_make: impl Fn(Coding) -> bool,
     ) -> Self {
         Self {
-            page,
-            format,
+            page: reply,
+            fields: page.fields,
+            defaults: page.defaults,
             policy,
             codings: Codings::new(may_make),
         }
@@ -53,11 +55,11 @@ impl KeptListing {
         coding: Coding,
         content: Vec<u8>,
     ) -> Prepared {
-        let mut fields = self.format.fields();
+        let mut fields = self.fields.clone();
         fields.push(FieldName::CONTENT_ENCODING, coding.value());
         let page = Page {
             fields,
-            defaults: self.format.defaults(),
+            defaults: self.defaults,
             content,
         };
         Prepared::page(server, HttpStatus::OK, &self.policy, &page)

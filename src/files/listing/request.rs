@@ -149,12 +149,8 @@ impl ListingRequest<'_> {
             if keep {
                 let may_make = self.files.compresses(server, page.content.len() as u64);
                 let may_make = |coding| may_make && can_encode(coding);
-                let format = self.form.view.format;
-                self.keep(
-                    exchange,
-                    reader,
-                    KeptListing::new(reply, format, policy, may_make),
-                );
+                let listing = KeptListing::new(reply, page, policy, may_make);
+                self.keep(exchange, reader, listing);
             }
         }
         exchange.allowance().charge(began.elapsed());

@@ -148,6 +148,33 @@ fn conditions_and_ranges_are_about_the_coding() {
     }
 }
 
+/// All codings of a file have its date, so a part of one could be continued with a part of another.
+#[test]
+fn a_date_does_not_continue_a_download() {
+    let site = site();
+    let (date, nanoseconds) = ("Wed, 01 Jan 2020 00:00:00 GMT", 1_577_836_800_000_000_000);
+    fs::remove_file(site.at("image.png.gz")).unwrap();
+    for name in ["a.css", "a.css.gz", "image.png"] {
+        site.changed_at(name, nanoseconds);
+    }
+    let server = serve(&site, &[]);
+    let if_range = format!("If-Range: {date}");
+    for (target, field, status) in [
+        ("/a.css", GZIP, 200),
+        ("/a.css", "X: identity", 200),
+        ("/image.png", GZIP, 206),
+        ("/a.css.gz", GZIP, 206),
+    ] {
+        let fields = [field, "Range: bytes=1-2", &if_range];
+        let reply = ask(&server, "GET", target, &fields);
+        assert_eq!(reply.status(), status, "{target} {field}");
+        assert_eq!(reply.field("Last-Modified"), Some(date), "{target}");
+        let since = format!("If-Modified-Since: {date}");
+        let reply = ask(&server, "GET", target, &[field, &since]);
+        assert_eq!(reply.status(), 304, "{target} {field}");
+    }
+}
+
 #[test]
 fn a_sibling_itself_has_no_coding() {
     let server = serve(&site(), &[]);
