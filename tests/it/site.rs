@@ -1,5 +1,6 @@
 //! `--site`: pages without their suffix, the nearest `404.html`, and the rules of `_redirects` and `_headers`.
 
+mod at_random;
 mod headers;
 mod places;
 mod redirects;
