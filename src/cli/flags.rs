@@ -103,7 +103,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::Text("ADDRESS"),
         group: Group::Address,
         is_everyday: true,
-        help: "address to listen on: a name, IPv4, IPv6, * for all interfaces, host:port, :port, or unix:PATH; may be repeated (*)",
+        help: "address to listen on: a name, an IP, * for all, host:port, :port, or unix:PATH; may be repeated (*)",
     },
     Flag {
         long: "--host",
@@ -150,7 +150,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: "",
         value: Value::None,
         group: Group::Files,
-        is_everyday: true,
+        is_everyday: false,
         help: "answer 403 instead of listing a directory",
     },
     Flag {
@@ -158,7 +158,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: "",
         value: Value::None,
         group: Group::Files,
-        is_everyday: true,
+        is_everyday: false,
         help: "follow symbolic links that lead out of the directory",
     },
     Flag {
@@ -166,7 +166,7 @@ pub(super) const FLAGS: &[Flag] = &[
         short: "",
         value: Value::None,
         group: Group::Files,
-        is_everyday: true,
+        is_everyday: false,
         help: "serve and list names that begin with a dot",
     },
     Flag {
@@ -175,7 +175,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::None,
         group: Group::Files,
         is_everyday: true,
-        help: "serve as hosts of static sites do: about.html also for /about, 404.html, _redirects, _headers; no listings",
+        help: "add pages without .html, 404.html, _redirects, _headers",
     },
     Flag {
         long: "--spa",
@@ -183,7 +183,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::None,
         group: Group::Files,
         is_everyday: true,
-        help: "send /index.html for pages that are not found, as single-page applications need",
+        help: "send /index.html for pages that are not found",
     },
     Flag {
         long: "--compress",
@@ -191,7 +191,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::None,
         group: Group::Files,
         is_everyday: true,
-        help: "send FILE.br, FILE.zst or FILE.gz for FILE where the client accepts it, and other text compressed",
+        help: "send compressed files where the client accepts them",
     },
     Flag {
         long: "--live",
@@ -199,7 +199,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::None,
         group: Group::Files,
         is_everyday: true,
-        help: "reload pages in the browser when their files change; for this machine only, unless --bind says otherwise",
+        help: "reload pages when files change; only on 127.0.0.1",
     },
     Flag {
         long: "--auth",
@@ -231,7 +231,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::Text("FIELD"),
         group: Group::Replies,
         is_everyday: true,
-        help: "add 'NAME: VALUE' to the head of every reply; may be repeated",
+        help: "add 'NAME: VALUE' to every reply; may be repeated",
     },
     Flag {
         long: "--cors",

@@ -1,7 +1,7 @@
 //! `--live`: pages reload when a file of theirs changes.
 //!
-//! HTML gets a line that loads a script, which listens to Server-Sent Events. The loop tells all pages whenever a reply that
-//! is kept has to be dropped, because the kernel has reported a change. The script finds out by entity tags what has changed.
+//! HTML gets a line that loads a script, which listens to Server-Sent Events. The loop tells all pages whenever the kernel
+//! reports a change of something that a kept reply depends on. The script finds out by entity tags what has changed.
 //!
 //! Invariant: an open page costs a connection and the memory of its stream, and no time until something changes.
 

@@ -30,7 +30,7 @@ impl BaseHttpRequestHandler for SimpleHttpRequestHandler {
     }
 
     fn service_actions(&mut self) {
-        if self.live && self.cache.get_mut().drop_changed() {
+        if self.live && self.cache.get_mut().has_changed() {
             self.pages.note_change();
         }
     }

@@ -275,13 +275,13 @@ fn changes_are_told() {
             site.file("missing.html", "there");
         }),
         ("/missing.html", &|| {
-            fs::remove_file(site.at("missing.html")).unwrap()
+            fs::remove_file(site.at("missing.html")).unwrap();
         }),
         ("/list/", &|| {
             site.file("list/b.txt", "b");
         }),
         ("/list/", &|| {
-            fs::remove_file(site.at("list/b.txt")).unwrap()
+            fs::remove_file(site.at("list/b.txt")).unwrap();
         }),
         ("/list/", &|| {
             site.file("list/a.txt", "longer");

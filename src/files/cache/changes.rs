@@ -331,6 +331,14 @@ impl Dependency {
         Self::new(Arc::clone(&self.watch), aspect)
     }
 
+    /// Returns how often it has changed.
+    pub(super) fn changes(&self) -> u64 {
+        self.watch
+            .counter(self.aspect)
+            .load(Ordering::Relaxed)
+            .into()
+    }
+
     pub(super) fn is_unchanged(&self) -> bool {
         self.watch.counter(self.aspect).load(Ordering::Relaxed) == self.seen
     }

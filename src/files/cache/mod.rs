@@ -91,6 +91,8 @@ struct CacheEntry {
     compare_at: Instant,
     /// When the entry was used last.
     used: Instant,
+    /// The [changes](Self::changes) when they were last asked for.
+    told: u64,
 }
 
 impl CacheEntry {
@@ -99,6 +101,12 @@ impl CacheEntry {
             .iter()
             .chain(&self.own)
             .all(Dependency::is_unchanged)
+    }
+
+    /// Returns how often what the entry depends on has changed.
+    fn changes(&self) -> u64 {
+        let dependencies = self.way.iter().chain(&self.own);
+        dependencies.map(Dependency::changes).sum()
     }
 
     /// Compares the entry with the file that is at its path now. A 404 needs no comparison, because the kernel reports every name
@@ -134,10 +142,10 @@ pub(super) struct Cache {
     pub(super) watcher: Watcher,
     /// Files that have just changed are not kept: a file that changes all the time would be kept and dropped each time.
     dropped: RecentKeys,
-    /// Whether a lookup has dropped a changed reply since the last call of [`drop_changed`](Self::drop_changed).
+    /// Whether a lookup has dropped a changed reply since the last call of [`has_changed`](Self::has_changed).
     has_dropped: bool,
     /// The generation of changes at the last call of it.
-    dropped_until: u64,
+    told_until: u64,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
     /// The size that the server was told last.
@@ -163,7 +171,7 @@ impl Cache {
             watcher,
             dropped: RecentKeys::new(1024, KEEP_AGAIN_AFTER),
             has_dropped: false,
-            dropped_until: 0,
+            told_until: 0,
             lookups: LOOKUPS_PER_COMPARISON,
             told: CacheSize::default(),
         }
@@ -176,24 +184,21 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now, and drops the replies that have changed. Returns whether any were dropped since the last call.
-    pub(super) fn drop_changed(&mut self) -> bool {
+    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Of a reply that has
+    /// changed, later changes are told as well, until it is made anew.
+    pub(super) fn has_changed(&mut self) -> bool {
         self.watcher.changes.read_changes();
         let generation = self.watcher.changes.generation;
-        let has_dropped = mem::take(&mut self.has_dropped);
+        let mut has_changed = mem::take(&mut self.has_dropped);
         // A request of this turn may have read the changes already.
-        if mem::replace(&mut self.dropped_until, generation) == generation {
-            return has_dropped;
+        if mem::replace(&mut self.told_until, generation) == generation {
+            return has_changed;
         }
-        let changed = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| !entry.is_unchanged());
-        let changed: Vec<_> = changed.map(|(key, _)| key.clone()).collect();
-        for key in &changed {
-            self.remove(key);
+        for (_, entry) in &mut self.entries {
+            let changes = entry.changes();
+            has_changed |= mem::replace(&mut entry.told, changes) != changes;
         }
-        has_dropped || !changed.is_empty()
+        has_changed
     }
 
     /// Passes the reply that is kept for `key` to `send`, if nothing that it depends on has changed.
@@ -279,6 +284,7 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
+            told: 0,
         };
         self.insert(key, entry, config);
     }
@@ -306,11 +312,13 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
+            told: 0,
         };
         self.insert(key, entry, config);
     }
 
-    fn insert(&mut self, key: &[u8], entry: CacheEntry, config: &ServerConfig) {
+    fn insert(&mut self, key: &[u8], mut entry: CacheEntry, config: &ServerConfig) {
+        entry.told = entry.changes();
         let cost = entry.cost(key);
         if cost > config.tuning.cache_bytes / 8 {
             return;

@@ -214,7 +214,8 @@ fn siblings_follow_their_files() {
     let write = |name: &str, content: &str| {
         site.file(name, content);
     };
-    let steps: [(&dyn Fn(), Option<&str>, &str); 9] = [
+    type Step<'a> = (&'a dyn Fn(), Option<&'a str>, &'a str);
+    let steps: [Step<'_>; 9] = [
         (&|| (), Some("gzip"), "as gzip"),
         (&|| write("a.css.gz", "changed"), Some("gzip"), "changed"),
         (&|| fs::remove_file(at("a.css.gz")).unwrap(), None, "line 0"),
