@@ -157,6 +157,22 @@ fn a_media_type_of_a_rule_decides_about_the_line() {
     }
 }
 
+/// Two bytes are one character there, so the line would be read as other characters.
+#[test]
+fn a_page_in_utf_16_is_sent_unchanged() {
+    let site = site();
+    for (name, content) in [
+        ("little.html", b"\xff\xfe<\0p\0>\0"),
+        ("big.html", b"\xfe\xff\0<\0p\0>"),
+    ] {
+        site.file(name, content);
+        let server = serve(&site, &[]);
+        for _ in 0..2 {
+            assert_eq!(server.get(&format!("/{name}")).body, content, "{name}");
+        }
+    }
+}
+
 #[test]
 fn the_script_is_served() {
     let server = serve(&site(), &["--site", "--spa", "--compress"]);
