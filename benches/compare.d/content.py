@@ -36,6 +36,8 @@ def lay_out(root, works):
     os.chmod(root, 0o755)
     for name, size in SIZES.items():
         write(f"{root}/{name}", os.urandom(size) if name.endswith(".bin") else text(name, size))
+    # Hexadecimal digits shrink to half of their size.
+    write(f"{root}/coded.html", os.urandom(1 << 10).hex().encode())
     for files in {work.files for work in works if work.files}:
         for number in range(files.count):
             path = root + files.path(number)

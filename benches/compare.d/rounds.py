@@ -20,7 +20,7 @@ class Running:
     def ready(self, name, work):
         """Returns the server and the header fields to send; raises ValueError where the server cannot do this work."""
         is_floor = name == "floor"
-        key = (name, work.floor, work.closes()) if is_floor else (name, work.logs)
+        key = (name, work.floor, work.closes()) if is_floor else (name, work.logs, work.compresses)
         if key not in self.servers:
             try:
                 self.servers[key] = self.place.start(name, work)

@@ -1,5 +1,5 @@
-"""The servers: the floor, this server, and every other one that is installed. Each has one process or thread, no compression, no
-log unless a work needs one, and no limit on requests for each connection."""
+"""The servers: the floor, this server, and every other one that is installed. Each has one process or thread, no compression and no
+log unless a work needs it, and no limit on requests for each connection."""
 
 import os
 import re
@@ -19,7 +19,8 @@ def floor(place, port, log, work):
 
 
 def httpoll(place, port, log, work):
-    return [place.binary, str(port), "-b", "127.0.0.1", "-d", place.root] + ([] if log else ["-q"])
+    options = ([] if log else ["-q"]) + (["--compress"] if work.compresses else [])
+    return [place.binary, str(port), "-b", "127.0.0.1", "-d", place.root] + options
 
 
 def build_of(binary):
@@ -43,7 +44,7 @@ def nginx_with(cache):
             http {{
                 types {{ text/html html; text/plain txt; }}
                 default_type application/octet-stream;
-                access_log {log or "off"}; sendfile on; tcp_nopush on; {kept} {paths}
+                {"gzip on;" if work.compresses else ""} access_log {log or "off"}; sendfile on; tcp_nopush on; {kept} {paths}
                 keepalive_requests 1000000000; keepalive_timeout {IDLE_SECONDS}s;
                 server {{ listen 127.0.0.1:{port} backlog=4096; root {place.root}; autoindex on; }}
             }}""")]
@@ -97,6 +98,7 @@ def caddy(place, port, log, work):
 }}
 http://127.0.0.1:{port} {{
     root * {place.root}
+    {"encode gzip" if work.compresses else ""}
     file_server browse
     {logs}
 }}

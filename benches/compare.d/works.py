@@ -67,6 +67,8 @@ class Work:
     logs: bool = False
     # Whether another process appends to a file in the served directory.
     beside_log: bool = False
+    # Whether the server compresses.
+    compresses: bool = False
 
     def closes(self):
         return ("Connection", "close") in self.headers
@@ -111,6 +113,7 @@ WORKS = [
     Work("close", "1 KiB, connection closed", "/1k.html", headers=(("Connection", "close"),)),
     Work("log", "1 KiB, log to a file", "/1k.html", logs=True),
     Work("beside-log", "1 KiB beside a log, 1,000 lines a second", "/1k.html", beside_log=True),
+    Work("gzip", "1 KiB of gzip", "/coded.html", headers=(("Accept-Encoding", "gzip"),), compresses=True),
     Work("304", "304 Not Modified", "/1k.html", status=304),
     Work("404", "404 Not Found", "/nothing-here", status=404),
     Work("listing", "listing of 200 files", "/listed/", floor=""),

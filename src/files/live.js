@@ -1,17 +1,19 @@
 // Reloads the page when one of its files changes. The server only tells that something has changed; entity tags tell what.
 (() => {
   const tags = new Map();
+  // A page that the server makes itself brings its tag along.
+  const own = document.currentScript.dataset.tag;
   const links = () => [...document.querySelectorAll('link[rel~="stylesheet"][href]')];
 
-  // Returns what changes with a file: its status and tag, or the whole page where that has none, as listings do.
+  // Returns what changes with a file: its status and its tag.
   const tagOf = async (url) => {
     const reply = await fetch(url, { method: "HEAD", cache: "no-store" });
-    const tag = reply.headers.get("etag") ?? (await (await fetch(url, { cache: "no-store" })).text());
-    return `${reply.status} ${tag}`;
+    return `${reply.status} ${reply.headers.get("etag")}`;
   };
 
   // Returns the same of the copy that the page was made from: the file may have changed since, before the events began.
   const loadedTagOf = async (url, status, now) => {
+    if (own && url === location.href.split("#")[0]) return `${status} ${own}`;
     if (status && !now.startsWith(status)) return `${status}`;
     if (!/^200 (W\/)?"/.test(now)) return now;
     const reply = await fetch(url, { cache: "only-if-cached", mode: "same-origin" });

@@ -32,11 +32,15 @@ pub(super) fn is_utf_16(content: &[u8]) -> bool {
 }
 
 /// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity tags,
-/// so the page gets one; it is weak, because all codings of the page have it.
+/// so the page gets one; it is weak, because all codings of the page have it. The tag also stands in the line: the script cannot ask
+/// the cache of the browser for it, because the page depends on Accept.
 pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
-    page.content.extend_from_slice(LINE);
     let tag = EntityTag::of_content(&page.content, None);
     let weak = [b"W/", tag.as_bytes()].concat();
+    page.content
+        .extend_from_slice(b"<script src=\"/.httpoll/live.js\" data-tag='");
+    page.content.extend_from_slice(&weak);
+    page.content.extend_from_slice(b"'></script>\n");
     if let Ok(tag) = FieldValue::new(&weak) {
         page.fields.push(FieldName::ETAG, tag);
     }

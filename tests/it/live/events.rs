@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{LINE, load, serve, site};
+use super::{LINE, assert_line_with_tag, load, serve, site};
 use crate::support::{Client, Server, TIMEOUT, command, request, wait_until};
 
 /// A page that listens to events.
@@ -68,7 +68,7 @@ fn the_404_of_a_site_recovers_by_itself() {
     let server = serve(&site, &["--site"]);
     let reply = load(&server, "/missing");
     assert_eq!((reply.status(), reply.field("X-A")), (404, Some("b")));
-    assert_eq!(reply.text().matches(LINE).count(), 1);
+    assert_line_with_tag(&reply);
     site.file("404.html", "<p>not here</p>");
     let reply = load(&server, "/missing");
     assert_eq!(reply.text(), format!("<p>not here</p>{LINE}"));
