@@ -26,6 +26,11 @@ const SCRIPT_PATH: &str = "/.httpoll/live.js";
 const EVENTS_PATH: &str = "/.httpoll/live";
 const SCRIPT: &str = include_str!("live.js");
 
+/// Returns whether a document begins with the byte order mark of UTF-16, in which the line would be other characters.
+pub(super) fn is_utf_16(content: &[u8]) -> bool {
+    matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
+}
+
 /// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity tags,
 /// so the page gets one; it is weak, because all codings of the page have it. The tag also stands in the line: the script cannot ask
 /// the cache of the browser for it, because the page depends on Accept.

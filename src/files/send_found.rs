@@ -12,6 +12,7 @@ use super::listing::{Form, ListingRequest, View};
 use super::look_up::{Found, FoundDirectory, NotOpened, is_missing, is_unavailable};
 use super::names::redirect::location;
 use super::send_head::FileRequest;
+use super::site::step::Step;
 use crate::http::status::HttpStatus;
 
 impl FileRequest<'_, '_> {
@@ -135,6 +136,10 @@ impl FileRequest<'_, '_> {
         }
         let status = match errno {
             _ if is_missing(errno) => return self.send_missing(asked),
+            // The status of the reply is that of the target, and that is missing.
+            Errno::ACCESS | Errno::PERM if matches!(asked.step, Step::NotFoundPage(_)) => {
+                return self.send_missing(asked);
+            }
             _ if not_opened.is_out_of_reach => {
                 self.files
                     .access

@@ -160,6 +160,7 @@ impl FileRequest<'_, '_> {
         if self.files.live
             && is_html
             && let Content::InMemory(content) = &mut loaded.content
+            && !live::is_utf_16(content)
         {
             content.extend_from_slice(live::LINE);
             loaded.siblings.clear();

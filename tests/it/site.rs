@@ -1,14 +1,16 @@
 //! `--site`: pages without their suffix, the nearest `404.html`, and the rules of `_redirects` and `_headers`.
 
+mod at_random;
 mod headers;
 mod places;
 mod redirects;
 mod rule_files;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 
-use crate::support::{Client, Reply, SETTLED, Server, Site, request};
+use crate::support::{Client, Reply, SETTLED, Server, Site, request, unprivileged};
 
 /// Starts a server for `site` with `--site`.
 fn serve(site: &Site, options: &[&str]) -> Server {
@@ -316,6 +318,36 @@ fn a_404_page_of_unknown_length_has_its_status() {
     let reply = server.get("/x");
     assert_eq!((reply.status(), reply.field("ETag")), (404, None));
     assert!(reply.head.is_chunked(), "its length is known");
+}
+
+#[test]
+fn a_404_page_that_cannot_be_read_is_passed_over() {
+    let site = Site::empty();
+    site.file("404.html", "readable")
+        .file("dir/404.html", "not readable");
+    let set_mode = |mode| {
+        let permissions = fs::Permissions::from_mode(mode);
+        fs::set_permissions(site.at("dir/404.html"), permissions).unwrap();
+    };
+    set_mode(0o000);
+    let root = site.root();
+    let options = [
+        "0",
+        "-b",
+        "127.0.0.1",
+        "--site",
+        "-d",
+        root.to_str().unwrap(),
+    ];
+    let Some(command) = unprivileged(&options) else {
+        return;
+    };
+    let server = Server::spawn(command);
+    let reply = steady(&mut server.connect(), &request("GET", "/dir/x", &[]));
+    assert_eq!((reply.status(), reply.text()), (404, "readable"));
+    assert_eq!(server.get("/dir/404.html").status(), 403);
+    set_mode(0o644);
+    assert_eq!(server.get("/dir/x").text(), "not readable");
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod served;
 mod slow_site;
 mod stopped;
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -115,6 +117,25 @@ fn others_do_not_wait_for_the_attributes_of_entries() {
     let (reply, took) = ask_beside_others(&server, "/mount/directory/?format=json", Duration::ZERO);
     assert!(reply.text().contains("slow.txt"), "{}", reply.text());
     assert!(took.as_secs_f64() >= DELAY, "not slow: {took:?}");
+}
+
+/// The first request has read the old rules, and its thread still waits when the second request comes after a change.
+#[test]
+fn rules_that_a_thread_has_read_are_for_its_request_only() {
+    let Some(slow) = SlowSite::new() else { return };
+    slow.file("slow-rules", "/slow-page /old 302\n");
+    symlink("slow-rules", slow.source().join("_redirects")).unwrap();
+    let server = slow.server_below("", &["--site"]);
+    slow.delay(&["flush"], DELAY);
+    let (mut first, mut second) = (server.connect(), server.connect());
+    first.send(get("/page"));
+    thread::sleep(SOON / 2);
+    slow.delay(&["lookup"], 2.0 * DELAY);
+    slow.file("new", "/slow-page /new 302\n");
+    fs::rename(slow.source().join("new"), slow.source().join("_redirects")).unwrap();
+    let reply = second.get("/slow-page");
+    assert_eq!(first.read_reply().status(), 404);
+    assert_eq!(reply.field("Location"), Some("/new"));
 }
 
 /// `close` sends FLUSH and waits for its answer.

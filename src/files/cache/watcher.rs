@@ -104,7 +104,8 @@ impl Watcher {
         self.look_again(root, path, absent, &file, (way, own))
     }
 
-    /// Watches a sibling of the file that is `watched`. Returns whether it is still as it was found.
+    /// Watches a sibling of the file that is `watched`. Returns whether it is still as it was found, and its changes are reported: a file
+    /// of another file system may be mounted there.
     pub(in crate::files) fn watch_sibling(
         &mut self,
         watched: &mut Watched,
@@ -118,6 +119,8 @@ impl Watcher {
         let found = Identity::from(&sibling.stat);
         self.stat(root, &sibling.path)
             .is_ok_and(|stat| Identity::from(&stat) == found)
+            && self.is_local(&sibling.file)
+            && !self.has_several_inodes(&sibling.stat, &sibling.file)
     }
 
     /// Watches the way to the directory at `path`, which was opened as `directory`, and the names in it. After that the caller has to

@@ -21,24 +21,25 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 #[derive(Debug, Default)]
 pub(in crate::files) struct SiteRules {
     files: Arc<Mutex<RuleFiles>>,
-    /// Whether these are the rules of a copy of the handler, for which a file thread reads the files.
-    is_copy: bool,
+    /// The rules of the handler, for a copy of it that waits for a file thread. The copy has rules of its own, because another request
+    /// may change those of the handler before the reply of the copy is made.
+    of_handler: Option<Arc<Mutex<RuleFiles>>>,
     /// A hash of the problem that was logged last for `_redirects`, and for `_headers`. All loops share it, so each is logged once.
     logged: Arc<Mutex<[Option<u64>; 2]>>,
 }
 
 /// The rules of both files.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RuleFiles {
     pub(super) redirects: RuleFile<Redirects>,
     pub(super) headers: RuleFile<HeaderRules>,
 }
 
 /// The rules of one file.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RuleFile<T> {
     /// The rules that were read last without an error.
-    pub(super) rules: T,
+    pub(super) rules: Arc<T>,
     /// How often the rules have changed.
     pub(super) version: u32,
     /// The hash of the content that was read last, good or bad; `None` if there was no file.
@@ -49,32 +50,42 @@ pub(super) struct RuleFile<T> {
 }
 
 impl SiteRules {
-    /// Returns the same rules, for a copy of the handler that waits for a file thread.
+    /// Returns these rules for a copy of the handler that waits for a file thread.
     pub(in crate::files) fn share(&self) -> Self {
+        let of_handler = self.of_handler.as_ref().unwrap_or(&self.files);
         Self {
-            files: Arc::clone(&self.files),
-            is_copy: true,
+            files: Arc::new(Mutex::new(self.lock().clone())),
+            of_handler: Some(Arc::clone(of_handler)),
             logged: Arc::clone(&self.logged),
         }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, RuleFiles> {
-        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.files)
     }
 
     /// Takes the rules of the file that is read in `step`. Returns what is wrong with the file if that is to be logged.
     fn take(&self, step: Step, content: Result<Option<&[u8]>, &str>) -> Option<String> {
         let name = step.rule_file();
+        let by_thread = self.of_handler.is_some();
         let (read, index) = {
-            let RuleFiles { redirects, headers } = &mut *self.lock();
+            let files = &mut *lock(self.of_handler.as_ref().unwrap_or(&self.files));
             match step {
                 Step::Redirects => {
-                    redirects.by_thread = self.is_copy;
-                    (redirects.read(name, content, Redirects::parse), 0)
+                    let read = files.redirects.read(name, content, Redirects::parse);
+                    files.redirects.by_thread = by_thread;
+                    if by_thread {
+                        self.lock().redirects = files.redirects.clone();
+                    }
+                    (read, 0)
                 }
                 _ => {
-                    headers.by_thread = self.is_copy;
-                    (headers.read(name, content, HeaderRules::parse), 1)
+                    let read = files.headers.read(name, content, HeaderRules::parse);
+                    files.headers.by_thread = by_thread;
+                    if by_thread {
+                        self.lock().headers = files.headers.clone();
+                    }
+                    (read, 1)
                 }
             }
         };
@@ -108,6 +119,10 @@ impl Clone for SiteRules {
     }
 }
 
+fn lock(files: &Mutex<RuleFiles>) -> MutexGuard<'_, RuleFiles> {
+    files.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn hash_of(bytes: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(bytes);
@@ -133,7 +148,8 @@ impl<T: Default> RuleFile<T> {
         }
         let content = content.map_err(|error| format!("{name}: {error}"))?;
         let parsed = content.map_or_else(|| Ok(T::default()), parse);
-        self.rules = parsed.map_err(|bad| format!("{name}:{}: {}", bad.number, bad.message))?;
+        let parsed = parsed.map_err(|bad| format!("{name}:{}: {}", bad.number, bad.message))?;
+        self.rules = Arc::new(parsed);
         self.version = self.version.wrapping_add(1);
         Ok(true)
     }

@@ -416,3 +416,62 @@ fn a_page_of_a_site_has_siblings() {
         assert_eq!(plain.text(), content.trim_end_matches(" as gzip"));
     }
 }
+
+/// An overlay may open another inode for a file of several names after a write, and reports nothing of the first one.
+#[test]
+fn a_sibling_on_an_overlay_follows_its_changes() {
+    let site = Site::empty();
+    let lower = site.beside("lower");
+    fs::create_dir(&lower).unwrap();
+    fs::write(lower.join("a.css"), text(3000)).unwrap();
+    fs::write(lower.join("a.css.gz"), "first").unwrap();
+    fs::hard_link(lower.join("a.css.gz"), lower.join("other-name")).unwrap();
+    let Some(_mount) = Mount::overlay(&site.root()) else {
+        return;
+    };
+    assert_follows_sibling(&site);
+}
+
+/// A single file can be mounted, too.
+#[test]
+fn a_mounted_sibling_follows_its_changes() {
+    let site = Site::empty();
+    let [source, mounted] = ["source", "mounted"].map(|name| site.beside(name));
+    for directory in [&source, &mounted] {
+        fs::create_dir(directory).unwrap();
+    }
+    fs::write(source.join("a.css.gz"), "first").unwrap();
+    site.file("a.css", text(3000)).file("a.css.gz", "below");
+    let old = std::time::SystemTime::UNIX_EPOCH;
+    let file = fs::File::open(site.at("a.css")).unwrap();
+    file.set_modified(old).unwrap();
+    let Some(_mount) = Mount::bindfs(&source, &mounted) else {
+        return;
+    };
+    let sibling = site.at("a.css.gz");
+    let Some(_sibling) = Mount::bind(&mounted.join("a.css.gz"), &sibling) else {
+        return;
+    };
+    let server = serve(&site, &["--file-threads", "0"]);
+    for content in ["first", "second", "third"] {
+        fs::write(source.join("a.css.gz"), content).unwrap();
+        for _ in 0..2 {
+            let reply = ask(&server, "GET", "/a.css", &[GZIP]);
+            assert_eq!(reply.text(), content);
+        }
+    }
+}
+
+#[track_caller]
+fn assert_follows_sibling(site: &Site) {
+    let server = serve(site, &["--file-threads", "0"]);
+    for content in ["first", "second", "third"] {
+        if content != "first" {
+            site.file("a.css.gz", content);
+        }
+        let reply = server.ask(request("GET", "/a.css", &[GZIP]));
+        assert_eq!(reply.text(), content);
+        let reply = ask(&server, "GET", "/a.css", &[GZIP]);
+        assert_eq!(reply.text(), content);
+    }
+}

@@ -41,6 +41,20 @@ impl Mount {
         Self::of_kind("overlay", &options, at)
     }
 
+    /// Mounts `source`, which may be a file, once more.
+    pub(crate) fn bind(source: &Path, at: &Path) -> Option<Self> {
+        let mut command = Command::new("mount");
+        command.arg("--bind").args([source, at]);
+        if !geteuid().is_root() || !succeeds(&mut command) {
+            skip("no right to mount a file");
+            return None;
+        }
+        Some(Self {
+            at: at.to_owned(),
+            daemon: None,
+        })
+    }
+
     /// Mounts a FUSE file system that shows `source`.
     pub(crate) fn bindfs(source: &Path, at: &Path) -> Option<Self> {
         let mut command = Command::new("bindfs");
