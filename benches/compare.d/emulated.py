@@ -35,7 +35,18 @@ $b mount -t proc none /proc
 $b mount -t sysfs none /sys
 $b mount -t devtmpfs none /dev
 for module in %s; do $b insmod /modules/$module; done
-$b mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 root /host
+# The server keeps nothing of a site below a directory of a file server, so the root is in memory.
+$b mkdir /files
+$b mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=512000 root /files
+$b mount -t tmpfs none /host
+for each in $($b ls /files); do
+    if [ -L /files/$each ]; then
+        $b cp -a /files/$each /host/
+    elif [ -d /files/$each ]; then
+        $b mkdir /host/$each
+        $b mount -o bind /files/$each /host/$each
+    fi
+done
 for each in proc sys dev; do $b mount -o bind /$each /host/$each; done
 $b mount -t ext4 /dev/vda /host/mnt
 $b ip link set lo up
