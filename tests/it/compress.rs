@@ -5,11 +5,10 @@ mod siblings;
 
 use std::thread::sleep;
 
-use crate::support::{Client, Reply, SETTLED, Server, Site, request, wait_until};
+use crate::support::{Reply, SETTLED, Server, Site, request};
 
 const BROWSER: &str = "Accept-Encoding: gzip, deflate, br, zstd";
 const GZIP: &str = "Accept-Encoding: gzip";
-const ZSTD: &str = "Accept-Encoding: zstd";
 
 fn serve(site: &Site, options: &[&str]) -> Server {
     Server::with(site, &[&["--compress"], options].concat())
@@ -31,19 +30,6 @@ fn text(length: usize) -> String {
 
 fn coding(reply: &Reply) -> Option<&str> {
     reply.field("Content-Encoding")
-}
-
-/// Asks with `field` until the reply is in `expected`.
-#[track_caller]
-fn ask_until_coded(client: &mut Client, target: &str, field: &str, expected: &str) -> Reply {
-    let mut last = None;
-    wait_until("the content is compressed", || {
-        let reply = client.ask(request("GET", target, &[field]));
-        let is_coded = coding(&reply) == Some(expected);
-        last = Some(reply);
-        is_coded
-    });
-    last.unwrap()
 }
 
 /// Asks often enough that the reply is one that is kept.

@@ -7,8 +7,10 @@ use std::thread::sleep;
 
 use flate2::read::GzDecoder;
 
-use super::{BROWSER, GZIP, ZSTD, ask, ask_until_coded, coding, serve, text};
-use crate::support::{Reply, SETTLED, Server, Site, request};
+use super::{BROWSER, GZIP, ask, coding, serve, text};
+use crate::support::{Client, Reply, SETTLED, Server, Site, request, wait_until};
+
+const ZSTD: &str = "Accept-Encoding: zstd";
 
 fn decode(reply: &Reply) -> Vec<u8> {
     let mut decoded = Vec::new();
@@ -22,6 +24,19 @@ fn decode(reply: &Reply) -> Vec<u8> {
         other => panic!("the coding {other:?}"),
     }
     decoded
+}
+
+/// Asks with `field` until the reply is in `expected`.
+#[track_caller]
+fn ask_until_coded(client: &mut Client, target: &str, field: &str, expected: &str) -> Reply {
+    let mut last = None;
+    wait_until("the content is compressed", || {
+        let reply = client.ask(request("GET", target, &[field]));
+        let is_coded = coding(&reply) == Some(expected);
+        last = Some(reply);
+        is_coded
+    });
+    last.unwrap()
 }
 
 /// Asks several times, with time for a thread between, and asserts that the content is never coded.

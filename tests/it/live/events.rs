@@ -4,7 +4,7 @@ use std::fs;
 use std::thread::sleep;
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use super::{LINE, assert_line_with_tag, load, serve, site};
 use crate::support::{Client, Server, TIMEOUT, command, request, wait_until};
@@ -176,8 +176,16 @@ fn a_page_is_told_by_whichever_loop_it_has_reached() {
     }
 }
 
+/// Allows as many descriptors as possible, to this process and the servers that it starts from now on.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let current = limit.maximum;
+    setrlimit(Resource::Nofile, Rlimit { current, ..limit }).unwrap();
+}
+
 #[test]
 fn a_thousand_pages_are_told() {
+    raise_descriptor_limit();
     let site = site();
     let server = serve(&site, &["-q"]);
     load(&server, "/page.html");
