@@ -10,7 +10,7 @@ from .server import Server, Site, raise_descriptor_limit
 
 CLIENTS = 2000
 # KiB of a server that has served and is idle again.
-AT_REST = 1792
+AT_REST = 2304
 PAGE = pattern("page", 60_000)
 LONG = "X: " + "x" * 31_000
 HEAD = f"POST /page.bin HTTP/1.1\r\nHost: x\r\n{LONG}\r\nContent-Length: 900000\r\n\r\n".encode()
