@@ -17,6 +17,8 @@ from .server import Server, Site, as_nobody, require_strace
 from .surroundings import listening_sockets, take_descriptor
 
 PAGE, BIG = pattern("page", 1024), pattern("big", 8 << 20)
+# bcrypt with the least cost.
+HASH_OF_SECRET = "$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW"
 # The status of the reply, and the request.
 REQUESTS = [
     (200, get("/page.bin")),
@@ -229,8 +231,47 @@ def serve(traced, root):
         serve_in_other_ways(traced, root)
         check(half.reply().status == 408, "half a request")
         half.close()
+    serve_a_site(traced, root)
     with traced.server(root) as server:
         changes(server, root)
+
+
+def serve_a_site(traced, root):
+    """Uses what a static site has: rules, an application, codings, events, other origins, and passwords."""
+    text = b"a line that is there again\n" * 500
+    for name, content in (("text.txt", text), ("text.txt.br", b"coded"), ("_redirects", b"/old /page.bin\n")):
+        (root / name).write_bytes(content)
+    (root / "index.html").write_bytes(b"<p>home")
+    users = root.with_name("users")
+    users.write_text(f"alice:{HASH_OF_SECRET}\n")
+    alice, bob = "Authorization: Basic YWxpY2U6c2VjcmV0", "Authorization: Basic Ym9iOnNlY3JldA=="
+    options = ("--site", "--spa", "--compress", "--live", "--cors", "--auth", str(users))
+    with traced.server(root, *options) as server:
+        events = Client(server).send(get("/.httpoll/live", alice))
+        check(events.head().status == 200, "events")
+        for status, request in (
+            (401, get("/")),
+            (401, get("/", bob)),
+            (200, get("/", alice)),
+            (301, get("/old", alice)),
+            (200, get("/deep/link", alice)),
+            (404, get("/missing.js", alice)),
+            (204, get("/", "Origin: http://a", "Access-Control-Request-Method: GET", method="OPTIONS")),
+        ):
+            for _ in range(2):
+                with Client(server) as client:
+                    came = client.send(request).head().status
+                    check(came == status, f"{request[:60]!r}: {came}")
+        for coding in ("br", "zstd", "gzip"):
+            fields = (alice, f"Accept-Encoding: {coding}")
+            wait_until(coding, lambda: ask(server, "/text.txt", *fields).fields.get("content-encoding") == coding)
+        (root / "index.html").write_bytes(b"<p>changed")
+        received = b""
+        while b"data: changed" not in received:
+            received += events.take(1)
+        users.write_text(f"bob:{HASH_OF_SECRET}\n")
+        wait_until("the password file is read again", lambda: ask(server, "/", bob).status == 200)
+        events.close()
 
 
 def serve_in_other_ways(traced, root):
