@@ -21,7 +21,8 @@ pub(super) fn encode(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    /// Each of these levels takes about 40 ms for 1 MiB of source code. The next levels take several times that, for a few per cent less.
+    /// Each of these levels takes about 40 ms for 1 MiB of source code. The next ones take several times that, for a few per cent
+    /// less.
     const GZIP_LEVEL: u32 = 6;
     const ZSTD_LEVEL: i32 = 9;
 

@@ -104,7 +104,8 @@ pub struct SimpleHttpRequestHandler {
     /// because replies are kept.
     pub compress: bool,
     /// Whether pages reload in the browser when a file of theirs changes: HTML of up to 1 MiB is sent with a line that loads a
-    /// script. To be set before the first request, because replies are kept.
+    /// script. To be set before the server is made, because the loop then asks for the [event
+    /// source](crate::BaseHttpRequestHandler::event_source).
     pub live: bool,
     pages: Live,
     overrides: Overrides,

@@ -184,8 +184,8 @@ impl Cache {
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Further changes count
-    /// as well of a reply that has changed and is not made anew yet.
+    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Until a changed reply
+    /// is made anew, its further changes count as well.
     pub(super) fn has_changed(&mut self) -> bool {
         self.watcher.changes.read_changes();
         let generation = self.watcher.changes.generation;
