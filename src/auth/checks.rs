@@ -3,7 +3,7 @@
 //! A thread is started when there is something to check, and ends when nothing is left. There are two at most: one looks whether the
 //! file has changed, for pairs that are known, and one computes hashes. So a known pair never waits for the hash of another one.
 //!
-//! Invariant: every request that waits gets an answer. It waits for one check, or for the one before it of the same pair.
+//! Invariant: every request that waits gets an answer. Requests with the same pair share one check.
 
 use std::collections::VecDeque;
 use std::io;
@@ -34,14 +34,14 @@ pub(super) struct Checks {
     pub(super) key: Key,
     /// Locked while the file is read, so that what was read last is what is used. It is locked before `state`.
     file: Mutex<PasswordFile>,
-    state: Mutex<State>,
+    state: Mutex<CheckState>,
 }
 
-struct State {
+struct CheckState {
     users: Users,
-    /// When the file was found to be the one that `users` are from.
+    /// When the file was last looked at.
     looked: Instant,
-    /// Known pairs that wait for a look at the file; `None` if no thread is looking.
+    /// Requests with known pairs that wait for a look at the file; `None` if no thread is looking.
     looking: Option<Vec<Deferred>>,
     pairs: VecDeque<Pair>,
     is_checking: bool,
@@ -63,7 +63,7 @@ impl Checks {
     /// # Errors
     /// The file cannot be read, or a line of it is wrong.
     pub(super) fn new(mut file: PasswordFile, key: Key) -> io::Result<Self> {
-        let state = State {
+        let state = CheckState {
             users: file.read()?,
             looked: Instant::now(),
             looking: None,
@@ -88,7 +88,7 @@ impl Checks {
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, CheckState> {
         lock(&self.state)
     }
 
@@ -123,7 +123,7 @@ impl Checks {
     }
 
     /// Has a thread look whether the file has changed.
-    fn look_later(self: &Arc<Self>, state: &mut State, exchange: &mut Exchange<'_>) {
+    fn look_later(self: &Arc<Self>, state: &mut CheckState, exchange: &mut Exchange<'_>) {
         if let Some(looking) = &mut state.looking {
             looking.push(exchange.defer());
         } else if self.start("httpoll-users", Self::look) {
@@ -136,7 +136,7 @@ impl Checks {
     /// Has a thread check a pair that is not known.
     fn check_later(
         self: &Arc<Self>,
-        state: &mut State,
+        state: &mut CheckState,
         credentials: Credentials,
         hash: PairHash,
         exchange: &mut Exchange<'_>,
@@ -239,7 +239,7 @@ impl Checks {
     }
 }
 
-impl State {
+impl CheckState {
     fn replace(&mut self, mut users: Users) {
         users.keep_verified(&self.users);
         self.users = users;
@@ -251,7 +251,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Returns what stands for one client: an IPv4 address, or a /64 of IPv6.
+/// Returns the network that counts as one client: an IPv4 address, or a /64 of IPv6.
 fn network(client: IpAddr) -> IpAddr {
     match client {
         IpAddr::V4(_) => client,

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::http::headers::Headers;
 
-/// Bytes of a user and a password together. No hash of htpasswd looks at more, and SHA-crypt takes the square of their number.
+/// The most bytes of a user, a colon and a password. htpasswd takes passwords up to 255 bytes, and the time that SHA-crypt takes
+/// grows with the square of the length.
 const MAX_BYTES: usize = 512;
 
 /// A keyed hash of a pair, which tells nothing about the pair to those who do not have the key.

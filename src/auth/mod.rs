@@ -1,7 +1,7 @@
 //! Passwords for everything that a server serves: HTTP Basic authentication (RFC 7617) with a file of htpasswd.
 //!
 //! Invariant: the loop neither opens the file nor computes a hash that is made to be slow; threads do both. A pair of user and
-//! password that was right is kept as a fast, keyed hash, and is admitted at once; what was wrong is not kept.
+//! password that was right is kept as a fast, keyed hash, and is admitted at once; a pair that was wrong is not kept.
 
 use std::fmt;
 use std::io;
@@ -28,8 +28,9 @@ use refuse::refuse_wrong;
 /// `$2a$`) or SHA-crypt (`$5$`, `$6$`). The file has up to 1 MiB and 10,000 users.
 ///
 /// A request with a pair that is not known waits for a thread, which looks whether the file has changed, and computes the hash. Pairs
-/// that were right are admitted at once. Once a second the next of them waits for a look at the file, so a user that is taken out is
-/// refused after a second at the latest. If the file becomes unusable, the log says why, and the users stay as they were.
+/// that were right are admitted at once. Once a second, the next request with such a pair waits until a thread has looked at the
+/// file, so a user that is taken out is refused after a second at the latest. If the file becomes unusable, the log says why, and the
+/// users stay as they were.
 ///
 /// All clones share one list of users. At most 64 pairs wait for their check, 16 of them from one client; further requests get a 503.
 ///
@@ -72,7 +73,8 @@ impl BasicAuth {
     /// read again.
     ///
     /// # Errors
-    /// The file cannot be read, has no user, or has a line that is wrong; the error tells which.
+    /// The file cannot be read, is not a regular file, is larger than 1 MiB, has no user or more than 10,000, or has a wrong line, which
+    /// the error names.
     pub fn open(path: impl AsRef<Path>) -> io::Result<Self> {
         let file = PasswordFile::new(path.as_ref())?;
         let path = file.path().into();
@@ -107,8 +109,8 @@ impl BasicAuth {
     /// Preflights are admitted without a password if [`cors`](crate::ServerConfig::cors) is on, because browsers send none with them.
     /// So what answers OPTIONS must tell no secrets, and change nothing.
     ///
-    /// A handler that [reads bodies](crate::BaseHttpRequestHandler::reads_body) has them read before it is asked, also those of clients
-    /// without a password.
+    /// If the handler [reads bodies](crate::BaseHttpRequestHandler::reads_body), the server reads them before it asks the handler,
+    /// also those of clients without a password.
     pub fn admits(&self, exchange: &mut Exchange<'_>) -> bool {
         self.checks.report(exchange);
         if exchange.server().config().cors && exchange.is_preflight() {

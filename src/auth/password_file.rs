@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use super::users::Users;
 
 const MAX_BYTES: u64 = 1024 * 1024;
-/// Age from which a time of change tells all later changes apart.
+/// How old the last change must be so that the next one is certain to have another time.
 const SETTLED: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(super) struct PasswordFile {
     failure: Option<String>,
 }
 
-/// What differs after every change of a file, if the times are not those of the same moment.
+/// What tells two states of a file apart: some of it differs after a change, unless the change before had the same time.
 #[derive(Debug, PartialEq, Eq)]
 struct Identity {
     file: (u64, u64),

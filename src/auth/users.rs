@@ -12,11 +12,11 @@ use subtle::ConstantTimeEq as _;
 use super::credentials::{Credentials, Key, PairHash};
 
 const MAX_USERS: usize = 10_000;
-/// The most that a bcrypt may cost: 2 to the power of this number of rounds take some seconds.
+/// The largest cost of bcrypt: 2 to the power of this number of rounds take some seconds.
 const MAX_COST: u32 = 16;
-/// Rounds of SHA-crypt that take about as long.
+/// The most rounds of SHA-crypt, which take about as long.
 const MAX_ROUNDS: u32 = 5_000_000;
-/// Rounds of SHA-crypt that the C library raises a smaller number to.
+/// The fewest rounds of SHA-crypt: the C library raises a smaller number to this.
 const MIN_ROUNDS: u32 = 1_000;
 
 /// The users of one password file, sorted by name.
@@ -26,7 +26,7 @@ pub(super) struct Users(Vec<User>);
 struct User {
     name: String,
     hash: String,
-    /// The hash of the pair that was right for this `hash`.
+    /// The keyed hash of the pair that was checked against `hash` and was right.
     verified: Option<PairHash>,
 }
 
@@ -105,7 +105,7 @@ impl Users {
         }
     }
 
-    /// Takes over which pairs are right from an `earlier` state of the file, where the hash is the same.
+    /// Takes over the pairs that were right in an `earlier` state of the file, for users that have the same hash.
     pub(super) fn keep_verified(&mut self, earlier: &Self) {
         for user in &earlier.0 {
             if let Some(verified) = user.verified {

@@ -39,7 +39,7 @@ impl Options {
             .is_ok_and(|below| !is_hidden(below))
     }
 
-    /// Reads the password file again with the rights that the process has by now, which are those that it will be read with.
+    /// Checks that the user of `--user` can read the password file, because its changes are read with the rights of that user.
     pub(crate) fn check_auth(&self, auth: Option<&BasicAuth>) -> Result<(), CommandError> {
         let Some((auth, user)) = auth.zip(self.typed.path("--user")) else {
             return Ok(());
@@ -61,7 +61,7 @@ impl Options {
         error.at(self.typed.place("--auth"))
     }
 
-    /// Allows to read the password file again, also one that replaces it.
+    /// Allows the confined process to read the password file again, also after it is replaced.
     pub(super) fn allow_auth(
         &self,
         mut confinement: Confinement,

@@ -34,8 +34,8 @@ pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String], hosts: &[Strin
     text
 }
 
-/// Returns the URL of one of the `addresses`: by the name localhost if that leads to it, because browsers trust this name, and people
-/// know it.
+/// Returns the URL of `address`, one of the `addresses`. It has the name localhost if that leads to the address, because browsers
+/// trust this name, and people know it.
 pub(super) fn url(address: SocketAddr, addresses: &[SocketAddr], hosts: &[String]) -> String {
     if answers_localhost(address, addresses, hosts) {
         format!("http://localhost:{}/", address.port())

@@ -1,7 +1,7 @@
 //! `--open`: a browser at the address of the server.
 //!
-//! Invariant: the server waits for no browser, and has none as its child. The browser keeps the rights of the time before the process
-//! is confined.
+//! Invariant: the server waits for no browser, and has none as its child. The browser starts before the process is confined, so the
+//! confinement does not hold for it.
 
 use std::env;
 use std::ffi::OsString;
@@ -65,8 +65,8 @@ fn url(addresses: &[SocketAddr], hosts: &[String]) -> Option<String> {
     Some(banner::url(address, addresses, hosts))
 }
 
-/// Returns the commands that open `url`, best first: those that `browsers`, the variable BROWSER, has between its colons, as Python's
-/// module webbrowser understands it, then xdg-open. `%s` stands for the URL, which is otherwise the last word.
+/// Returns the commands that open `url`, best first: those in `browsers`, the value of BROWSER, which are separated by colons as for
+/// Python's module webbrowser, then xdg-open. `%s` in a command stands for the URL; without it, the URL is the last word.
 fn commands(browsers: &str, url: &str) -> Vec<Vec<String>> {
     let mut commands = Vec::new();
     for browser in browsers.split(':').chain(["xdg-open"]) {

@@ -12,7 +12,7 @@ pub(super) struct Asked<'p> {
     path_length: usize,
     key_length: usize,
     as_directory: bool,
-    /// What of the site this is.
+    /// The step of the request that asks for this path.
     pub(super) step: Step,
 }
 
@@ -32,7 +32,7 @@ impl<'p> Asked<'p> {
         }
     }
 
-    /// Returns this with the `step` that it is of a site.
+    /// Returns this as asked for by `step`.
     pub(super) fn at(self, step: Step, as_directory: bool) -> Self {
         Self {
             step,

@@ -13,9 +13,9 @@ use crate::http::accept_encoding::{AcceptedCodings, Coding};
 use crate::http::field::{FieldLines, FieldName, FieldValue};
 
 const ACCEPT_ENCODING: FieldValue<'static> = FieldValue::constant("Accept-Encoding");
-/// Content below this size is not compressed: it leaves in one packet anyway.
+/// Content below this size, in bytes, is not compressed: it leaves in one packet anyway.
 const MIN_COMPRESSED: u64 = 1024;
-/// Content beyond this size is not compressed.
+/// Content beyond this size, in bytes, is not compressed.
 const MAX_COMPRESSED: u64 = 1024 * 1024;
 
 /// One content in several codings.
@@ -55,7 +55,7 @@ impl<T> Codings<T> {
         self.slots[coding as usize].reply = OnceLock::from(Some(reply));
     }
 
-    /// Sets what became of a coding that was to be made, once.
+    /// Sets the reply in a coding that a thread was asked to make, once; `None` if it cannot be made or is not smaller.
     pub(crate) fn set(&self, coding: Coding, reply: Option<Arc<T>>) {
         // It is set already if two threads have made it.
         let _ = self.slots[coding as usize].reply.set(reply);
@@ -93,7 +93,7 @@ impl<T> Codings<T> {
             .swap(true, Ordering::Relaxed)
     }
 
-    /// Notes that no thread makes a coding.
+    /// Notes that no thread makes a coding, so that the next request may ask for it again.
     pub(crate) fn give_up(&self, coding: Coding) {
         self.slots[coding as usize]
             .is_begun
@@ -108,10 +108,10 @@ impl<T> Codings<T> {
     }
 }
 
-/// The most siblings whose age is remembered to have been logged.
+/// The most stale siblings that are remembered. Further ones are not logged.
 const MAX_STALE: usize = 1024;
 
-/// The siblings that are older than their files, which was logged. All loops and their threads share them, so each is logged once.
+/// The siblings that were logged as older than their files. All loops and their threads share them, so each is logged once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StaleSiblings(Arc<Mutex<BTreeSet<Vec<u8>>>>);
 
@@ -141,7 +141,7 @@ impl SimpleHttpRequestHandler {
         self.compress && has_threads && (MIN_COMPRESSED..=MAX_COMPRESSED).contains(&size)
     }
 
-    /// Returns the policy of a listing.
+    /// Returns the fields of a listing that say how it may be cached.
     pub(super) fn listing_policy(&self, server: &ServerInfo) -> Arc<FieldLines> {
         let policy = server.file_policy();
         if self.compress {

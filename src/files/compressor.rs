@@ -1,7 +1,7 @@
 //! Compressing the content of kept replies, once for each coding.
 //!
-//! Invariant: the loop never compresses and no request waits. A file thread does one content at a time for each loop, and then the jobs
-//! that came meanwhile. Until a coding is there, clients get what there is.
+//! Invariant: the loop never compresses and no request waits. For each loop, one file thread compresses one content at a time, and
+//! jobs that came meanwhile are done before the next content. Until a coding is there, clients get what there is.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -46,30 +46,30 @@ struct Compressed {
     content: Option<Vec<u8>>,
 }
 
-struct Task {
+struct Compression {
     key: Box<[u8]>,
     original: Original,
     coding: Coding,
 }
 
 #[derive(Default)]
-struct Queue {
-    waiting: VecDeque<Task>,
+struct CompressionQueue {
+    waiting: VecDeque<Compression>,
     done: Vec<Compressed>,
     /// The job of the thread that compresses. It would be dropped if nothing waited for it.
     job: Option<Pending<()>>,
 }
 
 #[derive(Default)]
-struct Shared {
-    queue: Mutex<Queue>,
+struct SharedQueue {
+    queue: Mutex<CompressionQueue>,
     /// Whether something is done, so that the loop takes the lock only then.
     has_done: AtomicBool,
 }
 
-/// What one loop has compressed, and what waits for that.
+/// The contents of one loop that are compressed, and those that wait to be.
 #[derive(Default)]
-pub(super) struct Compressor(Arc<Shared>);
+pub(super) struct Compressor(Arc<SharedQueue>);
 
 impl Original {
     fn give_up(&self, coding: Coding) {
@@ -110,7 +110,7 @@ impl Compressor {
             return;
         }
         let key = key.into();
-        queue.waiting.push_back(Task {
+        queue.waiting.push_back(Compression {
             key,
             original,
             coding,
@@ -139,7 +139,8 @@ impl Compressor {
 }
 
 impl FileRequest<'_, '_> {
-    /// Returns the best representation of a kept file that the client accepts. A better one that is missing is compressed for later requests.
+    /// Returns the best representation of a kept file that the client accepts. A better one that is missing is compressed for later
+    /// requests.
     #[inline(never)]
     pub(super) fn choose<'r>(
         &self,
@@ -215,21 +216,21 @@ impl SimpleHttpRequestHandler {
                     let made = content.map(|content| listing.in_coding(server, coding, content));
                     listing.codings.set(coding, made.map(Arc::new));
                 }
-                // The file has changed since.
+                // The reply was dropped or made anew meanwhile.
                 _ => {}
             });
         }
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+impl SharedQueue {
+    fn lock(&self) -> MutexGuard<'_, CompressionQueue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Has a thread compress the first content that waits; `None` if the threads take no job.
-fn submit(threads: &FileThreads, shared: &Arc<Shared>) -> Option<Pending<()>> {
+fn submit(threads: &FileThreads, shared: &Arc<SharedQueue>) -> Option<Pending<()>> {
     let (own, shared) = (threads.clone(), Arc::clone(shared));
     let job = move || compress_next(&own, &shared);
     let waker = Waker::noop().clone();
@@ -237,7 +238,7 @@ fn submit(threads: &FileThreads, shared: &Arc<Shared>) -> Option<Pending<()>> {
 }
 
 /// Compresses the first content that waits. Other jobs come before the next one.
-fn compress_next(threads: &FileThreads, shared: &Arc<Shared>) {
+fn compress_next(threads: &FileThreads, shared: &Arc<SharedQueue>) {
     let task = shared.lock().waiting.pop_front();
     let done = task.map(|task| Compressed {
         content: task.original.compressed(task.coding),

@@ -4,8 +4,8 @@ use std::io;
 
 use crate::http::accept_encoding::Coding;
 
-/// Whether content can be encoded here. The crate for Brotli is two thirds as large as this whole program, so `br` is only sent where a
-/// file has it.
+/// Whether content can be encoded here. The crate for Brotli is two thirds as large as this whole program, so `br` is only sent from
+/// siblings.
 pub(super) fn can_encode(coding: Coding) -> bool {
     cfg!(feature = "compress") && coding != Coding::Brotli
 }
@@ -13,7 +13,7 @@ pub(super) fn can_encode(coding: Coding) -> bool {
 /// Returns `content` in `coding`.
 ///
 /// # Errors
-/// [`io::ErrorKind::Unsupported`] if content cannot be encoded so. The encoder has failed.
+/// [`io::ErrorKind::Unsupported`] for a coding that is not made here, or the error of the encoder.
 #[cfg(feature = "compress")]
 pub(super) fn encode(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     use std::io::Write as _;
@@ -21,7 +21,8 @@ pub(super) fn encode(coding: Coding, content: &[u8]) -> io::Result<Vec<u8>> {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
-    /// Each takes about 40 ms for 1 MiB of source code. The next levels take several times that, for a few per cent less.
+    /// Each of these levels takes about 40 ms for 1 MiB of source code. The next ones take several times that, for a few per cent
+    /// less.
     const GZIP_LEVEL: u32 = 6;
     const ZSTD_LEVEL: i32 = 9;
 

@@ -11,7 +11,7 @@
     return `${reply.status} ${reply.headers.get("etag")}`;
   };
 
-  // Returns the same of the copy that the page was made from: the file may have changed since, before the events began.
+  // Returns status and tag of the copy that the page was made from: the file may have changed before the events began.
   const loadedTagOf = async (url, status, now) => {
     if (own && url === location.href.split("#")[0]) return `${status} ${own}`;
     if (status && !now.startsWith(status)) return `${status}`;
@@ -53,8 +53,8 @@
     }
   };
 
-  // A tool that builds a site changes many files in a row, so the page looks a little later. It looks twice: the server watches a file
-  // that it has to fetch from the disk only from the second request on.
+  // A tool that builds a site changes many files in a row, so the page looks a little later. It looks twice: the server watches a
+  // file that it has to fetch from the disk only from the second request on.
   let timer = 0;
   let since = 0;
   const soon = (again = true) => {

@@ -31,9 +31,9 @@ pub(super) fn is_utf_16(content: &[u8]) -> bool {
     matches!(content, [0xff, 0xfe, ..] | [0xfe, 0xff, ..])
 }
 
-/// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity tags,
-/// so the page gets one; it is weak, because all codings of the page have it. The tag also stands in the line: the script cannot ask
-/// the cache of the browser for it, because the page depends on Accept.
+/// Adds the script to a page of this crate, and allows it in the Content-Security-Policy of the page. The script compares entity
+/// tags, so the page gets one; the tag is weak, because all codings of the page have it. The tag also stands in the line: the script
+/// cannot ask the cache of the browser for it, because the page depends on Accept.
 pub(super) fn add_to(page: &mut Page, server: &ServerInfo) {
     let tag = EntityTag::of_content(&page.content, None);
     let weak = [b"W/", tag.as_bytes()].concat();
@@ -71,7 +71,7 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct Pages {
     changes: u64,
-    /// The wakers of the streams, by a number of their own.
+    /// The wakers of the streams, each with the number of its stream.
     wakers: Vec<(u64, Waker)>,
     next: u64,
 }

@@ -31,7 +31,7 @@ impl Reads {
         most: MAX_IN_MEMORY,
         beginning: false,
     };
-    /// The content, also if it is a page of some size.
+    /// The content, also of a larger file that may be a live page.
     pub(super) const LIVE: Self = Self {
         most: live::MAX_SIZE,
         beginning: false,
@@ -50,7 +50,7 @@ pub(super) struct LoadedFile {
     pub(super) stat: Stat,
     pub(super) link_target: Option<PathBuf>,
     pub(super) content: Content,
-    /// Whether the file begins with text; `false` if it was not asked for.
+    /// Whether the file begins with text; `false` if its beginning was not asked for.
     pub(super) is_text: bool,
     /// `None` if the content is in memory.
     pub(super) sent_from: Option<SentFrom>,
@@ -61,8 +61,8 @@ pub(super) struct LoadedFile {
 }
 
 impl FoundFile {
-    /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not local,
-    /// or one of which the end is not known.
+    /// Reads the file if it is small. A large one is sent from the file. If there are `threads`, only they read a file that is not
+    /// local, or one of which the end is not known.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -136,7 +136,7 @@ impl LoadedFile {
 }
 
 impl FoundSibling {
-    /// Returns the sibling as a file for itself.
+    /// Returns the sibling as a file of its own.
     fn alone(self) -> FoundFile {
         FoundFile {
             path: self.path,
@@ -151,7 +151,7 @@ impl FoundSibling {
 }
 
 /// Returns whether a sibling was made before its file was changed last. Tools that compress give the time of the file to the sibling,
-/// some of them without the fraction of its second or with microseconds alone.
+/// some of them cut to whole seconds or microseconds.
 fn is_older(sibling: &Stat, file: &Stat) -> bool {
     let modified = |stat| Identity::from(stat).modified_nanos();
     let (sibling, file) = (modified(sibling), modified(file));

@@ -35,7 +35,7 @@ pub(super) struct Lookup<'a> {
     /// Whether a directory is meant: then its index page is looked up, too.
     pub(super) as_directory: bool,
     pub(super) index_pages: &'a [String],
-    /// Whether files beside a file are looked up that have its content in a coding.
+    /// Whether the siblings of a file are looked up, the files beside it that have its content in a coding.
     pub(super) with_siblings: bool,
     pub(super) reads: Reads,
     pub(super) patience: Patience<'a>,
@@ -211,7 +211,7 @@ impl Lookup<'_> {
             };
             let stat = fstat(&file)?;
             if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-                // Nothing reports that a file takes this name.
+                // No watch would report that a regular file takes this name.
                 found.is_plain = false;
                 continue;
             }

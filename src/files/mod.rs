@@ -1,5 +1,5 @@
-//! The static handler: GET and HEAD for the files of one directory. Its settings and public methods are here; `methods.rs` has the HTTP
-//! methods, and `send_head.rs` the steps of a request.
+//! The static handler: GET and HEAD for the files of one directory. Its settings and public methods are here; `methods.rs` has the
+//! HTTP methods, and `send_head.rs` the steps of a request.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -91,19 +91,21 @@ pub struct SimpleHttpRequestHandler {
     pub list_directories: bool,
     /// Whether names that begin with a dot are served and listed.
     pub dotfiles: bool,
-    /// Whether the directory is served as hosts of static sites do: `about.html` also for `/about`, the nearest `404.html` for what is
-    /// not found, and the rules of the files `_redirects` and `_headers` in it. Directories are not listed. To be set before the
-    /// first request, because replies are kept.
+    /// Whether the directory is served as hosts of static sites do: `about.html` also for `/about`, the nearest `404.html` for what
+    /// is not found, and the rules of the files `_redirects` and `_headers` in it, each up to 1 MiB and 2,000 rules. Directories are
+    /// not listed. It has no effect on a single file. To be set before the first request, because replies are kept.
     pub site: bool,
-    /// Whether `/index.html` is sent for every page that is not found: for a path whose last name has no suffix, to a client that accepts
-    /// HTML. The application in that file then finds out from the path which page is meant.
+    /// Whether `/index.html` is sent for every page that is not found: for a path that ends with a name without a suffix, to a client
+    /// that accepts HTML. The application in that file then finds out from the path which page is meant.
     pub spa: bool,
-    /// Whether a file is sent in a coding that the client accepts (`br`, `zstd` or `gzip`): as the file beside it with the suffix `.br`,
-    /// `.zst` or `.gz`, unless that is older, or compressed by a [file thread](crate::ServerConfig::file_threads). To be set before
-    /// the first request, because replies are kept.
+    /// Whether a file is sent in a coding that the client accepts (`br`, `zstd` or `gzip`): as the file beside it with the suffix
+    /// `.br`, `.zst` or `.gz`, unless that is older, or compressed by a [file thread](crate::ServerConfig::file_threads) with zstd or
+    /// gzip. Only text from 1 KiB to 1 MiB is compressed, and only with the feature `compress`. To be set before the first request,
+    /// because replies are kept.
     pub compress: bool,
-    /// Whether pages reload in the browser when a file of theirs changes: HTML of up to 1 MiB is sent with a line that loads a script.
-    /// To be set before the first request, because replies are kept.
+    /// Whether pages reload in the browser when a file of theirs changes: HTML of up to 1 MiB is sent with a line that loads a
+    /// script. To be set before the server is made, because the loop then asks for the [event
+    /// source](crate::BaseHttpRequestHandler::event_source).
     pub live: bool,
     pages: Live,
     overrides: Overrides,
@@ -228,7 +230,7 @@ impl SimpleHttpRequestHandler {
         Ok(answered?)
     }
 
-    /// Does what only some servers need before a reply. Returns whether that is the reply.
+    /// Does what only `live`, `compress`, `site` and `spa` need before a reply. Returns whether the reply is made.
     #[cold]
     fn send_with_extras(&mut self, exchange: &mut Exchange<'_>) -> io::Result<bool> {
         if self.live && self.pages.send(exchange) {

@@ -36,8 +36,8 @@ impl NotFound {
     }
 }
 
-/// Replies with the page of a status and its message; what was begun of another reply is discarded. `policy` and `is_live` are as for
-/// [`NotFound::send`], and so the head takes no more fields.
+/// Replies with the page of a status and its message, and the fields of `policy`; what was begun of another reply is discarded. The
+/// head takes no more fields. With `is_live` the page loads the script of [`live`].
 pub(super) fn send_page(
     exchange: &mut Exchange<'_>,
     described: (HttpStatus, Option<&str>),

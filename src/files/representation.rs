@@ -74,7 +74,7 @@ pub(crate) enum Content {
     InMemory(Vec<u8>),
     /// The file is large: its size. It is sent from the file.
     InFile(u64),
-    /// What has to be read is on the disk: the size of the file.
+    /// Bytes that have to be read are on the disk; this is the size of the file.
     Cold(u64),
     /// There is more content than fstat says, as in /proc: it ends where reading ends.
     Unknown,

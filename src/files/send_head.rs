@@ -24,7 +24,7 @@ use crate::wire::file_threads::Refused;
 pub(super) struct FileRequest<'h, 'x> {
     pub(super) files: &'h SimpleHttpRequestHandler,
     pub(super) exchange: &'h mut Exchange<'x>,
-    /// Whether it was kept that nothing is at the path of a step.
+    /// Whether the entry that is kept for a step says that nothing is at its path.
     pub(super) is_nothing: bool,
 }
 

@@ -54,8 +54,8 @@ impl FileRequest<'_, '_> {
         self.send_loaded(asked, loaded, &file_type, watched)
     }
 
-    /// Returns for what the loop may wait when it reads a small file. With file threads it reads only what is in memory. A file system
-    /// in memory cannot tell that, and need not; of others that cannot tell, it reads what a thread has read lately.
+    /// Returns for what the loop may wait when it reads a small file. With file threads it reads only what is in memory. A file
+    /// system in memory cannot tell that, and need not; of others that cannot tell, it reads what a thread has read lately.
     pub(super) fn may_wait(
         &self,
         asked: &Asked<'_>,
@@ -167,8 +167,8 @@ impl FileRequest<'_, '_> {
         }
     }
 
-    /// Returns the codings in which a file may be sent, still empty; `None` if there are none. Otherwise the description of all of them
-    /// says that they depend on Accept-Encoding.
+    /// Returns the codings in which a file may be sent, without their content; `None` if there are none. If there are some, this adds
+    /// Vary to the `description`, which the file has in all codings.
     fn codings(
         &self,
         loaded: &LoadedFile,

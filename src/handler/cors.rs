@@ -65,7 +65,7 @@ impl Exchange<'_> {
         self.end_headers();
     }
 
-    /// Whether a browser asks by this request if a page of another origin may make one. It sends no credentials with it.
+    /// Whether this is a preflight: a browser asks whether a page of another origin may send a request. It has no credentials.
     pub(crate) fn is_preflight(&self) -> bool {
         let headers = self.headers();
         self.command() == "OPTIONS"

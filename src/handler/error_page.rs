@@ -52,7 +52,8 @@ impl ErrorForm {
     }
 }
 
-/// Returns the page of `status`: in the handler's own format if it has one, else in this `form`. `message` replaces the phrase of the status, `explain` its description.
+/// Returns the page of `status`: in the handler's own format if it has one, else in this `form`. `message` replaces the phrase of the
+/// status, `explain` its description.
 ///
 /// # Errors
 /// The handler's own media type has bytes that HTTP forbids.

@@ -159,13 +159,14 @@ impl<'a> Exchange<'a> {
         self.request.headers
     }
 
-    /// Returns the user that was [found](Self::set_user) to send the request.
+    /// Returns the user that sent the request, as a guard has [set](Self::set_user) it; `None` if no guard has.
     #[doc(alias = "REMOTE_USER")]
     pub fn user(&self) -> Option<&str> {
         self.context.user.as_deref()
     }
 
-    /// Notes which user sends the request, for the log and for handlers behind this one. To be called by a guard that has checked it.
+    /// Notes which user sends the request, for the log and for handlers behind this one. For a guard that has checked the user. The
+    /// log has at most the first 8 KiB of the name.
     pub fn set_user(&mut self, user: &str) {
         *self.context.user = Some(user.into());
     }

@@ -198,7 +198,7 @@ impl LogEntry<'_> {
         self.text(&self.record.requestline)
     }
 
-    /// Returns the user that sent the request, as [`Exchange::user`](crate::Exchange::user) does, unescaped.
+    /// Returns the user that sent the request, unescaped, as [`Exchange::user`](crate::Exchange::user) does; `None` if there is none.
     pub fn user(&self) -> Option<&[u8]> {
         let user = self.record.user.as_ref();
         user.map(|range| self.text(range))

@@ -225,11 +225,12 @@ pub trait BaseHttpRequestHandler {
     fn service_actions(&mut self) {}
 
     /// Returns a descriptor that the loop watches, if there is one: when it becomes readable, the loop has a turn, and calls
-    /// [`service_actions`](Self::service_actions). It is called once, when the server is made, and the descriptor must stay open as
-    /// long as the handler lives. The poll is edge-triggered, so `service_actions` has to read until nothing is left.
+    /// [`service_actions`](Self::service_actions). The server calls this once for each handler, before the first request, and the
+    /// descriptor must stay open as long as the handler lives. The poll is edge-triggered, so `service_actions` has to read until
+    /// nothing is left.
     ///
-    /// A handler that passes requests on to a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) passes both calls on to it,
-    /// too, for its [`live`](crate::SimpleHttpRequestHandler::live) pages.
+    /// A handler that passes requests on to a [`SimpleHttpRequestHandler`](crate::SimpleHttpRequestHandler) passes both calls on to
+    /// it, too, for its [`live`](crate::SimpleHttpRequestHandler::live) pages.
     fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
         None
     }

@@ -1,8 +1,8 @@
 //! Pages as values, the style that error pages and listings share, and the script of a listing.
 //!
-//! Invariant: a page is one document that loads no script, font, picture or other file. So it works the same offline, behind any
-//! proxy, and under a Content-Security-Policy that allows only its own style sheets and script. Without the script a listing is
-//! complete: the script only adds to it.
+//! Invariant: a page is one document that loads no script, font, picture or other file; only `--live` adds a script to it. So it works
+//! the same offline, behind any proxy, and under a Content-Security-Policy that allows only its own style sheets and script. Without
+//! the script a listing is complete: the script only adds to it.
 
 use crate::http::field::{DefaultFields, FieldLines, FieldName, FieldValue};
 
@@ -78,8 +78,8 @@ input{flex:1 0 100%}
 /// The script of a listing. It adds a box that hides the rows without the text that is typed, and to each date a title that says how
 /// long ago it is.
 ///
-/// It runs when the browser has read the heading, so in a long listing it asks for the rows each time. A name is only ever text to it.
-/// The row that leads to the parent directory has no `bdi`, and is never hidden.
+/// It runs when the browser has read the heading, so it looks for the rows each time: those of a long listing come later. It handles
+/// names only as text. The row that leads to the parent directory has no `bdi`, and is never hidden.
 pub(crate) const LISTING_SCRIPT: &str = "
 const [box, count] = ['input', 'output'].map(name => document.createElement(name)), ago = new Intl.RelativeTimeFormat('en');
 const fold = text => text.normalize().toLowerCase();
@@ -105,8 +105,8 @@ addEventListener('DOMContentLoaded', () => (box.value && filter(), document.quer
 ";
 
 /// The Content-Security-Policy of a page: it loads nothing, and cannot be framed. `$forms` is `none`, or `self` for the buttons that
-/// sort a listing. Style sheets and the script are allowed by their SHA-256, so a style or script that a name or a message brings into
-/// the page has no effect.
+/// sort a listing. Style sheets and the script are allowed by their SHA-256, so a style or script that a name or a message brings
+/// into the page has no effect.
 macro_rules! policy {
     ($forms:literal, [$($style:literal),+] $(, $script:literal)?) => {
         concat!(

@@ -41,7 +41,7 @@ impl Coding {
     }
 }
 
-/// The codings that a client accepts and does not like less than identity, best first.
+/// The codings that a client accepts and does not rank below identity, best first.
 ///
 /// A coding that the client accepts wins over identity even with a low weight, because identity has no weight unless it is named. On
 /// equal weights the server's order decides, and identity comes last.

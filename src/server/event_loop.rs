@@ -434,7 +434,7 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
     }
 }
 
-/// Has the poll watch the descriptor that `handler` names. If it cannot, the handler only has a turn with other events.
+/// Has the poll watch the descriptor that `handler` names. If it cannot, `service_actions` is only called in turns with other events.
 fn watch_event_source(poll: &Poll, handler: &mut impl BaseHttpRequestHandler) {
     if let Some(source) = handler.event_source() {
         let mut source = SourceFd(&source.as_raw_fd());

@@ -33,8 +33,8 @@ pub(crate) use submitter::{DroppedByThread, Submitter};
 pub(crate) const STAYS_IN_MEMORY: Duration = Duration::from_secs(10);
 /// Values that may wait to be dropped. Each may have an open file.
 const MAX_TO_DROP: usize = 16;
-/// Room for the stack of a thread. No job recurses, but compression has large local variables where the compiler does not optimize. The
-/// kernel gives memory only to what is used.
+/// Bytes of the stack of a thread. No job recurses, but compression has large local variables where the compiler does not optimize.
+/// The kernel gives memory only to what is used.
 const STACK: usize = 1024 * 1024;
 
 /// The threads of one server, shared by its loops. They end when the last clone is dropped.

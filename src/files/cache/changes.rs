@@ -331,7 +331,7 @@ impl Dependency {
         Self::new(Arc::clone(&self.watch), aspect)
     }
 
-    /// Returns how often it has changed.
+    /// Returns how often the dependency has changed.
     pub(super) fn changes(&self) -> u64 {
         self.watch
             .counter(self.aspect)

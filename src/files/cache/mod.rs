@@ -70,9 +70,9 @@ pub(super) enum CachedReply {
     /// A file, or the index page of a directory.
     File(Arc<Representation>),
     Listing(Arc<KeptListing>),
-    /// The rules of a site, which the handler has.
+    /// A rule file of a site is unchanged; the handler has its rules.
     Rules,
-    /// Nothing that is served: a 404, unless the site has something else for it.
+    /// Nothing is at the path: a 404, unless the site has another reply.
     Nothing,
 }
 
@@ -92,7 +92,7 @@ struct CacheEntry {
     /// When the entry was used last.
     used: Instant,
     /// The [changes](Self::changes) when they were last asked for.
-    told: u64,
+    changes_seen: u64,
 }
 
 impl CacheEntry {
@@ -144,7 +144,7 @@ pub(super) struct Cache {
     dropped: RecentKeys,
     /// Whether a lookup has dropped a changed reply since the last call of [`has_changed`](Self::has_changed).
     has_dropped: bool,
-    /// The generation of changes at the last call of it.
+    /// The generation of changes at the last call of [`has_changed`](Self::has_changed).
     told_until: u64,
     /// Lookups that found an entry since an entry was last compared.
     lookups: u32,
@@ -177,15 +177,15 @@ impl Cache {
         }
     }
 
-    /// Returns the descriptor that is readable when something has changed; `None` if changes are not reported. From now on, a file that
-    /// has just changed is kept again at once, so that its next change is reported, too.
+    /// Returns the descriptor that is readable when something has changed; `None` if changes are not reported. From now on, a file
+    /// that has just changed is kept again at once, so that its next change is reported, too.
     pub(super) fn event_source(&mut self) -> Option<BorrowedFd<'_>> {
         self.dropped = RecentKeys::new(1, Duration::ZERO);
         self.watcher.changes.event_source()
     }
 
-    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Of a reply that has
-    /// changed, later changes are told as well, until it is made anew.
+    /// Reads the changes until now. Returns whether one since the last call is about a reply that is or was kept. Until a changed reply
+    /// is made anew, its further changes count as well.
     pub(super) fn has_changed(&mut self) -> bool {
         self.watcher.changes.read_changes();
         let generation = self.watcher.changes.generation;
@@ -196,7 +196,7 @@ impl Cache {
         }
         for (_, entry) in &mut self.entries {
             let changes = entry.changes();
-            has_changed |= mem::replace(&mut entry.told, changes) != changes;
+            has_changed |= mem::replace(&mut entry.changes_seen, changes) != changes;
         }
         has_changed
     }
@@ -284,7 +284,7 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
-            told: 0,
+            changes_seen: 0,
         };
         self.insert(key, entry, config);
     }
@@ -312,13 +312,13 @@ impl Cache {
             generation: self.watcher.changes.generation,
             compare_at: clock.instant + COMPARE_AFTER,
             used: clock.instant,
-            told: 0,
+            changes_seen: 0,
         };
         self.insert(key, entry, config);
     }
 
     fn insert(&mut self, key: &[u8], mut entry: CacheEntry, config: &ServerConfig) {
-        entry.told = entry.changes();
+        entry.changes_seen = entry.changes();
         let cost = entry.cost(key);
         if cost > config.tuning.cache_bytes / 8 {
             return;

@@ -104,8 +104,8 @@ impl Watcher {
         self.look_again(root, path, absent, &file, (way, own))
     }
 
-    /// Watches a sibling of the file that is `watched`. Returns whether it is still as it was found, and its changes are reported: a file
-    /// of another file system may be mounted there.
+    /// Watches a sibling of the file that is `watched`. Returns whether the sibling is still as it was found, and its changes are
+    /// reported: a file of another file system may be mounted there.
     pub(in crate::files) fn watch_sibling(
         &mut self,
         watched: &mut Watched,

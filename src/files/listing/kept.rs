@@ -22,7 +22,7 @@ pub(in crate::files) struct KeptListing {
 }
 
 impl KeptListing {
-    /// Keeps the `reply` with a `page` that can be made in the codings that `may_make` tells.
+    /// Keeps the `reply` with a `page`. `may_make` tells in which codings it can be made.
     pub(super) fn new(
         reply: Arc<Prepared>,
         page: Page,

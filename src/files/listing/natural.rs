@@ -63,8 +63,8 @@ fn lower_case(name: &[u8]) -> impl Iterator<Item = char> {
         .flat_map(char::to_lowercase)
 }
 
-/// Returns the length of the longest part of `common`, with which several names begin, that they may be compared without: it ends
-/// neither within a number nor within a character. An ASCII byte ends even a character that is not UTF-8.
+/// Returns how many bytes of `common`, the beginning of several names, can be left out when these are compared: the longest part that
+/// ends neither within a number nor within a character. An ASCII byte ends even a character that is not UTF-8.
 pub(super) fn separable(common: &[u8]) -> usize {
     let last = common
         .iter()

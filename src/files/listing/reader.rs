@@ -142,7 +142,7 @@ impl Reader {
             } else if self.read_batch(run, is_over)? == Fill::Done {
                 match self.read_readme() {
                     Ok(readme) => self.readme = readme,
-                    // The listing is not kept, and not sent where it must not wait.
+                    // The listing is then not kept, and not sent by a loop that must not wait.
                     Err(_) => self.lookup.listed = None,
                 }
                 return Ok(Fill::Done);

@@ -18,7 +18,7 @@ use crate::handler::text::acts_on_text;
 /// The names of a README. The first one that is there, and has text, is shown.
 const NAMES: [&str; 4] = ["README.md", "README.txt", "README", "readme.md"];
 
-/// Text that is written at once, in bytes. Each becomes at most six.
+/// Bytes of text that are written at once. Each becomes at most six bytes.
 const PART: usize = 400;
 
 /// Reads the file at a path below the root; `None` if there is none that is to be shown.
@@ -113,7 +113,7 @@ impl Readme {
             return Some(from);
         }
         if from == 0 {
-            // A line end at the beginning is not shown, so that of the text would not be.
+            // Browsers drop a line end behind `<pre>`: this one, so that they show one at the beginning of the text.
             put(out, &["<h2>", self.name, "</h2>\n<pre>\n"]);
         }
         let mut rest = self.text.get(from..).unwrap_or_default();

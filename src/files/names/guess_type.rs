@@ -11,7 +11,7 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 
 /// The type of a file of which nothing is known.
 pub(crate) const OCTET_STREAM: &str = "application/octet-stream";
-/// As many bytes of a file are enough to tell text from other content.
+/// The first bytes of a file, so many, are enough to tell text from other content.
 pub(crate) const BEGINNING: usize = 512;
 
 const GZIP: FieldValue<'static> = FieldValue::constant("gzip");
@@ -90,7 +90,7 @@ pub(crate) fn guess_type<'a>(
     }
     let suffix = suffix.to_ascii_lowercase();
     let known = || mime_guess::from_ext(&suffix).first_raw();
-    // Where mime_guess says only that a file is not text, that is often wrong.
+    // mime_guess has this type for suffixes of which it knows no other, also for text.
     let known = || known().filter(|media_type| *media_type != OCTET_STREAM);
     match media_types::of_suffix(&suffix).or_else(known) {
         Some(media_type) => FileType {
@@ -134,8 +134,8 @@ pub(crate) fn begins_with_text(beginning: &[u8]) -> bool {
     is_utf8 && !beginning.iter().any(is_control)
 }
 
-/// Returns the charset that is added to `media_type`: browsers need one for text that has none. JSON is always UTF-8 (RFC 8259 §8.1).
-/// XML, and so SVG, is UTF-8 unless it declares another charset, which this one would override (RFC 7303 §3).
+/// Returns the charset that is added to `media_type`: browsers need one for text that has none. JSON is always UTF-8 (RFC 8259
+/// §8.1). XML, and so SVG, is UTF-8 unless it declares another charset, which this one would override (RFC 7303 §3).
 pub(crate) fn charset(media_type: &str) -> &'static str {
     let is_text = media_type.starts_with("text/") || media_type == "application/javascript";
     if is_text && media_type != "text/xml" && !media_type.contains("charset") {

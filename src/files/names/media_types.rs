@@ -1,7 +1,7 @@
 //! Media types that are better than those of mime_guess: those of IANA, then those of nginx.
 //!
 //! Invariant: source code, configuration and notes are `text/plain`. Firefox downloads text of most other types, such as
-//! `text/x-python`, and Chromium whatever is not text, such as `application/x-sh`.
+//! `text/x-python`, and Chromium all types that are not text, such as `application/x-sh`.
 
 /// Programs and style sheets in languages that browsers do not run.
 const SOURCE: [&str; 67] = [

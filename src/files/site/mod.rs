@@ -1,9 +1,9 @@
-//! A site as static hosts serve it: pages without their suffix, the rules of `_redirects` and `_headers` in the formats of Netlify and
-//! Cloudflare Pages, single-page applications, and a 404 page of its own.
+//! A site as static hosts serve it: pages without their suffix, the rules of `_redirects` and `_headers` in the formats of Netlify
+//! and Cloudflare Pages, single-page applications, and a 404 page of its own.
 //!
 //! Invariants:
-//! - The rules are pure functions, so tables of rules and requests test them. Either every line of a file is good, or the first bad line
-//!   is logged and the rules before it stay in force.
+//! - The rules are pure functions, so tables of rules and requests test them. Either every line of a file is good, or the first bad
+//!   line is logged and the rules that were read from an earlier state of the file stay in force.
 //! - A request is answered by the rules that the files have at that time. They are read as any file is, and what is kept of them is
 //!   dropped when their file changes.
 

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a pattern is compared with the path by which the file is looked up: decoded, without empty and dot segments, and
 //! without slashes around it. So no spelling of a path gets round a rule: `/private%2Fx` means the file `private/x`, and a rule for
-//! `/private/*` matches it. A match takes one pass over the path, whatever the pattern is.
+//! `/private/*` matches it. A match of any pattern takes one pass over the path.
 
 use memchr::memchr;
 use percent_encoding::percent_decode_str;

@@ -182,7 +182,7 @@ impl RedirectRule {
         self.query.is_empty() || capture_query(&self.query, query.pairs(), values)
     }
 
-    /// Returns whether the rule would match again after a client at `path` was sent to `location`, without an end.
+    /// Returns whether `location` would send a client at `path` back to this rule, without an end.
     fn leads_back(&self, location: &str, path: &[u8]) -> bool {
         let mut back = Vec::new();
         let query = RequestQuery::new(query::split_target(location).1);

@@ -21,8 +21,8 @@ use crate::http::field::{FieldLines, FieldName, FieldValue};
 #[derive(Debug, Default)]
 pub(in crate::files) struct SiteRules {
     files: Arc<Mutex<RuleFiles>>,
-    /// The rules of the handler, for a copy of it that waits for a file thread. The copy has rules of its own, because another request
-    /// may change those of the handler before the reply of the copy is made.
+    /// The rules of the handler, for a copy of it that waits for a file thread. The copy has rules of its own, because another
+    /// request may change those of the handler before the reply of the copy is made.
     of_handler: Option<Arc<Mutex<RuleFiles>>>,
     /// A hash of the problem that was logged last for `_redirects`, and for `_headers`. All loops share it, so each is logged once.
     logged: Arc<Mutex<[Option<u64>; 2]>>,
@@ -130,8 +130,8 @@ fn hash_of(bytes: &[u8]) -> u64 {
 }
 
 impl<T: Default> RuleFile<T> {
-    /// Takes the rules that `parse` finds in the `content` of the file called `name`; without a file there are none. If the file cannot
-    /// be read, or has a bad line, the rules that were read last stay. Returns whether the content is another one than before.
+    /// Takes the rules that `parse` finds in the `content` of the file called `name`; without a file there are none. If the file
+    /// cannot be read, or has a bad line, the rules that were read last stay. Returns whether the content is another one than before.
     ///
     /// # Errors
     /// What is wrong with the file, once for each content.
@@ -233,7 +233,7 @@ impl FileRequest<'_, '_> {
             if name.eq_ignore_ascii_case("content-type") {
                 content_type = Some(value);
             } else if server.is_extra_field(&name) {
-                // The command line wins.
+                // The configuration wins.
             } else if let (Ok(name), Ok(value)) =
                 (FieldName::new(&name), FieldValue::new(value.as_bytes()))
             {

@@ -14,7 +14,7 @@ use crate::http::status::HttpStatus;
 enum Plan {
     /// Looks for the path that was written, as a file or as a directory.
     LookFor { step: Step, as_directory: bool },
-    /// Nothing: it is not for this request.
+    /// Does nothing: the step is not for this request.
     Skip,
     /// The reply is made.
     Replied(io::Result<()>),
@@ -48,7 +48,7 @@ impl FileRequest<'_, '_> {
         self.go_on(|depth| asked.step.beside_directory(depth))
     }
 
-    /// Goes on with the step that follows for a target in a directory of a depth.
+    /// Goes on with the step that `next` returns for the depth of the target's directory.
     pub(super) fn go_on(&mut self, next: impl FnOnce(usize) -> Option<Step>) -> io::Result<()> {
         let mut path = Vec::new();
         let is_directory = self.locate(&mut path);
@@ -56,7 +56,7 @@ impl FileRequest<'_, '_> {
         self.take_steps(next, &mut path)
     }
 
-    /// Whether the rules of this step are read in any case.
+    /// Whether the rules of this step are read although an entry is kept for their file.
     fn reads_rules_anew(&self, step: Step) -> bool {
         let rules = self.files.site_rules();
         step.reads_rules() && rules.is_some_and(|rules| rules.are_of_thread(step))
@@ -198,7 +198,7 @@ impl FileRequest<'_, '_> {
         Plan::LookFor { step, as_directory }
     }
 
-    /// Returns the status that a rule gives to the path; there is no page that the rule names.
+    /// Returns the status that a rule gives to the path, where the page that the rule names does not exist; 200 without such a rule.
     fn status_of_rule(&self, path: &[u8]) -> HttpStatus {
         match self.rule(path) {
             Some(Redirected::Served { status, .. }) => status,

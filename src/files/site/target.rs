@@ -59,7 +59,7 @@ impl RedirectTarget {
         if path.contains('*') {
             return Err("the target has a `*`: write `:splat` for what it matched".to_owned());
         }
-        let mut pieces = Pieces {
+        let mut pieces = TargetPieces {
             names,
             pieces: Vec::new(),
         };
@@ -121,7 +121,7 @@ fn fill(filled: &mut String, pieces: &[Piece], values: &[&[u8]]) {
 fn check_path(text: &str) -> Result<usize, String> {
     if text.starts_with("//") || text.starts_with("/\\") {
         return Err(format!(
-            "the target {text:?} begins with two slashes: a URL has its scheme, too"
+            "the target {text:?} begins with two slashes: write a URL with its scheme"
         ));
     }
     if text.starts_with("/.netlify/") {
@@ -151,12 +151,12 @@ fn authority_end(url: &str) -> Result<usize, String> {
 }
 
 /// The pieces of a target while it is read.
-struct Pieces<'n> {
+struct TargetPieces<'n> {
     names: &'n [String],
     pieces: Vec<Piece>,
 }
 
-impl Pieces<'_> {
+impl TargetPieces<'_> {
     fn push_text(&mut self, text: &str) {
         let encoded = utf8_percent_encode(text, NOT_IN_URL);
         match self.pieces.last_mut() {

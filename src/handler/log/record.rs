@@ -11,7 +11,7 @@ use crate::http::status::HttpStatus;
 /// Bytes of a request line or field that are logged at most: a request that is refused for its length must not fill the log.
 const MAX_TEXT: usize = 8 * 1024;
 
-/// A request whose reply has not left wholly. Its texts are ranges of the reply's arena.
+/// A request with a reply that has not wholly left. Its texts are ranges of the reply's arena.
 #[derive(Debug)]
 pub(crate) struct LogRecord {
     pub(crate) status: HttpStatus,
