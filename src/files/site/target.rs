@@ -108,7 +108,9 @@ fn fill(filled: &mut String, pieces: &[Piece], values: &[&[u8]]) {
             Piece::Text(text) => filled.push_str(text),
             Piece::Value(index) => filled.extend(percent_encode(value(index))),
             Piece::Segments(index) => {
-                for (number, segment) in value(index).split(|byte| *byte == b'/').enumerate() {
+                // A parameter may be called `splat`, too, and then a client chooses how many slashes there are.
+                let segments = value(index).split(|byte| *byte == b'/');
+                for (number, segment) in segments.filter(|name| !name.is_empty()).enumerate() {
                     filled.push_str(if number == 0 { "" } else { "/" });
                     filled.extend(percent_encode(segment));
                 }

@@ -179,6 +179,13 @@ fn a_location_stays_on_this_server() {
         ),
         ("/old u=:u /:u/x", "/old?u=", "301 /x"),
         (
+            "/old u=:splat /:splat",
+            "/old?u=//evil.example/",
+            "301 /evil.example",
+        ),
+        ("/old u=:splat /a/:splat", "/old?u=x//%5Cy", "301 /a/x/%5Cy"),
+        ("/old u=:splat /:splat/x", "/old?u=/", "301 /x"),
+        (
             "/old u=:u /:u",
             "/old?u=%5c%2fevil.example%0d%0a",
             "301 /%5C%2Fevil.example%0D%0A",
