@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use httpoll::{Confinement, LogFile, LogFormat, ServerConfig, SimpleHttpRequestHandler};
 use nix::unistd::User;
@@ -308,6 +309,9 @@ fn server_config(typed: &Typed, hosts: Vec<String>) -> Result<ServerConfig, Comm
     }
     if let Some(time) = typed.last("--drain-timeout", |text| seconds("--drain-timeout", text))? {
         config.drain_timeout = time;
+    } else if typed.is_given("--live") {
+        // The events of an open page have no end that could be waited for.
+        config.drain_timeout = Duration::from_millis(300);
     }
     config.file_threads = typed.last("--file-threads", file_threads)?.unwrap_or(4);
     if let Some(time) = typed.last("--file-timeout", file_timeout)? {

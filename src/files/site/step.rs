@@ -6,7 +6,7 @@
 use super::{HEADERS, REDIRECTS};
 use crate::http::status::HttpStatus;
 
-/// The most directories between the served one and a `404.html`, so that a long path costs no more than this number of look-ups.
+/// The most directories between the served one and a `404.html`, so that a long path costs a few look-ups at most.
 pub(super) const MAX_DEPTH: usize = 16;
 
 /// A step. The next one is taken when nothing is found at the path of this one.
