@@ -65,24 +65,25 @@ fn entries(reply: &Reply) -> usize {
 fn a_long_listing_without_memory_is_503_and_keeps_the_connection() {
     let site = site(3000);
     for memory in [0, 16 * KIB, 100 * KIB] {
+        // The short listings come first, while the turn has time to make them at once, which needs no memory.
         let requests = [
+            ("GET", "/few/"),
+            ("HEAD", "/few/"),
             ("GET", "/many/"),
             ("HEAD", "/many/"),
             ("GET", "/file"),
-            ("GET", "/few/"),
-            ("HEAD", "/few/"),
             ("GET", "/many/?sort=size"),
         ];
         let replies = replies(&site, memory, &requests);
         let statuses: Vec<_> = replies.iter().map(|reply| reply.status).collect();
-        assert_eq!(statuses, [503, 503, 200, 200, 200, 503], "{memory} bytes");
+        assert_eq!(statuses, [200, 200, 503, 503, 200, 503], "{memory} bytes");
         for reply in replies.iter().filter(|reply| reply.status == 503) {
             assert_eq!(reply.field("Retry-After"), Some("1"));
             assert!(!reply.closes());
         }
         assert_eq!(
-            replies[0].field("Content-Length"),
-            replies[1].field("Content-Length")
+            replies[2].field("Content-Length"),
+            replies[3].field("Content-Length")
         );
     }
 }
