@@ -13,7 +13,7 @@ use crate::http::headers::Headers;
 /// grows with the square of the length.
 const MAX_BYTES: usize = 512;
 
-/// A keyed hash of a pair, which tells nothing about the pair to those who do not have the key.
+/// A keyed hash of a user and a password. Without the key, the hash reveals neither of them.
 pub(super) type PairHash = [u8; 32];
 
 /// The key of the hashes; it is random, and never leaves the process.

@@ -157,7 +157,6 @@ fn help(arguments: &[OsString]) -> Option<String> {
 
 impl Options {
     fn new(typed: Typed, default_port: Option<&OsStr>) -> Result<Self, CommandError> {
-        let live = typed.is_given("--live");
         let bind = typed.all("--bind", bind)?;
         let needs_port = bind.is_empty() || bind.iter().any(Bind::is_without_port);
         let port = match typed.port(port)? {
@@ -179,7 +178,7 @@ impl Options {
             site: typed.is_given("--site"),
             spa: typed.is_given("--spa"),
             compress: typed.is_given("--compress"),
-            live,
+            live: typed.is_given("--live"),
             auth: typed.path("--auth"),
             open: typed.is_given("--open"),
             log: typed.path("--log").filter(|path| path.as_os_str() != "-"),

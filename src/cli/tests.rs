@@ -165,6 +165,8 @@ fn times_are_seconds_and_may_have_fractions() {
         times.map(|time| time.as_millis())
     };
     assert_eq!(times(&[]), [75_000, 0, 25_000]);
+    assert_eq!(times(&["--live"]), [75_000, 0, 300]);
+    assert_eq!(times(&["--live", "--drain-timeout=2"]), [75_000, 0, 2000]);
     let arguments = [
         "--keep-alive=620",
         "--drain-delay=0.25",

@@ -23,7 +23,6 @@ pub(super) enum Bind {
 }
 
 impl Bind {
-    /// The address at which only this machine reaches the server.
     pub(super) fn is_without_port(&self) -> bool {
         matches!(self, Self::Tcp { port: None, .. })
     }

@@ -57,7 +57,7 @@ impl<T> Codings<T> {
 
     /// Sets the reply in a coding that a thread was asked to make, once; `None` if it cannot be made or is not smaller.
     pub(crate) fn set(&self, coding: Coding, reply: Option<Arc<T>>) {
-        // It is set already if two threads have made it.
+        // Only one thread is asked, so it is not set yet.
         let _ = self.slots[coding as usize].reply.set(reply);
     }
 
@@ -180,11 +180,9 @@ pub(crate) fn is_compressible(media_type: &str) -> bool {
 }
 
 /// Media types whose names do not tell that they can be compressed.
-const OTHERS: [&str; 18] = [
+const OTHERS: [&str; 16] = [
     "application/javascript",
     "application/json",
-    "application/ld+json",
-    "application/manifest+json",
     "application/rtf",
     "application/sql",
     "application/toml",

@@ -35,18 +35,10 @@ enum Original {
     Listing(Arc<KeptListing>),
 }
 
-/// A coding that a thread has made.
+/// A content that is to be made in a coding.
 #[derive(Debug)]
-struct Compressed {
-    /// The key under which the original is kept.
-    key: Box<[u8]>,
-    original: Original,
-    coding: Coding,
-    /// `None` if the content does not become smaller, or cannot be read.
-    content: Option<Vec<u8>>,
-}
-
 struct Compression {
+    /// The key under which the original is kept.
     key: Box<[u8]>,
     original: Original,
     coding: Coding,
@@ -55,7 +47,8 @@ struct Compression {
 #[derive(Default)]
 struct CompressionQueue {
     waiting: VecDeque<Compression>,
-    done: Vec<Compressed>,
+    /// What a thread has made, with the content in its coding; `None` if that is not smaller, or cannot be made.
+    done: Vec<(Compression, Option<Vec<u8>>)>,
     /// The job of the thread that compresses. It would be dropped if nothing waited for it.
     job: Option<Pending<()>>,
 }
@@ -128,7 +121,7 @@ impl Compressor {
     }
 
     /// Takes what has been compressed since the last call.
-    fn take_done(&self) -> Vec<Compressed> {
+    fn take_done(&self) -> Vec<(Compression, Option<Vec<u8>>)> {
         if !self.0.has_done.load(Ordering::Acquire) {
             return Vec::new();
         }
@@ -193,13 +186,12 @@ impl SimpleHttpRequestHandler {
     /// Adds what has been compressed to the replies that are kept.
     #[inline(never)]
     pub(super) fn take_compressed(&self, server: &ServerInfo) {
-        for done in self.compressor.take_done() {
-            let Compressed {
+        for (compression, content) in self.compressor.take_done() {
+            let Compression {
                 key,
                 original,
                 coding,
-                content,
-            } = done;
+            } = compression;
             let mut cache = self.cache.borrow_mut();
             cache.add_coding(&key, server.config(), |kept| match (kept, &original) {
                 (CachedReply::File(kept), Original::InMemory(file) | Original::InFile(file, _))
@@ -240,11 +232,9 @@ fn submit(threads: &FileThreads, shared: &Arc<SharedQueue>) -> Option<Pending<()
 /// Compresses the first content that waits. Other jobs come before the next one.
 fn compress_next(threads: &FileThreads, shared: &Arc<SharedQueue>) {
     let task = shared.lock().waiting.pop_front();
-    let done = task.map(|task| Compressed {
-        content: task.original.compressed(task.coding),
-        key: task.key,
-        original: task.original,
-        coding: task.coding,
+    let done = task.map(|task| {
+        let content = task.original.compressed(task.coding);
+        (task, content)
     });
     let mut queue = shared.lock();
     queue.done.extend(done);

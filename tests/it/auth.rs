@@ -21,7 +21,7 @@ const COSTLY: &str = "$2y$10$abcdefghijklmnopqrstuuqflPDzB6gcMhKa1rZqKiun2YGL5sa
 const ALICE: &str = "Authorization: Basic YWxpY2U6c2VjcmV0";
 const ALICE_OTHER: &str = "Authorization: Basic YWxpY2U6b3RoZXI=";
 const BOB: &str = "Authorization: Basic Ym9iOnNlY3JldA==";
-const NOBODY: &str = "Authorization: Basic bm9ib2R5OnNlY3JldA==";
+const UNKNOWN_USER: &str = "Authorization: Basic bm9ib2R5OnNlY3JldA==";
 
 /// The field for a user and a password.
 fn basic(user: &str, password: &str) -> String {
@@ -117,7 +117,7 @@ fn another_password_is_refused() {
     let bearer = ALICE.replace("Basic", "Bearer");
     for fields in [
         ALICE_OTHER,
-        NOBODY,
+        UNKNOWN_USER,
         &twice,
         &bearer,
         "Authorization: Basic",
@@ -222,7 +222,7 @@ fn a_file_that_becomes_unusable_changes_nothing_and_is_reported_once() {
         let before = server.log().lines().count();
         let path = users(&site, content);
         for _ in 0..3 {
-            assert_eq!(status(NOBODY), 401);
+            assert_eq!(status(UNKNOWN_USER), 401);
         }
         assert_eq!(status(ALICE), 200);
         let log = server.log_lines(before + 1);
@@ -238,7 +238,7 @@ fn a_file_that_becomes_unusable_changes_nothing_and_is_reported_once() {
     }
     let path = users(&site, "");
     fs::remove_file(&path).unwrap();
-    assert_eq!([status(NOBODY), status(ALICE)], [401, 200]);
+    assert_eq!([status(UNKNOWN_USER), status(ALICE)], [401, 200]);
     users(&site, &format!("bob:{SHA_CRYPT}\n"));
     assert_eq!([status(BOB), status(ALICE)], [200, 401]);
 }
@@ -314,7 +314,7 @@ fn a_thousand_requests_that_come_at_once_share_one_check() {
 fn a_client_that_leaves_during_the_check_harms_nothing() {
     let site = Site::new();
     let server = start(&site, &format!("bob:{COSTLY}\n"), &[]);
-    for wrong in [BOB, ALICE, NOBODY] {
+    for wrong in [BOB, ALICE, UNKNOWN_USER] {
         let mut client = server.connect();
         client.send(request("GET", "/hello.txt", &[wrong]));
         client.reset();

@@ -10,7 +10,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 
-use crate::support::{Client, Reply, SETTLED, Server, Site, request, unprivileged};
+use crate::support::{Client, Reply, SETTLED, Server, Site, request};
 
 /// Starts a server for `site` with `--site`.
 fn serve(site: &Site, options: &[&str]) -> Server {
@@ -330,19 +330,9 @@ fn a_404_page_that_cannot_be_read_is_passed_over() {
         fs::set_permissions(site.at("dir/404.html"), permissions).unwrap();
     };
     set_mode(0o000);
-    let root = site.root();
-    let options = [
-        "0",
-        "-b",
-        "127.0.0.1",
-        "--site",
-        "-d",
-        root.to_str().unwrap(),
-    ];
-    let Some(command) = unprivileged(&options) else {
+    let Some(server) = Server::unprivileged(&site, &["--site"]) else {
         return;
     };
-    let server = Server::spawn(command);
     let reply = steady(&mut server.connect(), &request("GET", "/dir/x", &[]));
     assert_eq!((reply.status(), reply.text()), (404, "readable"));
     assert_eq!(server.get("/dir/404.html").status(), 403);

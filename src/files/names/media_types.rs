@@ -98,7 +98,7 @@ fn application(suffix: &str) -> Option<&'static str> {
         "sqlite" | "sqlite3" => "application/vnd.sqlite3",
         "prc" => "application/vnd.palm",
         "sea" => "application/x-sea",
-        // These are never text, whatever type an unknown suffix has.
+        // Files with these suffixes are never text. Without this entry, the content of such a file would decide.
         "bin" | "br" | "exe" | "dll" | "so" | "dmg" | "iso" | "img" | "msi" | "msp" | "msm"
         | "pkg" => "application/octet-stream",
         _ => return None,

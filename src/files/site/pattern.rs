@@ -37,7 +37,7 @@ enum PatternPart {
 /// The most placeholders of a rule, `*` included.
 pub(super) const MAX_NAMES: usize = 32;
 
-/// The name of what `*` matches.
+/// The placeholder that stands for the part of a path that `*` matches.
 pub(super) const SPLAT: &str = "splat";
 
 impl Pattern {
@@ -112,7 +112,7 @@ impl Pattern {
         }
     }
 
-    /// The names of what a match captures, in order; `splat` for `*`.
+    /// The names of the placeholders, in order; the name of `*` is `splat`.
     pub(super) fn names(&self) -> &[String] {
         &self.names
     }
@@ -204,7 +204,7 @@ fn decoded(segment: &str) -> Result<Vec<u8>, String> {
     Ok(decoded)
 }
 
-/// Checks the names of what one rule captures.
+/// Checks that the placeholders of one rule are few enough and have different names.
 pub(super) fn check_names(names: &[String]) -> Result<(), String> {
     if names.len() > MAX_NAMES {
         return Err(format!("the rule has more than {MAX_NAMES} placeholders"));

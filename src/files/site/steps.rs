@@ -81,7 +81,12 @@ impl FileRequest<'_, '_> {
         while let Some(step) = next {
             let target_is_directory = self.locate(path);
             let depth = depth(path, target_is_directory);
-            let headers = self.matching_headers(path);
+            // The rules that match are asked for only once they have been read.
+            let headers = if step.reads_rules() {
+                0
+            } else {
+                self.matching_headers(path)
+            };
             let plan = self.plan(step, target_is_directory, path);
             let (step, as_directory) = match plan {
                 Plan::LookFor { step, as_directory } => (step, as_directory),

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 
 use super::{BROWSER, GZIP, ask, coding, serve, text};
-use crate::support::{Client, Mount, Reply, SETTLED, Server, Site, request, unprivileged};
+use crate::support::{Client, Mount, Reply, SETTLED, Server, Site, request};
 
 /// The content of a sibling is not decoded here, so any bytes will do.
 fn site() -> Site {
@@ -367,21 +367,9 @@ fn a_sibling_that_cannot_be_read_is_not_sent() {
         fs::set_permissions(site.at("a.css.gz"), permissions).unwrap();
     };
     set_mode(0o000);
-    let root = site.root();
-    let options = [
-        "0",
-        "-b",
-        "127.0.0.1",
-        "--compress",
-        "--file-threads",
-        "0",
-        "-d",
-    ];
-    let options = [&options[..], &[root.to_str().unwrap()]].concat();
-    let Some(command) = unprivileged(&options) else {
+    let Some(server) = Server::unprivileged(&site, &["--compress", "--file-threads", "0"]) else {
         return;
     };
-    let server = Server::spawn(command);
     let reply = ask(&server, "GET", "/a.css", &[GZIP]);
     assert_eq!((reply.status(), coding(&reply)), (200, None));
     set_mode(0o644);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread::sleep;
 
 use super::{serve, steady};
-use crate::support::{SETTLED, Server, Site, get, request, unprivileged, wait_until};
+use crate::support::{SETTLED, Server, Site, get, request, wait_until};
 
 #[test]
 fn rule_files_are_served_under_no_spelling() {
@@ -212,19 +212,9 @@ fn a_rule_file_that_cannot_be_read_leaves_the_rules() {
     let site = Site::empty();
     site.file("file.txt", "content")
         .file("_redirects", "/a /good\n");
-    let root = site.root();
-    let place = [
-        "0",
-        "-b",
-        "127.0.0.1",
-        "--site",
-        "-d",
-        root.to_str().unwrap(),
-    ];
-    let Some(command) = unprivileged(&place) else {
+    let Some(server) = Server::unprivileged(&site, &["--site"]) else {
         return;
     };
-    let server = Server::spawn(command);
     assert_eq!(server.get("/a").field("Location"), Some("/good"));
     let set_mode = |mode| {
         let permissions = fs::Permissions::from_mode(mode);

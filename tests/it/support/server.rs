@@ -97,6 +97,13 @@ impl Server {
         server
     }
 
+    /// Starts a server without the rights of root; `None` where that is not possible.
+    pub(crate) fn unprivileged(site: &Site, options: &[&str]) -> Option<Self> {
+        let root = site.root();
+        let place = ["0", "-b", "127.0.0.1", "-d", root.to_str().unwrap()];
+        unprivileged(&[&place, options].concat()).map(Self::spawn)
+    }
+
     /// Starts a server for a directory or a single file.
     pub(crate) fn of_path(path: &Path, options: &[&str]) -> Self {
         let place = ["0", "-b", "127.0.0.1", "-d", path.to_str().unwrap()];
