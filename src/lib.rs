@@ -260,6 +260,8 @@ pub use server::{HttpServer, ServerHandle};
 pub use wire::log_file::LogFile;
 pub use wire::source::{Fill, Source};
 pub use wire::spool::RequestBody;
+#[cfg(feature = "tls")]
+pub use wire::tls::config::{CertificateFiles, TlsConfig};
 
 /// Properties that hold for any input bytes. Only tests and `fuzz/` have them; no other build does.
 #[cfg(any(test, fuzzing))]

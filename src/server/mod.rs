@@ -34,12 +34,16 @@ use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use crate::wire::file_threads::FileThreads;
 use crate::wire::log_file::LogFile;
+#[cfg(feature = "tls")]
+use crate::wire::tls::config::TlsConfig;
 use admin::Administration;
 use event_loop::{EventLoop, NO_CONNECTION};
 use lifecycle::notifier::Notifier;
 use lifecycle::signals::ShutdownSignals;
 use listen::bind::listen_all;
 use listen::listener::Endpoint;
+#[cfg(feature = "tls")]
+use listen::protocol::Protocol;
 use listen::socket::ListeningSocket;
 use loop_context::LoopContext;
 
@@ -96,6 +100,41 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         let listeners = listen_all(&addresses, &config)?;
         let addresses = tcp_addresses(&listeners)?;
         Self::from_endpoint(Endpoint::new(listeners)?, &addresses, handler, config)
+    }
+
+    /// Listens on all of `addresses` with TLS and the default configuration; port 0 takes a free one.
+    ///
+    /// A request in plain text is redirected to HTTPS on the same port.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    #[cfg(feature = "tls")]
+    #[doc(alias = "HTTPSServer")]
+    pub fn bind_tls(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        tls: &TlsConfig,
+    ) -> io::Result<Self> {
+        Self::bind_tls_with(addresses, handler, ServerConfig::default(), tls)
+    }
+
+    /// Listens on all of `addresses` with TLS; port 0 takes a free one, the same for all.
+    ///
+    /// # Errors
+    /// As for [`bind`](Self::bind).
+    #[cfg(feature = "tls")]
+    pub fn bind_tls_with(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        config: ServerConfig,
+        tls: &TlsConfig,
+    ) -> io::Result<Self> {
+        let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
+        let listeners = listen_all(&addresses, &config)?;
+        let addresses = tcp_addresses(&listeners)?;
+        let mut endpoint = Endpoint::new(listeners)?;
+        endpoint.speak(&Protocol::Https(tls.clone()));
+        Self::from_endpoint(endpoint, &addresses, handler, config)
     }
 
     /// Serves on a socket that listens already, with the default configuration.

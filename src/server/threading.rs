@@ -15,6 +15,8 @@ use super::lifecycle::handle::ServerHandle;
 use super::lifecycle::signals::ShutdownSignals;
 use super::listen::bind::listen_all;
 use super::listen::listener::{Endpoint, names};
+#[cfg(feature = "tls")]
+use super::listen::protocol::Protocol;
 use super::listen::socket::ListeningSocket;
 use super::{bind_for_admin, local_addresses, new_context, set_notifier, tcp_addresses};
 use crate::config::ServerConfig;
@@ -23,6 +25,8 @@ use crate::handler::log::Log;
 use crate::handler::server_info::ServerInfo;
 use crate::wire::file_threads::FileThreads;
 use crate::wire::log_file::LogFile;
+#[cfg(feature = "tls")]
+use crate::wire::tls::config::TlsConfig;
 
 /// How often signals are checked where no loop waits for them.
 const SIGNAL_CHECK: Duration = Duration::from_millis(100);
@@ -75,6 +79,41 @@ impl<H: BaseHttpRequestHandler + Clone + Send> ThreadingHttpServer<H> {
             endpoints.push(Endpoint::new(listen_all(&addresses, &config)?)?);
         }
         Self::from_endpoints(endpoints, addresses, handler, config)
+    }
+
+    /// Listens on all of `addresses` with TLS, with `loops` loops and the default configuration; see
+    /// [`HttpServer::bind_tls`](super::HttpServer::bind_tls).
+    ///
+    /// # Errors
+    /// As for [`bind_with`](Self::bind_with).
+    #[cfg(feature = "tls")]
+    #[doc(alias = "ThreadingHTTPSServer")]
+    pub fn bind_tls(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        loops: NonZeroUsize,
+        tls: &TlsConfig,
+    ) -> io::Result<Self> {
+        Self::bind_tls_with(addresses, handler, ServerConfig::default(), loops, tls)
+    }
+
+    /// Listens on all of `addresses` with TLS, with `loops` loops; port 0 takes a free one, the same for all.
+    ///
+    /// # Errors
+    /// As for [`bind_with`](Self::bind_with).
+    #[cfg(feature = "tls")]
+    pub fn bind_tls_with(
+        addresses: impl ToSocketAddrs,
+        handler: H,
+        config: ServerConfig,
+        loops: NonZeroUsize,
+        tls: &TlsConfig,
+    ) -> io::Result<Self> {
+        let mut server = Self::bind_with(addresses, handler, config, loops)?;
+        for endpoint in &mut server.endpoints {
+            endpoint.speak(&Protocol::Https(tls.clone()));
+        }
+        Ok(server)
     }
 
     /// Serves on sockets that listen already, TCP or UNIX, such as those inherited from a service manager, with `loops` loops. Each

@@ -15,5 +15,7 @@ pub(crate) mod shared_file;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 pub(crate) mod transport;
 pub(crate) mod wake_on_drop;

@@ -16,6 +16,7 @@ use rustix::net::{SocketFlags, accept_with};
 
 use super::bind::DeferAccept;
 use super::handshakes::Handshakes;
+use super::protocol::Protocol;
 use super::socket::{self, ListeningSocket};
 use super::unix::SocketFile;
 use crate::handler::peer::UNIX_PEER;
@@ -35,6 +36,7 @@ pub(crate) struct Listener {
     is_unix: bool,
     /// Whether another process may accept from its queue, too.
     pub(crate) is_inherited: bool,
+    pub(crate) protocol: Protocol,
     pub(crate) accepting: Accepting,
     /// Whether nothing was accepted since accepting paused.
     pub(crate) was_paused: bool,
@@ -75,6 +77,7 @@ impl Listener {
             socket: TcpListener::from_std(listener),
             is_unix,
             is_inherited: listening.is_inherited,
+            protocol: listening.protocol,
             file: listening.file,
             accepting: Accepting::Idle,
             was_paused: false,
@@ -202,6 +205,14 @@ impl Endpoint {
     /// Registers one more listener, which was handed in or is a UNIX socket.
     pub(crate) fn listen_on(&mut self, listening: ListeningSocket) -> io::Result<()> {
         self.register(Listener::new(listening)?)
+    }
+
+    /// Has all listeners speak this protocol.
+    #[cfg(feature = "tls")]
+    pub(crate) fn speak(&mut self, protocol: &Protocol) {
+        for listener in &mut self.listeners {
+            listener.protocol = protocol.clone();
+        }
     }
 
     fn register(&mut self, mut listener: Listener) -> io::Result<()> {

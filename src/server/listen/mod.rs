@@ -4,5 +4,6 @@ pub(crate) mod addresses;
 pub(crate) mod bind;
 pub(crate) mod handshakes;
 pub(crate) mod listener;
+pub(crate) mod protocol;
 pub(crate) mod socket;
 mod unix;

@@ -15,7 +15,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname};
 
+use super::protocol::Protocol;
 use super::unix::{self, SocketFile};
+#[cfg(feature = "tls")]
+use crate::wire::tls::config::TlsConfig;
 
 /// A socket that listens, for [`HttpServer::from_listeners`](crate::HttpServer::from_listeners) and
 /// [`ThreadingHttpServer::from_listeners`](crate::ThreadingHttpServer::from_listeners): TCP or UNIX.
@@ -48,6 +51,7 @@ pub struct ListeningSocket {
     pub(super) socket: OwnedFd,
     pub(super) is_unix: bool,
     pub(super) is_inherited: bool,
+    pub(super) protocol: Protocol,
 }
 
 impl ListeningSocket {
@@ -72,6 +76,26 @@ impl ListeningSocket {
     pub fn inherited(self) -> Self {
         Self {
             is_inherited: true,
+            ..self
+        }
+    }
+
+    /// Has the connections of this socket speak TLS. A request in plain text is redirected to HTTPS on the same port.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn with_tls(self, tls: &TlsConfig) -> Self {
+        Self {
+            protocol: Protocol::Https(tls.clone()),
+            ..self
+        }
+    }
+
+    /// Has every request on this socket redirected to HTTPS on `port` of the same host.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn redirecting_to_https(self, port: u16) -> Self {
+        Self {
+            protocol: Protocol::RedirectToHttps(port),
             ..self
         }
     }
@@ -104,6 +128,7 @@ impl ListeningSocket {
         Ok(Self {
             socket: self.socket.try_clone()?,
             file: self.file.clone(),
+            protocol: self.protocol.clone(),
             ..*self
         })
     }
@@ -114,6 +139,7 @@ impl ListeningSocket {
             is_unix,
             is_inherited: false,
             file: None,
+            protocol: Protocol::default(),
         }
     }
 }

@@ -1,0 +1,3 @@
+//! TLS on a connection: certificates and keys, and records in place of bytes (RFC 8446, RFC 5246).
+
+pub(crate) mod config;
