@@ -12,6 +12,7 @@ use rustls::server::NoServerSessionStorage;
 
 use super::directories::directories;
 use super::pair::{Pair, ocsp_path};
+use super::pem_file::PemFile;
 use super::provider::{provider, ticketer};
 use super::resolver::{Pairs, Resolver};
 
@@ -129,7 +130,8 @@ impl TlsConfig {
     /// # Errors
     /// They cannot be used. The message says why.
     pub fn from_pem(certificate_and_key: &[u8]) -> io::Result<Self> {
-        let pair = Pair::new(None, certificate_and_key, None, None, &provider())?;
+        let pem = PemFile::new("certificate", None, certificate_and_key)?;
+        let pair = Pair::new(&pem, &pem, None, &provider())?;
         Self::new(Pairs::new([pair]), Vec::new())
     }
 

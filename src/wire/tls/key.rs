@@ -5,11 +5,17 @@ use std::sync::Arc;
 
 use pem::Pem;
 use pkcs8::EncryptedPrivateKeyInfoRef;
+use pkcs8::pkcs5::{self, EncryptionScheme, pbes2::Kdf};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer, PrivateSec1KeyDer};
 use rustls::sign::SigningKey;
 
 use super::pem_file::wrong;
+
+/// OpenSSL makes 2,048 iterations; as many as these take a second.
+const MAX_ITERATIONS: u32 = 2_000_000;
+/// 32 MiB in blocks of 128 bytes.
+const MAX_SCRYPT_BLOCKS: u64 = 32 * 1024 * 1024 / 128;
 
 /// Takes the first private key of a PEM file, as OpenSSL does. A password is used only if the key is encrypted.
 ///
@@ -57,22 +63,39 @@ fn decode(section: &Pem, password: Option<&[u8]>) -> io::Result<PrivateKeyDer<'s
 }
 
 fn decrypt(der: &[u8], password: &[u8]) -> io::Result<Vec<u8>> {
-    use pkcs8::pkcs5::Error::{
-        AlgorithmParametersInvalid, NoPbes1CryptSupport, UnsupportedAlgorithm,
-    };
-
     let unsupported = || {
         wrong(
             "the encryption of its key is damaged or not supported; openssl pkcs8 -topk8 -in OLD -out NEW makes one that is",
         )
     };
     let encrypted = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| unsupported())?;
+    if !is_affordable(&encrypted.encryption_algorithm) {
+        return Err(unsupported());
+    }
     match encrypted.decrypt(password) {
         Ok(key) => Ok(key.as_bytes().to_vec()),
         Err(pkcs8::Error::EncryptedPrivateKey(
-            AlgorithmParametersInvalid { .. } | NoPbes1CryptSupport | UnsupportedAlgorithm { .. },
+            pkcs5::Error::AlgorithmParametersInvalid { .. }
+            | pkcs5::Error::UnsupportedAlgorithm { .. },
         )) => Err(unsupported()),
         // A wrong password leaves wrong padding or, once in 256 times, bytes that are no key.
         Err(_) => Err(wrong("the password of its key is wrong")),
+    }
+}
+
+/// Returns whether deriving a key from the password takes a bounded time and memory. A reload decrypts in the loop, and a damaged
+/// file can ask for hours or terabytes. For scrypt the bound is the 32 MiB that OpenSSL has too.
+fn is_affordable(encryption: &EncryptionScheme) -> bool {
+    match encryption {
+        EncryptionScheme::Pbes2(parameters) => match &parameters.kdf {
+            Kdf::Pbkdf2(pbkdf2) => (1..=MAX_ITERATIONS).contains(&pbkdf2.iteration_count),
+            Kdf::Scrypt(scrypt) => {
+                let lanes = u64::from(scrypt.block_size) * u64::from(scrypt.parallelization);
+                let blocks = scrypt.cost_parameter.saturating_mul(lanes);
+                (1..=MAX_SCRYPT_BLOCKS).contains(&blocks)
+            }
+            _ => false,
+        },
+        _ => false,
     }
 }

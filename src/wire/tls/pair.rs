@@ -12,9 +12,9 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate;
 use super::config::CertificateFiles;
-use super::key;
+use super::key::signing_key;
 use super::ocsp;
-use super::pem_file::{cannot_use, read, sections, wrong};
+use super::pem_file::{PemFile, cannot_use, read, shown, wrong};
 
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -38,63 +38,45 @@ impl Pair {
     /// # Errors
     /// One of them cannot be used.
     pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> io::Result<Self> {
-        let path = &files.certificate;
-        let certificate =
-            read(path).map_err(|error| cannot_use("certificate", Some(path), &error))?;
+        let certificate = PemFile::read("certificate", &files.certificate)?;
+        let key = files.key.as_deref();
+        let key = key
+            .map(|path| PemFile::read("private key", path))
+            .transpose()?;
         let password = files.password.as_deref().map(read_password).transpose()?;
-        let key = files.key.as_deref().map(|path| {
-            let key = read(path).map_err(|error| cannot_use("private key", Some(path), &error))?;
-            Ok::<_, io::Error>((path, key))
-        });
-        let key = key.transpose()?;
-        let key = key.as_ref().map(|(path, key)| (*path, key.as_slice()));
-        let pair = Self::new(Some(path), &certificate, key, password.as_deref(), provider)?;
-        let path = ocsp_path(path);
+        let key = key.as_ref().unwrap_or(&certificate);
+        let pair = Self::new(&certificate, key, password.as_deref(), provider)?;
+        let path = ocsp_path(&files.certificate);
         pair.with_ocsp(&path)
             .map_err(|error| cannot_use("OCSP response", Some(&path), &error))
     }
 
-    /// Takes a chain and its key, which is in the same PEM text if `key` is `None`.
+    /// Takes a chain and its key, which may be in the same file.
     ///
     /// # Errors
     /// One of them cannot be used, or they do not belong together.
     pub(super) fn new(
-        path: Option<&Path>,
-        certificate: &[u8],
-        key: Option<(&Path, &[u8])>,
+        certificate: &PemFile<'_>,
+        key: &PemFile<'_>,
         password: Option<&[u8]>,
         provider: &CryptoProvider,
     ) -> io::Result<Self> {
-        let in_certificate = |error| cannot_use("certificate", path, &error);
-        let own_sections = sections(certificate).map_err(in_certificate)?;
-        let chain = certificate::chain(&own_sections, unix_time()).map_err(in_certificate)?;
-        let (key_path, key_sections) = match key {
-            None => (path, own_sections),
-            Some((path, key)) => {
-                let sections = sections(key);
-                let sections =
-                    sections.map_err(|error| cannot_use("private key", Some(path), &error))?;
-                (Some(path), sections)
-            }
-        };
-        let in_key = |error| cannot_use("private key", key_path, &error);
-        let key = key::signing_key(&key_sections, password, provider).map_err(in_key)?;
+        let chain = certificate::chain(&certificate.sections, unix_time())
+            .map_err(|error| certificate.cannot_use(&error))?;
+        let signing_key = signing_key(&key.sections, password, provider)
+            .map_err(|error| key.cannot_use(&error))?;
         // CertifiedKey::keys_match compares the same, but refuses certificates of version 1, which OpenSSL still makes.
-        if key
-            .public_key()
-            .is_some_and(|public| public.as_ref() != chain.public_key)
-        {
-            return Err(in_key(wrong(match path {
-                Some(path) => format!(
-                    "it does not belong to the first certificate of {}",
-                    path.to_string_lossy().escape_debug()
-                ),
-                None => "it does not belong to the first certificate".to_owned(),
-            })));
+        let public_key = signing_key.public_key();
+        if public_key.is_some_and(|public| public.as_ref() != chain.public_key) {
+            let path = certificate.path.map(|path| format!(" of {}", shown(path)));
+            let path = path.unwrap_or_default();
+            return Err(key.cannot_use(&wrong(format!(
+                "its key does not belong to the first certificate{path}"
+            ))));
         }
         Ok(Self {
             names: chain.names,
-            certified: Arc::new(CertifiedKey::new(chain.certificates, key)),
+            certified: Arc::new(CertifiedKey::new(chain.certificates, signing_key)),
             stapled: None,
         })
     }

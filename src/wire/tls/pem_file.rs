@@ -12,14 +12,51 @@ use rustix::fs::OFlags;
 
 const MAX_BYTES: u64 = 1024 * 1024;
 
-/// The first bytes of every DER structure that is longer than 127 bytes: a sequence, and that its length follows.
-const LONG_SEQUENCE: [u8; 2] = [0x30, 0x80];
+/// The first byte of certificates, keys and PKCS #12 files in DER, and the smallest second one if the length does not fit in it.
+const SEQUENCE: u8 = 0x30;
+const LONG: u8 = 0x80;
+
+/// The sections of a file, or of text in memory, and how messages name it.
+#[derive(Debug)]
+pub(super) struct PemFile<'a> {
+    what: &'static str,
+    pub(super) path: Option<&'a Path>,
+    pub(super) sections: Vec<Pem>,
+}
+
+impl<'a> PemFile<'a> {
+    /// # Errors
+    /// The file cannot be read, or is no PEM file.
+    pub(super) fn read(what: &'static str, path: &'a Path) -> io::Result<Self> {
+        let bytes = read(path).map_err(|error| cannot_use(what, Some(path), &error))?;
+        Self::new(what, Some(path), &bytes)
+    }
+
+    /// # Errors
+    /// The bytes are not in PEM.
+    pub(super) fn new(
+        what: &'static str,
+        path: Option<&'a Path>,
+        bytes: &[u8],
+    ) -> io::Result<Self> {
+        let sections = parse(bytes).map_err(|error| cannot_use(what, path, &error))?;
+        Ok(Self {
+            what,
+            path,
+            sections,
+        })
+    }
+
+    pub(super) fn cannot_use(&self, reason: &io::Error) -> io::Error {
+        cannot_use(self.what, self.path, reason)
+    }
+}
 
 /// Reads a regular file. A pipe is refused, although it could be read once: it cannot be read again by a reload, and the server
 /// would wait for a pipe that has no writer.
 ///
 /// # Errors
-/// It cannot be opened or read, is not a regular file, is empty or larger than 1 MiB.
+/// It cannot be opened or read, is not a regular file, or is larger than 1 MiB.
 pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY);
     let file = OpenOptions::new()
@@ -37,18 +74,11 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Finds the sections of a PEM file, in their order.
-///
-/// # Errors
-/// It is empty or in DER, or a section is damaged.
-pub(super) fn sections(bytes: &[u8]) -> io::Result<Vec<Pem>> {
+fn parse(bytes: &[u8]) -> io::Result<Vec<Pem>> {
     if bytes.trim_ascii().is_empty() {
         return Err(wrong("it is empty"));
     }
-    if let [sequence, length, ..] = bytes
-        && *sequence == LONG_SEQUENCE[0]
-        && *length >= LONG_SEQUENCE[1]
-    {
+    if matches!(bytes, [SEQUENCE, LONG..=u8::MAX, ..]) {
         return Err(wrong(
             "it is binary (DER or PKCS #12), and has to be PEM; openssl x509, pkey and pkcs12 convert it",
         ));
@@ -61,13 +91,16 @@ pub(super) fn wrong(reason: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason.into())
 }
 
-/// Returns `cannot use the certificate site.pem: it is empty`; without a path, what was given in memory.
+/// Returns `cannot use the certificate site.pem: it is empty`, without the path if there is none.
 pub(super) fn cannot_use(what: &str, path: Option<&Path>, reason: &io::Error) -> io::Error {
-    let path = path.map(Path::to_string_lossy).unwrap_or_default();
-    let space = if path.is_empty() { "" } else { " " };
-    let shown = path.escape_debug();
+    let path = path.map(|path| format!(" {}", shown(path)));
+    let path = path.unwrap_or_default();
     io::Error::new(
         reason.kind(),
-        format!("cannot use the {what}{space}{shown}: {reason}"),
+        format!("cannot use the {what}{path}: {reason}"),
     )
+}
+
+pub(super) fn shown(path: &Path) -> String {
+    path.to_string_lossy().escape_debug().to_string()
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -19,6 +19,8 @@ mod directories;
 mod keys;
 mod messages;
 mod names;
+mod ocsp;
+mod properties;
 
 /// A certificate and its key in PEM.
 struct Made {
@@ -67,9 +69,12 @@ impl Directory {
     }
 }
 
-/// Accepts every certificate, and offers only the signature schemes that a test names.
+/// Accepts every certificate, offers only the signature schemes that a test names, and keeps the OCSP response.
 #[derive(Debug)]
-struct AcceptAll(Vec<SignatureScheme>);
+struct AcceptAll {
+    schemes: Vec<SignatureScheme>,
+    ocsp: Mutex<Vec<u8>>,
+}
 
 impl ServerCertVerifier for AcceptAll {
     fn verify_server_cert(
@@ -77,9 +82,10 @@ impl ServerCertVerifier for AcceptAll {
         _: &CertificateDer<'_>,
         _: &[CertificateDer<'_>],
         _: &ServerName<'_>,
-        _: &[u8],
+        ocsp: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
+        *self.ocsp.lock().unwrap() = ocsp.to_vec();
         Ok(ServerCertVerified::assertion())
     }
 
@@ -102,7 +108,7 @@ impl ServerCertVerifier for AcceptAll {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.clone()
+        self.schemes.clone()
     }
 }
 
@@ -110,11 +116,18 @@ const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];
 
 fn client(schemes: &[SignatureScheme]) -> ClientConfig {
+    client_with(&Arc::new(AcceptAll {
+        schemes: schemes.to_vec(),
+        ocsp: Mutex::default(),
+    }))
+}
+
+fn client_with(verifier: &Arc<AcceptAll>) -> ClientConfig {
     ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AcceptAll(schemes.to_vec())))
+        .with_custom_certificate_verifier(Arc::clone(verifier) as Arc<_>)
         .with_no_client_auth()
 }
 

@@ -114,5 +114,5 @@ fn only_versions_of_http_1_are_negotiated() {
 }
 
 fn rsa_key(directory: &Directory) -> PathBuf {
-    directory.write("rsa.key", super::keys::RSA_KEY)
+    directory.write("rsa.key", keys::RSA_KEY)
 }
