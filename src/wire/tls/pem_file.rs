@@ -16,8 +16,7 @@ const MAX_BYTES: u64 = 1024 * 1024;
 const SEQUENCE: u8 = 0x30;
 const LONG: u8 = 0x80;
 
-/// The sections of a file, or of text in memory, and how messages name it.
-#[derive(Debug)]
+/// The sections of a file, or of text in memory, and how messages name it. Not `Debug`: that would show private keys.
 pub(super) struct PemFile<'a> {
     what: &'static str,
     pub(super) path: Option<&'a Path>,

@@ -123,8 +123,15 @@ fn client(schemes: &[SignatureScheme]) -> ClientConfig {
 }
 
 fn client_with(verifier: &Arc<AcceptAll>) -> ClientConfig {
+    client_of(verifier, rustls::ALL_VERSIONS)
+}
+
+fn client_of(
+    verifier: &Arc<AcceptAll>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
     ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(verifier) as Arc<_>)

@@ -66,9 +66,23 @@ fn a_reload_replaces_all_certificates_or_none_and_clients_resume_across_it() {
     let files = [directory.pair("a", &old[0]), directory.pair("b", &old[1])];
     let tls = TlsConfig::from_files(files).unwrap();
     let clone = tls.clone();
-    let client = client(ECDSA);
-    let kind = |name| handshake(&tls, &client, name).unwrap().handshake_kind();
-    assert_eq!(kind("a.example"), Some(rustls::HandshakeKind::Full));
+    let clients = rustls::ALL_VERSIONS.iter().map(|version| {
+        let verifier = AcceptAll {
+            schemes: ECDSA.to_vec(),
+            ocsp: Mutex::default(),
+        };
+        client_of(&Arc::new(verifier), &[*version])
+    });
+    let clients: Vec<_> = clients.collect();
+    let kinds = || -> Vec<_> {
+        let kind = |client| {
+            handshake(&tls, client, "a.example")
+                .unwrap()
+                .handshake_kind()
+        };
+        clients.iter().map(kind).collect()
+    };
+    assert_eq!(kinds(), [Some(rustls::HandshakeKind::Full); 2]);
 
     directory.pair("a", &new[0]);
     directory.write("b", &new[1].certificate);
@@ -85,7 +99,13 @@ fn a_reload_replaces_all_certificates_or_none_and_clients_resume_across_it() {
     clone.reload().unwrap();
     assert!(served(&tls, "a.example") == new[0].der);
     assert!(served(&tls, "b.example") == new[1].der);
-    assert_eq!(kind("a.example"), Some(rustls::HandshakeKind::Resumed));
+    assert_eq!(kinds(), [Some(rustls::HandshakeKind::Resumed); 2]);
+}
+
+#[test]
+fn a_configuration_is_shared_by_threads() {
+    fn is_shared<T: Clone + Send + Sync + 'static>() {}
+    is_shared::<TlsConfig>();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use super::super::ocsp::next_update;
 use super::super::pem_file::PemFile;
 use super::*;
 
-/// TEST keys, encrypted with the password `x`: by PBKDF2, and by scrypt with N = 2.
+/// TEST keys, made for this file, encrypted with the password `x`: by PBKDF2, and by scrypt with N = 2.
 const ENCRYPTED: &str = "\
 -----BEGIN ENCRYPTED PRIVATE KEY-----
 MIHrMFYGCSqGSIb3DQEFDTBJMCgGCSqGSIb3DQEFDDAbBAgctaBDoJjKcgIBATAM
@@ -28,6 +28,25 @@ AH1qD6O2bghIsXbVEtqDPMACyNTJ083JUczaveFzaxdWhY+SvTFkhDJ/9NFgOlmE
 J3tRu8J/gS7RDKPX0uqRCn5/LLIxvmceXdm8FI6BFS8EirlQmIo=
 -----END ENCRYPTED PRIVATE KEY-----
 ";
+
+#[test]
+fn scrypt_without_a_cost_is_refused() {
+    let section = pem::parse(ENCRYPTED_SCRYPT).unwrap();
+    let mut der = section.contents().to_vec();
+    // The INTEGER N = 2 stands before r = 1 and p = 1.
+    let cost = [2, 1, 2, 2, 1, 1, 2, 1, 1];
+    let at = der.windows(cost.len()).position(|bytes| bytes == cost);
+    der[at.unwrap() + 2] = 0;
+    let section = pem::Pem::new(section.tag(), der);
+    let error = signing_key(&[section], Some(b"x"), &provider())
+        .err()
+        .unwrap();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the encryption of its key is damaged")
+    );
+}
 
 /// Changes the bytes inside the sections, which stay valid base64, or the text itself.
 fn mutate(pem_text: &str, changes: &[(prop::sample::Index, u8)], inside: bool) -> Vec<u8> {
