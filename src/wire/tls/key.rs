@@ -12,7 +12,7 @@ use rustls::sign::SigningKey;
 
 use super::pem_file::wrong;
 
-/// OpenSSL makes 2,048 iterations; as many as these take a second.
+/// OpenSSL makes 2,048 iterations; this many take about a second.
 const MAX_ITERATIONS: u32 = 2_000_000;
 /// 32 MiB in blocks of 128 bytes.
 const MAX_SCRYPT_BLOCKS: u64 = 32 * 1024 * 1024 / 128;

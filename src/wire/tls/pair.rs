@@ -39,10 +39,8 @@ impl Pair {
     /// One of them cannot be used.
     pub(super) fn read(files: &CertificateFiles, provider: &CryptoProvider) -> io::Result<Self> {
         let certificate = PemFile::read("certificate", &files.certificate)?;
-        let key = files.key.as_deref();
-        let key = key
-            .map(|path| PemFile::read("private key", path))
-            .transpose()?;
+        let read_key = |path| PemFile::read("private key", path);
+        let key = files.key.as_deref().map(read_key).transpose()?;
         let password = files.password.as_deref().map(read_password).transpose()?;
         let key = key.as_ref().unwrap_or(&certificate);
         let pair = Self::new(&certificate, key, password.as_deref(), provider)?;

@@ -1,6 +1,6 @@
 //! Reads files that hold PEM sections (RFC 7468), and words what is wrong with them.
 //!
-//! Invariant: reading never waits, and ends after 1 MiB.
+//! Invariant: a file is read to at most 1 MiB, and a pipe without a writer does not stop the server.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -51,8 +51,7 @@ impl<'a> PemFile<'a> {
     }
 }
 
-/// Reads a regular file. A pipe is refused, although it could be read once: it cannot be read again by a reload, and the server
-/// would wait for a pipe that has no writer.
+/// Reads a regular file. A pipe, as `<(...)` of a shell, could be read once, but not again by a reload, so it is refused.
 ///
 /// # Errors
 /// It cannot be opened or read, is not a regular file, or is larger than 1 MiB.

@@ -113,23 +113,20 @@ fn only_versions_of_http_1_are_negotiated() {
     let made = make(&["example.org"]);
     let tls = TlsConfig::from_pem(format!("{}{}", made.key, made.certificate).as_bytes()).unwrap();
     tls.reload().unwrap();
-    let table: [(&[&str], Result<Option<&str>, ()>); 5] = [
-        (&[], Ok(None)),
-        (&["h2", "http/1.1"], Ok(Some("http/1.1"))),
-        (&["http/1.0", "http/1.1"], Ok(Some("http/1.1"))),
-        (&["http/1.0"], Ok(Some("http/1.0"))),
-        (&["h2"], Err(())),
+    let table: [(&[&str], Option<&str>); 5] = [
+        (&[], Some("")),
+        (&["h2", "http/1.1"], Some("http/1.1")),
+        (&["http/1.0", "http/1.1"], Some("http/1.1")),
+        (&["http/1.0"], Some("http/1.0")),
+        (&["h2"], None),
     ];
     for (offered, expected) in table {
         let mut client = client(ECDSA);
-        client.alpn_protocols = offered
-            .iter()
-            .map(|name| name.as_bytes().to_vec())
-            .collect();
-        let connection = handshake(&tls, &client, "example.org");
-        let chosen = connection.map(|connection| connection.alpn_protocol().map(<[u8]>::to_vec));
-        let expected = expected.map(|name| name.map(|name| name.as_bytes().to_vec()));
-        assert_eq!(chosen.map_err(drop), expected, "{offered:?}");
+        client.alpn_protocols = offered.iter().map(|name| (*name).into()).collect();
+        let connection = handshake(&tls, &client, "example.org").ok();
+        let chosen =
+            connection.map(|connection| connection.alpn_protocol().unwrap_or_default().to_vec());
+        assert_eq!(chosen, expected.map(Into::into), "{offered:?}");
     }
 }
 
