@@ -32,12 +32,13 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let confinement = options.confinement(&handler)?;
     let (served, auth) = (handler.files.path(), handler.auth.clone());
     let user = options.user()?;
+    let tls = options.tls()?;
     cli::raise_descriptor_limit();
     let Listening {
         mut server,
         greeting,
         mut confinement,
-    } = options.listen(inherited, handler, confinement, user.as_ref())?;
+    } = options.listen(inherited, handler, confinement, user.as_ref(), tls.as_ref())?;
     server.shutdown_on_signals(cli::banner::farewell)?;
     if let Err(error) = server.notify_service_manager() {
         cli::privileges::warn(format_args!(
@@ -51,7 +52,8 @@ fn serve(options: &Options) -> Result<(), CommandError> {
         server.log_to(log_file);
     }
     if options.open {
-        cli::open::open(server.server_addresses(), &options.config.hosts);
+        let (scheme, hosts) = (options.scheme(), &options.config.hosts);
+        cli::open::open(scheme, server.server_addresses(), hosts);
     }
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

@@ -29,10 +29,13 @@ pub(crate) mod listening;
 mod man;
 pub(crate) mod open;
 pub(crate) mod privileges;
+#[cfg_attr(not(feature = "tls"), path = "without_tls.rs")]
+mod tls;
 mod typed;
 mod values;
 
 use handler::Handler;
+use tls::TlsFiles;
 use typed::Typed;
 use values::{
     Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
@@ -95,6 +98,7 @@ pub(crate) struct Options {
     port: u16,
     bind: Vec<Bind>,
     admin: Option<Bind>,
+    tls: TlsFiles,
     directory: PathBuf,
     content_type: Option<String>,
     /// Suffixes with their media types.
@@ -169,6 +173,7 @@ impl Options {
             port: port.unwrap_or(DEFAULT_PORT),
             bind,
             admin: typed.last("--admin", admin)?,
+            tls: TlsFiles::new(&typed)?,
             directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
             content_type: typed.last("--content-type", content_type)?,
             mime: typed.all("--mime", mime)?,
@@ -277,6 +282,14 @@ impl Options {
             ));
         }
         Ok(Some(log_file))
+    }
+
+    /// Returns the scheme of the URLs that the TCP sockets of the site answer.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.typed.is_given("--tls-cert") {
+            true => "https",
+            false => "http",
+        }
     }
 
     /// Looks up the user that the process becomes once the port is open.

@@ -16,3 +16,16 @@ pub(crate) enum Protocol {
     #[cfg(feature = "tls")]
     RedirectToHttps(u16),
 }
+
+impl Protocol {
+    /// Returns what stands before the addresses that speak it, behind "Serving".
+    pub(super) fn preposition(&self) -> &'static str {
+        match self {
+            Self::Http => "HTTP on",
+            #[cfg(feature = "tls")]
+            Self::Https(_) => "HTTPS on",
+            #[cfg(feature = "tls")]
+            Self::RedirectToHttps(_) => "redirects from",
+        }
+    }
+}
