@@ -45,7 +45,10 @@ fn serve(options: &Options) -> Result<(), CommandError> {
             "cannot tell the service manager (NOTIFY_SOCKET): {error}"
         ));
     }
-    cli::privileges::give_up_root(user.as_ref())?;
+    cli::privileges::give_up_root(user.as_ref(), tls.is_some())?;
+    if let Some(tls) = tls {
+        tls.start_reader(&server.handle(), user.as_ref())?;
+    }
     options.check_auth(auth.as_ref())?;
     if let Some(log_file) = options.log_file(served.as_deref())? {
         confinement = confinement.reopen(&log_file)?;

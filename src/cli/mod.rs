@@ -35,7 +35,6 @@ mod typed;
 mod values;
 
 use handler::Handler;
-use tls::TlsFiles;
 use typed::Typed;
 use values::{
     Bind, admin, bind, content_type, file_threads, file_timeout, header, host, keep_alive,
@@ -98,7 +97,6 @@ pub(crate) struct Options {
     port: u16,
     bind: Vec<Bind>,
     admin: Option<Bind>,
-    tls: TlsFiles,
     directory: PathBuf,
     content_type: Option<String>,
     /// Suffixes with their media types.
@@ -167,13 +165,13 @@ impl Options {
             None if needs_port => values::port_of_environment(default_port)?,
             typed => typed,
         };
+        tls::check(&typed)?;
         let hosts = typed.all("--host", |text| host(text, !bind.is_empty()))?;
         let loops = typed.last("--loops", loops)?;
         Ok(Self {
             port: port.unwrap_or(DEFAULT_PORT),
             bind,
             admin: typed.last("--admin", admin)?,
-            tls: TlsFiles::new(&typed)?,
             directory: typed.path("--directory").unwrap_or_else(|| ".".into()),
             content_type: typed.last("--content-type", content_type)?,
             mime: typed.all("--mime", mime)?,

@@ -5,72 +5,80 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{PathBuf, absolute};
 
-use httpoll::{CertificateFiles, ListeningSocket, ServerConfig, ThreadingHttpServer, TlsConfig};
+use httpoll::{
+    CertificateFiles, Confinement, ListeningSocket, ServerConfig, ServerHandle,
+    ThreadingHttpServer, TlsConfig,
+};
+use nix::unistd::User;
+use rustix::fs::{Access, Mode, OFlags, access};
 
 use super::handler::Handler;
 use super::typed::Typed;
 use super::values::redirect_http;
-use super::{CommandError, Options, usage};
+use super::{CommandError, Options, privileges, usage};
 
-/// The files that the options name, made absolute: the process leaves its directory before it reads them again.
-#[derive(Debug, Default)]
-pub(super) struct TlsFiles {
-    certificates: Vec<PathBuf>,
-    /// As many as certificates, or none: then the keys are in the files of the certificates.
-    keys: Vec<PathBuf>,
-    password: Option<PathBuf>,
+/// Checks that the options belong together.
+pub(super) fn check(typed: &Typed) -> Result<(), CommandError> {
+    let count = |name| typed.paths(name).len();
+    let (certificates, keys) = (count("--tls-cert"), count("--tls-key"));
+    let mut companions = ["--tls-key", "--tls-password-file", "--redirect-http"].into_iter();
+    if certificates == 0
+        && let Some(name) = companions.find(|name| typed.is_given(name))
+    {
+        return Err(usage(format_args!("{name} needs --tls-cert")));
+    }
+    if keys != 0 && keys != certificates {
+        return Err(usage(format_args!(
+            "--tls-key names {keys} files and --tls-cert {certificates}: name a key for each certificate, or none"
+        )));
+    }
+    typed.all("--redirect-http", redirect_http)?;
+    Ok(())
 }
 
-impl TlsFiles {
-    pub(super) fn new(typed: &Typed) -> Result<Self, CommandError> {
-        let paths = |name| -> io::Result<Vec<_>> {
-            let paths = typed.paths(name).into_iter();
-            paths.map(absolute).collect()
-        };
-        let files = Self {
-            certificates: paths("--tls-cert")?,
-            keys: paths("--tls-key")?,
-            password: paths("--tls-password-file")?.pop(),
-        };
-        let mut companions = ["--tls-key", "--tls-password-file", "--redirect-http"].into_iter();
-        let companion = companions.find(|name| typed.is_given(name));
-        match (companion, files.certificates.len(), files.keys.len()) {
-            (Some(name), 0, _) => Err(usage(format_args!("{name} needs --tls-cert"))),
-            (_, certificates, keys) if keys != 0 && keys != certificates => {
-                Err(usage(format_args!(
-                    "--tls-key names {keys} files and --tls-cert {certificates}: name a key for each certificate, or none"
-                )))
-            }
-            _ => {
-                typed.all("--redirect-http", redirect_http)?;
-                Ok(files)
-            }
-        }
-    }
-
-    /// Returns the certificates, each with its key and the password.
-    fn pairs(&self) -> impl Iterator<Item = CertificateFiles> {
-        self.certificates
-            .iter()
-            .enumerate()
-            .map(|(index, certificate)| {
-                let mut files = CertificateFiles::new(certificate);
-                if let Some(key) = self.keys.get(index) {
-                    files = files.with_key(key);
-                }
-                match &self.password {
-                    Some(password) => files.with_password_file(password),
-                    None => files,
-                }
-            })
-    }
+/// Returns the paths that an option names, made absolute: the process leaves its directory before it reads them again.
+fn paths(typed: &Typed, name: &str) -> io::Result<Vec<PathBuf>> {
+    typed.paths(name).into_iter().map(absolute).collect()
 }
 
 /// The certificates that were read, for the sockets of the site.
 #[derive(Debug)]
-pub(crate) struct Tls(TlsConfig);
+pub(crate) struct Tls {
+    config: TlsConfig,
+    /// All files.
+    paths: Vec<PathBuf>,
+    /// The rights of the thread that reads them again.
+    confinement: Confinement,
+}
 
 impl Tls {
+    /// Reads the files, with the rights that the process has at its start.
+    fn read(typed: &Typed) -> io::Result<Self> {
+        let certificates = paths(typed, "--tls-cert")?;
+        let keys = paths(typed, "--tls-key")?;
+        let password = paths(typed, "--tls-password-file")?.pop();
+        let pairs = certificates.iter().enumerate().map(|(index, certificate)| {
+            let mut files = CertificateFiles::new(certificate);
+            if let Some(key) = keys.get(index) {
+                files = files.with_key(key);
+            }
+            match &password {
+                Some(password) => files.with_password_file(password),
+                None => files,
+            }
+        });
+        let config = TlsConfig::from_files(pairs)?;
+        Ok(Self {
+            confinement: only_reading(&config.directories()?)?,
+            config,
+            paths: certificates
+                .into_iter()
+                .chain(keys)
+                .chain(password)
+                .collect(),
+        })
+    }
+
     /// Makes a server that speaks HTTPS on `addresses`.
     pub(super) fn bind(
         &self,
@@ -79,13 +87,13 @@ impl Tls {
         config: ServerConfig,
         loops: NonZeroUsize,
     ) -> io::Result<ThreadingHttpServer<Handler>> {
-        ThreadingHttpServer::bind_tls_with(addresses, handler, config, loops, &self.0)
+        ThreadingHttpServer::bind_tls_with(addresses, handler, config, loops, &self.config)
     }
 
     /// Has a TCP socket speak HTTPS. A UNIX socket stays plain: its peers are on this machine.
     pub(super) fn speak(&self, socket: ListeningSocket) -> ListeningSocket {
         match socket.local_addr() {
-            Some(_) => socket.with_tls(&self.0),
+            Some(_) => socket.with_tls(&self.config),
             None => socket,
         }
     }
@@ -94,14 +102,57 @@ impl Tls {
     pub(super) fn redirect(&self, socket: ListeningSocket, port: u16) -> ListeningSocket {
         socket.redirecting_to_https(port)
     }
+
+    /// Starts the thread that reads the files again, and gives up the capabilities that were kept for it. Only this thread may read below
+    /// their directories; if `user`, which the process is by now, cannot read the files, this thread keeps the right to read what only
+    /// root can read. A warning tells if that is not possible.
+    pub(crate) fn start_reader(
+        self,
+        server: &ServerHandle,
+        user: Option<&User>,
+    ) -> Result<(), CommandError> {
+        let Some(user) = user else {
+            server.start_tls_reader(self.confinement)?;
+            return Ok(());
+        };
+        let is_readable = |path: &PathBuf| access(path, Access::READ_OK).is_ok();
+        let raised = match self.paths.iter().all(is_readable) {
+            true => None,
+            false => Some(privileges::raise_read_search()),
+        };
+        let started = server.start_tls_reader(self.confinement);
+        privileges::give_up_capabilities()?;
+        let reason = match (raised, started?.landlock) {
+            (None, _) | (Some(Ok(())), Ok(_)) => return Ok(()),
+            (Some(Err(error)), _) => error.to_string(),
+            (_, Err(reason)) => format!("no Landlock: {reason}"),
+        };
+        let name = user.name.escape_debug();
+        privileges::warn(format_args!(
+            "{name} (--user) cannot read the TLS files: restart to use renewed ones, SIGHUP does not ({reason})"
+        ));
+        Ok(())
+    }
 }
 
 impl Options {
-    /// Reads the files of `--tls-cert`, if there are any, with the rights that the process has at its start.
+    /// Reads the files of `--tls-cert`, if there are any.
     pub(crate) fn tls(&self) -> Result<Option<Tls>, CommandError> {
-        if self.tls.certificates.is_empty() {
-            return Ok(None);
+        match self.typed.is_given("--tls-cert") {
+            true => Ok(Some(Tls::read(&self.typed)?)),
+            false => Ok(None),
         }
-        Ok(Some(Tls(TlsConfig::from_files(self.tls.pairs())?)))
     }
+}
+
+/// Returns the rights to read files below `directories`, and no others.
+fn only_reading(directories: &[PathBuf]) -> io::Result<Confinement> {
+    let mut confinement = Confinement::new().only_serving();
+    for directory in directories {
+        // With PATH no read permission is needed.
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let directory = rustix::fs::open(directory, flags, Mode::empty())?;
+        confinement = confinement.read_files_below(directory);
+    }
+    Ok(confinement)
 }

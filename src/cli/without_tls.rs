@@ -5,26 +5,23 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 
-use httpoll::{ListeningSocket, ServerConfig, ThreadingHttpServer};
+use httpoll::{ListeningSocket, ServerConfig, ServerHandle, ThreadingHttpServer};
+use nix::unistd::User;
 
 use super::flags::{FLAGS, Group};
 use super::handler::Handler;
 use super::typed::Typed;
 use super::{CommandError, Options};
 
-#[derive(Debug)]
-pub(super) struct TlsFiles;
-
-impl TlsFiles {
-    pub(super) fn new(typed: &Typed) -> Result<Self, CommandError> {
-        let mut flags = FLAGS.iter().filter(|flag| flag.group == Group::Tls);
-        match flags.find(|flag| typed.is_given(flag.long)) {
-            Some(flag) => Err(CommandError::Usage(format!(
-                "{}: this httpoll was built without TLS (feature tls)",
-                flag.long
-            ))),
-            None => Ok(Self),
-        }
+/// Refuses the options of HTTPS.
+pub(super) fn check(typed: &Typed) -> Result<(), CommandError> {
+    let mut flags = FLAGS.iter().filter(|flag| flag.group == Group::Tls);
+    match flags.find(|flag| typed.is_given(flag.long)) {
+        Some(flag) => Err(CommandError::Usage(format!(
+            "{}: this httpoll was built without TLS (feature tls)",
+            flag.long
+        ))),
+        None => Ok(()),
     }
 }
 
@@ -48,6 +45,14 @@ impl Tls {
     }
 
     pub(super) fn redirect(&self, _socket: ListeningSocket, _port: u16) -> ListeningSocket {
+        match self.0 {}
+    }
+
+    pub(crate) fn start_reader(
+        self,
+        _server: &ServerHandle,
+        _user: Option<&User>,
+    ) -> Result<(), CommandError> {
         match self.0 {}
     }
 }
