@@ -10,7 +10,7 @@ use httpoll::{
     ThreadingHttpServer, TlsConfig,
 };
 use nix::unistd::User;
-use rustix::fs::{Access, Mode, OFlags, access};
+use rustix::fs::{Mode, OFlags};
 
 use super::handler::Handler;
 use super::typed::Typed;
@@ -45,8 +45,6 @@ fn paths(typed: &Typed, name: &str) -> io::Result<Vec<PathBuf>> {
 #[derive(Debug)]
 pub(crate) struct Tls {
     config: TlsConfig,
-    /// All files.
-    paths: Vec<PathBuf>,
     /// The rights of the thread that reads them again.
     confinement: Confinement,
 }
@@ -71,11 +69,6 @@ impl Tls {
         Ok(Self {
             confinement: only_reading(&config.directories()?)?,
             config,
-            paths: certificates
-                .into_iter()
-                .chain(keys)
-                .chain(password)
-                .collect(),
         })
     }
 
@@ -115,10 +108,9 @@ impl Tls {
             server.start_tls_reader(self.confinement)?;
             return Ok(());
         };
-        let is_readable = |path: &PathBuf| access(path, Access::READ_OK).is_ok();
-        let raised = match self.paths.iter().all(is_readable) {
-            true => None,
-            false => Some(privileges::raise_read_search()),
+        let raised = match self.config.reload() {
+            Ok(()) => None,
+            Err(_) => Some(privileges::raise_read_search()),
         };
         let started = server.start_tls_reader(self.confinement);
         privileges::give_up_capabilities()?;

@@ -253,6 +253,22 @@ mod tests {
         assert_eq!(messages(&manager)[1..], ["READY=1\nSTATUS=Up\n"]);
     }
 
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_reload_is_not_done_while_tls_files_are_read() {
+        let (notifier, manager) = watched();
+        notifier.reloading();
+        notifier.reading();
+        notifier.reloading();
+        notifier.reading();
+        notifier.reloaded(0);
+        notifier.reloaded(1);
+        notifier.has_read();
+        assert_eq!(messages(&manager).len(), 2);
+        notifier.has_read();
+        assert_eq!(messages(&manager), ["READY=1\nSTATUS=Up\n"]);
+    }
+
     #[test]
     fn a_shutdown_is_told_once_and_loops_may_end_one_by_one() {
         let (notifier, manager) = watched();
