@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::{PathBuf, absolute};
+use std::path::PathBuf;
 
 use httpoll::{
     CertificateFiles, Confinement, ListeningSocket, ServerConfig, ServerHandle,
@@ -36,11 +36,6 @@ pub(super) fn check(typed: &Typed) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Returns the paths that an option names, made absolute: the process leaves its directory before it reads them again.
-fn paths(typed: &Typed, name: &str) -> io::Result<Vec<PathBuf>> {
-    typed.paths(name).into_iter().map(absolute).collect()
-}
-
 /// The certificates that were read, for the sockets of the site.
 #[derive(Debug)]
 pub(crate) struct Tls {
@@ -52,12 +47,11 @@ pub(crate) struct Tls {
 impl Tls {
     /// Reads the files, with the rights that the process has at its start.
     fn read(typed: &Typed) -> io::Result<Self> {
-        let certificates = paths(typed, "--tls-cert")?;
-        let keys = paths(typed, "--tls-key")?;
-        let password = paths(typed, "--tls-password-file")?.pop();
-        let pairs = certificates.iter().enumerate().map(|(index, certificate)| {
+        let mut keys = typed.paths("--tls-key").into_iter();
+        let password = typed.path("--tls-password-file");
+        let pairs = typed.paths("--tls-cert").into_iter().map(|certificate| {
             let mut files = CertificateFiles::new(certificate);
-            if let Some(key) = keys.get(index) {
+            if let Some(key) = keys.next() {
                 files = files.with_key(key);
             }
             match &password {
@@ -108,16 +102,19 @@ impl Tls {
             server.start_tls_reader(self.confinement)?;
             return Ok(());
         };
-        let raised = match self.config.reload() {
-            Ok(()) => None,
-            Err(_) => Some(privileges::raise_read_search()),
+        let is_readable = self.config.reload().is_ok();
+        // The thread has the rights that this one has when it starts.
+        let raised = match is_readable {
+            true => privileges::give_up_capabilities(),
+            false => privileges::raise_read_search(),
         };
         let started = server.start_tls_reader(self.confinement);
         privileges::give_up_capabilities()?;
         let reason = match (raised, started?.landlock) {
-            (None, _) | (Some(Ok(())), Ok(_)) => return Ok(()),
-            (Some(Err(error)), _) => error.to_string(),
-            (_, Err(reason)) => format!("no Landlock: {reason}"),
+            (Ok(()), Ok(_)) => return Ok(()),
+            (Ok(()), Err(_)) if is_readable => return Ok(()),
+            (Ok(()), Err(reason)) => format!("no Landlock: {reason}"),
+            (Err(error), _) => error.to_string(),
         };
         let name = user.name.escape_debug();
         privileges::warn(format_args!(

@@ -9,14 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rcgen::{CertificateParams, DnType, KeyPair};
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 
 use crate::confinement::{has_landlock, status};
 use crate::inherited::with_sockets;
 use crate::notify::Manager;
 use crate::support::{
-    Client, Server, Site, command, get_unix, request, run, run_command, skip, unprivileged,
+    Client, Mount, Server, Site, command, get_unix, request, run, run_command, skip, unprivileged,
     wait_until,
 };
 use crate::users::test_user;
@@ -338,20 +337,26 @@ fn a_bad_new_pair_leaves_the_old_one_in_force() {
 }
 
 #[test]
-fn a_file_that_hangs_stops_no_loop() {
+fn a_file_system_that_hangs_stops_no_loop() {
     if !has_openssl() {
         return;
     }
     let site = Site::new();
-    let pair = Pair::beside(&site, "one");
-    let server = pair.serve(&site, &["-q"]);
-    fs::remove_file(pair.at("cert.pem")).unwrap();
-    let mode = Mode::from_raw_mode(0o666);
-    mknodat(CWD, pair.at("cert.pem"), FileType::Fifo, mode, 0).unwrap();
+    let source = Pair::beside(&site, "one");
+    let mounted = Pair(site.beside("mounted"));
+    fs::create_dir(&mounted.0).unwrap();
+    let Some(mount) = Mount::bindfs(&source.0, &mounted.0) else {
+        return;
+    };
+    let server = mounted.serve(&site, &["-q"]);
+    source.renew("two");
+    let stopped = mount.stop_daemon();
     for _ in 0..3 {
         server.signal(Signal::HUP);
         assert_eq!(subject(&server), "one");
     }
+    drop(stopped);
+    wait_until("the files are read", || subject(&server) == "two");
 }
 
 #[test]
