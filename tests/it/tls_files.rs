@@ -163,7 +163,7 @@ fn a_file_that_cannot_be_used_is_a_one_line_error() {
 fn a_key_that_the_user_cannot_read_is_a_one_line_error() {
     let site = Site::new();
     let pair = Pair::beside(&site, "one");
-    fs::set_permissions(pair.at("key.pem"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(pair.at("key.pem"), Permissions::from_mode(0o0)).unwrap();
     let files = pair.options();
     let Some(command) = unprivileged(&with(&files, &["0", "-b", "127.0.0.1"])) else {
         return;
