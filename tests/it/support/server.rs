@@ -244,7 +244,7 @@ fn address_in(banner: &str) -> SocketAddr {
         return ([0, 0, 0, 0], 0).into();
     }
     let url = banner.split(['(', ')']).nth(1).expect(banner);
-    let host = url.trim_start_matches("http://").trim_end_matches('/');
+    let (_, host) = url.trim_end_matches('/').split_once("://").expect(banner);
     host.replace("localhost", "127.0.0.1")
         .parse()
         .expect(banner)
