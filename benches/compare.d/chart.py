@@ -36,6 +36,9 @@ def draw(found):
     panels = [work_panel(work) for work in found["works"].values()]
     if found["memory"]:
         panels += memory_panels(found)
+    # Figures of earlier versions have none of TLS.
+    if found.get("memory_tls"):
+        panels.append(connections_panel(found["memory_tls"], f"per idle TLS connection, {found['idle_tls']:,} open"))
     rows = [panels[at:at + COLUMNS] for at in range(0, len(panels), COLUMNS)]
     parts, top = [], HEAD
     for row in rows:
@@ -69,15 +72,18 @@ def work_panel(work):
 
 def memory_panels(found):
     rest = [(name, one["rest"], f"{one['rest'] / (1 << 20):.1f} MiB") for name, one in found["memory"].items()]
-    each = [(name, max(0, one["per_connection"]), f"{one['per_connection']:.0f} bytes")
-            for name, one in found["memory"].items()]
     first = next(iter(found["works"].values()))
     late = [(name, one["p99_ms"], f"{one['p99_ms']:.2f} ms") for name, one in first["servers"].items()]
     return [
         ("memory at rest (shorter is better)", True, rest),
-        (f"per idle connection, {found['idle']:,} open", True, each),
+        connections_panel(found["memory"], f"per idle connection, {found['idle']:,} open"),
         (f"{first['title']}: 99 of 100 within", True, late),
     ]
+
+
+def connections_panel(servers, title):
+    bars = [(name, max(0, one["per_connection"]), f"{one['per_connection']:.0f} bytes") for name, one in servers.items()]
+    return title, True, bars
 
 
 def draw_panel(panel, left, top):

@@ -1,14 +1,18 @@
-"""The clients: wrk for every work, and oha for one, because the two read replies differently."""
+"""The clients: wrk for nearly every work, openssl for full handshakes, and oha for one work, because it reads replies differently
+from wrk."""
 
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
+import time
 
 import growing
 import meters
 from works import DONE
+
 
 class Clients:
     def __init__(self, scratch, root, cores, seconds):
@@ -29,8 +33,11 @@ class Clients:
         return subprocess.run(command, capture_output=True, text=True, start_new_session=True,
                               preexec_fn=lambda: meters.pin(self.cores))
 
+    def measure(self, server, work, headers):
+        """Measures one round; returns the figures of the client and of the server's process."""
+        return self.openssl(server, work) if work.full_handshakes else self.wrk(server, work, headers)
+
     def wrk(self, server, work, headers):
-        """Measures one round; returns the figures of wrk and of the server's process."""
         command = ["wrk", f"-t{self.threads}", f"-c{max(work.connections, self.threads)}", f"-d{self.seconds}s",
                    "--timeout", "10s", "-s", self.script(work)]
         for name, value in headers.items():
@@ -38,7 +45,7 @@ class Clients:
         pids = server.pids()
         with growing.log(f"{self.root}/growing.log", self.cores) if work.beside_log else contextlib.nullcontext():
             before = meters.cpu_seconds(pids)
-            command = self.instructions.around(pids) + command + [f"http://127.0.0.1:{server.port}{work.path}"]
+            command = self.instructions.around(pids) + command + [f"{work.scheme()}://127.0.0.1:{server.port}{work.path}"]
             run = self.run(command)
             cpu = meters.cpu_seconds(server.pids()) - before
         lines = [line for line in run.stderr.splitlines() if line.startswith("{")]
@@ -57,6 +64,31 @@ class Clients:
             "p50_ms": said["p50"] / 1e3,
             "p99_ms": said["p99"] / 1e3,
             "faults": said["faults"],
+        }
+
+    def openssl(self, server, work):
+        """The same by openssl, which opens one connection after the other, each with a full handshake."""
+        pids = server.pids()
+        before, began = meters.cpu_seconds(pids), time.perf_counter()
+        command = ["openssl", "s_time", "-new", "-time", str(self.seconds), "-www", work.path, "-connect", f"127.0.0.1:{server.port}"]
+        run = self.run(self.instructions.around(pids) + command)
+        cpu, took = meters.cpu_seconds(server.pids()) - before, time.perf_counter() - began
+        said = re.search(r"^(\d+) connections in .* bytes read (\d+)", run.stdout, re.M)
+        count, read = map(int, said.groups()) if said else (0, 0)
+        if not count or read < 1024 * count:
+            raise ValueError(f"openssl s_time: {count} connections, {read} bytes")
+        counted = self.instructions.counted()
+        return {
+            "requests": count,
+            "requests_per_second": count / took,
+            "mib_per_second": read / took / (1 << 20),
+            "cpu_us": cpu * 1e6 / count,
+            "busy_percent": cpu / took * 100,
+            "instructions": [each / count for each in counted] if counted else None,
+            # It does not measure these.
+            "p50_ms": 0,
+            "p99_ms": 0,
+            "faults": 0,
         }
 
     @staticmethod
@@ -86,7 +118,7 @@ class Clients:
 
 def install():
     """Installs clients and peers; what cannot be had is left out later."""
-    install_packages(["wrk", "gcc", "linux-perf", "nginx-light", "h2o", "lighttpd", "caddy"])
+    install_packages(["wrk", "gcc", "openssl", "linux-perf", "nginx-light", "h2o", "lighttpd", "caddy"])
     for crate, features in [("oha", []), ("static-web-server", ["--no-default-features", "--features", "directory-listing"])]:
         if not shutil.which(crate):
             subprocess.run(["cargo", "install", "--locked", crate] + features)

@@ -42,7 +42,7 @@ def main():
         # A server in use has other connections while one client leaves and the next arrives; this one stands for them.
         with socket.create_connection(("127.0.0.1", server.port)):
             warm_up(warming, server, work, headers)
-            return counting.wrk(server, work, headers)
+            return counting.measure(server, work, headers)
 
     running = rounds.Running(servers.Place(HERE, ROOT, None, 0), found["left_out"])
     works = [work for work in WORKS if work.name in asked["works"]]
@@ -55,7 +55,7 @@ def main():
 def warm_up(warming, server, work, headers):
     """Fills the server's caches before anything is counted; where there are many files, asks for each three times."""
     if not work.files:
-        warming.wrk(server, work, headers)
+        warming.measure(server, work, headers)
         return
     done = 0
     while done < 3 * work.files.count:

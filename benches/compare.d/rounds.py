@@ -5,7 +5,8 @@ from http.client import HTTPException
 
 import results
 from idle import memory_of, milliseconds_to_reply
-from works import WORKS
+from servers import speaks
+from works import protocol
 
 
 class Running:
@@ -13,22 +14,24 @@ class Running:
 
     def __init__(self, place, left_out):
         self.place, self.left_out = place, left_out
-        self.servers, self.headers = {}, {}
-        # Pairs of server and work that are not measured again; None stands for all works.
+        self.servers, self.headers, self.protocols = {}, {}, {}
+        # Pairs of server and work that are not measured again; a scheme stands for all its works.
         self.given_up = set()
 
     def ready(self, name, work):
         """Returns the server and the header fields to send; raises ValueError where the server cannot do this work."""
         is_floor = name == "floor"
-        key = (name, work.floor, work.closes()) if is_floor else (name, work.logs, work.compresses)
+        key = (name, work.floor, work.closes()) if is_floor else (name, work.logs, work.compresses, work.tls)
         if key not in self.servers:
             try:
                 self.servers[key] = self.place.start(name, work)
             except ValueError:
-                self.given_up.add((name, None))
+                self.given_up.add((name, work.scheme()))
                 raise
         if (name, work) not in self.headers:
             port = self.servers[key].port
+            if work.tls:
+                self.protocols[name] = protocol(port)
             self.headers[name, work] = dict(work.headers) if is_floor else work.check(port)
         return self.servers[key], self.headers[name, work]
 
@@ -53,7 +56,7 @@ def measure(ask, running, names, works, count):
 def one_round(ask, running, names, work):
     figures = {}
     for name in names:
-        if running.given_up & {(name, work), (name, None)} or name == "floor" and not work.floor:
+        if running.given_up & {(name, work), (name, work.scheme())} or name == "floor" and not work.floor or not speaks(name, work):
             continue
         try:
             server, headers = running.ready(name, work)
@@ -64,18 +67,20 @@ def one_round(ask, running, names, work):
     return figures
 
 
-def at_rest(place, names, count, left_out):
-    """Returns the start time and the memory of each server."""
+def at_rest(place, names, work, count, left_out):
+    """Returns the start time and the memory of each server, with `count` connections of the kind that `work` has."""
     found = {}
-    for name in names if count else []:
-        print(f"start and memory: {name}", file=sys.stderr)
+    for name in names:
+        if not speaks(name, work):
+            continue
+        print(f"start and memory: {name}, {work.scheme()}", file=sys.stderr)
         server = None
         try:
-            start = milliseconds_to_reply(lambda: place.start(name, WORKS[0]))
-            server = place.start(name, WORKS[0])
-            found[name] = memory_of(server, count) | {"start_ms": start}
+            start = milliseconds_to_reply(lambda: place.start(name, work), work.tls)
+            server = place.start(name, work)
+            found[name] = memory_of(server, count, work.tls) | {"start_ms": start}
         except (ValueError, OSError) as error:
-            left_out.append(f"{name}, start and memory: {error}")
+            left_out.append(f"{name}, start and memory, {work.scheme()}: {error}")
         finally:
             if server:
                 server.stop()

@@ -20,6 +20,7 @@ def floor(place, port, log, work):
 
 def httpoll(place, port, log, work):
     options = ([] if log else ["-q"]) + (["--compress"] if work.compresses else [])
+    options += ["--tls-cert", place.certificate()] if work.tls else []
     return [place.binary, str(port), "-b", "127.0.0.1", "-d", place.root] + options
 
 
@@ -32,9 +33,11 @@ def two_loops(place, port, log, work):
     return httpoll(place, port, log, work) + ["-n", "2"]
 
 
-def nginx_with(cache):
+def nginx_with(cache=False, protocols=""):
     def nginx(place, port, log, work):
         home = place.home()
+        tls = f"ssl_certificate {place.certificate()}; ssl_certificate_key {place.certificate()};" if work.tls else ""
+        tls += f" ssl_protocols {protocols};" if tls and protocols else ""
         kept = "open_file_cache max=20000 inactive=60s; open_file_cache_errors on;" if cache else ""
         paths = " ".join(f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
         return ["nginx", "-e", f"{home}/error", "-c", place.write(f"{home}/conf", f"""
@@ -46,13 +49,14 @@ def nginx_with(cache):
                 default_type application/octet-stream;
                 {"gzip on;" if work.compresses else ""} access_log {log or "off"}; sendfile on; tcp_nopush on; {kept} {paths}
                 keepalive_requests 1000000000; keepalive_timeout {IDLE_SECONDS}s;
-                server {{ listen 127.0.0.1:{port} backlog=4096; root {place.root}; autoindex on; }}
+                server {{ listen 127.0.0.1:{port} backlog=4096{" ssl" if tls else ""}; {tls} root {place.root}; autoindex on; }}
             }}""")]
     return nginx
 
 
 def h2o(place, port, log, work):
     home = place.home()
+    tls = f"ssl: {{certificate-file: {place.certificate()}, key-file: {place.certificate()}}}" if work.tls else ""
     return ["h2o", "-c", place.write(f"{home}/conf", f"""
 num-threads: 1
 max-connections: 19000
@@ -61,6 +65,7 @@ http1-request-timeout: {IDLE_SECONDS}
 listen:
   host: 127.0.0.1
   port: {port}
+  {tls}
 hosts:
   default:
     paths:
@@ -90,13 +95,17 @@ mimetype.assign = ( ".html" => "text/html", ".txt" => "text/plain", "" => "appli
 def caddy(place, port, log, work):
     home = place.home()
     logs = f"log {{\n output file {log}\n }}" if log else ""
+    # It would not serve a request without a Host field under the name 127.0.0.1.
+    site = f"https://:{port}" if work.tls else f"http://127.0.0.1:{port}"
+    tls = f"bind 127.0.0.1\n tls {place.certificate()} {place.certificate()}" if work.tls else ""
     return ["env", "GOMAXPROCS=1", f"HOME={home}", "caddy", "run", "--adapter", "caddyfile", "--config",
             place.write(f"{home}/conf", f"""
 {{
     admin off
     auto_https off
 }}
-http://127.0.0.1:{port} {{
+{site} {{
+    {tls}
     root * {place.root}
     {"encode gzip" if work.compresses else ""}
     file_server browse
@@ -120,8 +129,10 @@ SERVERS = {
     "httpoll": (httpoll, None, None),
     "h2o": (h2o, "h2o", ["h2o", "--version"]),
     "lighttpd": (lighttpd, "lighttpd", ["lighttpd", "-v"]),
-    "nginx, file cache": (nginx_with(True), "nginx", ["nginx", "-v"]),
-    "nginx": (nginx_with(False), "nginx", ["nginx", "-v"]),
+    "nginx, file cache": (nginx_with(cache=True), "nginx", ["nginx", "-v"]),
+    "nginx": (nginx_with(), "nginx", ["nginx", "-v"]),
+    # Versions before 1.23.4 speak TLS 1.2 by default.
+    "nginx, TLS 1.3": (nginx_with(protocols="TLSv1.2 TLSv1.3"), "nginx", ["nginx", "-v"]),
     "static-web-server": (static_web_server, "static-web-server", ["static-web-server", "--version"]),
     "caddy": (caddy, "caddy", ["caddy", "version"]),
     "python": (python, None, [sys.executable, "--version"]),
@@ -130,6 +141,13 @@ SERVERS = {
 }
 # The servers that are measured by default.
 USUAL = [name for name in SERVERS if name != "httpoll -n 2"]
+WITHOUT_TLS = {"floor", "lighttpd", "static-web-server", "python"}
+ONLY_TLS = {"nginx, TLS 1.3"}
+
+
+def speaks(name, work):
+    """Returns whether this server is measured at plain connections or at TLS, as `work` has them."""
+    return name not in (WITHOUT_TLS if work.tls else ONLY_TLS)
 
 
 def installed(names):
@@ -150,6 +168,7 @@ class Place:
     def __init__(self, scratch, root, binary, core):
         self.scratch, self.root, self.binary, self.core = scratch, root, binary, core
         self.homes = 0
+        self.pem = None
 
     def home(self):
         """Makes a directory for one server."""
@@ -159,6 +178,17 @@ class Place:
         # h2o writes its log as another user, `nobody`.
         os.chmod(home, 0o777)
         return home
+
+    def certificate(self):
+        """Returns the path of a file with a certificate for 127.0.0.1 and its key on P-256, made at the first call."""
+        if not self.pem:
+            pem = f"{self.scratch}/certificate.pem"
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                            "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost",
+                            "-keyout", f"{pem}.key", "-out", f"{pem}.cert"], capture_output=True, check=True)
+            # Its key is no secret: some servers read it as another user.
+            self.pem = self.write(pem, meters.read(f"{pem}.cert") + meters.read(f"{pem}.key"))
+        return self.pem
 
     def write(self, path, text):
         with open(path, "w") as file:

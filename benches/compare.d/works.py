@@ -2,6 +2,8 @@
 
 import http.client
 import re
+import socket
+import ssl
 from dataclasses import dataclass
 
 from content import LISTED, MANY, MANY_DIRECTORIES, UNCACHED, Files
@@ -61,7 +63,7 @@ class Work:
     script: str = ""
     # The files that `script` asks for, where there are many.
     files: Files = None
-    # The file that the floor sends for every request; empty for listings, which the floor does not have.
+    # The file that the floor sends for every request; empty where the floor cannot do the work: it has no listings and no TLS.
     floor: str = "1k.html"
     # Whether the server writes a log to a file.
     logs: bool = False
@@ -69,6 +71,12 @@ class Work:
     beside_log: bool = False
     # Whether the server compresses.
     compresses: bool = False
+    tls: bool = False
+    # Whether each connection begins a new TLS session. wrk resumes sessions, so another client does these works.
+    full_handshakes: bool = False
+
+    def scheme(self):
+        return "https" if self.tls else "http"
 
     def closes(self):
         return ("Connection", "close") in self.headers
@@ -77,25 +85,40 @@ class Work:
         """Sends one request; returns the header fields to measure with, or raises ValueError if the reply is wrong."""
         headers = dict(self.headers)
         if self.status == 304:
-            _, reply, _ = ask(port, self.path, {})
+            _, reply, _ = self.ask(port, {})
             etag, date = reply.getheader("ETag"), reply.getheader("Last-Modified")
             headers |= {"If-None-Match": etag} if etag else {"If-Modified-Since": date or ""}
-        status, reply, body = ask(port, self.path, headers)
+        status, reply, body = self.ask(port, headers)
         if status != self.status:
             raise ValueError(f"replied {status} instead of {self.status}")
         if self.path == "/listed/" and len(set(re.findall(rb"file-\d\d\d", body))) != LISTED:
             raise ValueError("does not list the directory")
         return headers
 
+    def ask(self, port, headers):
+        if self.tls:
+            connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=10, context=client_tls())
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        try:
+            connection.request("GET", self.path, headers=headers)
+            reply = connection.getresponse()
+            return reply.status, reply, reply.read()
+        finally:
+            connection.close()
 
-def ask(port, path, headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path, headers=headers)
-        reply = connection.getresponse()
-        return reply.status, reply, reply.read()
-    finally:
-        connection.close()
+
+def protocol(port):
+    """Returns the version and the cipher that a server and OpenSSL choose."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection, client_tls().wrap_socket(connection) as tls:
+        return f"{tls.version()} {tls.cipher()[0]}"
+
+
+def client_tls():
+    """Returns what a client needs for TLS with a server whose certificate it does not know."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
 
 
 def of_files(title, files):
@@ -103,8 +126,10 @@ def of_files(title, files):
     return Work(files.name, title, files.path(0), script=at_random(files), files=files, floor="1.5k.html")
 
 
+PLAIN = Work("1k", "1 KiB", "/1k.html")
+TLS = Work("tls", "1 KiB over TLS", "/1k.html", floor="", tls=True)
 WORKS = [
-    Work("1k", "1 KiB", "/1k.html"),
+    PLAIN,
     Work("1k-1000", "1 KiB to 1,000 connections", "/1k.html", connections=1000),
     of_files("10,000 files of 1.5 KB", MANY),
     of_files("10,000 files in 100 directories", MANY_DIRECTORIES),
@@ -120,4 +145,8 @@ WORKS = [
     Work("100k", "100 KiB", "/100k.bin", floor="100k.bin"),
     Work("1m", "1 MiB", "/1m.bin", connections=32, floor="1m.bin"),
     Work("10m", "10 MiB", "/10m.bin", connections=16, floor="10m.bin"),
+    TLS,
+    Work("tls-close", "1 KiB over TLS, connection closed", "/1k.html", headers=(("Connection", "close"),), floor="", tls=True),
+    Work("tls-full", "1 KiB over TLS, full handshake", "/1k.html", connections=1, floor="", tls=True, full_handshakes=True),
+    Work("tls-10m", "10 MiB over TLS", "/10m.bin", connections=16, floor="", tls=True),
 ]
