@@ -36,6 +36,11 @@ def is_version(reply, number, versions, start=0, end=None):
     raise Wrong(f"{len(reply.body)} bytes of file {number} are none of its versions {versions}")
 
 
+def connect(server, **options):
+    """Opens a connection of the kind that this server serves."""
+    return getattr(server, "client", Client)(server, **options)
+
+
 class Kind:
     """A client with one connection at a time, which it keeps while it can. The server `files` serves the directory of
     `versions`, the server `current` that of `releases`."""
@@ -48,7 +53,7 @@ class Kind:
     def connection(self):
         if self.client is None or random.random() < 0.02:
             self.drop()
-            self.client = Client(self.server(), timeout=60)
+            self.client = connect(self.server(), timeout=60)
         return self.client
 
     def server(self):
@@ -199,7 +204,7 @@ class Vandal(Kind):
         way = random.randrange(5)
         number = random.randrange(self.versions.count)
         good = get(f"/live/{self.versions.name(number)}")
-        with Client(server, window=random.choice((None, 4096)), timeout=60) as client:
+        with connect(server, window=random.choice((None, 4096)), timeout=60) as client:
             if way == 0 and server is self.files:
                 bytes_, statuses = random.choice(BAD)
                 status = client.send(bytes_).head().status
@@ -249,7 +254,7 @@ class Slow(Kind):
         number = random.randrange(self.versions.count)
         request = get(f"/live/{self.versions.name(number)}", "User-Agent: slow")
         pieces = [request[place : place + 12] for place in range(0, len(request), 12)]
-        with Client(self.files, timeout=60) as client:
+        with connect(self.files, timeout=60) as client:
             for piece in pieces[:-1]:
                 client.send(piece)
                 yield
@@ -262,7 +267,7 @@ class Slow(Kind):
         """Reads the largest file through a small window, to its end or to a reset."""
         number = len(SIZES) - 1
         oldest = self.versions.settled[number]
-        with Client(self.files, window=8192, timeout=60) as client:
+        with connect(self.files, window=8192, timeout=60) as client:
             length = int(client.send(get(f"/live/{self.versions.name(number)}")).head().fields["content-length"])
             possible, begun = self.versions.possible(number, oldest), b""
             for _ in range(random.randrange(5, 100)):
@@ -276,7 +281,7 @@ class Slow(Kind):
     def dripping(self):
         """Sends a head that never ends; the server must reply 408 at the deadline, and not before."""
         began = time.monotonic()
-        with Client(self.files, timeout=60) as client:
+        with connect(self.files, timeout=60) as client:
             client.send(b"GET / HTTP/1.1\r\nX: ")
             while client.is_open():
                 try:
