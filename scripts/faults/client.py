@@ -131,9 +131,9 @@ class Client:
             self.socket.settimeout(20)
 
 
-def ask(server, path, *fields, method="GET", **options):
+def ask(server, path, *fields, method="GET", client=Client, **options):
     """Sends one request over a new connection; returns the reply."""
-    with Client(server, **options) as client:
+    with client(server, **options) as client:
         return client.ask(path, *fields, method=method)
 
 
@@ -150,9 +150,9 @@ def assert_serves(server, path, body, **options):
 class Bystander(threading.Thread):
     """A client that asks for a file repeatedly, over new connections and a kept one in turn, and records the latencies."""
 
-    def __init__(self, server, path, body, pause=0.01):
+    def __init__(self, server, path, body, pause=0.01, client=Client):
         super().__init__(daemon=True)
-        self.server, self.path, self.body, self.pause = server, path, body, pause
+        self.server, self.path, self.body, self.pause, self.client = server, path, body, pause, client
         self.took, self.failure = [], None
         self.done = threading.Event()
 
@@ -168,10 +168,11 @@ class Bystander(threading.Thread):
 
     def run(self):
         try:
-            with Client(self.server) as kept:
+            with self.client(self.server) as kept:
                 while not self.done.is_set():
                     began = time.monotonic()
-                    reply = kept.ask(self.path) if len(self.took) % 2 else ask(self.server, self.path)
+                    is_kept = len(self.took) % 2
+                    reply = kept.ask(self.path) if is_kept else ask(self.server, self.path, client=self.client)
                     self.took.append(time.monotonic() - began)
                     check((reply.status, reply.body) == (200, self.body), f"status {reply.status}, or wrong bytes")
                     time.sleep(self.pause)
