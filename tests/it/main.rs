@@ -57,6 +57,8 @@ mod site;
 mod slow_files;
 mod spa;
 mod static_files;
+#[cfg(feature = "tls")]
+mod tls;
 mod traversal;
 mod unix_sockets;
 mod users;

@@ -237,15 +237,16 @@ fn wait_for(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`.
+/// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`, or the same with HTTPS.
 /// That of a UNIX socket is 0.0.0.0:0.
 fn address_in(banner: &str) -> SocketAddr {
     if banner.starts_with("Serving HTTP on unix:") {
         return ([0, 0, 0, 0], 0).into();
     }
     let url = banner.split(['(', ')']).nth(1).expect(banner);
-    let host = url.trim_start_matches("http://").trim_end_matches('/');
-    host.replace("localhost", "127.0.0.1")
+    let host = url.split_once("://").expect(banner).1;
+    host.trim_end_matches('/')
+        .replace("localhost", "127.0.0.1")
         .parse()
         .expect(banner)
 }

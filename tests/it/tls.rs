@@ -1,0 +1,3 @@
+//! HTTPS: the same server within TLS. The client is rustls, other people's programs, or bytes that no client would send.
+
+mod requests;
