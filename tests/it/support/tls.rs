@@ -218,6 +218,10 @@ impl TlsClient {
         &mut self.stream.conn
     }
 
+    pub(crate) fn stream_mut(&mut self) -> &mut StreamOwned<ClientConnection, TcpStream> {
+        &mut self.stream
+    }
+
     /// The connection below TLS.
     pub(crate) fn tcp(&self) -> &TcpStream {
         &self.stream.sock
