@@ -12,7 +12,7 @@ use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use rustls::crypto::ring;
+use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
 use rustls::{
     ALL_VERSIONS, ClientConfig, ClientConnection, RootCertStore, StreamOwned,
@@ -26,9 +26,11 @@ use super::{Client, Reply, Server, Site};
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
 /// An authority that signs certificates, and that the clients of a test trust.
-pub(crate) struct Authority(CertifiedIssuer<'static, KeyPair>);
+#[derive(Clone)]
+pub(crate) struct Authority(Arc<CertifiedIssuer<'static, KeyPair>>);
 
 /// A certificate and its key, in PEM.
+#[derive(Clone)]
 pub(crate) struct Pair {
     pub(crate) certificate: String,
     pub(crate) key: String,
@@ -61,7 +63,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().unwrap();
-        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+        Self(Arc::new(CertifiedIssuer::self_signed(params, key).unwrap()))
     }
 
     /// Issues a certificate for `names` with a key of P-256.
@@ -78,7 +80,7 @@ impl Authority {
         params.use_authority_key_identifier_extension = true;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         Pair {
-            certificate: params.signed_by(key, &self.0).unwrap().pem(),
+            certificate: params.signed_by(key, &**self.0).unwrap().pem(),
             key: key.serialize_pem(),
         }
     }
@@ -95,10 +97,18 @@ impl Authority {
         &self,
         versions: &[&'static SupportedProtocolVersion],
     ) -> ClientConfig {
+        self.client_config_of(ring::default_provider(), versions)
+    }
+
+    /// The same with some of the algorithms.
+    pub(crate) fn client_config_of(
+        &self,
+        provider: CryptoProvider,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(self.0.der().clone()).unwrap();
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider));
         let builder = builder.with_protocol_versions(versions).unwrap();
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
@@ -328,6 +338,16 @@ impl Handshake {
             self.connection.process_new_packets().unwrap();
         }
         self
+    }
+
+    pub(crate) fn tcp(&self) -> &TcpStream {
+        &self.tcp
+    }
+
+    /// Ends the handshake, and sends `first` as early as its version allows.
+    pub(crate) fn complete_with(mut self, first: &[u8]) -> TlsClient {
+        self.connection.writer().write_all(first).unwrap();
+        self.complete().expect("no handshake")
     }
 
     /// Ends the handshake. What was taken with [`flight`](Self::flight) has to be sent before.
