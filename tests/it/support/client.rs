@@ -61,6 +61,11 @@ impl<S: Read + Write> Client<S> {
         &self.stream
     }
 
+    #[cfg(feature = "tls")]
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
+    }
+
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream
             .write_all(bytes.as_ref())
