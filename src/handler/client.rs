@@ -4,23 +4,37 @@
 //! found anew from its fields wherever it is asked for, so it needs no memory and no time where nothing asks.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 
 use crate::config::ServerConfig;
 use crate::http::forwarded::{self, FoundClient};
 use crate::http::headers::Headers;
+use crate::http::host::{HTTP_PORT, HTTPS_PORT};
 
 /// The client of a connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     origin: Origin,
     /// The connection's key in its loop.
-    pub(crate) key: usize,
+    key: u32,
+    pub(crate) scheme: Scheme,
 }
 
-/// Where a connection comes from. It is as large as an address, so connections without a proxy pay nothing for the others.
+/// How a client reaches the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+    /// Every request is redirected to HTTPS on this port; `None` for the port that the client uses already.
+    RedirectToHttps(Option<NonZeroU16>),
+}
+
+/// Where a connection comes from. It is as large as an address, so connections without a proxy or a name pay nothing for the others.
 #[derive(Debug)]
 enum Origin {
     Peer(SocketAddr),
+    /// A client that has asked for a server by name.
+    Named(Box<(SocketAddr, Box<str>)>),
     Proxy(Box<Proxied>),
 }
 
@@ -34,27 +48,57 @@ pub(crate) struct Proxied {
     is_forwarded: bool,
     /// The client that the connection counts for in `max_connections_per_ip`.
     pub(crate) counted: Option<IpAddr>,
+    server_name: Option<Box<str>>,
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, key: usize, config: &ServerConfig) -> Self {
+    pub(crate) fn new(peer: SocketAddr, key: usize, scheme: Scheme, config: &ServerConfig) -> Self {
         let origin = if config.trusts(peer) {
             Origin::Proxy(Box::new(Proxied {
                 peer,
                 source: peer,
                 is_forwarded: true,
                 counted: None,
+                server_name: None,
             }))
         } else {
             Origin::Peer(peer)
         };
-        Self { origin, key }
+        Self {
+            origin,
+            key: key as u32,
+            scheme,
+        }
+    }
+
+    /// Returns the connection's key in its loop.
+    pub(crate) fn key(&self) -> usize {
+        self.key as usize
+    }
+
+    /// Notes the server that the client asks for in the handshake of TLS.
+    pub(crate) fn set_server_name(&mut self, name: Box<str>) {
+        match &mut self.origin {
+            Origin::Peer(peer) => self.origin = Origin::Named(Box::new((*peer, name))),
+            Origin::Named(named) => named.1 = name,
+            Origin::Proxy(proxied) => proxied.server_name = Some(name),
+        }
+    }
+
+    /// Returns the server that the client asks for in the handshake of TLS.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        match &self.origin {
+            Origin::Peer(_) => None,
+            Origin::Named(named) => Some(&named.1),
+            Origin::Proxy(proxied) => proxied.server_name.as_deref(),
+        }
     }
 
     /// Returns the address of the other end of the connection.
     pub(crate) fn peer(&self) -> SocketAddr {
         match &self.origin {
             Origin::Peer(peer) => *peer,
+            Origin::Named(named) => named.0,
             Origin::Proxy(proxied) => proxied.peer,
         }
     }
@@ -63,6 +107,7 @@ impl Client {
     pub(crate) fn source(&self) -> SocketAddr {
         match &self.origin {
             Origin::Peer(peer) => *peer,
+            Origin::Named(named) => named.0,
             Origin::Proxy(proxied) => proxied.source,
         }
     }
@@ -71,6 +116,7 @@ impl Client {
     pub(crate) fn address(&self, headers: Headers<'_>, config: &ServerConfig) -> SocketAddr {
         match &self.origin {
             Origin::Peer(peer) => *peer,
+            Origin::Named(named) => named.0,
             Origin::Proxy(proxied) => proxied.find(headers, config).address,
         }
     }
@@ -79,7 +125,7 @@ impl Client {
     #[inline]
     pub(crate) fn proxied(&self) -> Option<&Proxied> {
         match &self.origin {
-            Origin::Peer(_) => None,
+            Origin::Peer(_) | Origin::Named(_) => None,
             Origin::Proxy(proxied) => Some(proxied),
         }
     }
@@ -87,9 +133,24 @@ impl Client {
     #[inline]
     pub(crate) fn proxied_mut(&mut self) -> Option<&mut Proxied> {
         match &mut self.origin {
-            Origin::Peer(_) => None,
+            Origin::Peer(_) | Origin::Named(_) => None,
             Origin::Proxy(proxied) => Some(proxied),
         }
+    }
+}
+
+impl Scheme {
+    /// Returns the port of a URL that names none.
+    pub(crate) fn default_port(self) -> u16 {
+        match self {
+            Self::Https => HTTPS_PORT,
+            Self::Http | Self::RedirectToHttps(_) => HTTP_PORT,
+        }
+    }
+
+    /// Whether requests are redirected to HTTPS.
+    pub(crate) fn is_redirected(self) -> bool {
+        matches!(self, Self::RedirectToHttps(_))
     }
 }
 
@@ -143,10 +204,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_is_no_larger_than_its_address_and_its_key() {
+    fn a_client_is_little_larger_than_its_address() {
         assert_eq!(
             size_of::<Client>(),
-            size_of::<SocketAddr>() + size_of::<usize>()
+            size_of::<SocketAddr>() + size_of::<u64>()
         );
     }
 }

@@ -30,6 +30,12 @@ pub struct Counters {
     pub refused: u64,
     /// Connections that ended by an error of the socket, such as a reset by the peer.
     pub disconnects: u64,
+    /// Handshakes of TLS that were completed.
+    pub tls_handshakes: u64,
+    /// Those of them that resumed an earlier session.
+    pub tls_handshakes_resumed: u64,
+    /// Handshakes of TLS that failed.
+    pub tls_handshakes_failed: u64,
     /// Connections that were closed to make room for another one at the limit on connections.
     pub evicted_for_connections: u64,
     /// Connections that were closed because no descriptor was left for another one.

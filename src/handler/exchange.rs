@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::client::Scheme;
 use super::clock::Clock;
 use super::deferred::Deferred;
 use super::ending::{Coming, Ending};
@@ -85,6 +86,18 @@ impl<'a> Exchange<'a> {
     /// Returns the address of the peer: the client, or the proxy that the request came through.
     pub fn peer_address(&self) -> SocketAddr {
         self.context.client.peer()
+    }
+
+    /// Whether the connection is encrypted by this server. A proxy in front that decrypts is not asked.
+    pub fn is_tls(&self) -> bool {
+        self.context.client.scheme == Scheme::Https
+    }
+
+    /// Returns the server that the client has asked for in the handshake of TLS (SNI, RFC 6066 §3). `None` without TLS, or if the client
+    /// named none. The client may still ask for another host in its request.
+    #[doc(alias = "sni_callback")]
+    pub fn server_name(&self) -> Option<&str> {
+        self.context.client.server_name()
     }
 
     /// Returns the IP address of the [client](Self::client_address) as text; `unix` for the peer of a UNIX socket.
@@ -364,7 +377,7 @@ impl<'a> Exchange<'a> {
     ///
     /// The handler must then return without having begun a reply. The request stays as it is, body included.
     pub fn defer(&mut self) -> Deferred {
-        let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.client.key);
+        let (deferred, promise) = Deferred::new(self.context.mailbox, self.context.client.key());
         self.leave(Coming::Promised(promise));
         deferred
     }
@@ -384,7 +397,7 @@ impl<'a> Exchange<'a> {
     /// [`Fill::NotNow`](crate::Fill::NotNow). Any thread may call it, any number of times.
     pub fn waker(&self) -> Waker {
         let mailbox = Arc::clone(self.context.mailbox);
-        Arc::new(SourceWaker::new(mailbox, self.context.client.key)).into()
+        Arc::new(SourceWaker::new(mailbox, self.context.client.key())).into()
     }
 
     /// Writes a line to the server's log, in http.server's form.
@@ -416,7 +429,8 @@ impl<'a> Exchange<'a> {
 
     /// Whether the request is for a host that this server does not answer for.
     pub(crate) fn is_misdirected(&self) -> bool {
-        self.context.server.is_misdirected(self.request)
+        let port = self.context.client.scheme.default_port();
+        self.context.server.is_misdirected(self.request, port)
     }
 
     /// Whether the handler has neither begun a reply nor misused the exchange.

@@ -251,10 +251,10 @@ impl ServerInfo {
         &self.file_policy
     }
 
-    /// Returns whether `request` is for a host that this server does not answer for.
-    pub(crate) fn is_misdirected(&self, request: &Request<'_>) -> bool {
+    /// Returns whether `request` is for a host that this server does not answer for. `default_port` is that of a host without a port.
+    pub(crate) fn is_misdirected(&self, request: &Request<'_>, default_port: u16) -> bool {
         // Ask the configuration whether there is a list: a list of only invalid hosts must not mean every host.
-        !self.config.hosts.is_empty() && !is_served(&self.hosts, request)
+        !self.config.hosts.is_empty() && !is_served(&self.hosts, request, default_port)
     }
 
     pub(crate) fn error_pages(&self) -> &ErrorPages {

@@ -9,8 +9,10 @@ use memchr::memchr;
 
 use super::request::{Request, parse_digits, words};
 
-/// The port of a host that is given without a port.
-const HTTP_PORT: u16 = 80;
+/// The port of `http` (RFC 9110 §4.2.1).
+pub(crate) const HTTP_PORT: u16 = 80;
+/// The port of `https` (RFC 9110 §4.2.2).
+pub(crate) const HTTPS_PORT: u16 = 443;
 
 /// A host that the server answers for, as the configuration names it.
 #[derive(Clone, Debug)]
@@ -41,24 +43,38 @@ impl ServedHost {
         Some(Self { host, port })
     }
 
-    fn matches(&self, host: &[u8], port: Option<u16>) -> bool {
+    fn matches(&self, host: &[u8], port: u16) -> bool {
         let is_host = match &self.host {
             Host::Name(name) => name.as_bytes().eq_ignore_ascii_case(without_dot(host)),
             Host::Ipv6(address) => ipv6(host) == Some(*address),
         };
-        is_host
-            && self
-                .port
-                .is_none_or(|served| served == port.unwrap_or(HTTP_PORT))
+        is_host && self.port.is_none_or(|served| served == port)
     }
 }
 
-/// Returns whether `request` is for one of `hosts`; a request that names no host is not.
+/// Returns whether `request` is for one of `hosts`; a request that names no host is not. A host without a port has the `default_port`.
 #[cold] // Few servers have such a list; inlined, it costs the requests of all others 8 instructions.
-pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>) -> bool {
+pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>, default_port: u16) -> bool {
     authority(request)
         .and_then(split_port)
-        .is_some_and(|(host, port)| hosts.iter().any(|served| served.matches(host, port)))
+        .is_some_and(|(host, port)| {
+            let port = port.unwrap_or(default_port);
+            hosts.iter().any(|served| served.matches(host, port))
+        })
+}
+
+/// Returns the host of `request`, with `port`, as a URL with `https` has them; without a `port`, with the one that the request was
+/// sent to by `http`. `None` if the request names no host, or what it names is no host.
+pub(crate) fn https_authority(request: &Request<'_>, port: Option<u16>) -> Option<String> {
+    let (host, sent_to) = split_port(authority(request)?)?;
+    let host = match ipv6(host) {
+        Some(address) => format!("[{address}]"),
+        None => name(host)?.to_owned(),
+    };
+    Some(match port.or(sent_to).unwrap_or(HTTP_PORT) {
+        HTTPS_PORT => host,
+        port => format!("{host}:{port}"),
+    })
 }
 
 /// Returns the host that a request is for, with its port: from the target if it has one, otherwise from the Host field
@@ -146,7 +162,9 @@ mod tests {
         let config = ServerConfig::default();
         let found = Request::find(head.as_bytes(), &mut search, &mut storage, &config);
         // One that is refused for its Host is for none of them.
-        found.is_ok_and(|found| found.is_some_and(|(request, _)| is_served(&hosts, &request)))
+        found.is_ok_and(|found| {
+            found.is_some_and(|(request, _)| is_served(&hosts, &request, HTTP_PORT))
+        })
     }
 
     fn is_for_field(served: &str, host: &str) -> bool {

@@ -24,6 +24,7 @@ use crate::wire::transport::Transport;
 mod answering;
 mod arriving;
 mod counting;
+mod handshaking;
 mod lingering;
 pub(crate) mod outgoing;
 mod promised;
@@ -71,6 +72,8 @@ impl<T: Transport> Connection<T> {
         let begins_with_header = config.proxy_protocol && client.proxied().is_some();
         let state = if begins_with_header {
             State::ReadingProxyHeader(Unparsed::boxed(&Received::new(&[])))
+        } else if transport.needs_handshake() {
+            State::Handshaking
         } else {
             State::Reading(None)
         };
@@ -131,12 +134,21 @@ impl<T: Transport> Connection<T> {
         if self.client.proxied().is_some() {
             self.stop_counting_client(&mut context.addresses);
         }
-        ended.unwrap_or_else(|_| self.disconnect(context))
+        ended.unwrap_or_else(|error| self.disconnect(&error, context))
     }
 
-    /// Counts that the peer or the network is gone; the log gets no message.
-    fn disconnect<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) -> Next {
+    /// Counts that the connection has failed. The log gets a message only if the peer does not keep to TLS, not if it is gone.
+    #[cold]
+    fn disconnect<H: BaseHttpRequestHandler>(
+        &mut self,
+        error: &io::Error,
+        context: &mut LoopContext<H>,
+    ) -> Next {
         context.server.counters.disconnects += 1;
+        if error.kind() == io::ErrorKind::InvalidData {
+            let message = format!("TLS failed: {error}");
+            context.log.error(self.peer(), &context.clock, &message);
+        }
         self.abandon(context);
         Next::Close
     }
@@ -257,6 +269,9 @@ impl<T: Transport> Connection<T> {
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
     pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
+        if matches!(self.state, State::Reading(_)) {
+            self.transport.finish();
+        }
         context.log_outgoing(&self.client, true);
         context.finished.take(&mut context.outgoing);
         context.outgoing.clear();
@@ -311,10 +326,11 @@ impl<T: Transport> Connection<T> {
     /// What the connection is waiting for, and so which deadline it has; `None` while only the handler has to act.
     pub(crate) fn awaits(&self) -> Option<Timeout> {
         match &self.state {
-            State::Reading(None) => Some(Timeout::KeepAlive),
-            State::ReadingProxyHeader(_) | State::Reading(Some(_)) | State::Parsing(_) => {
-                Some(Timeout::Head)
-            }
+            State::Reading(None) if self.is_idle() => Some(Timeout::KeepAlive),
+            State::ReadingProxyHeader(_)
+            | State::Handshaking
+            | State::Reading(_)
+            | State::Parsing(_) => Some(Timeout::Head),
             State::ReadingBody(_) => Some(Timeout::Body),
             State::Streaming(unsent) if unsent.outgoing.body.awaits_file() => Some(Timeout::File),
             State::Streaming(unsent) if unsent.outgoing.body.is_idle() => None,
@@ -350,7 +366,9 @@ impl<T: Transport> Connection<T> {
     /// reply is on its way to a client that reads it.
     pub(crate) fn is_dispensable(&self, waited: Duration, now: Instant) -> bool {
         match &self.state {
-            State::ReadingProxyHeader(_) | State::Reading(_) => waited >= ROUND_TRIP,
+            State::ReadingProxyHeader(_) | State::Handshaking | State::Reading(_) => {
+                waited >= ROUND_TRIP
+            }
             State::Lingering(lingering) => lingering.lasted(now) >= ROUND_TRIP,
             State::ReadingBody(unfinished) => unfinished.body.trickles(now),
             State::Streaming(_) | State::Awaiting(_) if self.awaits() == Some(Timeout::File) => {
@@ -370,6 +388,7 @@ impl<T: Transport> Connection<T> {
             State::ReadingProxyHeader(unparsed) | State::Reading(Some(unparsed)) => {
                 (Purpose::Requests, unparsed.bytes.capacity())
             }
+            State::Handshaking | State::Reading(None) => (Purpose::Requests, 0),
             State::ReadingBody(unfinished) => (Purpose::Requests, unfinished.request.memory()),
             // The handler decides how much more than this it writes into memory at a time.
             State::WritingHeaders(unsent) | State::Streaming(unsent) => (
@@ -377,15 +396,16 @@ impl<T: Transport> Connection<T> {
                 unsent.outgoing.memory().min(SMALL) + unsent.unparsed.bytes.capacity(),
             ),
             // Closing these would not be fair: the client waits for a promised reply, or for its turn.
-            _ => (Purpose::Requests, 0),
+            _ => return Kept::default(),
         };
+        let bytes = bytes + self.transport.memory();
         let bytes = bytes.try_into().unwrap_or(u32::MAX);
         Kept { purpose, bytes }
     }
 
-    /// Whether the connection is between two requests.
+    /// Whether the connection is between two requests, and nothing of the next one has arrived.
     pub(crate) fn is_idle(&self) -> bool {
-        matches!(self.state, State::Reading(None))
+        matches!(self.state, State::Reading(None)) && self.transport.memory() == 0
     }
 
     /// Whether the peer has sent nothing yet.

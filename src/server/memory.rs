@@ -17,7 +17,7 @@ use super::loop_context::{LoopContext, TURN_OF_WORK};
 use super::scratch::Scratch;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::client::Client;
+use crate::handler::client::{Client, Scheme};
 use crate::handler::clock::Clock;
 use crate::handler::log::Log;
 use crate::handler::mailbox::{Mailbox, MessageContent};
@@ -105,7 +105,8 @@ impl<H: BaseHttpRequestHandler> MemoryServer<H> {
             output: Vec::new(),
         };
         let config = self.context.server.config();
-        let mut connection = Connection::new(pipe, Client::new(address, 0, config), config);
+        let mut connection =
+            Connection::new(pipe, Client::new(address, 0, Scheme::Http, config), config);
         connection.start_counting(&mut self.context.addresses);
         self.context.hook(address, |handler| handler.setup(address));
         loop {

@@ -12,6 +12,8 @@ pub(crate) mod log_file;
 pub(crate) mod next;
 pub(crate) mod share;
 pub(crate) mod shared_file;
+#[cfg(feature = "tls")]
+pub(crate) mod socket;
 pub(crate) mod source;
 pub(crate) mod spool;
 pub(crate) mod stderr;

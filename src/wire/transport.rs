@@ -14,15 +14,54 @@ use rustix::net::{RecvFlags, SendFlags};
 
 use super::delivery::{self, Delivery};
 
+/// How the handshake of a stream has ended.
+#[derive(Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has a handshake"))]
+pub(crate) enum Handshake {
+    /// The stream is encrypted from now on.
+    Done {
+        /// Whether the peer has resumed the session of an earlier connection.
+        is_resumed: bool,
+        /// The name of the server that the peer has asked for.
+        server_name: Option<Box<str>>,
+    },
+    /// The peer has begun without a handshake. What it has sent is read next.
+    PlainText,
+}
+
 /// A non-blocking, ordered, two-way stream of bytes.
 pub(crate) trait Transport {
+    /// Whether a handshake comes before everything else. Until it begins, reads return the bytes as they came.
+    fn needs_handshake(&self) -> bool {
+        false
+    }
+    /// Goes on with the handshake; `received` was read before it began.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if the peer has to act first; [`io::ErrorKind::InvalidData`] if it does not keep to the
+    /// protocol, which the peer has been told.
+    fn handshake(&mut self, received: &[u8]) -> io::Result<Handshake> {
+        let _ = received;
+        Ok(Handshake::PlainText)
+    }
     /// Reads available bytes into `buffer`. Fewer bytes than its length mean that the socket is drained; 0 means that the peer
     /// has closed its side.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Writes as much of `bytes` as the socket takes; `more` says that another write follows at once.
+    /// Whether there is more to read even if the last read was short.
+    fn has_more(&self) -> bool {
+        false
+    }
+    /// Whether the stream has ended before the peer said so.
+    fn is_cut(&self) -> bool {
+        false
+    }
+    /// Writes as much of `bytes` as the socket takes; `more` says that another write follows at once. What did not leave is written
+    /// again, before anything else.
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize>;
     /// Sends up to `length` bytes of `file` from `offset` on; returns 0 if the file ends there.
     fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize>;
+    /// Tells the peer that no more bytes follow, if the stream has a way to say so while the socket is open.
+    fn finish(&mut self) {}
     /// Closes our side, after the bytes that were written.
     fn shutdown(&mut self) -> io::Result<()>;
     /// Makes the following close a reset: bytes that were written and not yet sent are discarded.
@@ -34,6 +73,10 @@ pub(crate) trait Transport {
     /// Returns how long the peer's window has kept the written bytes here, since the connection began; `None` if that is unknown.
     fn window_limited(&self) -> Option<Duration> {
         None
+    }
+    /// Returns the bytes of memory that the stream keeps until the next event.
+    fn memory(&self) -> usize {
+        0
     }
 }
 

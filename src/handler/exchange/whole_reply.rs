@@ -1,9 +1,13 @@
 //! Replies that one call makes: text, JSON, and the page of an error. Their heads stay open for further fields.
 
+use std::num::NonZeroU16;
+
 use super::Exchange;
+use crate::handler::client::Scheme;
 use crate::handler::error_page::error_page;
 use crate::handler::page;
 use crate::http::field::{DefaultFields, ForbiddenBytes};
+use crate::http::host::https_authority;
 use crate::http::status::HttpStatus;
 
 impl Exchange<'_> {
@@ -55,6 +59,27 @@ impl Exchange<'_> {
     ) {
         self.send_response(status);
         self.reply.content(defaults, content);
+    }
+
+    /// Redirects the request to HTTPS if its connection asks for that (RFC 9110 §15.4.9), and returns whether it does.
+    pub(crate) fn redirect_to_https(&mut self) -> bool {
+        let Scheme::RedirectToHttps(port) = self.context.client.scheme else {
+            return false;
+        };
+        let Some(authority) = https_authority(self.request, port.map(NonZeroU16::get)) else {
+            let explain = "The request names no host, so it cannot be redirected to HTTPS";
+            self.send_error(HttpStatus::BAD_REQUEST, None, Some(explain));
+            return true;
+        };
+        let path = Some(self.path()).filter(|path| path.starts_with('/'));
+        let location = format!("https://{authority}{}", path.unwrap_or("/"));
+        self.set_close_connection(true);
+        self.send_response(HttpStatus::PERMANENT_REDIRECT);
+        self.send_header("Location", &location);
+        // A browser that remembered it would find no server without TLS on this port later.
+        self.send_header("Cache-Control", "no-cache");
+        self.end_headers();
+        true
     }
 
     /// Replies with a 503 to a request for a file that no file thread could look up in time.

@@ -142,8 +142,8 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
 
     /// Asks the handler whether it wants the body of `request`; `None` where it panics.
     fn wants_body(&mut self, request: &Request<'_>) -> Option<bool> {
-        let server = &self.context.server;
-        if server.is_misdirected(request) {
+        let (server, scheme) = (&self.context.server, self.client.scheme);
+        if scheme.is_redirected() || server.is_misdirected(request, scheme.default_port()) {
             return Some(false);
         }
         let (command, path) = (request.command, request.path_text());
@@ -164,7 +164,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let start = self.context.outgoing.buffer.bytes.len();
         let (handler, mut exchange) = self.context.exchange(request, &mut body, self.client);
         let decided = catch_unwind(AssertUnwindSafe(|| {
-            if refuse_misdirected(&mut exchange) {
+            if answer_without_handler(&mut exchange) {
                 return Ok(false);
             }
             handler.handle_expect_100(&mut exchange)
@@ -318,7 +318,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
         let make = |handler: &mut H, exchange: &mut Exchange<'_>| {
             let is_made = match coming {
                 Some(coming) => coming.reply(exchange)?,
-                None => refuse_misdirected(exchange),
+                None => answer_without_handler(exchange),
             };
             if is_made {
                 return Ok(());
@@ -385,14 +385,20 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
     }
 }
 
-/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20); says whether it is one.
-fn refuse_misdirected(exchange: &mut Exchange<'_>) -> bool {
-    if !exchange.is_misdirected() {
-        return false;
+/// Answers a request that is not for the handler, and returns whether it has.
+fn answer_without_handler(exchange: &mut Exchange<'_>) -> bool {
+    if exchange.is_misdirected() {
+        refuse_misdirected(exchange);
+        true
+    } else {
+        exchange.redirect_to_https()
     }
+}
+
+/// Refuses a request for a host that this server does not answer for (RFC 9110 §15.5.20).
+fn refuse_misdirected(exchange: &mut Exchange<'_>) {
     let explain = "This server does not answer for the host that was asked for";
     exchange.send_error(HttpStatus::MISDIRECTED_REQUEST, None, Some(explain));
-    true
 }
 
 /// Refuses a request of a client that has too many connections (RFC 6585 §4).

@@ -43,6 +43,9 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
                 }
                 unparsed.bytes.drain(..length);
                 self.share.progress = true;
+                if self.connection.transport.needs_handshake() {
+                    return self.handshaking(&unparsed.bytes);
+                }
                 self.serve(unparsed.as_received(), Then::Parse, storage)
             }
             Err(proxy_protocol::Malformed) => {

@@ -25,7 +25,7 @@ impl Readable {
         match transport.read(room) {
             Ok(length) => {
                 // A short read has drained the socket, so no second read is needed to find out.
-                if length < room.len() && *self == Self::Bytes {
+                if length < room.len() && *self == Self::Bytes && !transport.has_more() {
                     *self = Self::No;
                 }
                 Ok(Some(length))

@@ -5,8 +5,10 @@
 //! | state | what ends it | next state |
 //! |---|---|---|
 //! | `ReadingProxyHeader` | a part of the header arrives | `ReadingProxyHeader` |
-//! | | the header is complete | as below |
+//! | | the header is complete | `Handshaking`, if the listener speaks HTTPS, or as below |
 //! | | it is malformed, the peer closes its side, or the deadline passes | `Closed` |
+//! | `Handshaking` | the handshake of TLS is complete, or the peer speaks no TLS | `Reading` |
+//! | | the peer does not keep to the protocol or closes its side, or the deadline passes | `Closed` |
 //! | `Reading` | a part of a head arrives | `Reading` |
 //! | | a head is complete, or cannot become one | as below |
 //! | | the peer closes its side; or the deadline passes, and no head has begun | `Closed` |
@@ -62,6 +64,8 @@ const MIN_SEND_RATE: u64 = 1024;
 pub(crate) enum State {
     /// The header of the PROXY protocol is not complete yet; waits for the socket.
     ReadingProxyHeader(Box<Unparsed>),
+    /// The handshake of TLS is not complete yet; waits for the socket, or for the loop's time.
+    Handshaking,
     /// No complete head yet; waits for the socket.
     Reading(Option<Box<Unparsed>>),
     /// Bytes are on hand; waits for the next turn.

@@ -58,7 +58,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         scratch: &mut Scratch,
     ) -> io::Result<Next> {
         let next = match received? {
-            [] => Next::Close,
+            [] => self.end_of_stream(false),
             bytes => self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage)?,
         };
         match next {
@@ -81,6 +81,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         match mem::take(&mut self.connection.state) {
             State::Reading(unparsed) => self.reading(unparsed, scratch),
             State::ReadingProxyHeader(unparsed) => self.reading_proxy_header(unparsed, scratch),
+            State::Handshaking => self.handshaking(&[]),
             State::Parsing(unparsed) => {
                 self.serve(unparsed.as_received(), Then::Parse, &mut scratch.storage)
             }
@@ -105,7 +106,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             return Ok(Next::Wait);
         };
         match unparsed {
-            _ if bytes.is_empty() => Ok(Next::Close),
+            unparsed if bytes.is_empty() => Ok(self.end_of_stream(unparsed.is_some())),
             None => self.serve(Received::new(bytes), Then::Parse, storage),
             Some(mut unparsed) => {
                 unparsed.bytes.extend_from_slice(bytes);
@@ -135,12 +136,24 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             return Ok(Next::Wait);
         };
         if bytes.is_empty() {
-            return Ok(Next::Close);
+            return Ok(self.end_of_stream(true));
         }
         self.share.progress = true;
         self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
         let then = self.answering().take_body(unfinished, &mut bytes);
         self.serve(Received::new(bytes), then, &mut scratch.storage)
+    }
+
+    /// Ends the connection, because the peer has closed its side, perhaps within a request.
+    #[cold]
+    fn end_of_stream(&mut self, in_request: bool) -> Next {
+        if in_request && self.connection.transport.is_cut() {
+            let message = "TLS was cut within a request: the peer sent no close_notify";
+            let (peer, clock) = (self.connection.peer(), &self.context.clock);
+            self.context.log.error(peer, clock, message);
+        }
+        self.connection.transport.finish();
+        Next::Close
     }
 
     /// Goes on with what the reply waits for, and makes the reply if it can be made now.
@@ -408,7 +421,10 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
                 let (promised, unparsed) = (*promised, Unparsed::of(received));
                 State::Awaiting(Box::new(Awaiting { promised, unparsed }))
             }
-            Then::Close => State::Closed,
+            Then::Close => {
+                self.connection.transport.finish();
+                State::Closed
+            }
             Then::Linger => {
                 self.connection.transport.shutdown()?;
                 State::Lingering(Lingering::boxed(now, None))

@@ -135,7 +135,7 @@ impl Admission {
                 }
                 return Ok(());
             };
-            let is_taken = dispatcher.take_in(stream, address, listener.is_deferred);
+            let is_taken = dispatcher.take_in(stream, address, listener);
             if let Some(key) = leaving.filter(|_| is_taken) {
                 dispatcher.evict(key, Eviction::Connections);
             }

@@ -8,7 +8,6 @@
 
 use std::time::Instant;
 
-use mio::net::TcpStream;
 use slab::Slab;
 
 use super::kept_memory::KeptMemory;
@@ -20,12 +19,13 @@ use crate::server::admin::figures::ConnectionStates;
 use crate::server::connection::Connection;
 use crate::server::connection::state::{Kept, Purpose};
 use crate::server::lifecycle::drain::GRACE;
+use crate::server::listen::protocol::Socket;
 use crate::server::loop_context::LoopContext;
 
 /// One connection with what the loop knows of it.
 #[derive(Debug)]
 pub(super) struct Slot {
-    pub(super) connection: Connection<TcpStream>,
+    pub(super) connection: Connection<Socket>,
     pub(super) state: SlotState,
     /// Whether the socket is registered at the poll. A connection that is accepted together with its request is registered only
     /// if it stays open after the reply.
@@ -47,7 +47,7 @@ pub(super) enum SlotState {
 }
 
 impl Slot {
-    fn new(connection: Connection<TcpStream>, is_registered: bool) -> Self {
+    fn new(connection: Connection<Socket>, is_registered: bool) -> Self {
         Self {
             connection,
             state: SlotState::Waiting,
@@ -184,7 +184,7 @@ impl Connections {
     }
 
     /// Takes in a connection that was made with [`next_key`](Self::next_key).
-    pub(super) fn insert(&mut self, connection: Connection<TcpStream>, is_registered: bool) {
+    pub(super) fn insert(&mut self, connection: Connection<Socket>, is_registered: bool) {
         self.slots.insert(Slot::new(connection, is_registered));
     }
 
@@ -352,7 +352,7 @@ impl Connections {
 
 /// Returns the deadline that a connection has, and whether it starts again; `progress` says whether anything has moved.
 fn deadline(
-    connection: &Connection<TcpStream>,
+    connection: &Connection<Socket>,
     progress: bool,
     is_closing: bool,
 ) -> Option<(Timeout, bool)> {

@@ -23,6 +23,8 @@ use crate::handler::mailbox::{Message, MessageContent};
 use crate::handler::work::Allowance;
 use crate::server::connection::Connection;
 use crate::server::connection::readable::Readable;
+use crate::server::listen::listener::Listener;
+use crate::server::listen::protocol::Socket;
 use crate::server::loop_context::LoopContext;
 use crate::server::scratch::Scratch;
 use crate::wire::next::Next;
@@ -69,18 +71,19 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         self.context.allowance = WorkQueue::time_at_once();
     }
 
-    /// Takes in a connection, and returns whether it did. A connection that is known to have brought a request (`is_deferred`) is
-    /// read from at once, and registered only if it stays open.
+    /// Takes in a connection of `listener`, and returns whether it did. A connection that is known to have brought a request is read
+    /// from at once, and registered only if it stays open.
     pub(super) fn take_in(
         &mut self,
         stream: TcpStream,
         address: SocketAddr,
-        is_deferred: bool,
+        listener: &Listener,
     ) -> bool {
         self.context.server.counters.accepted += 1;
         let key = self.connections.next_key();
         let config = self.context.server.config();
-        let mut connection = Connection::new(stream, Client::new(address, key, config), config);
+        let client = Client::new(address, key, listener.protocol.scheme(), config);
+        let mut connection = Connection::new(listener.protocol.open(stream), client, config);
         let wanted = connection.has_room(&self.context.addresses)
             && self
                 .context
@@ -91,7 +94,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             return false;
         }
         // Only the first bytes of an idle connection are read before it is registered.
-        let is_deferred = is_deferred && connection.is_idle();
+        let is_deferred = listener.is_deferred && connection.is_idle();
         if !is_deferred && register(connection.transport_mut(), &self.poll, key).is_err() {
             return false;
         }
@@ -144,7 +147,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
                 self.await_request(key);
                 self.register_late(key);
             }
-            Ok(None) => {}
+            Ok(None) => self.settle(key, Next::Wait, false),
             Err(error) => self.answer(key, Err(error)),
         }
     }
@@ -214,12 +217,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     fn take_turn(
         &mut self,
         key: usize,
-        act: impl FnOnce(
-            &mut Connection<TcpStream>,
-            &mut Share,
-            &mut Scratch,
-            &mut LoopContext<H>,
-        ) -> Next,
+        act: impl FnOnce(&mut Connection<Socket>, &mut Share, &mut Scratch, &mut LoopContext<H>) -> Next,
     ) {
         let Some(slot) = self.connections.get_open(key) else {
             return;
@@ -440,11 +438,11 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
     }
 }
 
-/// Registers `stream` at the poll; what has arrived already is an event.
+/// Registers `socket` at the poll; what has arrived already is an event.
 ///
 /// # Errors
 /// The peer is gone, or the kernel has no room for one more socket.
-fn register(stream: &mut TcpStream, poll: &Poll, key: usize) -> io::Result<()> {
+fn register(socket: &mut Socket, poll: &Poll, key: usize) -> io::Result<()> {
     let interest = Interest::READABLE | Interest::WRITABLE;
-    poll.registry().register(stream, Token(key), interest)
+    poll.registry().register(socket, Token(key), interest)
 }

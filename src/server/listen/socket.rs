@@ -6,6 +6,8 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+#[cfg(feature = "tls")]
+use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixListener;
@@ -19,6 +21,10 @@ use super::protocol::Protocol;
 use super::unix::{self, SocketFile};
 #[cfg(feature = "tls")]
 use crate::wire::tls::config::TlsConfig;
+
+/// The port of `https`.
+#[cfg(feature = "tls")]
+const HTTPS: NonZeroU16 = NonZeroU16::new(443).unwrap();
 
 /// A socket that listens, for [`HttpServer::from_listeners`](crate::HttpServer::from_listeners) and
 /// [`ThreadingHttpServer::from_listeners`](crate::ThreadingHttpServer::from_listeners): TCP or UNIX.
@@ -90,12 +96,12 @@ impl ListeningSocket {
         }
     }
 
-    /// Has every request on this socket redirected to HTTPS on `port` of the same host.
+    /// Has every request on this socket redirected to HTTPS on `port` of the same host; a port of 0 is taken as 443.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn redirecting_to_https(self, port: u16) -> Self {
         Self {
-            protocol: Protocol::RedirectToHttps(port),
+            protocol: Protocol::RedirectToHttps(NonZeroU16::new(port).unwrap_or(HTTPS)),
             ..self
         }
     }

@@ -11,7 +11,7 @@ use super::super::{Connection, State};
 use super::handler::Handler;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
-use crate::handler::client::Client;
+use crate::handler::client::{Client, Scheme};
 use crate::handler::log::Log;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::server_info::ServerInfo;
@@ -218,7 +218,11 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         context.clock.log_date = date::log_date(context.clock.imf_fixdate.as_bytes());
         let config = context.server.config();
         Self {
-            connection: Connection::new(script, Client::new(client, 0, config), config),
+            connection: Connection::new(
+                script,
+                Client::new(client, 0, Scheme::Http, config),
+                config,
+            ),
             context,
             scratch: Scratch::new(64 * 1024),
             coming: VecDeque::new(),

@@ -1,0 +1,64 @@
+//! The handshake of TLS, with which a connection begins if its listener speaks HTTPS.
+//!
+//! Invariant: a handshake is charged to the loop's time for work, because its signature takes as long as several replies. A crowd of
+//! new connections keeps the others waiting for no longer than that.
+
+use std::io;
+use std::time::Instant;
+
+use super::readable::Readable;
+use super::state::State;
+use super::turn::Turn;
+use crate::handler::BaseHttpRequestHandler;
+use crate::handler::client::Scheme;
+use crate::wire::next::Next;
+use crate::wire::transport::{Handshake, Transport};
+
+impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
+    /// Goes on with the handshake; `received` was read before it began.
+    pub(super) fn handshaking(&mut self, received: &[u8]) -> io::Result<Next> {
+        if received.is_empty() && self.context.allowance.is_spent() {
+            self.connection.state = State::Handshaking;
+            return Ok(Next::Work);
+        }
+        let began = Instant::now();
+        let ended = self.connection.transport.handshake(received);
+        self.context.allowance.charge(began.elapsed());
+        match ended {
+            Ok(handshake) => self.end_handshake(handshake),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.connection.readable = Readable::No;
+                self.connection.state = State::Handshaking;
+                return Ok(Next::Wait);
+            }
+            Err(error) => {
+                self.context.server.counters.tls_handshakes_failed += 1;
+                return Err(error);
+            }
+        }
+        self.share.progress = true;
+        self.connection.state = State::Reading(None);
+        Ok(Next::Continue)
+    }
+
+    fn end_handshake(&mut self, handshake: Handshake) {
+        let (connection, counters) = (&mut *self.connection, &mut self.context.server.counters);
+        match handshake {
+            Handshake::Done {
+                is_resumed,
+                server_name,
+            } => {
+                counters.tls_handshakes += 1;
+                counters.tls_handshakes_resumed += u64::from(is_resumed);
+                if let Some(name) = server_name {
+                    connection.client.set_server_name(name);
+                }
+                // The socket was read until it had nothing more.
+                if connection.readable == Readable::Bytes && !connection.transport.has_more() {
+                    connection.readable = Readable::No;
+                }
+            }
+            Handshake::PlainText => connection.client.scheme = Scheme::RedirectToHttps(None),
+        }
+    }
+}

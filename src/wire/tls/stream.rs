@@ -1,0 +1,387 @@
+//! TLS on one connection: bytes of the application on one side, records on the socket on the other (RFC 8446 §5).
+//!
+//! Invariants:
+//! - A write reports bytes only once their records have left. What the socket does not take is kept, and the write fails with
+//!   WouldBlock; it has to be repeated with the same bytes, and reports them when the rest of the record has left.
+//! - An idle connection keeps no buffer. Records are read, opened and sealed in memory that all connections of a thread share.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+
+use rustls::server::UnbufferedServerConnection;
+use rustls::{HandshakeKind, ServerConfig};
+
+use super::plain::Plain;
+use super::records;
+use super::server_name;
+use super::unsent::Unsent;
+use crate::wire::transport::{Handshake, Transport};
+
+/// Bytes that one record holds at most (RFC 8446 §5.1).
+const RECORD: usize = 16 * 1024;
+/// Records that are sealed at once at most.
+const BATCH: usize = 4;
+/// Bytes by which sealing makes a record longer, at most: header, nonce, content type and tag.
+const OVERHEAD: usize = 64;
+/// Bytes that may be on hand: a message of the handshake of up to 64 KiB, and a record.
+const RECEIVED: usize = 96 * 1024;
+
+/// Memory that a connection uses during one call.
+struct Shared {
+    received: Vec<u8>,
+    file: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+thread_local! {
+    // The pages of these cost nothing before the first connection with TLS.
+    static SHARED: RefCell<Shared> = RefCell::new(Shared {
+        received: vec![0; RECEIVED],
+        file: vec![0; BATCH * RECORD],
+        sealed: vec![0; BATCH * (RECORD + OVERHEAD)],
+    });
+}
+
+/// The TLS of one connection.
+pub(crate) struct TlsStream {
+    state: State,
+    /// The beginning of a record, or of a message of the handshake, that has not arrived as a whole.
+    received: Vec<u8>,
+    /// What the last records held beyond the room of a read.
+    decrypted: Vec<u8>,
+    unsent: Unsent,
+    /// Records that are sealed for the next write: fewer where the socket takes few, so that a slow reader keeps little memory.
+    batch: usize,
+    /// Whether the socket may have more than was read.
+    may_have_more: bool,
+    end: End,
+    /// The name that the client has asked for, until the handshake is complete.
+    server_name: Option<Box<str>>,
+}
+
+enum State {
+    /// Nothing has arrived.
+    New(Arc<ServerConfig>),
+    Open(Box<UnbufferedServerConnection>),
+    /// The peer speaks no TLS.
+    PlainText,
+}
+
+/// How the stream of the peer has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    No,
+    /// By close_notify.
+    Closed,
+    /// Without close_notify: the peer may have sent more than has arrived.
+    Cut,
+}
+
+impl TlsStream {
+    pub(crate) fn new(config: &Arc<ServerConfig>) -> Self {
+        Self {
+            state: State::New(Arc::clone(config)),
+            received: Vec::new(),
+            decrypted: Vec::new(),
+            unsent: Unsent::default(),
+            batch: BATCH,
+            may_have_more: false,
+            end: End::No,
+            server_name: None,
+        }
+    }
+
+    pub(crate) fn needs_handshake(&self) -> bool {
+        match &self.state {
+            State::New(_) => true,
+            State::Open(connection) => connection.is_handshaking(),
+            State::PlainText => false,
+        }
+    }
+
+    pub(crate) fn handshake(
+        &mut self,
+        socket: &mut impl Transport,
+        before: &[u8],
+    ) -> io::Result<Handshake> {
+        self.unsent.send(socket)?;
+        if !before.is_empty() {
+            self.open(socket, &mut before.to_vec(), &mut [])?;
+        }
+        while self.needs_handshake() {
+            self.receive(socket, &mut [])?;
+            if self.end != End::No {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        // The last messages of the handshake may still be here.
+        self.unsent.send(socket)?;
+        Ok(match &self.state {
+            State::Open(connection) => Handshake::Done {
+                is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
+                server_name: self.server_name.take(),
+            },
+            _ => Handshake::PlainText,
+        })
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        socket: &mut impl Transport,
+        room: &mut [u8],
+    ) -> io::Result<usize> {
+        loop {
+            if !self.decrypted.is_empty() {
+                return Ok(self.take_decrypted(room));
+            } else if self.end != End::No {
+                return Ok(0);
+            }
+            let length = match self.state {
+                // Nothing is known of the peer: what it sends first may be the header of a proxy.
+                State::New(_) | State::PlainText => return socket.read(room),
+                State::Open(_) => self.receive(socket, room)?,
+            };
+            if length > 0 {
+                return Ok(length);
+            }
+        }
+    }
+
+    fn take_decrypted(&mut self, room: &mut [u8]) -> usize {
+        let length = room.len().min(self.decrypted.len());
+        if let Some(room) = room.get_mut(..length) {
+            room.copy_from_slice(self.decrypted.get(..length).unwrap_or_default());
+        }
+        drop_front(&mut self.decrypted, length);
+        length
+    }
+
+    /// Reads once from the socket, and returns how many bytes of the application are in `room` then.
+    fn receive(&mut self, socket: &mut impl Transport, room: &mut [u8]) -> io::Result<usize> {
+        SHARED.with_borrow_mut(|shared| {
+            // No more than what fits the room, so that little has to be kept.
+            let most = room.len().clamp(RECORD, RECEIVED);
+            let received = shared.received.get_mut(..most).unwrap_or_default();
+            let length = match socket.read(received) {
+                Ok(length) => length,
+                Err(error) => {
+                    self.may_have_more = false;
+                    return Err(error);
+                }
+            };
+            self.may_have_more = length == most;
+            if length == 0 {
+                self.end = End::Cut;
+                return Ok(0);
+            }
+            let received = received.get_mut(..length).unwrap_or_default();
+            self.open(socket, received, room)
+        })
+    }
+
+    /// Opens the records in what has arrived, sends what the protocol answers, and keeps the beginning of a record.
+    fn open(
+        &mut self,
+        socket: &mut impl Transport,
+        arrived: &mut [u8],
+        room: &mut [u8],
+    ) -> io::Result<usize> {
+        let mut plain = Plain {
+            room,
+            filled: 0,
+            rest: &mut self.decrypted,
+        };
+        if let (State::New(config), Some(first)) = (&self.state, arrived.first()) {
+            self.state = State::new(config, *first)?;
+        }
+        let State::Open(connection) = &mut self.state else {
+            plain.push(arrived);
+            return Ok(plain.filled);
+        };
+        let answers = &mut self.unsent.records;
+        let opened = if self.received.is_empty() {
+            let opened = records::open(connection, arrived, &mut plain, answers);
+            let used = opened.as_ref().map_or(arrived.len(), |opened| opened.used);
+            self.received
+                .extend_from_slice(arrived.get(used..).unwrap_or_default());
+            opened
+        } else {
+            self.received.extend_from_slice(arrived);
+            let opened = records::open(connection, &mut self.received, &mut plain, answers);
+            let used = opened.as_ref().map_or(usize::MAX, |opened| opened.used);
+            drop_front(&mut self.received, used);
+            opened
+        };
+        let filled = plain.filled;
+        if let Some(name) = server_name::take() {
+            self.server_name = Some(name);
+        }
+        match self.unsent.send(socket) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            _ => {}
+        }
+        let opened = opened
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        if opened.is_closed {
+            self.end = End::Closed;
+        }
+        Ok(filled)
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        socket: &mut impl Transport,
+        bytes: &[u8],
+        more: bool,
+    ) -> io::Result<usize> {
+        if matches!(self.state, State::PlainText) {
+            return socket.write(bytes, more);
+        }
+        self.unsent.send(socket)?;
+        let mut written = self.unsent.take_held(bytes.len());
+        while let Some(rest @ [_, ..]) = bytes.get(written..) {
+            let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
+            let follows = more || piece.len() < rest.len();
+            let has_left = SHARED
+                .with_borrow_mut(|shared| self.send(socket, piece, &mut shared.sealed, follows))?;
+            if !has_left {
+                break;
+            }
+            written += piece.len();
+        }
+        if written == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(written)
+    }
+
+    pub(crate) fn send_file(
+        &mut self,
+        socket: &mut impl Transport,
+        file: &File,
+        offset: u64,
+        length: usize,
+    ) -> io::Result<usize> {
+        if matches!(self.state, State::PlainText) {
+            return socket.send_file(file, offset, length);
+        }
+        self.unsent.send(socket)?;
+        let held = self.unsent.take_held(length);
+        if held > 0 {
+            return Ok(held);
+        }
+        SHARED.with_borrow_mut(|shared| {
+            let length = length.min(self.batch * RECORD);
+            let room = shared.file.get_mut(..length).unwrap_or_default();
+            let read = read_at(file, room, offset)?;
+            let plain = room.get(..read).unwrap_or_default();
+            if plain.is_empty() {
+                return Ok(0);
+            }
+            // The file may have ended before the announced length, and then nothing follows.
+            if self.send(socket, plain, &mut shared.sealed, false)? {
+                Ok(read)
+            } else {
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+        })
+    }
+
+    /// Seals `plain` and writes the records. Returns whether all have left; otherwise the rest is kept.
+    fn send(
+        &mut self,
+        socket: &mut impl Transport,
+        plain: &[u8],
+        sealed: &mut Vec<u8>,
+        more: bool,
+    ) -> io::Result<bool> {
+        let State::Open(connection) = &mut self.state else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let length = records::seal(connection, &mut self.received, plain, sealed)?;
+        let records = sealed.get(..length).unwrap_or_default();
+        let sent = match socket.write(records, more) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            sent => sent?,
+        };
+        if sent == length {
+            self.batch = (2 * self.batch).min(BATCH);
+            return Ok(true);
+        }
+        self.batch = 1;
+        let rest = records.get(sent..).unwrap_or_default();
+        self.unsent.keep(rest, plain.len());
+        Ok(false)
+    }
+
+    /// Sends close_notify, once. If the socket does not take it, the peer sees a stream that was cut.
+    pub(crate) fn finish(&mut self, socket: &mut impl Transport) {
+        if let State::Open(connection) = &mut self.state
+            && records::close(connection, &mut self.received, &mut self.unsent.records).is_ok()
+        {
+            let _ = self.unsent.send(socket);
+        }
+    }
+
+    /// Whether a read has something without an event of the socket.
+    pub(crate) fn has_more(&self) -> bool {
+        self.may_have_more || !self.decrypted.is_empty() || self.end != End::No
+    }
+
+    /// Whether the peer has closed its side without close_notify.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.end == End::Cut
+    }
+
+    /// Bytes of memory that are kept until the next event, beside what TLS needs for every connection.
+    pub(crate) fn memory(&self) -> usize {
+        self.received.capacity() + self.decrypted.capacity() + self.unsent.records.capacity()
+    }
+}
+
+impl State {
+    /// Returns the state that follows the first byte of the peer.
+    fn new(config: &Arc<ServerConfig>, first: u8) -> io::Result<Self> {
+        // No request begins with another byte, and no record with one of these.
+        if first.is_ascii_graphic() || matches!(first, b'\r' | b'\n') {
+            return Ok(Self::PlainText);
+        }
+        let connection = UnbufferedServerConnection::new(Arc::clone(config));
+        let connection = connection.map_err(io::Error::other)?;
+        Ok(Self::Open(Box::new(connection)))
+    }
+}
+
+impl fmt::Debug for TlsStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsStream").finish_non_exhaustive()
+    }
+}
+
+/// Drops up to `length` bytes at the front, and the memory if none is left.
+fn drop_front(bytes: &mut Vec<u8>, length: usize) {
+    if length >= bytes.len() {
+        *bytes = Vec::new();
+    } else {
+        bytes.drain(..length);
+    }
+}
+
+/// Fills `room` from `offset` on, as far as the file reaches.
+fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest @ [_, ..]) = room.get_mut(filled..) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(length) => filled += length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}

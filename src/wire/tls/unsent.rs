@@ -1,0 +1,45 @@
+//! Records that the socket has not taken.
+
+use std::io;
+use std::mem;
+
+use crate::wire::transport::Transport;
+
+/// Records on their way to the socket. They keep no memory once they have left.
+#[derive(Debug, Default)]
+pub(super) struct Unsent {
+    pub(super) records: Vec<u8>,
+    sent: usize,
+    /// Bytes of the application in these records, which no write has reported.
+    holds: usize,
+}
+
+impl Unsent {
+    /// Keeps `records`, which hold so many bytes of the application. All earlier records have left.
+    pub(super) fn keep(&mut self, records: &[u8], holds: usize) {
+        self.records.extend_from_slice(records);
+        self.holds = holds;
+    }
+
+    /// Writes until all records have left.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if the socket takes no more; the peer or the network is gone.
+    pub(super) fn send(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+        while let Some(rest @ [_, ..]) = self.records.get(self.sent..) {
+            match socket.write(rest, false)? {
+                0 => return Err(io::ErrorKind::WriteZero.into()),
+                length => self.sent += length,
+            }
+        }
+        self.sent = 0;
+        self.records = Vec::new();
+        Ok(())
+    }
+
+    /// Reports up to `most` bytes of the application in records that have left.
+    pub(super) fn take_held(&mut self, most: usize) -> usize {
+        let rest = self.holds.saturating_sub(most);
+        mem::replace(&mut self.holds, rest) - rest
+    }
+}
