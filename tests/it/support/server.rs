@@ -244,9 +244,8 @@ fn address_in(banner: &str) -> SocketAddr {
         return ([0, 0, 0, 0], 0).into();
     }
     let url = banner.split(['(', ')']).nth(1).expect(banner);
-    let host = url.split_once("://").expect(banner).1;
-    host.trim_end_matches('/')
-        .replace("localhost", "127.0.0.1")
+    let (_, host) = url.trim_end_matches('/').split_once("://").expect(banner);
+    host.replace("localhost", "127.0.0.1")
         .parse()
         .expect(banner)
 }
