@@ -49,7 +49,7 @@ fn listings_redirects_and_errors_are_sent() {
     let mut client = server.connect();
     assert!(client.get("/").text().contains("hello.txt"));
     assert_eq!(client.get("/docs/").text(), "<p>index</p>\n");
-    assert_eq!(client.get("/docs").field("Location"), Some("/docs/"));
+    assert_eq!(client.get("/docs").field("Location"), Some("docs/"));
     assert_eq!(client.get("/missing").status(), 404);
     assert_eq!(client.get("/../secret.txt").status(), 404);
     assert_eq!(client.get("/empty.txt").body, b"");
