@@ -16,7 +16,10 @@ use super::delivery::{self, Delivery};
 
 /// How the handshake of a stream has ended.
 #[derive(Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "tls"), expect(dead_code, reason = "only TLS has a handshake"))]
+#[cfg_attr(
+    not(feature = "tls"),
+    expect(dead_code, reason = "only TLS has a handshake")
+)]
 pub(crate) enum Handshake {
     /// The stream is encrypted from now on.
     Done {

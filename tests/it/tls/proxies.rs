@@ -85,9 +85,11 @@ fn plain_text_behind_the_header_is_redirected() {
         let mut client: Client = server.connect_plain();
         client.send([header, get("/hello.txt").as_bytes()].concat());
         let reply = client.read_reply();
-        let location = format!("https://test:{}/hello.txt", server.port());
-        assert_eq!(reply.status(), 308);
-        assert_eq!(reply.field("Location"), Some(location.as_str()));
+        let location = reply.field("Location");
+        assert_eq!(
+            (reply.status(), location),
+            (308, Some("https://test:80/hello.txt"))
+        );
     }
     assert_logged(&server, 2, "203.0.113.7");
 }
