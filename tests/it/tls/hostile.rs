@@ -67,7 +67,7 @@ fn what_is_no_record_is_refused() {
         b"\0",
         &[&[HANDSHAKE], &b"GET / HTTP/1.1\r\n\r\n"[..]].concat(),
         // A record of a kind that does not exist, one without content, and two that are too long.
-        &record(99, 0x0301, &padding),
+        &record(150, 0x0301, &padding),
         &record(HANDSHAKE, 0x0301, &[]),
         &record(HANDSHAKE, 0x0303, &[1; 16 * 1024 + 2049]),
         &[HANDSHAKE, 3, 1, 0xff, 0xff, 1, 0, 0xff, 0xff],
