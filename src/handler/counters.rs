@@ -141,6 +141,13 @@ impl fmt::Display for Counters {
             "connections     {} now, {} at most, {} accepted, {} refused, {} broken off",
             self.connections, self.connections_peak, self.accepted, self.refused, self.disconnects
         )?;
+        if self.tls_handshakes + self.tls_handshakes_failed > 0 {
+            writeln!(
+                f,
+                "TLS handshakes  {}, {} of them resumed; {} failed",
+                self.tls_handshakes, self.tls_handshakes_resumed, self.tls_handshakes_failed
+            )?;
+        }
         writeln!(f, "accept pauses   {}", self.accept_pauses)?;
         writeln!(f, "partial writes  {}", self.partial_writes)?;
         writeln!(

@@ -30,7 +30,7 @@ type Value = fn(&Counters) -> u64;
 type StateCount = fn(&ConnectionStates) -> u64;
 
 /// Counters of the whole server without labels.
-const COUNTERS: [(&str, &str, Value); 9] = [
+const COUNTERS: [(&str, &str, Value); 12] = [
     (
         "httpoll_sent_bytes_total",
         "Bytes of replies that the kernel took, heads included.",
@@ -50,6 +50,21 @@ const COUNTERS: [(&str, &str, Value); 9] = [
         "httpoll_connections_broken_total",
         "Connections that ended by an error of the socket, such as a reset by the peer.",
         |counters| counters.disconnects,
+    ),
+    (
+        "httpoll_tls_handshakes_total",
+        "Handshakes of TLS that were completed.",
+        |counters| counters.tls_handshakes,
+    ),
+    (
+        "httpoll_tls_handshakes_resumed_total",
+        "Handshakes of TLS that resumed an earlier session.",
+        |counters| counters.tls_handshakes_resumed,
+    ),
+    (
+        "httpoll_tls_handshakes_failed_total",
+        "Handshakes of TLS that failed, or that the peer broke off.",
+        |counters| counters.tls_handshakes_failed,
     ),
     (
         "httpoll_accept_pauses_total",

@@ -4,6 +4,7 @@
 //! new connections keeps the others waiting for no longer than that.
 
 use std::io;
+use std::mem;
 use std::time::Instant;
 
 use super::readable::Readable;
@@ -27,9 +28,14 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
         match ended {
             Ok(handshake) => self.end_handshake(handshake),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.connection.readable = Readable::No;
                 self.connection.state = State::Handshaking;
-                return Ok(Next::Wait);
+                // The peer may have closed its side behind what was read; no other event will tell.
+                let is_end = mem::replace(&mut self.connection.readable, Readable::No);
+                return Ok(if is_end == Readable::ToEnd {
+                    Next::Continue
+                } else {
+                    Next::Wait
+                });
             }
             Err(error) => {
                 self.context.server.counters.tls_handshakes_failed += 1;

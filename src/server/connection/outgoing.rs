@@ -115,13 +115,15 @@ impl Outgoing {
         self.clients.get_or_insert_default().0.push(client);
     }
 
-    /// Sends until everything has left, the socket takes no more or the share is spent.
+    /// Sends until everything has left, the socket takes no more or the share is spent. `is_last` says that the end of the stream
+    /// follows at once.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
+        is_last: bool,
         share: &mut Share,
     ) -> io::Result<Next> {
-        let more = self.body.follows_at_once();
+        let more = self.body.follows_at_once() || is_last && self.body.is_empty();
         let sent = if self.buffer.bytes.len() <= SMALL {
             self.buffer.send(transport, more)
         } else {

@@ -248,7 +248,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             return Ok(Next::Work);
         }
         let (before, began) = (outgoing.sent(), is_work.then(Instant::now));
-        let sent = outgoing.send(&mut self.connection.transport, self.share);
+        let sent = outgoing.send(&mut self.connection.transport, false, self.share);
         let left = outgoing.sent() - before;
         if let Some(began) = began {
             self.context.allowance.charge(began.elapsed());
@@ -343,7 +343,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
                 // Nothing is parsed before this is done.
                 then => then,
             };
-            let next = self.send_made()?;
+            let next = self.send_made(&follows)?;
             if next != Next::Continue {
                 self.connection.suspend(follows, &received, self.context);
                 self.connection.begin_wait(next, self.context);
@@ -383,10 +383,11 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends what was made in this turn.
-    fn send_made(&mut self) -> io::Result<Next> {
+    /// Sends what was made in this turn. If the end of the stream `follows`, both leave in one segment.
+    fn send_made(&mut self, follows: &Then) -> io::Result<Next> {
+        let is_last = matches!(follows, Then::Close | Then::Linger);
         let outgoing = &mut self.context.outgoing;
-        let sent = outgoing.send(&mut self.connection.transport, self.share);
+        let sent = outgoing.send(&mut self.connection.transport, is_last, self.share);
         let is_blocked = outgoing.is_blocked(&sent);
         let counters = &mut self.context.server.counters;
         counters.count_write(outgoing.sent(), is_blocked);

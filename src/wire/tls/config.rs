@@ -81,13 +81,26 @@ impl TlsConfig {
         let chain: Result<Vec<_>, _> =
             CertificateDer::pem_slice_iter(certificate_and_key).collect();
         let key = PrivateKeyDer::from_pem_slice(certificate_and_key).map_err(io::Error::other)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut provider = rustls::crypto::ring::default_provider();
+        use rustls::crypto::ring::cipher_suite::*;
+        provider.cipher_suites = vec![
+            TLS13_AES_128_GCM_SHA256,
+            TLS13_AES_256_GCM_SHA384,
+            TLS13_CHACHA20_POLY1305_SHA256,
+            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+        ];
+        let provider = Arc::new(provider);
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
             .with_single_cert(chain.map_err(io::Error::other)?, key)
             .map_err(io::Error::other)?;
+        config.ignore_client_order = true;
+        config.send_tls13_tickets = std::env::var("TICKETS").map_or(2, |t| t.parse().unwrap());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(io::Error::other)?;
         let server_config = Arc::new(config);

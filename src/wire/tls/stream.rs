@@ -108,18 +108,25 @@ impl TlsStream {
         socket: &mut impl Transport,
         before: &[u8],
     ) -> io::Result<Handshake> {
-        self.unsent.send(socket)?;
+        self.unsent.send(socket, false)?;
         if !before.is_empty() {
             self.open(socket, &mut before.to_vec(), &mut [])?;
         }
+        self.may_have_more = true;
         while self.needs_handshake() {
+            // A short read has drained the socket; what comes next is an event.
+            if !self.may_have_more {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             self.receive(socket, &mut [])?;
             if self.end != End::No {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        // The last messages of the handshake may still be here.
-        self.unsent.send(socket)?;
+        // The last messages of the handshake leave with the reply, if the request is here.
+        if self.decrypted.is_empty() {
+            self.unsent.send(socket, false)?;
+        }
         Ok(match &self.state {
             State::Open(connection) => Handshake::Done {
                 is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -217,12 +224,16 @@ impl TlsStream {
             opened
         };
         let filled = plain.filled;
+        // What the protocol answers to a request leaves with the reply.
+        let has_request = opened.is_ok() && (filled > 0 || !plain.rest.is_empty());
         if let Some(name) = server_name::take() {
             self.server_name = Some(name);
         }
-        match self.unsent.send(socket) {
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-            _ => {}
+        if !has_request {
+            match self.unsent.send(socket, false) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
         }
         let opened = opened
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
@@ -241,7 +252,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.write(bytes, more);
         }
-        self.unsent.send(socket)?;
+        self.unsent.send(socket, true)?;
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
             let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
@@ -269,7 +280,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.send_file(file, offset, length);
         }
-        self.unsent.send(socket)?;
+        self.unsent.send(socket, true)?;
         let held = self.unsent.take_held(length);
         if held > 0 {
             return Ok(held);
@@ -324,7 +335,7 @@ impl TlsStream {
         if let State::Open(connection) = &mut self.state
             && records::close(connection, &mut self.received, &mut self.unsent.records).is_ok()
         {
-            let _ = self.unsent.send(socket);
+            let _ = self.unsent.send(socket, true);
         }
     }
 

@@ -21,13 +21,13 @@ impl Unsent {
         self.holds = holds;
     }
 
-    /// Writes until all records have left.
+    /// Writes until all records have left; `more` says that other bytes, or the end of the stream, follow at once.
     ///
     /// # Errors
     /// [`io::ErrorKind::WouldBlock`] if the socket takes no more; the peer or the network is gone.
-    pub(super) fn send(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+    pub(super) fn send(&mut self, socket: &mut impl Transport, more: bool) -> io::Result<()> {
         while let Some(rest @ [_, ..]) = self.records.get(self.sent..) {
-            match socket.write(rest, false)? {
+            match socket.write(rest, more)? {
                 0 => return Err(io::ErrorKind::WriteZero.into()),
                 length => self.sent += length,
             }
