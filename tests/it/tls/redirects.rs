@@ -32,7 +32,7 @@ fn a_request_in_plain_text_is_redirected_to_the_host_and_port_of_its_field() {
         "127.0.0.1",
         "[::1]",
         "www.example.test",
-        "a-b_c~d",
+        "a-b_c.test",
     ] {
         for (written, port) in [
             (host.to_owned(), 80),
