@@ -1,25 +1,35 @@
 //! What a listener needs to speak TLS.
+//!
+//! Invariant: all connections of a configuration share one `ServerConfig`, so a reload keeps the keys of session tickets.
 
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::NoServerSessionStorage;
 
-/// Where the certificate and the private key of a server are.
+use super::directories::directories;
+use super::pair::{Pair, ocsp_path};
+use super::pem_file::PemFile;
+use super::provider::{provider, ticketer};
+use super::resolver::{Pairs, Resolver};
+
+/// Where a certificate and its private key are.
+///
+/// A file `CERTIFICATE.ocsp` beside the certificate, if there is one, is an OCSP response in DER, as `openssl ocsp -respout` writes
+/// it. Clients get it with the certificate until it is stale.
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
-    certificate: PathBuf,
-    key: Option<PathBuf>,
-    password: Option<PathBuf>,
+    pub(super) certificate: PathBuf,
+    pub(super) key: Option<PathBuf>,
+    pub(super) password: Option<PathBuf>,
 }
 
 impl CertificateFiles {
-    /// Reads a certificate chain from this file, the server's own first, and the private key from the same file.
+    /// Names a PEM file with the certificate chain, the server's own certificate first, and with the private key, which may stand
+    /// anywhere in it.
     pub fn new(certificate: impl Into<PathBuf>) -> Self {
         Self {
             certificate: certificate.into(),
@@ -28,7 +38,7 @@ impl CertificateFiles {
         }
     }
 
-    /// Reads the private key from a file of its own.
+    /// Names a PEM file of its own for the private key: PKCS #8, PKCS #1 or SEC 1. The first key in it is used.
     #[must_use]
     pub fn with_key(self, key: impl Into<PathBuf>) -> Self {
         Self {
@@ -37,7 +47,8 @@ impl CertificateFiles {
         }
     }
 
-    /// Reads the password of the private key from the first line of this file.
+    /// Names a file with the password of an encrypted private key (PKCS #8). As in Python, the password is the content of the file
+    /// without white space at its ends, and a password for a key that is not encrypted does no harm.
     #[must_use]
     pub fn with_password_file(self, password: impl Into<PathBuf>) -> Self {
         Self {
@@ -45,82 +56,132 @@ impl CertificateFiles {
             ..self
         }
     }
+
+    /// Makes the paths independent of the current directory.
+    fn absolute(self) -> io::Result<Self> {
+        let absolute = |path: Option<PathBuf>| path.map(std::path::absolute).transpose();
+        Ok(Self {
+            certificate: std::path::absolute(self.certificate)?,
+            key: absolute(self.key)?,
+            password: absolute(self.password)?,
+        })
+    }
+
+    fn paths(&self) -> impl Iterator<Item = &Path> {
+        let optional = [self.key.as_deref(), self.password.as_deref()];
+        [self.certificate.as_path()]
+            .into_iter()
+            .chain(optional.into_iter().flatten())
+    }
 }
 
-/// Certificates, their keys, and all that connections of one server share for TLS.
+/// Certificates, their keys, and all that the connections of a server share for TLS.
+///
+/// Connections speak TLS 1.2 or 1.3, and HTTP/1.1 or HTTP/1.0 inside. Clones share one state, so [`reload`](Self::reload) on any of
+/// them is in force for all, in all threads.
+///
+/// With several certificates the client gets the one for the server name that it sends: of those whose subjectAltName has the name,
+/// the first one whose key the client can use. `*.example.org` stands for one label; an exact name is preferred to it. A client that
+/// sends no name, or one that no certificate has, gets the first certificate whose key it can use. A certificate without a
+/// subjectAltName is never chosen by its name.
+///
+/// ```no_run
+/// use httpoll::{CertificateFiles, TlsConfig};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let tls = TlsConfig::from_files([
+///     CertificateFiles::new("example.org.pem").with_key("example.org.key"),
+///     CertificateFiles::new("example.net.pem"), // the key is in the same file
+/// ])?;
+/// // Later, when the certificates were renewed:
+/// if let Err(error) = tls.reload() {
+///     eprintln!("{error}; the certificates that were read before stay in force");
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 pub struct TlsConfig {
+    files: Arc<[CertificateFiles]>,
+    resolver: Arc<Resolver>,
     server_config: Arc<ServerConfig>,
 }
 
 impl TlsConfig {
-    /// Reads all files.
+    /// Reads all files. They have to be regular files of at most 1 MiB.
     ///
     /// # Errors
-    /// A file cannot be used. The message says which and why.
+    /// There is no pair, or a file cannot be used. The message says which and why: it cannot be read, a certificate is expired or not
+    /// yet valid, a key does not belong to its certificate, and so on. Intermediate certificates are sent as they are.
     pub fn from_files(pairs: impl IntoIterator<Item = CertificateFiles>) -> io::Result<Self> {
-        let mut made = Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "no certificate",
-        ));
-        for pair in pairs {
-            let mut pem = fs::read(&pair.certificate)?;
-            if let Some(key) = pair.key {
-                pem.extend(fs::read(key)?);
-            }
-            made = Self::from_pem(&pem);
+        let files: Vec<_> = pairs.into_iter().collect();
+        if files.is_empty() {
+            let kind = io::ErrorKind::InvalidInput;
+            return Err(io::Error::new(kind, "no certificate is named"));
         }
-        made
+        // Messages of this first time show the paths as they were given.
+        let pairs = read_all(&files)?;
+        let files = files.into_iter().map(CertificateFiles::absolute);
+        Self::new(pairs, files.collect::<io::Result<_>>()?)
     }
 
-    /// Takes one certificate chain and its key.
+    /// Takes one certificate chain and its key, both in the same PEM text. [`reload`](Self::reload) has nothing to read then.
     ///
     /// # Errors
     /// They cannot be used. The message says why.
     pub fn from_pem(certificate_and_key: &[u8]) -> io::Result<Self> {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(certificate_and_key).collect();
-        let key = PrivateKeyDer::from_pem_slice(certificate_and_key).map_err(io::Error::other)?;
-        let mut provider = rustls::crypto::ring::default_provider();
-        use rustls::crypto::ring::cipher_suite::*;
-        provider.cipher_suites = vec![
-            TLS13_AES_128_GCM_SHA256,
-            TLS13_AES_256_GCM_SHA384,
-            TLS13_CHACHA20_POLY1305_SHA256,
-            TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
-            TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
-            TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
-            TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
-        ];
-        let provider = Arc::new(provider);
-        let mut config = ServerConfig::builder_with_provider(provider)
+        let pem = PemFile::new("certificate", None, certificate_and_key)?;
+        let pair = Pair::new(&pem, &pem, None, &provider())?;
+        Self::new(Pairs::new([pair]), Vec::new())
+    }
+
+    fn new(pairs: Pairs, files: Vec<CertificateFiles>) -> io::Result<Self> {
+        let resolver = Arc::new(Resolver::new(pairs));
+        let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .with_no_client_auth()
-            .with_single_cert(chain.map_err(io::Error::other)?, key)
-            .map_err(io::Error::other)?;
-        config.ignore_client_order = true;
-        config.send_tls13_tickets = std::env::var("TICKETS").map_or(2, |t| t.parse().unwrap());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        config.ticketer = rustls::crypto::ring::Ticketer::new().map_err(io::Error::other)?;
-        let server_config = Arc::new(config);
-        Ok(Self { server_config })
+            .with_cert_resolver(Arc::clone(&resolver) as Arc<_>);
+        // A client that offers other protocols only, as h2, is refused (RFC 7301 section 3.2): it would not speak HTTP/1.1. Browsers
+        // always offer http/1.1 too; `curl --http1.0` offers http/1.0 only.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"http/1.0".to_vec()];
+        // Sessions are kept by the clients, in tickets: no memory here, and no lock that the loops share.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = ticketer()?;
+        // The order of the client decides about the cipher: a device without AES instructions prefers ChaCha20.
+        config.ignore_client_order = false;
+        Ok(Self {
+            files: files.into(),
+            resolver,
+            server_config: Arc::new(config),
+        })
     }
 
-    /// Reads all files again.
+    /// Reads all files again. New connections use the new certificates, and clients resume their sessions with them.
     ///
     /// # Errors
-    /// A file cannot be used; the certificates that were read before stay in force.
+    /// A file cannot be used; all certificates that were read before stay in force.
     pub fn reload(&self) -> io::Result<()> {
+        if !self.files.is_empty() {
+            self.resolver.replace(read_all(&self.files)?);
+        }
         Ok(())
     }
 
-    /// Returns the directories that have to be readable for [`reload`](Self::reload).
+    /// Returns the directories that have to be readable for [`reload`](Self::reload) in a confined process, as absolute paths without
+    /// symbolic links. They are the directories of the files and, where a file is a symbolic link, of what it leads to, so a link may
+    /// later lead to another file in them. A directory inside another one of them is not named.
     ///
     /// # Errors
     /// A path cannot be resolved.
     pub fn directories(&self) -> io::Result<Vec<PathBuf>> {
-        Ok(Vec::<&Path>::new().into_iter().map(Into::into).collect())
+        let paths = self.files.iter().flat_map(CertificateFiles::paths);
+        let ocsp: Vec<_> = self
+            .files
+            .iter()
+            .map(|files| ocsp_path(&files.certificate))
+            .collect();
+        directories(paths.chain(ocsp.iter().map(PathBuf::as_path)))
     }
 
     pub(crate) fn server_config(&self) -> &Arc<ServerConfig> {
@@ -128,8 +189,16 @@ impl TlsConfig {
     }
 }
 
+fn read_all(files: &[CertificateFiles]) -> io::Result<Pairs> {
+    let provider = provider();
+    let pairs = files.iter().map(|files| Pair::read(files, &provider));
+    Ok(Pairs::new(pairs.collect::<io::Result<Vec<_>>>()?))
+}
+
 impl fmt::Debug for TlsConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TlsConfig").finish_non_exhaustive()
+        f.debug_struct("TlsConfig")
+            .field("files", &self.files)
+            .finish_non_exhaustive()
     }
 }

@@ -1,8 +1,18 @@
 //! TLS on a connection: certificates and keys, and records in place of bytes (RFC 8446, RFC 5246).
 
+mod certificate;
 pub(crate) mod config;
+mod directories;
+mod key;
+mod ocsp;
+mod pair;
+mod pem_file;
 mod plain;
+mod provider;
 mod records;
+mod resolver;
 mod server_name;
 pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
 mod unsent;
