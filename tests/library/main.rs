@@ -45,4 +45,6 @@ mod stored_bodies;
 mod stream_writers;
 mod streams;
 mod subscriptions;
+#[cfg(feature = "tls")]
+mod tls;
 mod unwanted;
