@@ -32,26 +32,31 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let confinement = options.confinement(&handler)?;
     let (served, auth) = (handler.files.path(), handler.auth.clone());
     let user = options.user()?;
+    let tls = options.tls()?;
     cli::raise_descriptor_limit();
     let Listening {
         mut server,
         greeting,
         mut confinement,
-    } = options.listen(inherited, handler, confinement, user.as_ref())?;
+    } = options.listen(inherited, handler, confinement, user.as_ref(), tls.as_ref())?;
     server.shutdown_on_signals(cli::banner::farewell)?;
     if let Err(error) = server.notify_service_manager() {
         cli::privileges::warn(format_args!(
             "cannot tell the service manager (NOTIFY_SOCKET): {error}"
         ));
     }
-    cli::privileges::give_up_root(user.as_ref())?;
+    cli::privileges::give_up_root(user.as_ref(), tls.is_some())?;
+    if let Some(tls) = tls {
+        tls.start_reader(&server.handle(), user.as_ref())?;
+    }
     options.check_auth(auth.as_ref())?;
     if let Some(log_file) = options.log_file(served.as_deref())? {
         confinement = confinement.reopen(&log_file)?;
         server.log_to(log_file);
     }
     if options.open {
-        cli::open::open(server.server_addresses(), &options.config.hosts);
+        let (scheme, hosts) = (options.scheme(), &options.config.hosts);
+        cli::open::open(scheme, server.server_addresses(), hosts);
     }
     // The current directory of a process keeps its file system from being unmounted.
     env::set_current_dir("/")?;

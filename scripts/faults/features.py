@@ -3,8 +3,11 @@
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -232,6 +235,8 @@ def serve(traced, root):
         check(half.reply().status == 408, "half a request")
         half.close()
     serve_a_site(traced, root)
+    if shutil.which("openssl"):
+        serve_https(traced, root)
     with traced.server(root) as server:
         changes(server, root)
 
@@ -272,6 +277,65 @@ def serve_a_site(traced, root):
         users.write_text(f"bob:{HASH_OF_SECRET}\n")
         wait_until("the password file is read again", lambda: ask(server, "/", bob).status == 200)
         events.close()
+
+
+class SecureClient(Client):
+    """A connection that speaks TLS of one version, and trusts any certificate."""
+
+    def __init__(self, server, version, **others):
+        super().__init__(server, **others)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.minimum_version = context.maximum_version = version
+        self.socket = context.wrap_socket(self.socket, server_hostname="localhost")
+
+
+def renew(folder, name):
+    """Makes a certificate for `name` and its key, readable only for their owner, and replaces those that are there."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    made = ["-keyout", folder / "key.new", "-out", folder / "cert.new", "-subj", f"/CN={name}"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    subprocess.run(["openssl", "req", "-x509", "-nodes", *curve, *made], check=True, capture_output=True)
+    for file in ("key", "cert"):
+        (folder / f"{file}.new").rename(folder / f"{file}.pem")
+
+
+def subject(server):
+    """Returns the common name of the server's certificate."""
+    certificate = ssl.get_server_certificate((server.host, server.port))
+    shown = subprocess.run(["openssl", "x509", "-noout", "-subject"], input=certificate, text=True, capture_output=True)
+    return shown.stdout.split("=")[-1].strip()
+
+
+def serve_https(traced, root):
+    """Uses both versions of TLS, plain text on their port and on one that redirects, and files that SIGHUP reads again."""
+    folder = root.with_name("tls")
+    options = ["--tls-cert", str(folder / "cert.pem"), "--tls-key", str(folder / "key.pem")]
+    for others in ((), ("-n", "2"), ("--user", "nobody")):
+        if others[:1] == ("--user",) and os.geteuid() != 0:
+            continue
+        renew(folder, "first")
+        with traced.server(root, *options, "--redirect-http", "127.0.0.1:0", *others) as server:
+            for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+                with SecureClient(server, version) as client:
+                    for path in ("/page.bin", "/big.bin", "/many/", "/missing"):
+                        came = client.send(get(path)).reply().status
+                        check(came == (404 if path == "/missing" else 200), f"{path} over TLS: {came}")
+                reader = SecureClient(server, version, window=4096).send(get("/big.bin"))
+                reader.take(100_000)
+                reader.reset()
+            redirecting = server.process.stdout.readline().decode()
+            ports = (server.port, int(re.search(r":(\d+)/", redirecting)[1]))
+            for server.port in reversed(ports):
+                check(ask(server, "/page.bin").status == 308, "plain text is redirected")
+            with Client(server) as client:
+                client.send(b"\x16\x03\x01\x00\x02\x01\x00").rest()
+            renew(folder, "second")
+            server.signal(signal.SIGHUP)
+            wait_until("the new certificate is in force", lambda: subject(server) == "second")
+            (folder / "key.pem").write_text("")
+            server.signal(signal.SIGHUP)
+            wait_until("the log says why", lambda: "are not reloaded" in server.last_words())
 
 
 def serve_in_other_ways(traced, root):
@@ -322,5 +386,7 @@ def nothing_refused():
         except Skip as reason:
             without = f"; {reason}"
         serve(traced, root)
+    if not shutil.which("openssl"):
+        without += "; HTTPS needs openssl"
     check(not traced.refused, "refused, with an example of each:\n  " + "\n  ".join(traced.refused.values()))
     return f"{traced.calls} system calls of every feature, none refused{without}"

@@ -12,35 +12,53 @@ use signal_hook::consts::SIGINT;
 use super::CommandError;
 
 /// Returns http.server's line for every address and every UNIX socket, then the addresses at which another device reaches the server.
-/// `hosts` are the only ones that are answered, if there are any.
-pub(crate) fn greeting(addresses: &[SocketAddr], unix: &[String], hosts: &[String]) -> String {
+/// `hosts` are the only ones that are answered, if there are any. The addresses answer URLs of `scheme`, and UNIX sockets those of
+/// `http`.
+pub(crate) fn greeting(
+    addresses: &[SocketAddr],
+    unix: &[String],
+    hosts: &[String],
+    scheme: &str,
+) -> String {
+    let protocol = scheme.to_uppercase();
     let mut text = String::new();
     for address in addresses {
-        let (host, port, url) = (
-            address.ip(),
-            address.port(),
-            url(*address, addresses, hosts),
-        );
+        let (host, port) = (address.ip(), address.port());
+        let url = url(scheme, *address, addresses, hosts);
         // Writing to memory cannot fail.
-        let _ = writeln!(text, "Serving HTTP on {host} port {port} ({url}) ...");
+        let _ = writeln!(text, "Serving {protocol} on {host} port {port} ({url}) ...");
     }
     for name in unix {
         let name = name.escape_debug().to_string();
         let _ = writeln!(text, "Serving HTTP on {name} ({}) ...", curl_command(&name));
     }
     for address in reachable(addresses) {
-        let _ = writeln!(text, "  http://{address}/");
+        let _ = writeln!(text, "  {scheme}://{address}/");
     }
     text
 }
 
+/// Returns a line for each of `addresses`, which redirect to HTTPS.
+pub(crate) fn redirect_greeting(addresses: &[SocketAddr], hosts: &[String]) -> String {
+    let lines = addresses.iter().map(|address| {
+        let url = url("http", *address, addresses, hosts);
+        format!("Redirecting {url} to HTTPS\n")
+    });
+    lines.collect()
+}
+
 /// Returns the URL of `address`, one of the `addresses`. It has the name localhost if that leads to the address, because browsers
 /// trust this name, and people know it.
-pub(super) fn url(address: SocketAddr, addresses: &[SocketAddr], hosts: &[String]) -> String {
+pub(super) fn url(
+    scheme: &str,
+    address: SocketAddr,
+    addresses: &[SocketAddr],
+    hosts: &[String],
+) -> String {
     if answers_localhost(address, addresses, hosts) {
-        format!("http://localhost:{}/", address.port())
+        format!("{scheme}://localhost:{}/", address.port())
     } else {
-        format!("http://{address}/")
+        format!("{scheme}://{address}/")
     }
 }
 
@@ -189,9 +207,21 @@ mod tests {
                 &[address.parse().unwrap(), "127.0.0.1:8000".parse().unwrap()],
                 &[],
                 &hosts,
+                "http",
             );
             let line = greeting.lines().next().unwrap();
             assert_eq!(line, format!("Serving HTTP on {expected} ..."));
         }
+    }
+
+    #[test]
+    fn https_is_named_where_it_is_spoken() {
+        let address = "127.0.0.1:443".parse().unwrap();
+        let lines = greeting(&[address], &["unix:a".to_owned()], &[], "https");
+        let expected = "Serving HTTPS on 127.0.0.1 port 443 (https://localhost:443/) ...\n\
+            Serving HTTP on unix:a (curl --unix-socket a http://localhost/) ...\n";
+        assert_eq!(lines, expected);
+        let lines = redirect_greeting(&["192.0.2.1:80".parse().unwrap()], &[]);
+        assert_eq!(lines, "Redirecting http://192.0.2.1:80/ to HTTPS\n");
     }
 }

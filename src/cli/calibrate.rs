@@ -297,7 +297,8 @@ fn url(options: &Options) -> String {
         host => host.to_owned(),
     };
     let port = if port == 0 { DEFAULT_PORT } else { port };
-    format!("http://{host}:{port}/{}", file_in(&options.directory))
+    let (scheme, file) = (options.scheme(), file_in(&options.directory));
+    format!("{scheme}://{host}:{port}/{file}")
 }
 
 /// Returns the name of the smallest file in `directory` that a URL holds without escapes; nothing if `/` is answered with a file.

@@ -44,6 +44,7 @@ impl Value {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Group {
     Address,
+    Tls,
     Files,
     Replies,
     Load,
@@ -54,8 +55,9 @@ pub(super) enum Group {
 }
 
 impl Group {
-    pub(super) const ALL: [Self; 7] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Address,
+        Self::Tls,
         Self::Files,
         Self::Replies,
         Self::Load,
@@ -67,6 +69,7 @@ impl Group {
     pub(super) fn title(self) -> &'static str {
         match self {
             Self::Address => "Address",
+            Self::Tls => "HTTPS",
             Self::Files => "Files",
             Self::Replies => "Replies",
             Self::Load => "Load",
@@ -136,6 +139,38 @@ pub(super) const FLAGS: &[Flag] = &[
         group: Group::Address,
         is_everyday: false,
         help: "answer /livez, /readyz and /metrics at this host:port, :port or unix:PATH, which should be private (nowhere)",
+    },
+    Flag {
+        long: "--tls-cert",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Tls,
+        is_everyday: false,
+        help: "serve HTTPS with this certificate chain, in PEM, which SIGHUP reads again; may be repeated, one for each name",
+    },
+    Flag {
+        long: "--tls-key",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Tls,
+        is_everyday: false,
+        help: "the private key of the certificate; repeated, the second belongs to the second one (in the certificate's file)",
+    },
+    Flag {
+        long: "--tls-password-file",
+        short: "",
+        value: Value::Path("FILE"),
+        group: Group::Tls,
+        is_everyday: false,
+        help: "the password of encrypted private keys, in the first line of this file",
+    },
+    Flag {
+        long: "--redirect-http",
+        short: "",
+        value: Value::Text("ADDRESS"),
+        group: Group::Tls,
+        is_everyday: false,
+        help: "listen for HTTP on host:port or :port, too, and redirect it to HTTPS; may be repeated",
     },
     Flag {
         long: "--directory",

@@ -13,7 +13,7 @@ pub(super) fn long() -> String {
     for group in Group::ALL {
         text += &format!("{}:\n", group.title());
         for flag in FLAGS.iter().filter(|flag| flag.group == group) {
-            text += &wrapped(&left(flag), flag.help);
+            text += &entry(flag);
         }
     }
     text
@@ -23,7 +23,7 @@ pub(super) fn long() -> String {
 pub(super) fn short() -> String {
     let mut text = format!("{TITLE}\n{}", operands());
     for flag in FLAGS.iter().filter(|flag| flag.is_everyday) {
-        text += &wrapped(&left(flag), flag.help);
+        text += &entry(flag);
     }
     text + "\nhttpoll --help prints all options.\n"
 }
@@ -33,13 +33,18 @@ fn operands() -> String {
     entries.concat()
 }
 
-fn left(flag: &Flag) -> String {
+/// Returns the names of a flag with its help beside them, or below them where they are too long for that.
+fn entry(flag: &Flag) -> String {
     let (short, comma) = match flag.short {
         "" => ("  ", " "),
         short => (short, ","),
     };
     let names = format!("  {short}{comma} {} {}", flag.long, flag.value.name());
-    format!("{names:LEFT$}")
+    if names.len() + 2 > LEFT {
+        names + "\n" + &wrapped(&" ".repeat(LEFT), flag.help)
+    } else {
+        wrapped(&format!("{names:LEFT$}"), flag.help)
+    }
 }
 
 /// Breaks `text` between words. It stands beside `left`, and further lines below its beginning.
@@ -72,9 +77,18 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_a_flag_end_before_its_help() {
-        for flag in FLAGS {
-            assert!(left(flag).ends_with("  "), "{}", flag.long);
+    fn help_stands_beside_short_names_and_below_long_ones() {
+        let text = long();
+        for lines in [
+            "\n      --admin ADDRESS      answer /livez",
+            "\n      --redirect-http ADDRESS\n                           listen for HTTP",
+        ] {
+            assert!(text.contains(lines), "{text}");
+        }
+        let text = short();
+        for line in text.lines().filter(|line| line.starts_with("  ")) {
+            let left = line.get(..LEFT).unwrap_or("  ");
+            assert!(left.ends_with("  "), "{line}");
         }
     }
 }

@@ -86,11 +86,11 @@ static GUESSES: [(&[&str], &str); 16] = [
             "--ssl",
             "--https",
             "--cert",
-            "--tls-cert",
-            "--tls-key",
+            "--certfile",
+            "--certificate",
             "--ssl-cert",
         ],
-        "httpoll speaks no TLS; a proxy such as Caddy does",
+        "--tls-cert FILE serves HTTPS, with --tls-key FILE if the key is not in the same file",
     ),
 ];
 
@@ -204,7 +204,7 @@ mod tests {
             ("--listen", "x", "--bind"),
             ("-S", "localhost:80", "--bind"),
             ("-l", "9000", "the port stands alone: httpoll 9000"),
-            ("--tls-key", "x", "TLS"),
+            ("--ssl", "x", "--tls-cert FILE serves HTTPS"),
             ("--no-cache", "", "no-store"),
             ("--open-browser", "", "--open opens a browser"),
             ("--password", "x", "--auth FILE"),

@@ -8,6 +8,7 @@ use nix::unistd::User;
 
 use super::handler::Handler;
 use super::inherited::Inherited;
+use super::tls::Tls;
 use super::values::{self, Bind};
 use super::{CommandError, Options, banner, privileges};
 
@@ -22,13 +23,14 @@ pub(crate) struct Listening {
 
 impl Options {
     /// Listens on `inherited` sockets if there are any; `--bind` and PORT, or `--admin`, are then not used. The files of UNIX sockets
-    /// are given to `user`.
+    /// are given to `user`. With `tls` the TCP sockets speak HTTPS.
     pub(crate) fn listen(
         &self,
         inherited: Inherited,
         handler: Handler,
         confinement: Confinement,
         user: Option<&User>,
+        tls: Option<&Tls>,
     ) -> Result<Listening, CommandError> {
         let (config, loops) = (self.config.clone(), self.loops);
         let (addresses, sockets) = if inherited.site.is_empty() {
@@ -37,7 +39,11 @@ impl Options {
             if !self.bind.is_empty() {
                 privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
             }
-            (Vec::new(), inherited.site)
+            let speak = |socket| match tls {
+                Some(tls) => tls.speak(socket),
+                None => socket,
+            };
+            (Vec::new(), inherited.site.into_iter().map(speak).collect())
         };
         let names = names_of_unix(&sockets);
         let confinement = allow_removal(confinement, &sockets)?;
@@ -45,16 +51,23 @@ impl Options {
             ThreadingHttpServer::from_listeners(sockets, handler, config, loops)?
         } else {
             let addresses = addresses.as_slice();
-            let mut server = ThreadingHttpServer::bind_with(addresses, handler, config, loops)?;
+            let mut server = match tls {
+                Some(tls) => tls.bind(addresses, handler, config, loops)?,
+                None => ThreadingHttpServer::bind_with(addresses, handler, config, loops)?,
+            };
             server.add_listeners(sockets)?;
             server
         };
-        let greeting = banner::greeting(server.server_addresses(), &names, &self.config.hosts);
-        let listening = Listening {
+        let (addresses, hosts) = (server.server_addresses(), &self.config.hosts);
+        let greeting = banner::greeting(addresses, &names, hosts, self.scheme());
+        let mut listening = Listening {
             server,
             greeting,
             confinement,
         };
+        if let Some(tls) = tls {
+            listening.redirect(self.redirecting()?, hosts, tls)?;
+        }
         match &self.admin {
             admin if !inherited.admin.is_empty() => {
                 if admin.is_some() {
@@ -77,13 +90,22 @@ impl Options {
             Bind::Tcp { host, port } => resolve(&host, port.unwrap_or(self.port), "--bind"),
             Bind::Unix(_) => Ok(Vec::new()),
         };
-        let mut addresses = Vec::new();
-        for address in self.typed.all("--bind", resolve)?.concat() {
-            if !addresses.contains(&address) {
-                addresses.push(address);
-            }
+        Ok(without_repeats(self.typed.all("--bind", resolve)?.concat()))
+    }
+
+    /// Opens the sockets of `--redirect-http`.
+    fn redirecting(&self) -> Result<Vec<ListeningSocket>, CommandError> {
+        let option = "--redirect-http";
+        let resolve = |text: &str| match values::redirect_http(text)? {
+            Bind::Tcp { host, port } => resolve(&host, port.unwrap_or_default(), option),
+            Bind::Unix(_) => Ok(Vec::new()),
+        };
+        let addresses = without_repeats(self.typed.all(option, resolve)?.concat());
+        if addresses.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(addresses)
+        let bound = ListeningSocket::bind(addresses.as_slice());
+        bound.map_err(|error| CommandError::Run(format!("{error} ({option})")))
     }
 
     /// Binds the UNIX sockets of `--bind`.
@@ -100,6 +122,28 @@ impl Options {
 }
 
 impl Listening {
+    /// Redirects what comes to `sockets` to the first socket that speaks HTTPS.
+    fn redirect(
+        &mut self,
+        sockets: Vec<ListeningSocket>,
+        hosts: &[String],
+        tls: &Tls,
+    ) -> Result<(), CommandError> {
+        let Some(https) = self.server.server_addresses().first() else {
+            let message = "--tls-cert needs a TCP socket: UNIX sockets speak plain HTTP";
+            return Err(CommandError::Run(message.to_owned()));
+        };
+        let port = https.port();
+        let addresses: Vec<_> = sockets
+            .iter()
+            .filter_map(ListeningSocket::local_addr)
+            .collect();
+        self.greeting += &banner::redirect_greeting(&addresses, hosts);
+        let redirecting = sockets.into_iter().map(|socket| tls.redirect(socket, port));
+        self.server.add_listeners(redirecting)?;
+        Ok(())
+    }
+
     /// Listens for `--admin`, too.
     fn open_administration(
         mut self,
@@ -150,6 +194,16 @@ fn allow_removal(
         }
     }
     Ok(confinement)
+}
+
+fn without_repeats(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let mut once = Vec::new();
+    for address in addresses {
+        if !once.contains(&address) {
+            once.push(address);
+        }
+    }
+    once
 }
 
 /// Returns all addresses of a name; without a name, the one for all interfaces.

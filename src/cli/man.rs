@@ -17,7 +17,7 @@ httpoll \- serve a directory over HTTP
 .SH DESCRIPTION
 .B httpoll
 serves the current directory, another directory or a single file over
-HTTP/1.1, with the defaults of
+HTTP/1.1, on request as HTTPS, with the defaults of
 .BR "python \-m http.server" .
 It prints the addresses at which it listens, and serves until Ctrl\-C or
 SIGTERM.
@@ -58,6 +58,13 @@ Then it stops listening, answers requests that are on their way, and lets
 replies in flight finish, for at most
 .BR \-\-drain\-timeout .
 A second signal ends it at once.
+SIGHUP opens the file of
+.B \-\-log
+again, and reads the files of
+.B \-\-tls\-cert
+and
+.B \-\-tls\-key
+again.
 SIGUSR1 prints what
 .B \-\-report
 prints at the end.
@@ -80,6 +87,9 @@ on port 8080.
 .TP
 .B httpoll \-b 127.0.0.1 movie.mp4
 Serves one file, for this machine alone.
+.TP
+.B httpoll \-b :443 \-\-redirect\-http :80 \-\-tls\-cert cert.pem \-\-tls\-key key.pem
+Serves HTTPS, and redirects HTTP to it.
 "#;
 
 pub(super) fn page() -> String {

@@ -29,6 +29,8 @@ pub(crate) mod listening;
 mod man;
 pub(crate) mod open;
 pub(crate) mod privileges;
+#[cfg_attr(not(feature = "tls"), path = "without_tls.rs")]
+mod tls;
 mod typed;
 mod values;
 
@@ -163,6 +165,7 @@ impl Options {
             None if needs_port => values::port_of_environment(default_port)?,
             typed => typed,
         };
+        tls::check(&typed)?;
         let hosts = typed.all("--host", |text| host(text, !bind.is_empty()))?;
         let loops = typed.last("--loops", loops)?;
         Ok(Self {
@@ -277,6 +280,14 @@ impl Options {
             ));
         }
         Ok(Some(log_file))
+    }
+
+    /// Returns the scheme of the URLs that the TCP sockets of the site answer.
+    pub(crate) fn scheme(&self) -> &'static str {
+        match self.typed.is_given("--tls-cert") {
+            true => "https",
+            false => "http",
+        }
     }
 
     /// Looks up the user that the process becomes once the port is open.

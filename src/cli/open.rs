@@ -21,8 +21,8 @@ const IN_BACKGROUND: &str = "\"$@\" &";
 /// Opens a browser at the first of `addresses`. The socket listens already, so the connection waits until the server accepts it.
 ///
 /// What cannot be opened is a warning. The address is in the banner, too.
-pub(crate) fn open(addresses: &[SocketAddr], hosts: &[String]) {
-    let Some(url) = url(addresses, hosts) else {
+pub(crate) fn open(scheme: &str, addresses: &[SocketAddr], hosts: &[String]) {
+    let Some(url) = url(scheme, addresses, hosts) else {
         return privileges::warn("no browser is opened: a UNIX socket has no URL (--open)");
     };
     let browsers = env::var_os("BROWSER").unwrap_or_default();
@@ -51,18 +51,18 @@ pub(crate) fn open(addresses: &[SocketAddr], hosts: &[String]) {
 }
 
 /// Returns a URL that the server answers; `None` without a TCP socket.
-fn url(addresses: &[SocketAddr], hosts: &[String]) -> Option<String> {
+fn url(scheme: &str, addresses: &[SocketAddr], hosts: &[String]) -> Option<String> {
     let address = *addresses.first()?;
     if let [host, ..] = hosts
         && !banner::answers_localhost(address, addresses, hosts)
     {
         let has_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
         return Some(match has_port {
-            true => format!("http://{host}/"),
-            false => format!("http://{host}:{}/", address.port()),
+            true => format!("{scheme}://{host}/"),
+            false => format!("{scheme}://{host}:{}/", address.port()),
         });
     }
-    Some(banner::url(address, addresses, hosts))
+    Some(banner::url(scheme, address, addresses, hosts))
 }
 
 /// Returns the commands that open `url`, best first: those in `browsers`, the value of BROWSER, which are separated by colons as for
@@ -138,7 +138,10 @@ mod tests {
         ];
         for (address, hosts, expected) in table {
             let hosts: Vec<_> = hosts.iter().map(ToString::to_string).collect();
-            assert_eq!(url(&[address.parse().unwrap()], &hosts).unwrap(), expected);
+            assert_eq!(
+                url("http", &[address.parse().unwrap()], &hosts).unwrap(),
+                expected
+            );
         }
     }
 }

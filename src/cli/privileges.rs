@@ -14,7 +14,8 @@ use nix::unistd::{
 };
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, remove_capability_from_bounding_set, set_capabilities,
+    CapabilitySet, CapabilitySets, capabilities, remove_capability_from_bounding_set,
+    set_capabilities, set_keep_capabilities,
 };
 
 use super::CommandError;
@@ -47,10 +48,11 @@ pub(crate) fn find_user(name: &str) -> Result<User, CommandError> {
     }
 }
 
-/// Becomes `user` for good. Without a user, a warning tells root about `--user`.
-pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
+/// Becomes `user` for good. Without a user, a warning tells root about `--user`. With `may_read` the process may
+/// [raise](raise_read_search) the right to read once more, and has to [give it up](give_up_capabilities) afterwards.
+pub(crate) fn give_up_root(user: Option<&User>, may_read: bool) -> Result<(), CommandError> {
     match user {
-        Some(user) => become_user(user).map_err(|error| {
+        Some(user) => become_user(user, may_read).map_err(|error| {
             let name = user.name.escape_debug();
             let error = io::Error::from(error);
             CommandError::Run(format!("cannot become {name} (--user): {error}"))
@@ -63,15 +65,18 @@ pub(crate) fn give_up_root(user: Option<&User>) -> Result<(), CommandError> {
     }
 }
 
-fn become_user(user: &User) -> Result<(), Errno> {
+fn become_user(user: &User, may_read: bool) -> Result<(), Errno> {
     let (uid, gid) = (user.uid, user.gid);
     let name = CString::new(user.name.as_str()).map_err(|_| Errno::EINVAL)?;
     if let Err(error) = empty_bounding_set() {
         warn(format_args!("the capability bounding set stays: {error}"));
     }
+    // Without this a change of the user would drop all capabilities.
+    set_keep_capabilities(may_read).map_err(from_rustix)?;
     initgroups(&name, gid)?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
+    limit_capabilities(may_read).map_err(from_rustix)?;
     // Try to become root again: only a refusal shows that there is no way back.
     let root = Gid::from_raw(0);
     let is_root_again = setresuid(Uid::from_raw(0), Uid::from_raw(0), Uid::from_raw(0)).is_ok()
@@ -82,7 +87,12 @@ fn become_user(user: &User) -> Result<(), Errno> {
     if is_root_again || !is_user {
         return Err(Errno::EPERM);
     }
-    give_up_capabilities().map_err(|error| Errno::from_raw(error.raw_os_error()))
+    // Other processes of the user must not reach into the memory of this one.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(from_rustix)
+}
+
+fn from_rustix(error: rustix::io::Errno) -> Errno {
+    Errno::from_raw(error.raw_os_error())
 }
 
 /// Empties the set of capabilities that an executed program could gain. Only root can do this, and not in every container.
@@ -97,17 +107,39 @@ fn empty_bounding_set() -> Result<(), rustix::io::Errno> {
     Ok(())
 }
 
-/// Drops the capabilities that are left, inheritable ones included, and keeps other processes of the user out of the memory
-/// of this one.
-fn give_up_capabilities() -> Result<(), rustix::io::Errno> {
-    let none = CapabilitySet::empty();
-    let sets = CapabilitySets {
-        effective: none,
-        permitted: none,
-        inheritable: none,
+/// Drops all capabilities, inheritable ones included; `may_read` keeps that to read every file, which is then not effective.
+fn limit_capabilities(may_read: bool) -> Result<(), rustix::io::Errno> {
+    let permitted = match may_read {
+        // A container may not have it.
+        true => capabilities(None)?.permitted & CapabilitySet::DAC_READ_SEARCH,
+        false => CapabilitySet::empty(),
     };
-    set_capabilities(None, sets)?;
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+    let sets = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted,
+        inheritable: CapabilitySet::empty(),
+    };
+    set_capabilities(None, sets)
+}
+
+/// Lets this thread, and the threads that it starts, read every file and look up names in every directory.
+///
+/// # Errors
+/// The process was not given this right, or has given it up.
+#[cfg(feature = "tls")]
+pub(crate) fn raise_read_search() -> io::Result<()> {
+    let sets = CapabilitySets {
+        effective: CapabilitySet::DAC_READ_SEARCH,
+        permitted: CapabilitySet::DAC_READ_SEARCH,
+        inheritable: CapabilitySet::empty(),
+    };
+    Ok(set_capabilities(None, sets)?)
+}
+
+/// Drops all capabilities of this thread.
+#[cfg(feature = "tls")]
+pub(crate) fn give_up_capabilities() -> io::Result<()> {
+    Ok(limit_capabilities(false)?)
 }
 
 /// Returns the paths that must stay readable so that `path` is served even after it is replaced: the parent of `path`, and the

@@ -218,3 +218,66 @@ fn headers_keep_their_order() {
     ];
     assert_eq!(options.config.extra_response_headers, expected);
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn what_belongs_to_a_certificate_needs_one() {
+    let table: [(&[&str], &str); 9] = [
+        (&["--tls-key", "k"], "--tls-key needs --tls-cert"),
+        (
+            &["--tls-password-file", "p"],
+            "--tls-password-file needs --tls-cert",
+        ),
+        (
+            &["--redirect-http", ":80"],
+            "--redirect-http needs --tls-cert",
+        ),
+        (
+            &["--tls-cert", "a", "--tls-cert=b", "--tls-key", "k"],
+            "--tls-key names 1 files and --tls-cert 2: name a key for each certificate, or none",
+        ),
+        (
+            &["--tls-cert", "a", "--tls-key=k", "--tls-key", "l"],
+            "--tls-key names 2 files and --tls-cert 1",
+        ),
+        (&["--tls-cert", ""], "--tls-cert wants a value"),
+        (
+            &["--tls-cert=a", "--redirect-http", "80"],
+            "--redirect-http wants host:port or :port, not '80'",
+        ),
+        (
+            &["--tls-cert=a", "--redirect-http", "localhost"],
+            "--redirect-http wants host:port or :port, not 'localhost'",
+        ),
+        (
+            &["--tls-cert=a", "--redirect-http", "unix:/run/x"],
+            "--redirect-http wants host:port or :port, not 'unix:/run/x'",
+        ),
+    ];
+    for (arguments, message) in table {
+        let failure = options(arguments).unwrap_err();
+        assert!(failure.starts_with(message), "{arguments:?}: {failure}");
+    }
+    for arguments in [
+        &["--tls-cert", "a", "--tls-cert=b"][..],
+        &["--tls-cert=a", "--tls-key=k", "--tls-password-file=p"],
+        &["--tls-cert=a", "--redirect-http=[::]:80"],
+    ] {
+        assert_eq!(options(arguments).unwrap().scheme(), "https");
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+#[test]
+fn a_program_without_tls_refuses_its_options() {
+    let flags = flags::FLAGS.iter();
+    let flags: Vec<_> = flags
+        .filter(|flag| flag.group == flags::Group::Tls)
+        .collect();
+    assert_eq!(flags.len(), 4);
+    for flag in flags {
+        let failure = options(&[flag.long, ":80"]).unwrap_err();
+        let expected = "this httpoll was built without TLS (feature tls)";
+        assert_eq!(failure, format!("{}: {expected}", flag.long));
+    }
+}

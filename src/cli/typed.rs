@@ -224,8 +224,13 @@ impl Typed {
 
     /// Returns the path that an option names; the last one counts.
     pub(super) fn path(&self, name: &str) -> Option<PathBuf> {
-        let given = self.last_given(name);
-        given.map(|given| PathBuf::from(&given.value))
+        self.paths(name).pop()
+    }
+
+    /// Returns all paths that an option names, in the order in which they were typed.
+    pub(super) fn paths(&self, name: &str) -> Vec<PathBuf> {
+        let given = self.named(name);
+        given.map(|given| PathBuf::from(&given.value)).collect()
     }
 }
 

@@ -44,6 +44,15 @@ pub(super) fn admin(text: &str) -> Result<Bind, CommandError> {
     }
 }
 
+/// Parses the value of `--redirect-http`.
+pub(super) fn redirect_http(text: &str) -> Result<Bind, CommandError> {
+    let what = "host:port or :port";
+    match split_address(text, "--redirect-http", what) {
+        Ok(bind @ Bind::Tcp { port: Some(_), .. }) => Ok(bind),
+        _ => Err(wanted("--redirect-http", what, text)),
+    }
+}
+
 fn split_address(text: &str, option: &str, what: &str) -> Result<Bind, CommandError> {
     let wrong = || wanted(option, what, text);
     match text.strip_prefix("unix:") {

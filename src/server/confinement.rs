@@ -143,6 +143,15 @@ impl Confinement {
     /// further rules (it has room for 16 sets), that is an error, although the earlier ones stay in force. After
     /// [`only_serving`](Self::only_serving) a second call is refused.
     pub fn enforce(self) -> Confined {
+        let confined = self.enforce_in_thread(|| {});
+        let mut in_force = lock_in_force();
+        *in_force = Some(confined.clone().beside(in_force.take()));
+        confined
+    }
+
+    /// Confines the calling thread, and leaves the report of the process as it is. If Landlock cannot be enforced, `without_landlock` is
+    /// called while system calls are not filtered yet.
+    pub(crate) fn enforce_in_thread(self, without_landlock: impl FnOnce()) -> Confined {
         // A flag that was set earlier stays set, even where it cannot be set again.
         let no_new_privileges = set_no_new_privs(true).is_ok() || no_new_privs().unwrap_or(false);
         let (may_write, only_serving) = (self.may_write, self.only_serving);
@@ -150,15 +159,15 @@ impl Confinement {
         let landlock = self
             .restrict_files()
             .unwrap_or_else(|error| Err(reason(error)));
+        if landlock.is_err() {
+            without_landlock();
+        }
         let may_remove = may_remove && landlock.is_ok();
-        let confined = Confined {
+        Confined {
             landlock,
             no_new_privileges,
             system_calls: filter_system_calls(only_serving, may_write, may_remove),
-        };
-        let mut in_force = lock_in_force();
-        *in_force = Some(confined.clone().beside(in_force.take()));
-        confined
+        }
     }
 
     fn restrict_files(self) -> Result<Result<i32, String>, RulesetError> {

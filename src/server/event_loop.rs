@@ -36,6 +36,7 @@ mod dispatcher;
 mod group;
 mod kept_memory;
 mod queue;
+mod reloading;
 mod room_search;
 mod schedule;
 pub(crate) mod timers;
@@ -317,15 +318,10 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
         if self.handle.take_reload_request(self.index) {
             self.reload();
         }
+        #[cfg(feature = "tls")]
+        self.report_tls_failures();
         self.give_figures();
         self.dispatcher.take_messages();
-    }
-
-    /// Opens the log file again; nothing else is reloaded yet.
-    fn reload(&mut self) {
-        let reloads = self.handle.reloads();
-        self.context_mut().log.reopen(reloads);
-        self.handle.reloaded(self.index);
     }
 
     /// Accepts what was left in the queues of listening sockets, because the poll does not report it again.

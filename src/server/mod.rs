@@ -405,9 +405,9 @@ fn local_addresses(listeners: &[ListeningSocket]) -> Vec<SocketAddr> {
     addresses.flatten().collect()
 }
 
-/// Connects to the service manager, if there is one, for a server that listens on `addresses`.
-fn set_notifier(handle: &ServerHandle, addresses: String) -> io::Result<()> {
-    let status = format!("Serving HTTP on {}", addresses.escape_debug());
+/// Connects to the service manager, if there is one, for a server with these [`names`](listen::listener::names).
+fn set_notifier(handle: &ServerHandle, names: String) -> io::Result<()> {
+    let status = format!("Serving {}", names.escape_debug());
     if let Some(notifier) = Notifier::from_environment(handle.loops(), status)? {
         handle.set_notifier(notifier);
     }

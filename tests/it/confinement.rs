@@ -11,7 +11,7 @@ use crate::common;
 use crate::support::{Client, Server, Site, command, skip, wait_until};
 use crate::traversal::{assert_all_refused, race, site_with_links_out, site_with_twin, traversals};
 
-fn has_landlock() -> bool {
+pub(crate) fn has_landlock() -> bool {
     let is_available = common::has_landlock();
     if !is_available {
         skip("this kernel has no Landlock, or a container forbids it");
@@ -171,7 +171,7 @@ fn a_new_directory_of_the_same_name_is_served() {
 }
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-mod older {
+pub(crate) mod older {
     //! Kernels and containers without some system calls, imitated by a seccomp filter.
 
     use linux_raw_sys::general::*;
@@ -182,10 +182,10 @@ mod older {
     use super::*;
 
     const EPERM: u32 = 1;
-    const ENOSYS: u32 = 38;
+    pub(crate) const ENOSYS: u32 = 38;
 
     /// Runs `start` in a thread in which `calls` fail with `errno`; the processes that it starts inherit that.
-    fn with_refused_calls<T: Send>(
+    pub(crate) fn with_refused_calls<T: Send>(
         calls: &[u32],
         errno: u32,
         start: impl FnOnce() -> T + Send,

@@ -31,7 +31,7 @@ os.execv(program[0], program)
 "#;
 
 /// The program with sockets of these kinds; `None` where there is no Python.
-fn with_sockets(site: &Site, kinds: &[&str], options: &[&str]) -> Option<Command> {
+pub(crate) fn with_sockets(site: &Site, kinds: &[&str], options: &[&str]) -> Option<Command> {
     if Command::new("python3").arg("-V").output().is_err() {
         skip("there is no python3");
         return None;

@@ -59,6 +59,8 @@ mod spa;
 mod static_files;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_files;
 mod traversal;
 mod unix_sockets;
 mod users;

@@ -8,16 +8,16 @@ use rustix::process::Signal;
 use crate::support::{Server, Site, TIMEOUT, command};
 
 /// A service manager that receives messages.
-struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
-    fn at(address: &SocketAddr) -> Self {
+    pub(crate) fn at(address: &SocketAddr) -> Self {
         let socket = UnixDatagram::bind_addr(address).unwrap();
         socket.set_read_timeout(Some(TIMEOUT)).unwrap();
         Self(socket)
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let mut buffer = [0; 1024];
         let length = self.0.recv(&mut buffer).expect("no message");
         String::from_utf8_lossy(&buffer[..length]).into_owned()

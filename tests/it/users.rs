@@ -11,7 +11,7 @@ use crate::confinement::status;
 use crate::support::{Server, Site, command, run, run_command, skip, unprivileged, wait_until};
 
 /// The user that the server becomes; `None` where the test cannot run.
-fn test_user() -> Option<&'static str> {
+pub(crate) fn test_user() -> Option<&'static str> {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     if !geteuid().is_root() || !users.contains("nobody:x:65534:65534:") {
         skip("not run by root, or there is no user 'nobody'");

@@ -47,4 +47,6 @@ mod streams;
 mod subscriptions;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_files;
 mod unwanted;

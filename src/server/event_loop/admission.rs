@@ -4,6 +4,8 @@
 //! loop.
 
 use std::io;
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 
 use mio::Poll;
 use rustix::process::{Resource, getrlimit};
@@ -14,6 +16,10 @@ use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::server::lifecycle::drain::Arrivals;
 use crate::server::listen::listener::{Accepting, Listener, names};
+#[cfg(feature = "tls")]
+use crate::server::listen::protocol::Protocol;
+#[cfg(feature = "tls")]
+use crate::wire::tls::config::TlsConfig;
 
 /// Connections that are accepted at once, so that a flood of them does not starve those that are there.
 const ACCEPTS: usize = 256;
@@ -66,6 +72,20 @@ impl Admission {
     /// Returns the addresses of the listening sockets, as text.
     pub(super) fn names(&self) -> String {
         names(&self.listeners)
+    }
+
+    /// Returns the certificates of all listeners, each once.
+    #[cfg(feature = "tls")]
+    pub(super) fn tls_configs(&self) -> Vec<TlsConfig> {
+        let mut configs: Vec<TlsConfig> = Vec::new();
+        for listener in &self.listeners {
+            if let Protocol::Https(config) = &listener.protocol
+                && !configs.iter().any(|known| is_same(known, config))
+            {
+                configs.push(config.clone());
+            }
+        }
+        configs
     }
 
     /// Closes all listening sockets.
@@ -212,4 +232,9 @@ mod tests {
         assert!(allowed(None, 1) <= limit - 24);
         assert_eq!(descriptors(4) + 8, descriptors(0));
     }
+}
+
+#[cfg(feature = "tls")]
+fn is_same(one: &TlsConfig, other: &TlsConfig) -> bool {
+    Arc::ptr_eq(one.server_config(), other.server_config())
 }

@@ -8,9 +8,15 @@ use std::time::Duration;
 use mio::{Registry, Waker};
 
 use super::notifier::Notifier;
+#[cfg(feature = "tls")]
+use super::tls_reader::TlsReader;
 use crate::handler::mailbox::Mailbox;
 use crate::server::admin::figures::{Figures, PublishedFigures};
+#[cfg(feature = "tls")]
+use crate::server::confinement::{Confined, Confinement};
 use crate::server::event_loop::WAKER;
+#[cfg(feature = "tls")]
+use crate::wire::tls::config::TlsConfig;
 
 /// Controls a server with all of its loops, from any thread and without blocking.
 #[derive(Clone, Debug)]
@@ -19,6 +25,8 @@ pub struct ServerHandle {
     notifier: Arc<OnceLock<Notifier>>,
     /// How often a reload was asked for. All loops count alike, so that one of them acts for all.
     reloads: Arc<AtomicU64>,
+    #[cfg(feature = "tls")]
+    tls_reader: Arc<TlsReader>,
 }
 
 /// What one loop has been asked for, and how to wake it.
@@ -47,6 +55,8 @@ impl ServerHandle {
             loops: registries.map(control).collect::<io::Result<_>>()?,
             notifier: Arc::default(),
             reloads: Arc::default(),
+            #[cfg(feature = "tls")]
+            tls_reader: Arc::default(),
         })
     }
 
@@ -73,14 +83,79 @@ impl ServerHandle {
         self.ask(|control| &control.report);
     }
 
-    /// Opens the [log file](crate::LogFile) again, after it was renamed. Without a log file nothing is reloaded.
+    /// Opens the [log file](crate::LogFile) again, after it was renamed, and reads the files of every `TlsConfig` again.
     ///
-    /// Lines that wait by then go to the old file. If the file cannot be opened, the old one stays in use, and a line on standard error
-    /// says so.
+    /// Lines that wait by then go to the old file. If a file cannot be opened or used, the old one stays in use, and a line on standard
+    /// error says so. A thread called `httpoll-tls` reads TLS files, and connections that are made after it use what it has read; no
+    /// connection is lost.
     pub fn reload(&self) {
         self.notify(Notifier::reloading);
         self.reloads.fetch_add(1, Ordering::AcqRel);
         self.ask(|control| &control.reload);
+    }
+
+    /// Starts the thread that reads TLS files again for [`reload`](Self::reload), in a `confinement` of its own and with the rights that the
+    /// calling thread has now. Without this call, the first reload starts it with the rights of a loop.
+    ///
+    /// So the loops need no right to read private keys, and a server that gives up a user or a capability can keep that right in this
+    /// thread alone. Returns what is in force in the thread. If Landlock is not, and the user is not root, the thread gives up its
+    /// capabilities, which could read every file of the machine.
+    ///
+    /// ```no_run
+    /// use std::fs::File;
+    ///
+    /// use httpoll::{BaseHttpRequestHandler, CertificateFiles, Confinement, HttpServer, TlsConfig};
+    ///
+    /// struct Nothing;
+    /// impl BaseHttpRequestHandler for Nothing {}
+    ///
+    /// let tls = TlsConfig::from_files([CertificateFiles::new("/etc/site/cert.pem")])?;
+    /// let mut server = HttpServer::bind_tls("[::]:443", Nothing, &tls)?;
+    /// let mut reading = Confinement::new().only_serving();
+    /// for directory in tls.directories()? {
+    ///     reading = reading.read_files_below(File::open(directory)?);
+    /// }
+    /// server.handle().start_tls_reader(reading)?;
+    /// Confinement::new().only_serving().enforce();
+    /// server.serve_forever()
+    /// # ; Ok::<(), std::io::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The thread cannot start.
+    #[cfg(feature = "tls")]
+    pub fn start_tls_reader(&self, confinement: Confinement) -> io::Result<Confined> {
+        self.tls_reader.start(confinement)
+    }
+
+    /// Has TLS files read again for reload number `reload`, if no other loop has asked for it.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reload_tls(&self, reload: u64, configs: Vec<TlsConfig>) {
+        self.tls_reader.read(reload, configs, self);
+    }
+
+    #[cfg(feature = "tls")]
+    pub(super) fn tls_reader(&self) -> &TlsReader {
+        &self.tls_reader
+    }
+
+    /// Notes that TLS files are going to be read.
+    #[cfg(feature = "tls")]
+    pub(super) fn reading_tls(&self) {
+        self.notify(Notifier::reading);
+    }
+
+    /// Notes that TLS files have been read, and gives the loops a turn to say what went wrong.
+    #[cfg(feature = "tls")]
+    pub(super) fn read_tls(&self) {
+        self.notify(Notifier::has_read);
+        self.wake();
+    }
+
+    /// Returns, once, why TLS files could not be read again.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_tls_failures(&self) -> Vec<String> {
+        self.tls_reader.take_failures()
     }
 
     /// Tells the service manager of this server from now on.
@@ -221,6 +296,7 @@ impl ServerHandle {
             .get(index)
             .is_some_and(|control| control.report.swap(false, Ordering::AcqRel))
     }
+
     /// Whether a reload was asked for since the last call.
     pub(crate) fn take_reload_request(&self, index: usize) -> bool {
         self.loops

@@ -4,3 +4,5 @@ pub(crate) mod drain;
 pub(crate) mod handle;
 pub(crate) mod notifier;
 pub(crate) mod signals;
+#[cfg(feature = "tls")]
+pub(crate) mod tls_reader;

@@ -31,8 +31,16 @@ pub(crate) struct Notifier {
 #[derive(Debug)]
 struct Progress {
     loops: Vec<LoopProgress>,
+    /// How many readings of TLS files are not done.
+    readings: usize,
     is_ready: bool,
     is_stopping: bool,
+}
+
+impl Progress {
+    fn has_reloaded(&self) -> bool {
+        self.readings == 0 && self.loops.iter().all(|each| !each.is_reloading)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,6 +85,7 @@ impl Notifier {
             status,
             progress: Mutex::new(Progress {
                 loops: vec![LoopProgress::default(); loops],
+                readings: 0,
                 is_ready: false,
                 is_stopping: false,
             }),
@@ -119,12 +128,28 @@ impl Notifier {
         ));
     }
 
-    /// Notes that loop number `index` has reloaded; the last one tells that the server is ready.
+    /// Notes that loop number `index` has reloaded; the last one tells that the server is ready, unless TLS files are still read.
     pub(crate) fn reloaded(&self, index: usize) {
         let mut progress = self.lock();
         let own = progress.loops.get_mut(index);
         let was_reloading = own.is_some_and(|own| std::mem::take(&mut own.is_reloading));
-        if was_reloading && progress.loops.iter().all(|each| !each.is_reloading) {
+        if was_reloading && progress.has_reloaded() {
+            self.send_ready();
+        }
+    }
+
+    /// Notes that TLS files are going to be read, which belongs to a reload.
+    #[cfg(feature = "tls")]
+    pub(crate) fn reading(&self) {
+        self.lock().readings += 1;
+    }
+
+    /// Notes that TLS files have been read.
+    #[cfg(feature = "tls")]
+    pub(crate) fn has_read(&self) {
+        let mut progress = self.lock();
+        progress.readings = progress.readings.saturating_sub(1);
+        if progress.has_reloaded() {
             self.send_ready();
         }
     }
@@ -226,6 +251,22 @@ mod tests {
         notifier.reloading();
         notifier.reloaded(0);
         assert_eq!(messages(&manager)[1..], ["READY=1\nSTATUS=Up\n"]);
+    }
+
+    #[cfg(feature = "tls")]
+    #[test]
+    fn a_reload_is_not_done_while_tls_files_are_read() {
+        let (notifier, manager) = watched();
+        notifier.reloading();
+        notifier.reading();
+        notifier.reloading();
+        notifier.reading();
+        notifier.reloaded(0);
+        notifier.reloaded(1);
+        notifier.has_read();
+        assert_eq!(messages(&manager).len(), 2);
+        notifier.has_read();
+        assert_eq!(messages(&manager), ["READY=1\nSTATUS=Up\n"]);
     }
 
     #[test]

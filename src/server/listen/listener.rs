@@ -224,10 +224,16 @@ impl Endpoint {
     }
 }
 
-/// Returns the addresses of `listeners` as text.
+/// Returns what `listeners` speak, and at which addresses: `HTTPS on [::]:443, 127.0.0.1:8443; redirects from [::]:80`.
 pub(crate) fn names(listeners: &[Listener]) -> String {
-    let names: Vec<_> = listeners.iter().map(Listener::name).collect();
-    names.join(", ")
+    let alike =
+        listeners.chunk_by(|one, next| one.protocol.preposition() == next.protocol.preposition());
+    let names = alike.filter_map(|group| {
+        let names: Vec<_> = group.iter().map(Listener::name).collect();
+        let preposition = group.first()?.protocol.preposition();
+        Some(format!("{preposition} {}", names.join(", ")))
+    });
+    names.collect::<Vec<_>>().join("; ")
 }
 
 /// Returns the IPv4 address of an IPv4 peer of a socket for both families, and any other address as it is.

@@ -50,4 +50,15 @@ impl Protocol {
             Self::RedirectToHttps(port) => Scheme::RedirectToHttps(Some(*port)),
         }
     }
+
+    /// Returns what stands before the addresses that speak it, behind "Serving".
+    pub(super) fn preposition(&self) -> &'static str {
+        match self {
+            Self::Http => "HTTP on",
+            #[cfg(feature = "tls")]
+            Self::Https(_) => "HTTPS on",
+            #[cfg(feature = "tls")]
+            Self::RedirectToHttps(_) => "redirects from",
+        }
+    }
 }

@@ -5,7 +5,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 #[cfg(feature = "tls")]
 use std::num::NonZeroU16;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -17,8 +17,10 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{socket_acceptconn, socket_domain, socket_type};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, getsockname};
 
+use super::bind::listen_all;
 use super::protocol::Protocol;
 use super::unix::{self, SocketFile};
+use crate::config::ServerConfig;
 #[cfg(feature = "tls")]
 use crate::wire::tls::config::TlsConfig;
 
@@ -61,6 +63,16 @@ pub struct ListeningSocket {
 }
 
 impl ListeningSocket {
+    /// Listens on all of `addresses`; port 0 takes a free one, the same for all.
+    ///
+    /// # Errors
+    /// A name cannot be resolved, or the process cannot listen on an address. The message names the address.
+    pub fn bind(addresses: impl ToSocketAddrs) -> io::Result<Vec<Self>> {
+        let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
+        let listeners = listen_all(&addresses, &ServerConfig::default())?;
+        Ok(listeners.into_iter().map(Self::from).collect())
+    }
+
     /// Listens on a UNIX socket: a path, whose file gets the mode 0660, or `@name` for an abstract name, which has no file.
     ///
     /// A socket file that no server listens on is replaced. The file is removed when the server stops listening, if it is still the

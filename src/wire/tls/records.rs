@@ -89,20 +89,27 @@ fn encode(
     }
 }
 
-/// Seals the bytes of `plain` into records at the front of `sealed`, and returns the length of the records. `received` is the
-/// beginning of a record that has not arrived as a whole.
+/// Puts `answers`, and the bytes of `plain` as records behind them, at the front of `sealed`, and returns how long both are. `received`
+/// is the beginning of a record that has not arrived as a whole.
 ///
 /// # Errors
 /// The keys have sealed as many records as they may, or the stream has ended.
 pub(super) fn seal(
     connection: &mut UnbufferedServerConnection,
     received: &mut [u8],
+    answers: &[u8],
     plain: &[u8],
     sealed: &mut Vec<u8>,
 ) -> io::Result<usize> {
-    write(connection, received, sealed, |traffic, sealed| {
-        traffic.encrypt(plain, sealed)
-    })
+    sealed.splice(..answers.len(), answers.iter().copied());
+    let length = write(
+        connection,
+        received,
+        sealed,
+        answers.len(),
+        |traffic, sealed| traffic.encrypt(plain, sealed),
+    )?;
+    Ok(answers.len() + length)
 }
 
 /// Appends close_notify to `records`.
@@ -114,19 +121,20 @@ pub(super) fn close(
     received: &mut [u8],
     records: &mut Vec<u8>,
 ) -> io::Result<()> {
-    let mut sealed = Vec::new();
-    let length = write(connection, received, &mut sealed, |traffic, sealed| {
-        traffic.queue_close_notify(sealed)
+    let start = records.len();
+    let length = write(connection, received, records, start, |traffic, room| {
+        traffic.queue_close_notify(room)
     })?;
-    records.extend_from_slice(sealed.get(..length).unwrap_or_default());
+    records.truncate(start + length);
     Ok(())
 }
 
-/// Has `write` fill the front of `sealed`, which grows as far as needed.
+/// Has `write` fill `sealed` from `start` on; it grows as far as needed. Returns how much was filled.
 fn write(
     connection: &mut UnbufferedServerConnection,
     received: &mut [u8],
     sealed: &mut Vec<u8>,
+    start: usize,
     mut write: impl FnMut(
         &mut WriteTraffic<'_, ServerConnectionData>,
         &mut [u8],
@@ -138,10 +146,11 @@ fn write(
         return Err(io::ErrorKind::BrokenPipe.into());
     };
     loop {
-        match write(&mut traffic, sealed) {
+        let room = sealed.get_mut(start..).unwrap_or_default();
+        match write(&mut traffic, room) {
             Ok(length) => return Ok(length),
             Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                sealed.resize(required_size, 0);
+                sealed.resize(start + required_size, 0);
             }
             Err(EncryptError::EncryptExhausted) => return Err(io::ErrorKind::BrokenPipe.into()),
         }

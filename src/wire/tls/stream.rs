@@ -252,7 +252,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.write(bytes, more);
         }
-        self.unsent.send(socket, true)?;
+        self.unsent.send_begun(socket)?;
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
             let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
@@ -280,7 +280,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.send_file(file, offset, length);
         }
-        self.unsent.send(socket, true)?;
+        self.unsent.send_begun(socket)?;
         let held = self.unsent.take_held(length);
         if held > 0 {
             return Ok(held);
@@ -313,7 +313,9 @@ impl TlsStream {
         let State::Open(connection) = &mut self.state else {
             return Err(io::ErrorKind::NotConnected.into());
         };
-        let length = records::seal(connection, &mut self.received, plain, sealed)?;
+        // What the protocol answers leaves in the same write.
+        let answers = self.unsent.take();
+        let length = records::seal(connection, &mut self.received, &answers, plain, sealed)?;
         let records = sealed.get(..length).unwrap_or_default();
         let sent = match socket.write(records, more) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

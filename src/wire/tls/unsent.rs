@@ -15,7 +15,12 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    /// Keeps `records`, which hold so many bytes of the application. All earlier records have left.
+    /// Whether records are on their way that a write has sealed, or of which a part has left.
+    pub(super) fn has_begun(&self) -> bool {
+        self.holds > 0 || self.sent > 0
+    }
+
+    /// Appends `records`, which hold so many bytes of the application. Nothing else that is kept holds any.
     pub(super) fn keep(&mut self, records: &[u8], holds: usize) {
         self.records.extend_from_slice(records);
         self.holds = holds;
@@ -35,6 +40,22 @@ impl Unsent {
         self.sent = 0;
         self.records = Vec::new();
         Ok(())
+    }
+
+    /// Sends the rest of records of which a part may have left.
+    ///
+    /// # Errors
+    /// As for [`send`](Self::send).
+    pub(super) fn send_begun(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+        if self.sent > 0 || self.holds > 0 {
+            self.send(socket, true)?;
+        }
+        Ok(())
+    }
+
+    /// Takes out records that have not begun to leave.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        mem::take(&mut self.records)
     }
 
     /// Reports up to `most` bytes of the application in records that have left.
