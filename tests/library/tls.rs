@@ -18,6 +18,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::bodies::{MIB, chunked, pattern};
 use crate::client::{Client, Reply, TIMEOUT, get, post};
+use crate::running::config;
 
 /// Answers with what it knows of TLS; echoes a body; aborts where it is asked to.
 #[derive(Clone)]
@@ -126,7 +127,8 @@ impl Drop for Served {
 const LOOPS: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 
 fn bind(tls: &TlsConfig) -> (SocketAddr, Served) {
-    let server = ThreadingHttpServer::bind_tls("127.0.0.1:0", Secure, LOOPS, tls).unwrap();
+    let server =
+        ThreadingHttpServer::bind_tls_with("127.0.0.1:0", Secure, config(), LOOPS, tls).unwrap();
     (server.server_addresses()[0], serve(server))
 }
 
@@ -137,7 +139,9 @@ fn one_loop_and_several_speak_tls() {
     let mut server = HttpServer::bind_tls("127.0.0.1:0", Secure, &tls).unwrap();
     let (one, handle) = (server.server_addresses()[0], server.handle());
     let thread = thread::spawn(move || server.serve_forever());
-    let (several, _served) = bind(&tls);
+    let server = ThreadingHttpServer::bind_tls("127.0.0.1:0", Secure, LOOPS, &tls).unwrap();
+    let several = server.server_addresses()[0];
+    let _served = serve(server);
     for address in [one, several] {
         for _ in 0..6 {
             let mut client = TlsClient::connect(address, &pair, "localhost");
@@ -153,7 +157,7 @@ fn one_loop_and_several_speak_tls() {
 #[test]
 fn bind_tls_with_takes_a_configuration() {
     let pair = certificate(&["localhost"]);
-    let config = ServerConfig::default().with(|config| config.max_request_line = 20);
+    let config = config().with(|config| config.max_request_line = 20);
     let tls = tls(&pair);
     let server =
         ThreadingHttpServer::bind_tls_with("127.0.0.1:0", Secure, config, LOOPS, &tls).unwrap();
@@ -176,8 +180,7 @@ fn plain_encrypted_and_redirecting_sockets_are_served_at_once() {
         second.with_tls(&tls(&pair)),
         third.redirecting_to_https(encrypted.port()),
     ];
-    let config = ServerConfig::default();
-    let server = ThreadingHttpServer::from_listeners(listeners, Secure, config, LOOPS).unwrap();
+    let server = ThreadingHttpServer::from_listeners(listeners, Secure, config(), LOOPS).unwrap();
     let _served = serve(server);
     for _ in 0..4 {
         assert_eq!(Client::connect(plain).get("/").text(), "false None");
@@ -199,8 +202,7 @@ fn a_redirect_to_the_usual_port_does_not_name_it() {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
         let listeners = [ListeningSocket::from(socket).redirecting_to_https(port)];
-        let config = ServerConfig::default();
-        let server = ThreadingHttpServer::from_listeners(listeners, Secure, config, LOOPS);
+        let server = ThreadingHttpServer::from_listeners(listeners, Secure, config(), LOOPS);
         let _served = serve(server.unwrap());
         let reply = Client::connect(address).get("/");
         assert_eq!(reply.field("location"), Some("https://test/"));
