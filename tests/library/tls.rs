@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 
 use httpoll::{
     BaseHttpRequestHandler, CertificateFiles, Exchange, HandlerResult, HttpServer, HttpStatus,
-    ListeningSocket, MemoryServer, ServerConfig, ServerHandle, ThreadingHttpServer, TlsConfig,
+    ListeningSocket, MemoryServer, ServerHandle, ThreadingHttpServer, TlsConfig,
 };
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
 use rustls::crypto::ring;
@@ -110,7 +110,7 @@ struct Served {
     thread: Option<JoinHandle<std::io::Result<()>>>,
 }
 
-fn serve(mut server: ThreadingHttpServer<Secure>) -> Served {
+fn serve(server: ThreadingHttpServer<Secure>) -> Served {
     let handle = server.handle();
     let thread = Some(thread::spawn(move || server.serve_forever()));
     Served { handle, thread }
