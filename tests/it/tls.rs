@@ -8,5 +8,6 @@ mod programs;
 mod proxies;
 mod redirects;
 mod requests;
+mod same_replies;
 mod sessions;
 mod transfers;

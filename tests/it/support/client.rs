@@ -122,6 +122,13 @@ impl<S: Read + Write> Client<S> {
         self.unread.drain(..length).collect()
     }
 
+    /// Reads up to the end of a line.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_line(&mut self) -> String {
+        let end = self.find(b"\n");
+        String::from_utf8(self.take(end)).unwrap()
+    }
+
     /// Reads until the server closes its side; a reset is a failure.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() {}
