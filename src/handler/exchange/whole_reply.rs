@@ -66,7 +66,8 @@ impl Exchange<'_> {
         let Scheme::RedirectToHttps(port) = self.context.client.scheme else {
             return false;
         };
-        let Some(authority) = https_authority(self.request, port.map(NonZeroU16::get)) else {
+        let Some(authority) = https_authority(self.request.headers, port.map(NonZeroU16::get))
+        else {
             let explain = "The request names no host, so it cannot be redirected to HTTPS";
             self.send_error(HttpStatus::BAD_REQUEST, None, Some(explain));
             return true;
