@@ -132,7 +132,7 @@ SERVERS = {
     "nginx, file cache": (nginx_with(cache=True), "nginx", ["nginx", "-v"]),
     "nginx": (nginx_with(), "nginx", ["nginx", "-v"]),
     # Versions before 1.23.4 speak TLS 1.2 by default.
-    "nginx, TLS 1.3": (nginx_with(protocols="TLSv1.2 TLSv1.3"), "nginx", ["nginx", "-v"]),
+    "nginx TLS 1.3": (nginx_with(protocols="TLSv1.2 TLSv1.3"), "nginx", None),
     "static-web-server": (static_web_server, "static-web-server", ["static-web-server", "--version"]),
     "caddy": (caddy, "caddy", ["caddy", "version"]),
     "python": (python, None, [sys.executable, "--version"]),
@@ -142,7 +142,7 @@ SERVERS = {
 # The servers that are measured by default.
 USUAL = [name for name in SERVERS if name != "httpoll -n 2"]
 WITHOUT_TLS = {"floor", "lighttpd", "static-web-server", "python"}
-ONLY_TLS = {"nginx, TLS 1.3"}
+ONLY_TLS = {"nginx TLS 1.3"}
 
 
 def speaks(name, work):

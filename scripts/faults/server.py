@@ -90,7 +90,7 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise Wrong(f"the server did not start: {banner.strip() or self.last_words()}")
-        self.host, self.port = bind, int(found.group(1) or found.group(2))
+        self.site, self.host, self.port = Path(site), bind, int(found.group(1) or found.group(2))
         self.has_ended = False
         self.own_sockets = self.sockets()
 
