@@ -5,7 +5,7 @@ from http.client import HTTPException
 
 import results
 from idle import memory_of, milliseconds_to_reply
-from servers import speaks
+from servers import can_do
 from works import protocol
 
 
@@ -56,7 +56,7 @@ def measure(ask, running, names, works, count):
 def one_round(ask, running, names, work):
     figures = {}
     for name in names:
-        if running.given_up & {(name, work), (name, work.scheme())} or name == "floor" and not work.floor or not speaks(name, work):
+        if running.given_up & {(name, work), (name, work.scheme())} or not can_do(name, work):
             continue
         try:
             server, headers = running.ready(name, work)
@@ -71,7 +71,7 @@ def at_rest(place, names, work, count, left_out):
     """Returns the start time and the memory of each server, with `count` connections of the kind that `work` has."""
     found = {}
     for name in names:
-        if not speaks(name, work):
+        if not can_do(name, work):
             continue
         print(f"start and memory: {name}, {work.scheme()}", file=sys.stderr)
         server = None

@@ -141,12 +141,15 @@ SERVERS = {
 }
 # The servers that are measured by default.
 USUAL = [name for name in SERVERS if name != "httpoll -n 2"]
-WITHOUT_TLS = {"floor", "lighttpd", "static-web-server", "python"}
+# lighttpd has TLS in a package of its own, static-web-server only with HTTP/2, and Python from 3.14 on.
+WITHOUT_TLS = {"lighttpd", "static-web-server", "python"}
 ONLY_TLS = {"nginx TLS 1.3"}
 
 
-def speaks(name, work):
-    """Returns whether this server is measured at plain connections or at TLS, as `work` has them."""
+def can_do(name, work):
+    """Returns whether this server is measured at this work."""
+    if name == "floor":
+        return bool(work.floor)
     return name not in (WITHOUT_TLS if work.tls else ONLY_TLS)
 
 
