@@ -11,49 +11,32 @@ import random
 import signal
 import socket
 import ssl
-import subprocess
 import time
 
 from faults import check
 from faults.client import Client, Ended, get
+from faults.secure import VERSIONS, Authority, Handshake, SecureClient
 from .kinds import Kind
 
 # Seconds from one certificate to the next, and those after which the server has to use it.
 RENEWAL, READING = 2, 1
-VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
-
-
-def issue(place, number, *options):
-    """Makes a certificate and its key, and renames the file with both into `place`."""
-    parts = [place.with_suffix(suffix) for suffix in (".cert", ".key")]
-    command = ["openssl", "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-set_serial", str(number), "-out", parts[0], "-keyout", parts[1], *options]
-    subprocess.run(command, check=True, capture_output=True)
-    new = place.with_suffix(".new")
-    new.write_bytes(b"".join(part.read_bytes() for part in parts))
-    new.rename(place)
 
 
 class Certificates:
     """The certificates, shared by all processes. The file at `path` has the latest one and its key."""
 
     def __init__(self, folder):
-        self.path, self.authority = folder / "current.pem", folder / "authority.pem"
+        self.path, self.authority = folder / "current.pem", Authority(folder)
         self.begun, self.settled, self.full, self.resumed = (multiprocessing.Value("q", 0) for _ in range(4))
-        issue(self.authority, 1)
         self.renew()
         self.settled.value = self.begun.value
-        self.contexts = [self.context(version) for version in VERSIONS]
-
-    def context(self, version):
-        context = ssl.create_default_context(cafile=self.authority)
-        context.minimum_version = context.maximum_version = version
-        return context
+        self.contexts = [self.authority.context(version) for version in VERSIONS]
 
     def renew(self):
         self.begun.value += 1
-        signed = ["-CA", self.authority, "-CAkey", self.authority, "-addext", "subjectAltName=IP:127.0.0.1"]
-        issue(self.path, self.begun.value, *signed)
+        new = self.path.with_suffix(".new")
+        new.write_bytes(b"".join(self.authority.issue(self.begun.value)))
+        new.rename(self.path)
 
     def keep_renewing(self, servers, stop):
         """Renews the certificate every few seconds, and tells the servers."""
@@ -65,25 +48,21 @@ class Certificates:
                 self.settled.value = self.begun.value
 
 
-class SecureClient(Client):
-    """A connection with TLS. Half of them resume a session of this process."""
+class LoadClient(SecureClient):
+    """Half of these connections resume a session of their process, and half of them end without close_notify."""
 
     sessions = {}
     has_failed = False
 
     def __init__(self, server, **options):
-        super().__init__(server, **options)
         certificates = server.certificates
         context = random.choice(certificates.contexts)
         self.key = (server.pid, context)
         session = self.sessions.get(self.key) if random.random() < 0.5 else None
         oldest = certificates.settled.value
-        # An end of the stream without close_notify is an error.
-        self.socket = context.wrap_socket(
-            self.socket, server_hostname=server.host, session=session, suppress_ragged_eofs=False
-        )
+        super().__init__(server, context, session, **options)
         if not self.socket.session_reused:
-            number, newest = int(self.socket.getpeercert()["serialNumber"], 16), certificates.begun.value
+            number, newest = self.serial(), certificates.begun.value
             check(oldest <= number <= newest, f"certificate {number}, which is none of {oldest} to {newest}")
         count = certificates.resumed if self.socket.session_reused else certificates.full
         with count.get_lock():
@@ -163,31 +142,22 @@ class SecureVandal(Kind):
             check(received[:1] in (b"", b"\x15"), f"no alert, but {received[:60]!r}")
 
     def half_a_hello(self, _):
-        hello = client_hello(random.choice(self.files.certificates.contexts))
+        hello = Handshake(random.choice(self.files.certificates.contexts)).flight()
         with Client(self.files, timeout=60) as client:
             client.send(hello[: random.randrange(len(hello))])
             time.sleep(random.choice((0, 0.1)))
             random.choice((client.close, client.reset))()
 
     def half_a_record(self, request):
-        with SecureClient(self.files, timeout=60) as client:
+        with LoadClient(self.files, timeout=60) as client:
             record = b"\x17\x03\x03" + len(request).to_bytes(2, "big") + random.randbytes(len(request) // 2)
             received = client.cut(record)
             check(len(received) < 1000, f"{len(received)} bytes in reply to half a record")
 
     def half_a_reply(self, request):
-        with SecureClient(self.files, window=4096, timeout=60) as client:
+        with LoadClient(self.files, window=4096, timeout=60) as client:
             client.send(request).take(1)
             random.choice((client.reset, lambda: client.cut(b"")))()
-
-
-def client_hello(context):
-    """Returns the first message of a client."""
-    outgoing = ssl.MemoryBIO()
-    client = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="127.0.0.1")
-    with contextlib.suppress(ssl.SSLWantReadError):
-        client.do_handshake()
-    return outgoing.read()
 
 
 SECURE_KINDS = {"secure vandals": (SecureVandal, 1)}
