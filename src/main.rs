@@ -32,7 +32,7 @@ fn serve(options: &Options) -> Result<(), CommandError> {
     let confinement = options.confinement(&handler)?;
     let (served, auth) = (handler.files.path(), handler.auth.clone());
     let user = options.user()?;
-    let tls = options.tls()?;
+    let tls = options.tls(served.as_deref())?;
     cli::raise_descriptor_limit();
     let Listening {
         mut server,

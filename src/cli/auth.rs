@@ -16,15 +16,26 @@ impl Options {
             return Ok(None);
         };
         let auth = BasicAuth::open(path).map_err(|error| self.unusable(path, &error, ""))?;
-        if served.is_some_and(|served| self.is_served(path, served)) {
-            let shown = path.to_string_lossy();
-            let error = CommandError::Run(format!(
-                "the password file {} is in the served directory, so clients could read it: move it elsewhere",
-                shown.escape_debug()
-            ));
-            return Err(error.at(self.typed.place("--auth")));
-        }
+        self.refuse_served("password file", path, served)
+            .map_err(|error| error.at(self.typed.place("--auth")))?;
         Ok(Some(auth))
+    }
+
+    /// Refuses a file with a secret that clients could read, because it is in the directory `served` and its name is not hidden there.
+    pub(super) fn refuse_served(
+        &self,
+        what: &str,
+        path: &Path,
+        served: Option<&Path>,
+    ) -> Result<(), CommandError> {
+        if !served.is_some_and(|served| self.is_served(path, served)) {
+            return Ok(());
+        }
+        let shown = path.to_string_lossy();
+        Err(CommandError::Run(format!(
+            "the {what} {} is in the served directory, so clients could read it: move it elsewhere",
+            shown.escape_debug()
+        )))
     }
 
     fn is_served(&self, path: &Path, served: &Path) -> bool {

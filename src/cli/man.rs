@@ -88,8 +88,10 @@ on port 8080.
 .B httpoll \-b 127.0.0.1 movie.mp4
 Serves one file, for this machine alone.
 .TP
-.B httpoll \-b :443 \-\-redirect\-http :80 \-\-tls\-cert cert.pem \-\-tls\-key key.pem
-Serves HTTPS, and redirects HTTP to it.
+.B httpoll \-b :443 \-\-redirect\-http :80 \-\-tls\-cert cert.pem \-\-tls\-key key.pem dist
+Serves the directory
+.I dist
+over HTTPS, and redirects HTTP to it.
 "#;
 
 pub(super) fn page() -> String {

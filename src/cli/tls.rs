@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use httpoll::{
     CertificateFiles, Confinement, ListeningSocket, ServerConfig, ServerHandle,
@@ -125,12 +125,26 @@ impl Tls {
 }
 
 impl Options {
-    /// Reads the files of `--tls-cert`, if there are any.
-    pub(crate) fn tls(&self) -> Result<Option<Tls>, CommandError> {
-        match self.typed.is_given("--tls-cert") {
-            true => Ok(Some(Tls::read(&self.typed)?)),
-            false => Ok(None),
+    /// Reads the files of `--tls-cert`, if there are any. Clients must not be able to read the keys, so these are refused in the
+    /// directory `served`, unless their names are hidden there.
+    pub(crate) fn tls(&self, served: Option<&Path>) -> Result<Option<Tls>, CommandError> {
+        if !self.typed.is_given("--tls-cert") {
+            return Ok(None);
         }
+        let tls = Tls::read(&self.typed)?;
+        let option = match self.typed.is_given("--tls-key") {
+            true => "--tls-key",
+            false => "--tls-cert",
+        };
+        for (what, option) in [
+            ("private key", option),
+            ("password file", "--tls-password-file"),
+        ] {
+            for path in self.typed.paths(option) {
+                self.refuse_served(what, &path, served)?;
+            }
+        }
+        Ok(Some(tls))
     }
 }
 

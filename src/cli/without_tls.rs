@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 
 use httpoll::{ListeningSocket, ServerConfig, ServerHandle, ThreadingHttpServer};
 use nix::unistd::User;
@@ -58,7 +59,7 @@ impl Tls {
 }
 
 impl Options {
-    pub(crate) fn tls(&self) -> Result<Option<Tls>, CommandError> {
+    pub(crate) fn tls(&self, _served: Option<&Path>) -> Result<Option<Tls>, CommandError> {
         Ok(None)
     }
 }

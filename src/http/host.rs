@@ -357,7 +357,7 @@ mod tests {
             split_absolute(&authority);
             let served = ServedHost::parse(&text);
             if let (Some(served), Some((host, port))) = (served, split_port(text.as_bytes())) {
-                prop_assert!(served.matches(host, port));
+                prop_assert!(served.matches(host, port.unwrap_or(HTTP_PORT)));
             }
         }
     }

@@ -30,8 +30,22 @@ impl<S> Socket<S> {
     }
 
     pub(crate) fn with_tls(stream: S, config: &TlsConfig) -> Self {
-        let tls = Some(Box::new(TlsStream::new(config.server_config())));
+        Self::over_tls(stream, TlsStream::new(config.server_config()))
+    }
+
+    pub(crate) fn over_tls(stream: S, tls: TlsStream) -> Self {
+        let tls = Some(Box::new(tls));
         Self { stream, tls }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    #[cfg(test)]
+    pub(crate) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
     }
 }
 

@@ -215,6 +215,11 @@ fn descriptors(file_threads: usize) -> usize {
     all.saturating_sub(reserve)
 }
 
+#[cfg(feature = "tls")]
+fn is_same(one: &TlsConfig, other: &TlsConfig) -> bool {
+    Arc::ptr_eq(one.server_config(), other.server_config())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,9 +237,4 @@ mod tests {
         assert!(allowed(None, 1) <= limit - 24);
         assert_eq!(descriptors(4) + 8, descriptors(0));
     }
-}
-
-#[cfg(feature = "tls")]
-fn is_same(one: &TlsConfig, other: &TlsConfig) -> bool {
-    Arc::ptr_eq(one.server_config(), other.server_config())
 }

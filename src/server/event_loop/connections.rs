@@ -378,6 +378,8 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn an_idle_connection_costs_no_more_than_its_slot() {
-        assert_eq!(size_of::<Slot>(), 88);
+        // mio keeps 8 more bytes in each socket of a build for debugging.
+        let debug = if cfg!(debug_assertions) { 8 } else { 0 };
+        assert_eq!(size_of::<Slot>(), 80 + debug);
     }
 }

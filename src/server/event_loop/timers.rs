@@ -3,6 +3,7 @@
 //!
 //! Invariant: a slab key is in at most one list. Arming and disarming are O(1); so is finding the next deadline.
 
+use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use crate::config::ServerConfig;
@@ -54,11 +55,15 @@ struct List {
 #[derive(Clone, Debug)]
 struct Node {
     /// `None` where the key is in no list; then the other fields mean nothing.
-    deadline: Option<Instant>,
+    deadline: Option<Deadline>,
     kind: Timeout,
     previous: u32,
     next: u32,
 }
+
+/// Nanoseconds, and one, after the timers were made: half as large as an [`Instant`], because every connection has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Deadline(NonZeroU64);
 
 const UNARMED: Node = Node {
     deadline: None,
@@ -70,6 +75,7 @@ const UNARMED: Node = Node {
 /// The deadlines of one loop, by slab key.
 #[derive(Debug)]
 pub(crate) struct Timers {
+    made: Instant,
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
 }
@@ -87,6 +93,7 @@ impl Timers {
         });
         let timeouts = timeouts.map(|timeout| timeout.min(FOR_EVER));
         Self {
+            made: Instant::now(),
             lists: timeouts.map(|timeout| List {
                 timeout,
                 first: NONE,
@@ -107,10 +114,11 @@ impl Timers {
     /// Gives `key` a new deadline of `kind` in place of the one it had; a deadline beyond the clock's range never comes.
     pub(crate) fn arm(&mut self, key: usize, kind: Timeout, now: Instant) {
         self.disarm(key);
-        let list = &mut self.lists[kind as usize];
-        let Some(deadline) = now.checked_add(list.timeout) else {
+        let timeout = self.lists[kind as usize].timeout;
+        let Some(deadline) = self.deadline(now, timeout) else {
             return;
         };
+        let list = &mut self.lists[kind as usize];
         if self.nodes.len() <= key {
             self.nodes.resize(key + 1, UNARMED);
         }
@@ -164,7 +172,7 @@ impl Timers {
             .get(key)
             .and_then(|node| Some((node.deadline?, node.kind)));
         armed.map_or(Duration::ZERO, |(deadline, kind)| {
-            let left = deadline.saturating_duration_since(now);
+            let left = self.instant(deadline).saturating_duration_since(now);
             self.lists[kind as usize].timeout.saturating_sub(left)
         })
     }
@@ -177,16 +185,32 @@ impl Timers {
             .iter()
             .filter_map(|list| self.nodes.get(list.first as usize)?.deadline)
             .min()
+            .map(|deadline| self.instant(deadline))
+    }
+
+    /// Returns the deadline that is `timeout` after `now`; `None` if that is beyond the clock's range.
+    fn deadline(&self, now: Instant, timeout: Duration) -> Option<Deadline> {
+        let since = now
+            .saturating_duration_since(self.made)
+            .checked_add(timeout)?;
+        let seconds = since.as_secs().checked_mul(1_000_000_000)?;
+        let nanoseconds = seconds.checked_add(u64::from(since.subsec_nanos()))?;
+        NonZeroU64::new(nanoseconds.checked_add(1)?).map(Deadline)
+    }
+
+    fn instant(&self, deadline: Deadline) -> Instant {
+        self.made + Duration::from_nanos(deadline.0.get() - 1)
     }
 
     /// Takes out one key with a deadline that has passed, and returns it with the kind of the deadline.
     // Inlined into the loop of the site; that of the administration is the other caller, and rare.
     #[inline(always)]
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
+        let now = self.deadline(now, Duration::ZERO);
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;
             node.deadline
-                .is_some_and(|deadline| deadline <= now)
+                .is_some_and(|deadline| Some(deadline) <= now)
                 .then_some((list.first as usize, node.kind))
         })?;
         self.disarm(key);

@@ -55,7 +55,7 @@ impl TlsReader {
     pub(super) fn start(&self, confinement: Confinement) -> io::Result<Confined> {
         let (confined, result) = channel();
         let readings = spawn(move |readings| {
-            // Without the receiver nobody asks for a reading either.
+            // The caller waits for it below.
             let _ = confined.send(confinement.enforce_in_thread(give_up_capabilities));
             read_all(&readings);
         })?;

@@ -14,5 +14,7 @@ mod resolver;
 mod server_name;
 pub(crate) mod stream;
 #[cfg(test)]
+pub(crate) mod test_peer;
+#[cfg(test)]
 mod tests;
 mod unsent;

@@ -143,6 +143,8 @@ impl TlsStream {
     ) -> io::Result<usize> {
         loop {
             if !self.decrypted.is_empty() {
+                // More may have arrived since these were.
+                self.may_have_more = true;
                 return Ok(self.take_decrypted(room));
             } else if self.end != End::No {
                 return Ok(0);

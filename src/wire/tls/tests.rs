@@ -23,13 +23,13 @@ mod ocsp;
 mod properties;
 
 /// A certificate and its key in PEM.
-struct Made {
-    certificate: String,
-    key: String,
+pub(super) struct Made {
+    pub(super) certificate: String,
+    pub(super) key: String,
     der: Vec<u8>,
 }
 
-fn make(names: &[&str]) -> Made {
+pub(super) fn make(names: &[&str]) -> Made {
     make_with(names, &KeyPair::generate().unwrap(), |_| {})
 }
 
@@ -112,10 +112,10 @@ impl ServerCertVerifier for AcceptAll {
     }
 }
 
-const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
+pub(super) const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_SHA256];
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];
 
-fn client(schemes: &[SignatureScheme]) -> ClientConfig {
+pub(super) fn client(schemes: &[SignatureScheme]) -> ClientConfig {
     client_with(&Arc::new(AcceptAll {
         schemes: schemes.to_vec(),
         ocsp: Mutex::default(),

@@ -15,11 +15,6 @@ pub(super) struct Unsent {
 }
 
 impl Unsent {
-    /// Whether records are on their way that a write has sealed, or of which a part has left.
-    pub(super) fn has_begun(&self) -> bool {
-        self.holds > 0 || self.sent > 0
-    }
-
     /// Appends `records`, which hold so many bytes of the application. Nothing else that is kept holds any.
     pub(super) fn keep(&mut self, records: &[u8], holds: usize) {
         self.records.extend_from_slice(records);

@@ -26,6 +26,10 @@ mod handler;
 #[cfg(test)]
 mod lingering;
 mod model;
+#[cfg(all(test, feature = "tls"))]
+mod over_tls;
+#[cfg(not(all(test, feature = "tls")))]
+mod plain;
 pub(crate) mod properties;
 #[cfg(test)]
 mod proxied;

@@ -9,6 +9,10 @@ use std::time::Duration;
 
 use super::super::{Connection, State};
 use super::handler::Handler;
+#[cfg(all(test, feature = "tls"))]
+use super::over_tls as wire;
+#[cfg(not(all(test, feature = "tls")))]
+use super::plain as wire;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::client::{Client, Scheme};
@@ -45,7 +49,7 @@ pub(super) enum Room {
 #[derive(Debug)]
 pub(super) struct Script {
     /// Bytes that have arrived and were not read.
-    arrived: Vec<u8>,
+    pub(super) arrived: Vec<u8>,
     end: Option<Event>,
     pub(super) room: VecDeque<Room>,
     /// The most bytes that the socket takes at once.
@@ -165,7 +169,8 @@ impl PartialEq<Next> for Ended {
 /// One connection, with what its loop lends to it.
 #[derive(Debug)]
 pub(super) struct TestLoop<H> {
-    pub(super) connection: Connection<Script>,
+    pub(super) connection: Connection<wire::Wire>,
+    pub(super) peer: wire::Peer,
     pub(super) context: LoopContext<H>,
     pub(super) scratch: Scratch,
     /// Events of the peer that [`TestLoop::play`] will deliver.
@@ -209,6 +214,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
             delivery: None,
             window_limited: None,
         };
+        let (wire, peer) = wire::open(script);
         let info = ServerInfo::new(&handler, config, &[]);
         let log = Log::new(info.config().log_format);
         let mut context = LoopContext::new(handler, info, Mailbox::new(|| ()), log);
@@ -217,12 +223,8 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
         context.clock.imf_fixdate = date::imf_fixdate(context.clock.unix);
         context.clock.log_date = date::log_date(context.clock.imf_fixdate.as_bytes());
         let config = context.server.config();
-        Self {
-            connection: Connection::new(
-                script,
-                Client::new(client, 0, Scheme::Http, config),
-                config,
-            ),
+        let mut test_loop = Self {
+            connection: Connection::new(wire, Client::new(client, 0, Scheme::Http, config), config),
             context,
             scratch: Scratch::new(64 * 1024),
             coming: VecDeque::new(),
@@ -231,22 +233,26 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
             time: TURN_OF_WORK,
             patience: usize::MAX,
             last: STILL,
-        }
+            peer,
+        };
+        test_loop.shake_hands();
+        test_loop
     }
 
     pub(super) fn script(&mut self) -> &mut Script {
-        &mut self.connection.transport
+        wire::script_mut(&mut self.connection.transport)
     }
 
     /// Bytes arrive, with their event.
     pub(super) fn receive(&mut self, bytes: impl AsRef<[u8]>) -> Ended {
-        self.script().arrived.extend_from_slice(bytes.as_ref());
+        self.send(bytes.as_ref());
         self.advance(Readable::Bytes)
     }
 
     /// The peer ends, after `bytes` in the same event.
     pub(super) fn receive_last(&mut self, bytes: impl AsRef<[u8]>, end: Event) -> Ended {
-        self.script().arrived.extend_from_slice(bytes.as_ref());
+        self.send(bytes.as_ref());
+        self.send_end(&end);
         self.script().end = Some(end);
         self.advance(Readable::ToEnd)
     }
@@ -334,7 +340,7 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
     }
 
     fn is_blocked(&self) -> bool {
-        self.connection.transport.full
+        wire::script(&self.connection.transport).full
     }
 
     fn is_urged(&self) -> bool {
@@ -351,12 +357,14 @@ impl<H: BaseHttpRequestHandler> TestLoop<H> {
 
     /// What was sent since the last call.
     pub(super) fn output(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.script().output)
+        let output = std::mem::take(&mut self.script().output);
+        self.opened(output)
     }
 
     pub(super) fn state(&self) -> &'static str {
         match self.connection.state {
             State::ReadingProxyHeader(_) => "ReadingProxyHeader",
+            State::Handshaking => "Handshaking",
             State::Reading(None) => "Reading(None)",
             State::Reading(Some(_)) => "Reading(Some)",
             State::Parsing(_) => "Parsing",
