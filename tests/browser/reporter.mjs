@@ -20,7 +20,8 @@ export default async function* report(events) {
     const verdict = error ? "FAIL" : data.skip === undefined ? "ok" : "skip";
     counts[verdict] += 1;
     const seconds = (data.details.duration_ms / 1000).toFixed(1).padStart(5);
-    yield `${file.padEnd(15)} ${verdict.padEnd(4)} ${seconds} s  ${data.name}${error ? reason(data) : data.skip ? ` (${data.skip})` : ""}\n`;
+    const added = error ? reason(data) : data.skip ? ` (${data.skip})` : "";
+    yield `${file.padEnd(15)} ${verdict.padEnd(4)} ${seconds} s  ${data.name}${added}\n`;
   }
   const sums = Object.entries(counts).map(([verdict, count]) => `${count} ${verdict}`);
   yield `browser: ${sums.join(", ")}\n`;
