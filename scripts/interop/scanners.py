@@ -1,21 +1,20 @@
 """Scanners of TLS, which try what a client could: all versions, suites and known attacks."""
 
 import json
-import os
 import subprocess
 import sys
 import venv
 import xml.etree.ElementTree as xml
-from pathlib import Path
 
 from faults import Skip
+from faults.server import TARGET
 
 from . import VERSIONS, check, find, run, serving, tries
 
 GROUPS = {"x25519", "secp256r1", "secp384r1"}
 # sslyze brings OpenSSL 1.0, which can still offer what other clients have given up.
 SSLYZE = "sslyze>=6.1,<7"
-FOLDER = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "httpoll-sslyze"
+FOLDER = TARGET / "sslyze"
 VERSIONS["sslyze"] = (str(FOLDER / "bin/python"), "-c", "import importlib.metadata as m; print(m.version('sslyze'))")
 
 
@@ -28,7 +27,9 @@ def sslscan(certificates):
 
 def scanned(pair, family):
     with serving(pair, "-q") as server:
-        scan = xml.fromstring(run("sslscan", "--xml=-", f"localhost:{server.port}", stderr=subprocess.DEVNULL)).find("ssltest")
+        text = run("sslscan", "--xml=-", f"localhost:{server.port}", stderr=subprocess.DEVNULL)
+    scan = xml.fromstring(text).find("ssltest")
+    check(scan is not None, text)
     protocols = [at.attrib for at in scan.iter("protocol") if at.get("enabled") == "1"]
     check({f"TLSv{at['version']}" for at in protocols if at["type"] == "tls"} == {"TLSv1.2", "TLSv1.3"}, f"versions: {protocols}")
     check(all(at["type"] == "tls" for at in protocols), f"versions: {protocols}")
