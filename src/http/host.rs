@@ -7,6 +7,7 @@ use std::net::Ipv6Addr;
 
 use memchr::memchr;
 
+use super::headers::Headers;
 use super::request::{Request, parse_digits, words};
 
 /// The port of `http` (RFC 9110 §4.2.1).
@@ -63,10 +64,10 @@ pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>, default_por
         })
 }
 
-/// Returns the host of `request`, with `port`, as a URL with `https` has them; without a `port`, with the one that the request was
-/// sent to by `http`. `None` if the request names no host, or what it names is no host.
-pub(crate) fn https_authority(request: &Request<'_>, port: Option<u16>) -> Option<String> {
-    let (host, sent_to) = split_port(authority(request)?)?;
+/// Returns the host of the Host field, with `port`, as a URL with `https` has them; without a `port`, with the one that the request was
+/// sent to by `http`. `None` if there is no such field, or what it names is no host.
+pub(crate) fn https_authority(headers: Headers<'_>, port: Option<u16>) -> Option<String> {
+    let (host, sent_to) = split_port(headers.get("host")?)?;
     let host = match ipv6(host) {
         Some(address) => format!("[{address}]"),
         None => name(host)?.to_owned(),

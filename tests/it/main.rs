@@ -58,6 +58,8 @@ mod slow_files;
 mod spa;
 mod static_files;
 #[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
 mod tls_files;
 mod traversal;
 mod unix_sockets;

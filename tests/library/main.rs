@@ -46,5 +46,7 @@ mod stream_writers;
 mod streams;
 mod subscriptions;
 #[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "tls")]
 mod tls_files;
 mod unwanted;

@@ -59,12 +59,14 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
                 if let Some(name) = server_name {
                     connection.client.set_server_name(name);
                 }
-                // The socket was read until it had nothing more.
-                if connection.readable == Readable::Bytes && !connection.transport.has_more() {
-                    connection.readable = Readable::No;
-                }
             }
             Handshake::PlainText => connection.client.scheme = Scheme::RedirectToHttps(None),
+        }
+        // What came with the handshake was the last event, if the socket has been read until it had nothing more.
+        if connection.transport.has_more() {
+            connection.hear(Readable::Bytes);
+        } else if connection.readable == Readable::Bytes {
+            connection.readable = Readable::No;
         }
     }
 }

@@ -147,7 +147,8 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     /// Ends the connection, because the peer has closed its side, perhaps within a request.
     #[cold]
     fn end_of_stream(&mut self, in_request: bool) -> Next {
-        if in_request && self.connection.transport.is_cut() {
+        let in_record = self.connection.transport.memory() > 0;
+        if (in_request || in_record) && self.connection.transport.is_cut() {
             let message = "TLS was cut within a request: the peer sent no close_notify";
             let (peer, clock) = (self.connection.peer(), &self.context.clock);
             self.context.log.error(peer, clock, message);

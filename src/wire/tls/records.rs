@@ -23,7 +23,7 @@ pub(super) struct Opened {
 /// Opens the records in `incoming`: bytes of the application go to `plain`, answers that the protocol asks for to `answers`.
 ///
 /// # Errors
-/// The peer does not keep to the protocol. `answers` has the alert that says so.
+/// The peer does not keep to the protocol. `answers` has the alert that says so, and the connection must not be used any more.
 pub(super) fn open(
     connection: &mut UnbufferedServerConnection,
     incoming: &mut [u8],
@@ -48,23 +48,29 @@ pub(super) fn open(
             Ok(ConnectionState::PeerClosed) => opened.is_closed = true,
             Ok(_) => return Ok(opened),
             Err(error) => {
-                alert(connection, incoming, answers)?;
+                alert(
+                    connection,
+                    incoming.get_mut(discard..).unwrap_or_default(),
+                    answers,
+                )?;
                 return Err(error);
             }
         }
     }
 }
 
-/// Appends the alert that follows an error to `answers`.
+/// Appends the alert that follows an error to `answers`, and what was to leave before it. rustls opens no record meanwhile, because it
+/// gives away what it has to send first.
 fn alert(
     connection: &mut UnbufferedServerConnection,
     incoming: &mut [u8],
     answers: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    while let Ok(ConnectionState::EncodeTlsData(mut data)) =
-        connection.process_tls_records(incoming).state
-    {
-        encode(&mut data, answers)?;
+    while connection.wants_write() {
+        match connection.process_tls_records(incoming).state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, answers)?,
+            _ => break,
+        }
     }
     Ok(())
 }

@@ -69,6 +69,8 @@ enum State {
     Open(Box<UnbufferedServerConnection>),
     /// The peer speaks no TLS.
     PlainText,
+    /// The peer did not keep to the protocol. rustls must not be asked again.
+    Failed,
 }
 
 /// How the stream of the peer has ended.
@@ -99,7 +101,7 @@ impl TlsStream {
         match &self.state {
             State::New(_) => true,
             State::Open(connection) => connection.is_handshaking(),
-            State::PlainText => false,
+            State::PlainText | State::Failed => false,
         }
     }
 
@@ -119,7 +121,7 @@ impl TlsStream {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             self.receive(socket, &mut [])?;
-            if self.end != End::No {
+            if self.end != End::No && self.needs_handshake() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -136,6 +138,8 @@ impl TlsStream {
         })
     }
 
+    // Not inlined, as writes are not: connections without TLS stay small.
+    #[inline(never)]
     pub(crate) fn read(
         &mut self,
         socket: &mut impl Transport,
@@ -153,6 +157,7 @@ impl TlsStream {
                 // Nothing is known of the peer: what it sends first may be the header of a proxy.
                 State::New(_) | State::PlainText => return socket.read(room),
                 State::Open(_) => self.receive(socket, room)?,
+                State::Failed => return Err(io::ErrorKind::NotConnected.into()),
             };
             if length > 0 {
                 return Ok(length);
@@ -237,14 +242,17 @@ impl TlsStream {
                 _ => {}
             }
         }
-        let opened = opened
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+        let opened = opened.map_err(|error| {
+            self.state = State::Failed;
+            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
+        })?;
         if opened.is_closed {
             self.end = End::Closed;
         }
         Ok(filled)
     }
 
+    #[inline(never)]
     pub(crate) fn write(
         &mut self,
         socket: &mut impl Transport,
@@ -272,6 +280,7 @@ impl TlsStream {
         Ok(written)
     }
 
+    #[inline(never)]
     pub(crate) fn send_file(
         &mut self,
         socket: &mut impl Transport,

@@ -8,8 +8,8 @@ use super::TIMEOUT;
 use super::reply::{Head, Reply, decode_chunk};
 
 /// One connection, and the bytes that arrived after the replies that were read.
-pub(crate) struct Client {
-    stream: TcpStream,
+pub(crate) struct Client<S = TcpStream> {
+    pub(super) stream: S,
     unread: Vec<u8>,
 }
 
@@ -23,20 +23,47 @@ pub(crate) fn get(target: &str) -> String {
     request("GET", target, &[])
 }
 
+/// Connects to `address`; no call on the connection waits for longer than [`TIMEOUT`].
+pub(super) fn connect_tcp(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect_timeout(&address, TIMEOUT).expect("no connection");
+    stream.set_nodelay(true).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
+    stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+    stream
+}
+
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect_timeout(&address, TIMEOUT).expect("no connection");
-        stream.set_nodelay(true).unwrap();
-        stream.set_read_timeout(Some(TIMEOUT)).unwrap();
-        stream.set_write_timeout(Some(TIMEOUT)).unwrap();
+        Self::over(connect_tcp(address))
+    }
+
+    /// Closes the sending side; replies can still be read.
+    pub(crate) fn half_close(&mut self) -> &mut Self {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+        self
+    }
+
+    /// Resets the connection.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(super) fn over(stream: S) -> Self {
         Self {
             stream,
             unread: Vec::new(),
         }
     }
 
-    pub(crate) fn stream(&self) -> &TcpStream {
+    pub(crate) fn stream(&self) -> &S {
         &self.stream
+    }
+
+    #[cfg(feature = "tls")]
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
     }
 
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
@@ -95,15 +122,27 @@ impl Client {
         self.unread.drain(..length).collect()
     }
 
+    /// Reads up to the end of a line.
+    #[cfg(feature = "tls")]
+    pub(crate) fn take_line(&mut self) -> String {
+        let end = self.find(b"\n");
+        String::from_utf8(self.take(end)).unwrap()
+    }
+
     /// Reads until the server closes its side; a reset is a failure.
     pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
         while self.fill() {}
+        self.take_unread()
+    }
+
+    /// Takes the bytes that have arrived after the replies that were read.
+    pub(super) fn take_unread(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
     }
 
     /// Counts the bytes until the connection ends by a close or a reset.
     pub(crate) fn count_to_end(&mut self) -> u64 {
-        let mut count = std::mem::take(&mut self.unread).len() as u64;
+        let mut count = self.take_unread().len() as u64;
         let mut room = vec![0; 256 * 1024];
         loop {
             match self.stream.read(&mut room) {
@@ -132,17 +171,6 @@ impl Client {
     pub(crate) fn assert_open(&mut self) {
         let reply = self.ask(request("OPTIONS", "*", &[]));
         assert_eq!(reply.status(), 204);
-    }
-
-    /// Closes the sending side; replies can still be read.
-    pub(crate) fn half_close(&mut self) -> &mut Self {
-        self.stream.shutdown(Shutdown::Write).unwrap();
-        self
-    }
-
-    /// Resets the connection.
-    pub(crate) fn reset(self) {
-        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO)).unwrap();
     }
 
     fn read_chunks(&mut self) -> Vec<u8> {

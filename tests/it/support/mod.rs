@@ -7,6 +7,8 @@ mod mount;
 mod reply;
 mod server;
 mod site;
+#[cfg(feature = "tls")]
+mod tls;
 mod unix;
 
 pub(crate) use client::{Client, get, request};
@@ -18,6 +20,8 @@ pub(crate) use server::{
     Server, command, run, run_command, short_of_descriptors, unprivileged, without_warnings,
 };
 pub(crate) use site::{HOSTILE, Site, encode};
+#[cfg(feature = "tls")]
+pub(crate) use tls::{Authority, End, Handshake, HttpsServer, TlsClient};
 pub(crate) use unix::{connect_unix, get_unix};
 
 use std::thread::sleep;

@@ -237,7 +237,7 @@ fn wait_for(child: &mut Child) -> ExitStatus {
     }
 }
 
-/// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`.
+/// The address in a banner: `Serving HTTP on 127.0.0.1 port 8000 (http://127.0.0.1:8000/) ...`, or the same with HTTPS.
 /// That of a UNIX socket is 0.0.0.0:0.
 fn address_in(banner: &str) -> SocketAddr {
     if banner.starts_with("Serving HTTP on unix:") {
