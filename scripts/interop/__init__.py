@@ -1,6 +1,6 @@
 """Programs that speak TLS with the release binary: one file for each kind of program, and the code that they share.
 
-Invariant: no check switches off the verification of certificates, except those that are about something before it.
+Invariant: clients and proxies verify the certificate; only scanners, and clients that have to be refused before, do not.
 """
 
 import contextlib
