@@ -4,12 +4,14 @@ Invariant: clients and proxies verify the certificate; only scanners, and client
 """
 
 import contextlib
+import random
 import re
 import shutil
+import socket
 import subprocess
 from dataclasses import dataclass
 
-from faults import Skip, check
+from faults import Skip, Wrong, check
 from faults.server import Server, Site
 from load.balanced import PATH
 
@@ -71,6 +73,14 @@ def serving(pair, *options):
         with Server(site, *pair.options(), *options) as server:
             server.url = f"https://localhost:{server.port}"
             yield server
+
+
+def free_port():
+    """Returns a port below those that the kernel gives to clients: of those, a busy machine has many in use."""
+    for port in random.sample(range(10000, 32000), 100):
+        with contextlib.suppress(OSError), socket.create_server(("", port)):
+            return port
+    raise Wrong("there is no free port")
 
 
 def version(program):
