@@ -61,6 +61,8 @@ impl<S: Transport> Transport for Socket<S> {
         }
     }
 
+    // Inlined, as the write is: a connection without TLS pays for a comparison and no call.
+    #[inline(always)]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.tls {
             None => self.stream.read(buffer),
@@ -68,6 +70,7 @@ impl<S: Transport> Transport for Socket<S> {
         }
     }
 
+    #[inline(always)]
     fn has_more(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.has_more())
     }
@@ -76,6 +79,7 @@ impl<S: Transport> Transport for Socket<S> {
         self.tls.as_ref().is_some_and(|tls| tls.is_cut())
     }
 
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
         match &mut self.tls {
             None => self.stream.write(bytes, more),
@@ -113,6 +117,7 @@ impl<S: Transport> Transport for Socket<S> {
         self.stream.window_limited()
     }
 
+    #[inline(always)]
     fn memory(&self) -> usize {
         self.tls.as_ref().map_or(0, |tls| tls.memory())
     }

@@ -62,15 +62,24 @@ impl Exchange<'_> {
     }
 
     /// Redirects the request to HTTPS if its connection asks for that (RFC 9110 §15.4.9), and returns whether it does.
+    #[inline(always)]
     pub(crate) fn redirect_to_https(&mut self) -> bool {
-        let Scheme::RedirectToHttps(port) = self.context.client.scheme else {
-            return false;
-        };
+        match self.context.client.scheme {
+            Scheme::Http | Scheme::Https => false,
+            Scheme::RedirectToHttps(port) => {
+                self.send_https_redirect(port);
+                true
+            }
+        }
+    }
+
+    #[cold]
+    fn send_https_redirect(&mut self, port: Option<NonZeroU16>) {
         let Some(authority) = https_authority(self.request.headers, port.map(NonZeroU16::get))
         else {
             let explain = "The request names no host, so it cannot be redirected to HTTPS";
             self.send_error(HttpStatus::BAD_REQUEST, None, Some(explain));
-            return true;
+            return;
         };
         let path = Some(self.path()).filter(|path| path.starts_with('/'));
         let location = format!("https://{authority}{}", path.unwrap_or("/"));
@@ -80,7 +89,6 @@ impl Exchange<'_> {
         // A browser that remembered it would find no server without TLS on this port later.
         self.send_header("Cache-Control", "no-cache");
         self.end_headers();
-        true
     }
 
     /// Replies with a 503 to a request for a file that no file thread could look up in time.

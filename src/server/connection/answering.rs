@@ -386,6 +386,7 @@ impl<H: BaseHttpRequestHandler> Answering<'_, H> {
 }
 
 /// Answers a request that is not for the handler, and returns whether it has.
+#[inline(always)]
 fn answer_without_handler(exchange: &mut Exchange<'_>) -> bool {
     if exchange.is_misdirected() {
         refuse_misdirected(exchange);

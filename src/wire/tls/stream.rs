@@ -138,6 +138,8 @@ impl TlsStream {
         })
     }
 
+    // Not inlined, as writes are not: connections without TLS stay small.
+    #[inline(never)]
     pub(crate) fn read(
         &mut self,
         socket: &mut impl Transport,
@@ -250,6 +252,7 @@ impl TlsStream {
         Ok(filled)
     }
 
+    #[inline(never)]
     pub(crate) fn write(
         &mut self,
         socket: &mut impl Transport,
@@ -277,6 +280,7 @@ impl TlsStream {
         Ok(written)
     }
 
+    #[inline(never)]
     pub(crate) fn send_file(
         &mut self,
         socket: &mut impl Transport,

@@ -9,6 +9,9 @@ use super::config::TlsConfig;
 use super::stream::TlsStream;
 use super::tests::{ECDSA, client, make};
 
+/// Bytes that fit a record.
+const RECORD: usize = 16 * 1024;
+
 /// A client of TLS. What it sends, and what it gets, are bytes of records.
 #[derive(Debug)]
 pub(crate) struct TestPeer(ClientConnection);
@@ -33,10 +36,13 @@ impl TestPeer {
 
     /// Seals `bytes`, and returns what the client sends.
     pub(crate) fn seal(&mut self, bytes: &[u8]) -> Vec<u8> {
-        self.0.writer().write_all(bytes).unwrap();
         let mut records = Vec::new();
-        while self.0.wants_write() {
-            self.0.write_tls(&mut records).unwrap();
+        let pieces = bytes.chunks(RECORD).chain([&b""[..]]);
+        for piece in pieces {
+            self.0.writer().write_all(piece).unwrap();
+            while self.0.wants_write() {
+                self.0.write_tls(&mut records).unwrap();
+            }
         }
         records
     }

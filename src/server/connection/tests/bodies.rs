@@ -12,7 +12,7 @@ fn post(fields: &str, body: &str) -> Vec<u8> {
 
 /// 1 KiB a second is progress, and less is not. Bytes of earlier periods do not count.
 #[test]
-fn a_body_has_to_keep_its_pace() {
+pub(super) fn a_body_has_to_keep_its_pace() {
     let fields = "Content-Length: 1000000\r\n";
     for (pieces, expired) in [
         (&[10 * 1024, 10 * 1024, 10 * 1024 - 1][..], 3),
@@ -35,7 +35,7 @@ fn a_body_has_to_keep_its_pace() {
 }
 
 #[test]
-fn bodies_are_no_requests_wherever_they_are_cut() {
+pub(super) fn bodies_are_no_requests_wherever_they_are_cut() {
     let inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
     let chunk = format!("{:x}\r\n{inner}\r\n", inner.len());
     let fields = format!("Content-Length: {}\r\n", inner.len());
@@ -65,7 +65,7 @@ fn bodies_are_no_requests_wherever_they_are_cut() {
 }
 
 #[test]
-fn a_body_without_bytes_is_complete_with_its_head() {
+pub(super) fn a_body_without_bytes_is_complete_with_its_head() {
     for fields in [
         "Content-Length: 0\r\n",
         "Content-Length: 0\r\nExpect: 100-continue\r\n",
@@ -76,7 +76,7 @@ fn a_body_without_bytes_is_complete_with_its_head() {
 }
 
 #[test]
-fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
+pub(super) fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
     for body in ["x\r\n", "3\r\nabcd\r\n0\r\n\r\n", "1\na\n0\n\n", "-1\r\n"] {
         let request = [post("Transfer-Encoding: chunked\r\n", body), get("/small")].concat();
         for split in [request.len(), request.len() - body.len()] {
@@ -89,7 +89,7 @@ fn a_malformed_chunked_body_is_refused_and_nothing_behind_it_is_read() {
 }
 
 #[test]
-fn an_expected_100_continue_is_sent_once_and_before_the_body() {
+pub(super) fn an_expected_100_continue_is_sent_once_and_before_the_body() {
     for (fields, body) in [
         ("Content-Length: 3\r\n", "abc"),
         ("Transfer-Encoding: chunked\r\n", "3\r\nabc\r\n0\r\n\r\n"),
@@ -111,7 +111,7 @@ fn an_expected_100_continue_is_sent_once_and_before_the_body() {
 }
 
 #[test]
-fn a_body_that_has_begun_is_not_asked_for() {
+pub(super) fn a_body_that_has_begun_is_not_asked_for() {
     for body in ["a", "abc"] {
         let mut stage = TestLoop::new();
         let fields = "Expect: 100-continue\r\nContent-Length: 3\r\n";
@@ -121,7 +121,7 @@ fn a_body_that_has_begun_is_not_asked_for() {
 }
 
 #[test]
-fn a_100_continue_leaves_behind_the_replies_before_it() {
+pub(super) fn a_100_continue_leaves_behind_the_replies_before_it() {
     let mut stage = TestLoop::new();
     let request = post("Expect: 100-continue\r\nContent-Length: 3\r\n", "");
     let output = stage.answer(&[&[get("/small"), request].concat()]);
@@ -149,7 +149,7 @@ fn a_100_continue_that_the_socket_does_not_take_is_still_owed() {
 
 /// http.server sends it only where both sides speak 1.1; an HTTP/1.0 server has no interim replies (RFC 9110 §15.2).
 #[test]
-fn an_http_1_0_server_sends_no_100_continue() {
+pub(super) fn an_http_1_0_server_sends_no_100_continue() {
     let mut stage = TestLoop::with_config(ServerConfig {
         protocol_version: ProtocolVersion::Http10,
         ..ServerConfig::default()
@@ -159,7 +159,7 @@ fn an_http_1_0_server_sends_no_100_continue() {
 }
 
 #[test]
-fn a_peer_of_http_1_0_gets_no_100_continue() {
+pub(super) fn a_peer_of_http_1_0_gets_no_100_continue() {
     let mut stage = TestLoop::new();
     let request = b"POST / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(stage.answer(&[request]), b"");

@@ -19,7 +19,7 @@ fn turn_requests(turn_requests: usize) -> TestLoop<super::handler::Handler> {
 }
 
 #[test]
-fn a_large_file_yields_when_its_share_of_the_turn_is_sent() {
+pub(super) fn a_large_file_yields_when_its_share_of_the_turn_is_sent() {
     let mut stage = turn_bytes(1000);
     let whole = file_of(FILE_SIZE);
     let mut turns = 1;
@@ -39,7 +39,7 @@ fn a_large_file_yields_when_its_share_of_the_turn_is_sent() {
 }
 
 #[test]
-fn the_share_of_a_turn_is_that_of_all_its_replies() {
+pub(super) fn the_share_of_a_turn_is_that_of_all_its_replies() {
     let mut stage = turn_bytes(FILE_SIZE + 1000);
     assert_eq!(stage.receive(get("/file").repeat(2)), Next::Yield);
     let (first, whole) = (stage.output(), file_of(FILE_SIZE));
@@ -49,7 +49,7 @@ fn the_share_of_a_turn_is_that_of_all_its_replies() {
 }
 
 #[test]
-fn a_source_that_has_nothing_is_asked_again_in_the_next_turn() {
+pub(super) fn a_source_that_has_nothing_is_asked_again_in_the_next_turn() {
     let mut stage = turn_bytes(usize::MAX);
     let mut yields = 0;
     let mut outcome = stage.receive(get("/stream"));
@@ -63,7 +63,7 @@ fn a_source_that_has_nothing_is_asked_again_in_the_next_turn() {
 }
 
 #[test]
-fn a_source_yields_when_its_share_of_the_turn_is_sent() {
+pub(super) fn a_source_yields_when_its_share_of_the_turn_is_sent() {
     let mut stage = turn_bytes(60);
     let chunk = "0000000d\r\na piece of it\r\n";
     assert_eq!(stage.receive(get("/flood")), Next::Yield);
@@ -82,7 +82,7 @@ fn a_source_yields_when_its_share_of_the_turn_is_sent() {
 }
 
 #[test]
-fn requests_beyond_the_budget_are_answered_in_the_next_turns() {
+pub(super) fn requests_beyond_the_budget_are_answered_in_the_next_turns() {
     let mut stage = turn_requests(3);
     let requests = [get("/small").repeat(7), b"GET /sm".to_vec()].concat();
     assert_eq!(stage.receive(requests), Next::Yield);
@@ -103,7 +103,7 @@ fn requests_beyond_the_budget_are_answered_in_the_next_turns() {
 }
 
 #[test]
-fn a_budget_that_is_just_enough_leaves_the_connection_idle() {
+pub(super) fn a_budget_that_is_just_enough_leaves_the_connection_idle() {
     let mut stage = turn_requests(2);
     assert_eq!(stage.receive(get("/small").repeat(2)), Next::Yield);
     assert_eq!(stage.advance(Readable::No), Next::Wait);
@@ -112,7 +112,7 @@ fn a_budget_that_is_just_enough_leaves_the_connection_idle() {
 }
 
 #[test]
-fn bytes_that_came_while_others_had_their_turn_are_read() {
+pub(super) fn bytes_that_came_while_others_had_their_turn_are_read() {
     let mut stage = turn_requests(1);
     assert_eq!(stage.receive(get("/small")), Next::Yield);
     // The event comes before the next turn of the queue, and its turn has a budget of one request again.
@@ -124,7 +124,7 @@ fn bytes_that_came_while_others_had_their_turn_are_read() {
 }
 
 #[test]
-fn a_file_behind_the_last_request_of_the_budget_is_sent_in_this_turn() {
+pub(super) fn a_file_behind_the_last_request_of_the_budget_is_sent_in_this_turn() {
     let mut stage = turn_requests(2);
     let requests = [get("/small"), get("/file"), get("/small")].concat();
     assert_eq!(stage.receive(requests), Next::Yield);

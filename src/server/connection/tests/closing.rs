@@ -21,7 +21,7 @@ fn last_small() -> Vec<u8> {
 }
 
 #[test]
-fn a_peer_that_asks_for_the_close_and_is_read_to_the_end_is_closed_at_once() {
+pub(super) fn a_peer_that_asks_for_the_close_and_is_read_to_the_end_is_closed_at_once() {
     let mut stage = TestLoop::new();
     assert_eq!(
         stage.receive([get("/small"), closing(), get("/small")].concat()),
@@ -32,7 +32,7 @@ fn a_peer_that_asks_for_the_close_and_is_read_to_the_end_is_closed_at_once() {
 }
 
 #[test]
-fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
+pub(super) fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
     let mut stage = TestLoop::new();
     stage.scratch = Scratch::new(closing().len());
     stage.receive(closing());
@@ -43,7 +43,7 @@ fn a_peer_that_asked_for_the_close_and_may_have_sent_more_is_lingered_for() {
 }
 
 #[test]
-fn a_close_of_our_own_lingers() {
+pub(super) fn a_close_of_our_own_lingers() {
     let mut stage = TestLoop::new();
     stage.receive([get("/last"), get("/small")].concat());
     let fields = "X: y\r\nContent-Length: 5\r\nConnection: close\r\n";
@@ -56,7 +56,7 @@ fn a_close_of_our_own_lingers() {
 }
 
 #[test]
-fn an_http_1_0_peer_stays_only_if_it_asks_to() {
+pub(super) fn an_http_1_0_peer_stays_only_if_it_asks_to() {
     let mut stage = TestLoop::new();
     assert_eq!(stage.receive(b"GET /small HTTP/1.0\r\n\r\n"), Next::Close);
     assert_eq!(stage.output(), last_small());
@@ -68,7 +68,7 @@ fn an_http_1_0_peer_stays_only_if_it_asks_to() {
 }
 
 #[test]
-fn a_server_of_http_1_0_answers_one_request_a_connection() {
+pub(super) fn a_server_of_http_1_0_answers_one_request_a_connection() {
     let mut stage = TestLoop::with_config(ServerConfig {
         protocol_version: ProtocolVersion::Http10,
         ..ServerConfig::default()
@@ -81,7 +81,7 @@ fn a_server_of_http_1_0_answers_one_request_a_connection() {
 }
 
 #[test]
-fn http_0_9_gets_the_body_alone_and_the_close() {
+pub(super) fn http_0_9_gets_the_body_alone_and_the_close() {
     let mut stage = TestLoop::new();
     assert_eq!(stage.receive(b"GET /small\r\n"), Next::Close);
     assert_eq!(stage.output(), b"hello\n");
@@ -123,7 +123,7 @@ fn a_refusal_is_the_last_reply_and_is_lingered_for() {
 }
 
 #[test]
-fn a_refused_head_request_gets_no_body() {
+pub(super) fn a_refused_head_request_gets_no_body() {
     let mut stage = TestLoop::new();
     stage.receive(b"HEAD / HTTP/1.1\r\n\r\n");
     let output = String::from_utf8(stage.output()).unwrap();
@@ -134,7 +134,7 @@ fn a_refused_head_request_gets_no_body() {
 }
 
 #[test]
-fn a_peer_that_closed_its_side_still_gets_the_whole_answer() {
+pub(super) fn a_peer_that_closed_its_side_still_gets_the_whole_answer() {
     for path in ["/small", "/file", "/stream"] {
         let mut stage = TestLoop::new();
         let whole = stage.answer(&[&get(path)]);
@@ -153,7 +153,7 @@ fn a_peer_that_closed_its_side_still_gets_the_whole_answer() {
 }
 
 #[test]
-fn a_peer_that_closes_in_the_middle_of_a_request_is_closed_silently() {
+pub(super) fn a_peer_that_closes_in_the_middle_of_a_request_is_closed_silently() {
     let post = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc";
     for bytes in ["", "\r\n", "GET / HTTP/1.1\r\nHo", post] {
         for apart in [false, true] {
@@ -173,7 +173,7 @@ fn a_peer_that_closes_in_the_middle_of_a_request_is_closed_silently() {
 }
 
 #[test]
-fn a_reset_closes_in_every_state() {
+pub(super) fn a_reset_closes_in_every_state() {
     let post = b"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n".to_vec();
     for bytes in [vec![], b"GET".to_vec(), post, b"\x16".to_vec()] {
         let mut stage = TestLoop::new();
@@ -184,7 +184,7 @@ fn a_reset_closes_in_every_state() {
 }
 
 #[test]
-fn a_reset_before_anything_was_sent_is_logged_without_content() {
+pub(super) fn a_reset_before_anything_was_sent_is_logged_without_content() {
     let mut stage = TestLoop::new();
     stage.script().room = [Room::Reset].into();
     assert_eq!(stage.receive(get("/small")), Next::Close);
@@ -229,7 +229,7 @@ fn a_file_that_breaks_off_is_logged_with_what_had_left_of_it() {
 }
 
 #[test]
-fn a_peer_that_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
+pub(super) fn a_peer_that_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() {
     for path in ["/small", "/file"] {
         let mut stage = TestLoop::new();
         stage.script().room = [Room::Take(10), Room::WouldBlock].into();
@@ -244,7 +244,7 @@ fn a_peer_that_reads_nothing_is_reset_so_that_the_kernel_keeps_nothing_for_it() 
 }
 
 #[test]
-fn a_peer_that_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
+pub(super) fn a_peer_that_reads_slowly_what_the_kernel_has_for_it_is_waited_for() {
     /// At a deadline: the bytes that have reached the peer, the seconds without progress, and whether the connection waits on.
     type Deadline = (u64, u64, bool);
     let table: [(&str, &[Deadline]); 5] = [
@@ -311,7 +311,7 @@ fn a_stream_that_breaks_off_is_logged_without_its_chunk_framing() {
 }
 
 #[test]
-fn replies_are_logged_once_with_their_content() {
+pub(super) fn replies_are_logged_once_with_their_content() {
     let mut stage = TestLoop::new();
     let requests: Vec<_> = ["/small", "/file", "/none", "/stream", "/inline"]
         .map(get)
@@ -335,7 +335,7 @@ fn replies_are_logged_once_with_their_content() {
 }
 
 #[test]
-fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
+pub(super) fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
     let mut stage = TestLoop::new();
     stage.receive([get("/small"), b"\r\nGET /small HT".to_vec()].concat());
     assert_eq!(stage.output(), small());
@@ -352,7 +352,7 @@ fn a_begun_head_that_does_not_end_in_time_is_answered_with_408() {
 }
 
 #[test]
-fn a_body_that_does_not_end_in_time_is_answered_with_408() {
+pub(super) fn a_body_that_does_not_end_in_time_is_answered_with_408() {
     let mut stage = TestLoop::new();
     stage.receive(b"POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nabc");
     stage.expire();
@@ -365,7 +365,7 @@ fn a_body_that_does_not_end_in_time_is_answered_with_408() {
 }
 
 #[test]
-fn a_408_that_the_socket_does_not_take_waits_for_room() {
+pub(super) fn a_408_that_the_socket_does_not_take_waits_for_room() {
     let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(20), Room::WouldBlock].into();
     stage.receive(b"GET");
@@ -379,7 +379,7 @@ fn a_408_that_the_socket_does_not_take_waits_for_room() {
 }
 
 #[test]
-fn a_peer_that_asked_for_nothing_is_closed_silently() {
+pub(super) fn a_peer_that_asked_for_nothing_is_closed_silently() {
     for bytes in ["", "\r\n", "\r\n\n\r"] {
         let mut stage = TestLoop::new();
         stage.receive(bytes);
@@ -389,7 +389,7 @@ fn a_peer_that_asked_for_nothing_is_closed_silently() {
 }
 
 #[test]
-fn a_peer_that_does_not_read_is_closed() {
+pub(super) fn a_peer_that_does_not_read_is_closed() {
     for (path, state) in [("/small", "WritingHeaders"), ("/file", "Streaming")] {
         let mut stage = TestLoop::new();
         let head = if path == "/small" {
@@ -412,7 +412,7 @@ fn a_peer_that_does_not_read_is_closed() {
 }
 
 #[test]
-fn while_the_server_drains_every_reply_is_the_last() {
+pub(super) fn while_the_server_drains_every_reply_is_the_last() {
     for path in ["/small", "/file", "/stream", "/none", "/error"] {
         let mut stage = TestLoop::new();
         stage.context.server.draining = true;

@@ -54,7 +54,7 @@ impl Held {
 }
 
 #[test]
-fn a_body_waits_for_the_thread_that_reads_it() {
+pub(super) fn a_body_waits_for_the_thread_that_reads_it() {
     let mut held = Held::new(ServerConfig::default());
     let stage = &mut held.stage;
     assert_eq!(
@@ -78,7 +78,7 @@ fn a_body_waits_for_the_thread_that_reads_it() {
 }
 
 #[test]
-fn a_body_that_does_not_come_in_time_ends_its_connection() {
+pub(super) fn a_body_that_does_not_come_in_time_ends_its_connection() {
     let mut held = Held::new(ServerConfig::default());
     held.stage.receive([get("/body"), get("/small")].concat());
     assert_eq!(held.stage.expire(), Next::Close);
@@ -94,7 +94,7 @@ fn a_body_that_does_not_come_in_time_ends_its_connection() {
 }
 
 #[test]
-fn a_body_is_sent_to_a_client_that_has_closed_its_side() {
+pub(super) fn a_body_is_sent_to_a_client_that_has_closed_its_side() {
     let mut held = Held::new(ServerConfig::default());
     held.stage.receive_last(get("/body"), Event::Eof);
     held.stage.connection.peer_left();
@@ -125,7 +125,7 @@ fn a_body_that_the_socket_does_not_take_waits_for_the_socket() {
 }
 
 #[test]
-fn a_head_request_reads_nothing_of_a_body() {
+pub(super) fn a_head_request_reads_nothing_of_a_body() {
     let mut held = Held::new(ServerConfig::default());
     held.stage.receive("HEAD /body HTTP/1.1\r\nHost: h\r\n\r\n");
     let head = file_of(FILE_SIZE).len() - FILE_SIZE;
@@ -139,7 +139,7 @@ fn a_head_request_reads_nothing_of_a_body() {
 }
 
 #[test]
-fn the_log_says_that_a_body_has_waited_for_a_file() {
+pub(super) fn the_log_says_that_a_body_has_waited_for_a_file() {
     let mut held = Held::new(json());
     held.stage.receive(get("/body"));
     held.stage.context.clock.instant += SECOND;

@@ -165,7 +165,7 @@ impl TestLoop<SlowHandler> {
 }
 
 #[test]
-fn a_request_waits_for_its_file_and_its_successors_wait_for_it() {
+pub(super) fn a_request_waits_for_its_file_and_its_successors_wait_for_it() {
     for (path, expected) in [("/slow", small()), ("/slow-file", file_of(FILE_SIZE))] {
         let mut stage = stage();
         let requests = [get("/small"), get(path), get("/small")].concat();
@@ -187,7 +187,7 @@ fn a_request_waits_for_its_file_and_its_successors_wait_for_it() {
 }
 
 #[test]
-fn a_file_that_is_there_at_once_costs_no_turn() {
+pub(super) fn a_file_that_is_there_at_once_costs_no_turn() {
     let mut stage = stage();
     stage.find();
     stage.receive([get("/slow"), get("/small")].concat());
@@ -196,7 +196,7 @@ fn a_file_that_is_there_at_once_costs_no_turn() {
 }
 
 #[test]
-fn a_file_that_does_not_come_in_time_is_a_503_and_the_connection_goes_on() {
+pub(super) fn a_file_that_does_not_come_in_time_is_a_503_and_the_connection_goes_on() {
     let mut stage = stage();
     stage.receive([get("/slow"), get("/small"), get("/slow")].concat());
     assert_eq!(stage.expire(), MOVED);
@@ -215,7 +215,7 @@ fn a_file_that_does_not_come_in_time_is_a_503_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_head_request_and_a_last_request_get_their_503_too() {
+pub(super) fn a_head_request_and_a_last_request_get_their_503_too() {
     let mut stage = stage();
     stage.receive("HEAD /slow HTTP/1.1\r\nHost: h\r\n\r\n");
     stage.expire();
@@ -230,7 +230,7 @@ fn a_head_request_and_a_last_request_get_their_503_too() {
 }
 
 #[test]
-fn a_reply_that_fails_after_the_wait_is_a_500_and_the_connection_goes_on() {
+pub(super) fn a_reply_that_fails_after_the_wait_is_a_500_and_the_connection_goes_on() {
     for path in ["/slow-error", "/slow-panic"] {
         let mut stage = stage();
         stage.receive([get(path), get("/small")].concat());
@@ -242,7 +242,7 @@ fn a_reply_that_fails_after_the_wait_is_a_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_second_wait_of_the_same_request_has_a_deadline_of_its_own() {
+pub(super) fn a_second_wait_of_the_same_request_has_a_deadline_of_its_own() {
     let mut stage = stage();
     stage.receive([get("/slow-twice"), get("/small")].concat());
     stage.find();
@@ -255,7 +255,7 @@ fn a_second_wait_of_the_same_request_has_a_deadline_of_its_own() {
 }
 
 #[test]
-fn a_client_that_has_closed_its_side_is_told_of_and_gets_its_replies() {
+pub(super) fn a_client_that_has_closed_its_side_is_told_of_and_gets_its_replies() {
     // Before the request waits, while a reply before it is still to leave, and while it waits.
     for (when, room) in [(0, None), (1, Some(Room::WouldBlock)), (1, None)] {
         let mut stage = stage();
@@ -280,7 +280,7 @@ fn a_client_that_has_closed_its_side_is_told_of_and_gets_its_replies() {
 }
 
 #[test]
-fn work_is_dropped_when_its_client_is_gone_at_any_point() {
+pub(super) fn work_is_dropped_when_its_client_is_gone_at_any_point() {
     let requests = [get("/slow"), get("/small"), get("/slow"), get("/slow-file")].concat();
     for length in 0..=requests.len() {
         for found in [false, true] {
@@ -298,7 +298,7 @@ fn work_is_dropped_when_its_client_is_gone_at_any_point() {
 }
 
 #[test]
-fn requests_may_be_cut_and_half_closed_at_any_point_around_a_wait() {
+pub(super) fn requests_may_be_cut_and_half_closed_at_any_point_around_a_wait() {
     let requests = [
         get("/small"),
         get("/slow"),
@@ -342,7 +342,7 @@ pub(super) fn limits(stage: &TestLoop<SlowHandler>) -> Vec<String> {
 }
 
 #[test]
-fn the_log_says_that_a_reply_has_waited_for_a_file() {
+pub(super) fn the_log_says_that_a_reply_has_waited_for_a_file() {
     let mut stage = stage_with(json());
     stage.receive(get("/slow"));
     stage.context.clock.instant += SECOND;

@@ -8,7 +8,7 @@ use crate::server::connection::readable::Readable;
 use crate::wire::next::Next;
 
 #[test]
-fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
+pub(super) fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
     let config = ServerConfig {
         linger_timeout: Duration::from_secs(5),
         linger_time: Duration::from_secs(30),
@@ -31,7 +31,7 @@ fn lingering_goes_on_while_bytes_come_and_ends_at_its_time() {
 }
 
 #[test]
-fn lingering_ends_at_a_timeout_without_a_byte() {
+pub(super) fn lingering_ends_at_a_timeout_without_a_byte() {
     let mut stage = TestLoop::new();
     stage.receive(b"\x16");
     stage.expire();
@@ -39,7 +39,7 @@ fn lingering_ends_at_a_timeout_without_a_byte() {
 }
 
 #[test]
-fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
+pub(super) fn lingering_without_a_limit_goes_on_as_long_as_bytes_come() {
     let mut stage = TestLoop::with_config(ServerConfig {
         linger_timeout: Duration::MAX,
         linger_time: Duration::MAX,

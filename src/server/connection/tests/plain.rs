@@ -6,6 +6,10 @@ use super::script::{Event, Script, TestLoop};
 pub(super) type Wire = Script;
 pub(super) type Peer = ();
 
+pub(super) const BOTH: [bool; 1] = [false];
+
+pub(super) fn set(_: bool) {}
+
 pub(super) fn open(script: Script) -> (Wire, Peer) {
     (script, ())
 }

@@ -10,6 +10,7 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 use super::handler::content;
 use super::model::{LARGE, Model, ModelRequest};
+use super::script::wire;
 use super::script::{Event, Room, TestLoop};
 use crate::config::ServerConfig;
 use crate::handler::exchange::Exchange;
@@ -77,8 +78,13 @@ pub(super) fn check(plan: Plan, bytes: &[u8]) -> Vec<u16> {
         config.tuning.turn_requests = plan.turn_requests;
         config.tuning.turn_bytes = plan.turn_bytes;
     });
-    for half_closes in [false, true] {
+    for (half_closes, over_tls) in [false, true]
+        .into_iter()
+        .flat_map(|half_closes| wire::BOTH.map(|over_tls| (half_closes, over_tls)))
+    {
+        wire::set(over_tls);
         let mut stage = stage(config.clone(), plan.waits);
+        wire::set(false);
         stage.scratch = Scratch::new(plan.scratch);
         stage.script().room = plan.room.clone().into();
         stage.hasty = plan.hasty;

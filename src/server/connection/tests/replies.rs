@@ -12,7 +12,7 @@ fn parts(output: Vec<u8>) -> (String, String) {
 }
 
 #[test]
-fn head_is_get_without_the_body() {
+pub(super) fn head_is_get_without_the_body() {
     for path in [
         "/small",
         "/file",
@@ -35,7 +35,7 @@ fn head_is_get_without_the_body() {
 }
 
 #[test]
-fn replies_that_have_no_body_get_none() {
+pub(super) fn replies_that_have_no_body_get_none() {
     let mut stage = TestLoop::new();
     let none = reply("204 No Content", "X: y\r\n", b"");
     let unchanged = reply("304 Not Modified", "X: y\r\n", b"");
@@ -47,7 +47,7 @@ fn replies_that_have_no_body_get_none() {
 }
 
 #[test]
-fn a_failing_handler_becomes_a_clean_500_and_the_connection_goes_on() {
+pub(super) fn a_failing_handler_becomes_a_clean_500_and_the_connection_goes_on() {
     for path in ["/error", "/panic", "/misuse"] {
         let mut stage = TestLoop::new();
         let output = stage.answer(&[&[get("/small"), get(path), get("/small")].concat()]);
@@ -68,7 +68,7 @@ fn a_failing_handler_becomes_a_clean_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn a_failure_shows_its_reason_to_the_log_and_not_to_the_peer() {
+pub(super) fn a_failure_shows_its_reason_to_the_log_and_not_to_the_peer() {
     let mut stage = TestLoop::new();
     let output = stage.answer(&[&get("/error")]);
     assert!(!String::from_utf8(output).unwrap().contains("no such luck"));
@@ -76,7 +76,7 @@ fn a_failure_shows_its_reason_to_the_log_and_not_to_the_peer() {
 }
 
 #[test]
-fn an_unsupported_method_is_answered_and_the_connection_goes_on() {
+pub(super) fn an_unsupported_method_is_answered_and_the_connection_goes_on() {
     let mut stage = TestLoop::new();
     let output = stage.answer(&[b"SPAM / HTTP/1.1\r\nHost: h\r\n\r\n", &get("/small")]);
     assert_eq!(statuses(&output), [501, 200]);
@@ -98,7 +98,7 @@ fn a_file_that_shrinks_while_it_is_sent_closes_the_connection() {
 }
 
 #[test]
-fn a_file_that_has_shrunk_before_its_head_left_is_a_clean_500() {
+pub(super) fn a_file_that_has_shrunk_before_its_head_left_is_a_clean_500() {
     let mut stage = TestLoop::new();
     stage.context.handler.file.set_len(100).unwrap();
     let output = stage.answer(&[&[get("/inline"), get("/small")].concat()]);
@@ -108,7 +108,7 @@ fn a_file_that_has_shrunk_before_its_head_left_is_a_clean_500() {
 }
 
 #[test]
-fn a_source_that_fails_ends_without_its_end_mark() {
+pub(super) fn a_source_that_fails_ends_without_its_end_mark() {
     let mut stage = TestLoop::new();
     stage.receive(get("/broken").repeat(2));
     stage.play();
@@ -118,7 +118,7 @@ fn a_source_that_fails_ends_without_its_end_mark() {
 }
 
 #[test]
-fn a_source_for_http_1_0_ends_with_the_connection() {
+pub(super) fn a_source_for_http_1_0_ends_with_the_connection() {
     let mut stage = TestLoop::new();
     stage.receive(b"GET /stream HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     stage.play();

@@ -10,9 +10,9 @@ use std::time::Duration;
 use super::super::{Connection, State};
 use super::handler::Handler;
 #[cfg(all(test, feature = "tls"))]
-use super::over_tls as wire;
+pub(super) use super::over_tls as wire;
 #[cfg(not(all(test, feature = "tls")))]
-use super::plain as wire;
+pub(super) use super::plain as wire;
 use crate::config::ServerConfig;
 use crate::handler::BaseHttpRequestHandler;
 use crate::handler::client::{Client, Scheme};

@@ -37,7 +37,7 @@ fn conversation() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn a_conversation_in_one_piece_is_answered_in_order() {
+pub(super) fn a_conversation_in_one_piece_is_answered_in_order() {
     let (requests, replies) = conversation();
     let mut stage = TestLoop::new();
     assert_eq!(stage.answer(&[&requests]), replies);
@@ -47,7 +47,7 @@ fn a_conversation_in_one_piece_is_answered_in_order() {
 }
 
 #[test]
-fn every_split_of_the_input_gives_the_same_output() {
+pub(super) fn every_split_of_the_input_gives_the_same_output() {
     let (requests, replies) = conversation();
     let mut stage = TestLoop::new();
     for split in 1..requests.len() {
@@ -58,7 +58,7 @@ fn every_split_of_the_input_gives_the_same_output() {
 }
 
 #[test]
-fn input_byte_by_byte_gives_the_same_output() {
+pub(super) fn input_byte_by_byte_gives_the_same_output() {
     let (requests, replies) = conversation();
     let mut stage = TestLoop::new();
     let bytes: Vec<_> = requests.chunks(1).collect();
@@ -67,7 +67,7 @@ fn input_byte_by_byte_gives_the_same_output() {
 }
 
 #[test]
-fn output_byte_by_byte_is_the_same_output() {
+pub(super) fn output_byte_by_byte_is_the_same_output() {
     let (requests, replies) = conversation();
     let mut stage = TestLoop::new();
     stage.script().most = 1;
@@ -76,7 +76,7 @@ fn output_byte_by_byte_is_the_same_output() {
 }
 
 #[test]
-fn every_cut_of_the_output_is_the_same_output() {
+pub(super) fn every_cut_of_the_output_is_the_same_output() {
     let (requests, replies) = conversation();
     let whole = replies.len();
     let mut stage = TestLoop::new();
@@ -96,7 +96,7 @@ fn every_cut_of_the_output_is_the_same_output() {
 }
 
 #[test]
-fn requests_behind_a_body_that_streams_wait_their_turn() {
+pub(super) fn requests_behind_a_body_that_streams_wait_their_turn() {
     let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(usize::MAX), Room::Take(5), Room::WouldBlock].into();
     let requests = [get("/medium"), get("/stream"), get("/small")];
@@ -111,7 +111,7 @@ fn requests_behind_a_body_that_streams_wait_their_turn() {
 }
 
 #[test]
-fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
+pub(super) fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
     let mut stage = TestLoop::new();
     let requests: Vec<_> = ["/inline", "/small"].map(get).concat().repeat(8);
     let output = stage.answer(&[&requests]);

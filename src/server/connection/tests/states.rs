@@ -10,7 +10,7 @@ use crate::server::scratch::Scratch;
 use crate::wire::next::Next;
 
 #[test]
-fn a_new_connection_is_idle_and_reads_only_when_told() {
+pub(super) fn a_new_connection_is_idle_and_reads_only_when_told() {
     let mut stage = TestLoop::new();
     assert!(stage.connection.is_idle() && stage.state() != "Closed");
     assert_eq!(stage.connection.awaits(), Some(Timeout::KeepAlive));
@@ -23,7 +23,7 @@ fn a_new_connection_is_idle_and_reads_only_when_told() {
 }
 
 #[test]
-fn a_request_that_arrives_whole_takes_one_read_and_one_write() {
+pub(super) fn a_request_that_arrives_whole_takes_one_read_and_one_write() {
     let mut stage = TestLoop::new();
     for _ in 0..3 {
         assert_eq!(stage.receive(get("/small")), MOVED);
@@ -48,7 +48,7 @@ fn a_large_file_takes_one_write_that_announces_more_and_one_sendfile() {
 }
 
 #[test]
-fn the_static_handler_answers_in_one_read_and_one_write() {
+pub(super) fn the_static_handler_answers_in_one_read_and_one_write() {
     let directory = std::env::temp_dir().join(format!("httpoll-states-{}", std::process::id()));
     std::fs::create_dir_all(&directory).unwrap();
     std::fs::write(directory.join("a.txt"), "content of a file\n").unwrap();
@@ -70,7 +70,7 @@ fn the_static_handler_answers_in_one_read_and_one_write() {
 }
 
 #[test]
-fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
+pub(super) fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
     let mut stage = TestLoop::new();
     let request = get("/small");
     let (last, drip) = request.split_last().unwrap();
@@ -86,7 +86,7 @@ fn a_begun_head_waits_without_progress_for_its_absolute_deadline() {
 }
 
 #[test]
-fn the_head_behind_an_answered_request_has_begun() {
+pub(super) fn the_head_behind_an_answered_request_has_begun() {
     let mut stage = TestLoop::new();
     assert_eq!(
         stage.receive([get("/small"), b"GET".to_vec()].concat()),
@@ -98,7 +98,7 @@ fn the_head_behind_an_answered_request_has_begun() {
 }
 
 #[test]
-fn requests_beyond_the_budget_wait_in_parsing() {
+pub(super) fn requests_beyond_the_budget_wait_in_parsing() {
     let mut stage = TestLoop::with_config(
         ServerConfig::default().with(|config| config.tuning.turn_requests = 1),
     );
@@ -110,7 +110,7 @@ fn requests_beyond_the_budget_wait_in_parsing() {
 }
 
 #[test]
-fn a_body_on_its_way_makes_progress_byte_by_byte() {
+pub(super) fn a_body_on_its_way_makes_progress_byte_by_byte() {
     let mut stage = TestLoop::new();
     let request = b"POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\n";
     assert_eq!(stage.receive(request), MOVED);
@@ -168,7 +168,7 @@ fn a_body_streams_once_the_head_has_left() {
 }
 
 #[test]
-fn a_refused_peer_is_lingered_for_and_then_closed() {
+pub(super) fn a_refused_peer_is_lingered_for_and_then_closed() {
     let mut stage = TestLoop::new();
     assert_eq!(stage.receive(b"NO\r\n\r\n"), MOVED);
     assert_eq!(
@@ -181,7 +181,7 @@ fn a_refused_peer_is_lingered_for_and_then_closed() {
 }
 
 #[test]
-fn a_closed_connection_touches_nothing() {
+pub(super) fn a_closed_connection_touches_nothing() {
     let mut stage = TestLoop::new();
     assert_eq!(stage.receive_last(b"", Event::Eof), Next::Close);
     let reads = stage.script().reads;
@@ -203,7 +203,7 @@ fn a_read_that_fills_its_room_is_followed_by_another() {
 }
 
 #[test]
-fn pipelined_requests_leave_in_one_write() {
+pub(super) fn pipelined_requests_leave_in_one_write() {
     for count in [2, 16, 64] {
         let mut stage = TestLoop::new();
         stage.receive(get("/small").repeat(count));
@@ -228,7 +228,7 @@ type Row<'r> = (&'r [Room], &'r [(Happens, &'r str)]);
 
 /// Rows of the table in [`crate::server::connection::state`], each from a new connection on.
 #[test]
-fn the_table_of_states_is_true() {
+pub(super) fn the_table_of_states_is_true() {
     use Happens::{Bytes, Deadline, End, Room as MoreRoom};
 
     const SMALL: &str = "GET /small HTTP/1.1\r\nHost: h\r\n\r\n";

@@ -33,7 +33,7 @@ fn last_reply() -> Vec<u8> {
 }
 
 #[test]
-fn the_answer_does_not_wait_for_the_body_and_the_next_request_is_in_step() {
+pub(super) fn the_answer_does_not_wait_for_the_body_and_the_next_request_is_in_step() {
     let inner = "GET /smuggled HTTP/1.1\r\nHost: h\r\n\r\n";
     let chunk = format!("{:x}\r\n{inner}\r\n", inner.len());
     for (fields, body) in [
@@ -65,7 +65,7 @@ fn the_answer_does_not_wait_for_the_body_and_the_next_request_is_in_step() {
 }
 
 #[test]
-fn a_body_that_trickles_is_read_for_the_time_of_lingering() {
+pub(super) fn a_body_that_trickles_is_read_for_the_time_of_lingering() {
     let mut stage = TestLoop::new();
     let began = stage.context.clock.instant;
     stage.receive(post(&length(1_000_000), ""));
@@ -82,7 +82,7 @@ fn a_body_that_trickles_is_read_for_the_time_of_lingering() {
 }
 
 #[test]
-fn a_body_of_which_nothing_comes_ends_the_connection() {
+pub(super) fn a_body_of_which_nothing_comes_ends_the_connection() {
     let mut stage = TestLoop::new();
     stage.receive(post(&length(10), "half"));
     assert_eq!(stage.output(), small());
@@ -91,7 +91,7 @@ fn a_body_of_which_nothing_comes_ends_the_connection() {
 }
 
 #[test]
-fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
+pub(super) fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
     let mut stage = TestLoop::new();
     let outcome = stage.receive_last(post(&length(10), "half"), Event::Eof);
     assert_eq!(outcome, Next::Close);
@@ -99,7 +99,8 @@ fn a_peer_that_closes_its_side_within_the_body_has_its_answer() {
 }
 
 #[test]
-fn framing_that_is_wrong_is_400_where_it_is_seen_before_the_answer_and_the_close_after_it() {
+pub(super) fn framing_that_is_wrong_is_400_where_it_is_seen_before_the_answer_and_the_close_after_it()
+ {
     for body in ["x\r\n", "3\r\nabcd\r\n0\r\n\r\n", "1\na\n0\n\n", "-1\r\n"] {
         let mut stage = TestLoop::new();
         stage.receive([post(CHUNKED, body), get("/small")].concat());
@@ -119,7 +120,7 @@ fn framing_that_is_wrong_is_400_where_it_is_seen_before_the_answer_and_the_close
 }
 
 #[test]
-fn an_announced_body_beyond_the_limit_is_answered_for_the_last_time() {
+pub(super) fn an_announced_body_beyond_the_limit_is_answered_for_the_last_time() {
     let mut stage = TestLoop::with_config(max_discard(10));
     let fields = "Expect: 100-continue\r\nContent-Length: 11\r\n";
     assert_eq!(stage.answer(&[&post(fields, "")]), last_reply());
@@ -131,7 +132,7 @@ fn an_announced_body_beyond_the_limit_is_answered_for_the_last_time() {
 }
 
 #[test]
-fn a_chunked_body_that_gets_beyond_the_limit_ends_the_connection() {
+pub(super) fn a_chunked_body_that_gets_beyond_the_limit_ends_the_connection() {
     let mut stage = TestLoop::with_config(max_discard(10));
     let body = "a\r\n1234567890\r\n1\r\n1";
     assert_eq!(stage.answer(&[&post(CHUNKED, body)]), last_reply());
@@ -148,7 +149,7 @@ fn a_chunked_body_that_gets_beyond_the_limit_ends_the_connection() {
 }
 
 #[test]
-fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
+pub(super) fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
     let bodies = [
         post(&length(10), "1234567890"),
         post(CHUNKED, "a\r\n1234567890\r\n0\r\n\r\n"),
@@ -161,7 +162,7 @@ fn bodies_up_to_the_limit_are_discarded_and_the_connection_stays() {
 }
 
 #[test]
-fn a_client_that_waits_to_be_told_is_told_and_answered_at_once() {
+pub(super) fn a_client_that_waits_to_be_told_is_told_and_answered_at_once() {
     let mut stage = TestLoop::new();
     let request = post("Expect: 100-continue\r\nContent-Length: 4\r\n", "");
     for _ in 0..2 {
@@ -173,7 +174,7 @@ fn a_client_that_waits_to_be_told_is_told_and_answered_at_once() {
 }
 
 #[test]
-fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
+pub(super) fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
     let mut stage = TestLoop::new();
     stage.receive(b"POST /unwanted HTTP/1.0\r\nContent-Length: 4\r\n\r\nbo");
     assert_eq!(stage.output(), last_reply());
@@ -185,7 +186,7 @@ fn a_body_that_is_not_read_to_its_end_closes_an_http_1_0_connection_late() {
 
 /// The peer may read nothing before it has sent everything.
 #[test]
-fn a_body_is_discarded_while_the_socket_takes_no_more_of_the_reply() {
+pub(super) fn a_body_is_discarded_while_the_socket_takes_no_more_of_the_reply() {
     let mut stage = TestLoop::new();
     stage.script().room = [Room::Take(usize::MAX), Room::Take(10), Room::WouldBlock].into();
     let head = String::from_utf8(post(&length(100_000), "")).unwrap();

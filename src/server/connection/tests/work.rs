@@ -98,7 +98,7 @@ fn stage() -> TestLoop<Worker> {
 }
 
 #[test]
-fn each_turn_does_a_slice_and_replies_stay_in_order() {
+pub(super) fn each_turn_does_a_slice_and_replies_stay_in_order() {
     let mut stage = stage();
     let requests = [get("/now"), get("/3-"), get("/now")].concat();
     let mut outcome = stage.receive(requests);
@@ -115,7 +115,7 @@ fn each_turn_does_a_slice_and_replies_stay_in_order() {
 }
 
 #[test]
-fn without_time_nothing_goes_on() {
+pub(super) fn without_time_nothing_goes_on() {
     let mut stage = stage();
     stage.time = Duration::ZERO;
     assert_eq!(stage.receive(get("/1-")), Next::Work);
@@ -136,7 +136,7 @@ fn without_time_nothing_goes_on() {
 }
 
 #[test]
-fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
+pub(super) fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
     for path in ["/2-error", "/2-panic", "/2-begun", "/2-field"] {
         let mut stage = stage();
         let output = stage.answer(&[&[get(path), get("/now")].concat()]);
@@ -146,7 +146,7 @@ fn work_that_fails_or_panics_is_a_500_and_the_connection_goes_on() {
 }
 
 #[test]
-fn work_is_given_up_when_its_client_has_left() {
+pub(super) fn work_is_given_up_when_its_client_has_left() {
     let mut stage = stage();
     stage.receive(get("/9-"));
     assert_eq!(Arc::strong_count(&stage.context.handler.works), 2);
@@ -155,7 +155,7 @@ fn work_is_given_up_when_its_client_has_left() {
 }
 
 #[test]
-fn a_client_that_has_only_closed_its_side_gets_its_reply() {
+pub(super) fn a_client_that_has_only_closed_its_side_gets_its_reply() {
     let mut stage = stage();
     stage.receive_last(get("/3-"), Event::Eof);
     stage.connection.peer_left();
@@ -164,7 +164,7 @@ fn a_client_that_has_only_closed_its_side_gets_its_reply() {
 }
 
 #[test]
-fn the_log_counts_the_time_of_the_work() {
+pub(super) fn the_log_counts_the_time_of_the_work() {
     let config = ServerConfig {
         log_format: LogFormat::Json,
         ..ServerConfig::default()
@@ -177,7 +177,7 @@ fn the_log_counts_the_time_of_the_work() {
 }
 
 #[test]
-fn a_stream_of_work_waits_for_the_socket_as_others_do() {
+pub(super) fn a_stream_of_work_waits_for_the_socket_as_others_do() {
     let mut stage = stage();
     stage.script().room.push_back(Room::Take(10));
     assert_eq!(stage.receive(get("/1-")), Next::Wait);
