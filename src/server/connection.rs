@@ -106,6 +106,8 @@ impl<T: Transport> Connection<T> {
     ///
     /// # Errors
     /// The peer or the network is gone.
+    // Inlined into its only caller, which runs for every request.
+    #[inline(always)]
     pub(crate) fn receive(&mut self, room: &mut [u8]) -> io::Result<Option<usize>> {
         self.hear(Readable::Bytes);
         self.readable.receive(&mut self.transport, room)

@@ -7,12 +7,13 @@ import { test } from "node:test";
 
 import { chromium } from "playwright-core";
 
+import { launchOptions } from "./certificates.mjs";
 import { PATIENCE, Server } from "./server.mjs";
 
 let launched;
 
 function browser() {
-  launched ??= chromium.launch({ executablePath: process.env.CHROMIUM });
+  launched ??= chromium.launch({ executablePath: process.env.CHROMIUM, ...launchOptions });
   return launched;
 }
 
@@ -79,9 +80,9 @@ class Fixture {
   }
 }
 
-/** Registers a test. `body` takes the fixture. */
-export function browserTest(name, body) {
-  test(name, { timeout: 2 * PATIENCE }, async () => {
+/** Registers a test. `body` takes the fixture. `skip` is a reason not to run it. */
+export function browserTest(name, body, skip) {
+  test(name, { timeout: 2 * PATIENCE, skip }, async () => {
     const fixture = new Fixture();
     try {
       await body(fixture);

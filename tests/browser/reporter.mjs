@@ -9,7 +9,7 @@ function reason({ details: { error } }) {
 }
 
 export default async function* report(events) {
-  const counts = { ok: 0, FAIL: 0 };
+  const counts = { ok: 0, skip: 0, FAIL: 0 };
   let file;
   for await (const { type, data } of events) {
     if (type === "test:start" && data.nesting === 0) file = data.name;
@@ -17,10 +17,11 @@ export default async function* report(events) {
     // A file has a line only if it cannot be run at all.
     const error = data.details.error;
     if (data.nesting === 0 && (!error || error.failureType === "subtestsFailed")) continue;
-    const verdict = error ? "FAIL" : "ok";
+    const verdict = error ? "FAIL" : data.skip === undefined ? "ok" : "skip";
     counts[verdict] += 1;
     const seconds = (data.details.duration_ms / 1000).toFixed(1).padStart(5);
-    yield `${file.padEnd(15)} ${verdict.padEnd(4)} ${seconds} s  ${data.name}${error ? reason(data) : ""}\n`;
+    const added = error ? reason(data) : data.skip ? ` (${data.skip})` : "";
+    yield `${file.padEnd(15)} ${verdict.padEnd(4)} ${seconds} s  ${data.name}${added}\n`;
   }
   const sums = Object.entries(counts).map(([verdict, count]) => `${count} ${verdict}`);
   yield `browser: ${sums.join(", ")}\n`;

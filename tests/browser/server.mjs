@@ -13,6 +13,8 @@ const DAY = 24 * 60 * 60;
 /** How long a test waits for anything, in milliseconds. */
 export const PATIENCE = 10_000;
 const BINARY = process.env.HTTPOLL_BINARY;
+/** The name by which the tests ask for servers that speak HTTPS. */
+export const NAME = "files.test";
 
 // A test that is stopped because it takes too long does not end its servers.
 const running = new Set();
@@ -36,6 +38,7 @@ export class Server {
   #folder = fs.mkdtempSync(path.join(os.tmpdir(), "httpoll-browser-"));
   #child;
   #lastWords;
+  #lines = [];
 
   /** The directory that is served. */
   root = path.join(this.#folder, "site");
@@ -65,10 +68,30 @@ export class Server {
     fs.closeSync(log);
     running.add(this.#child);
     const lines = createInterface(this.#child.stdout);
+    lines.on("line", (line) => this.#lines.push(line));
     const [banner] = await Promise.race([once(lines, "line"), once(this.#child, "exit")]);
     const port = String(banner).match(/ port (\d+) |:(\d+)\/$/);
     assert(port, `the server did not start: ${this.log() || banner}`);
-    this.url = `http://127.0.0.1:${port[1] ?? port[2]}/`;
+    const origin = banner.includes("HTTPS") ? `https://${NAME}` : "http://127.0.0.1";
+    this.url = `${origin}:${port[1] ?? port[2]}/`;
+  }
+
+  /** Returns the address in the line of the banner that begins like this. */
+  async address(beginning) {
+    const found = () => this.#lines.find((line) => line.startsWith(beginning));
+    const line = await until(`a line that begins with ${beginning}`, found);
+    return line.match(/http\S+/)[0];
+  }
+
+  /** Returns a metric, as the sum over its labels. The server was started with `--admin`. */
+  async metric(name) {
+    const reply = await fetch(`${await this.address("Health and metrics")}metrics`);
+    const lines = (await reply.text()).split("\n").filter((line) => line.split(/[ {]/)[0] === name);
+    return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+  }
+
+  signal(name) {
+    this.#child.kill(name);
   }
 
   /** Writes a file of the site, and the directories above it. `age` is the time since its last change, in days. */

@@ -344,7 +344,8 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
                 // Nothing is parsed before this is done.
                 then => then,
             };
-            let next = self.send_made(&follows)?;
+            let is_last = matches!(follows, Then::Close | Then::Linger);
+            let next = self.send_made(is_last)?;
             if next != Next::Continue {
                 self.connection.suspend(follows, &received, self.context);
                 self.connection.begin_wait(next, self.context);
@@ -384,9 +385,8 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends what was made in this turn. If the end of the stream `follows`, both leave in one segment.
-    fn send_made(&mut self, follows: &Then) -> io::Result<Next> {
-        let is_last = matches!(follows, Then::Close | Then::Linger);
+    /// Sends what was made in this turn. If the end of the stream follows (`is_last`), both leave in one segment.
+    fn send_made(&mut self, is_last: bool) -> io::Result<Next> {
         let outgoing = &mut self.context.outgoing;
         let sent = outgoing.send(&mut self.connection.transport, is_last, self.share);
         let is_blocked = outgoing.is_blocked(&sent);

@@ -46,7 +46,8 @@ pub(crate) const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 /// The deadlines of one kind, the earliest first.
 #[derive(Debug)]
 struct List {
-    timeout: Duration,
+    /// In nanoseconds.
+    timeout: u64,
     first: u32,
     last: u32,
 }
@@ -76,6 +77,8 @@ const UNARMED: Node = Node {
 #[derive(Debug)]
 pub(crate) struct Timers {
     made: Instant,
+    /// The present of the last call, and the nanoseconds until then: all calls of a turn have the same.
+    now: (Instant, u64),
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
 }
@@ -91,9 +94,11 @@ impl Timers {
             Timeout::Send => config.send_timeout,
             Timeout::Linger => config.linger_timeout.min(config.linger_time),
         });
-        let timeouts = timeouts.map(|timeout| timeout.min(FOR_EVER));
+        let timeouts = timeouts.map(|timeout| nanoseconds(timeout.min(FOR_EVER)));
+        let made = Instant::now();
         Self {
-            made: Instant::now(),
+            made,
+            now: (made, 0),
             lists: timeouts.map(|timeout| List {
                 timeout,
                 first: NONE,
@@ -173,7 +178,8 @@ impl Timers {
             .and_then(|node| Some((node.deadline?, node.kind)));
         armed.map_or(Duration::ZERO, |(deadline, kind)| {
             let left = self.instant(deadline).saturating_duration_since(now);
-            self.lists[kind as usize].timeout.saturating_sub(left)
+            let timeout = Duration::from_nanos(self.lists[kind as usize].timeout);
+            timeout.saturating_sub(left)
         })
     }
 
@@ -188,14 +194,13 @@ impl Timers {
             .map(|deadline| self.instant(deadline))
     }
 
-    /// Returns the deadline that is `timeout` after `now`; `None` if that is beyond the clock's range.
-    fn deadline(&self, now: Instant, timeout: Duration) -> Option<Deadline> {
-        let since = now
-            .saturating_duration_since(self.made)
-            .checked_add(timeout)?;
-        let seconds = since.as_secs().checked_mul(1_000_000_000)?;
-        let nanoseconds = seconds.checked_add(u64::from(since.subsec_nanos()))?;
-        NonZeroU64::new(nanoseconds.checked_add(1)?).map(Deadline)
+    /// Returns the deadline that is `timeout` nanoseconds after `now`; `None` if that is beyond the clock's range.
+    fn deadline(&mut self, now: Instant, timeout: u64) -> Option<Deadline> {
+        if self.now.0 != now {
+            self.now = (now, nanoseconds(now.saturating_duration_since(self.made)));
+        }
+        let deadline = self.now.1.checked_add(timeout)?.checked_add(1)?;
+        NonZeroU64::new(deadline).map(Deadline)
     }
 
     fn instant(&self, deadline: Deadline) -> Instant {
@@ -206,7 +211,7 @@ impl Timers {
     // Inlined into the loop of the site; that of the administration is the other caller, and rare.
     #[inline(always)]
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
-        let now = self.deadline(now, Duration::ZERO);
+        let now = self.deadline(now, 0);
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;
             node.deadline
@@ -216,6 +221,12 @@ impl Timers {
         self.disarm(key);
         Some((key, kind))
     }
+}
+
+/// Returns `duration` in nanoseconds, of which 64 bits last for centuries.
+fn nanoseconds(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000_000);
+    seconds.saturating_add(u64::from(duration.subsec_nanos()))
 }
 
 #[cfg(test)]

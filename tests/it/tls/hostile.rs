@@ -85,7 +85,6 @@ fn what_is_no_record_is_refused() {
 #[test]
 fn what_is_no_client_hello_is_refused() {
     let server = server();
-    let hello = Handshake::with(&server, server.client_config()).flight();
     for (content, kind) in [
         // A request, a ServerHello, a Finished, and a message of 16 MiB.
         (get("/").into_bytes(), APPLICATION_DATA),
@@ -100,7 +99,18 @@ fn what_is_no_client_hello_is_refused() {
     ] {
         refusal(&server, &record(kind, 0x0303, &content));
     }
-    refusal(&server, &hello[..5].repeat(2));
+}
+
+#[test]
+fn a_second_client_hello_is_refused() {
+    let server = server();
+    for version in [&TLS12, &TLS13] {
+        let mut handshake = Handshake::with(&server, server.authority.client_config(&[version]));
+        let hello = handshake.flight();
+        handshake.send(&hello.repeat(2));
+        assert!(handshake.complete().is_err());
+        server.assert_serving();
+    }
 }
 
 #[test]
@@ -149,7 +159,10 @@ fn alerts_before_the_handshake_end_the_connection() {
     let (warning, fatal) = (1, 2);
     let alert = |level, description| record(ALERT, 0x0301, &[level, description]);
     let (close_notify, handshake_failure, no_renegotiation) = (0, 40, 100);
-    refusal(&server, &alert(warning, close_notify));
+    // Without keys, close_notify is worth no more than any other warning: the client may still begin.
+    let mut client = server.connect_plain();
+    client.send(alert(warning, close_notify)).half_close();
+    assert_eq!(read_refusal(&mut client), None);
     refusal(&server, &alert(fatal, handshake_failure));
     refusal(&server, &alert(warning, no_renegotiation).repeat(5));
     refusal(&server, &record(ALERT, 0x0301, &[1]));

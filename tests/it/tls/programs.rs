@@ -248,7 +248,7 @@ fn haproxy_checks_and_forwards() {
         let site = Site::new();
         let (server, authority) = server(&site, more);
         let options = format!(
-            "verify required ca-file {authority} sni str(localhost) check inter 50ms {options}"
+            "verify required ca-file {authority} sni str(localhost) check inter 500ms {options}"
         );
         let Some(proxy) = HaProxy::start(&site, &server, &options) else {
             return;

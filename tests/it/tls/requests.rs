@@ -221,7 +221,7 @@ fn refusals_are_sent_and_close() {
         (request("GET", "/", &[&format!("X: {long}")]), 431),
     ] {
         let mut client = server.connect();
-        assert_eq!(client.ask(&bytes).status(), status, "{:.60}", bytes);
+        assert_eq!(client.ask(&bytes).status(), status, "{bytes:.60}");
         client.assert_notified();
     }
 }

@@ -1,6 +1,7 @@
 //! Large replies within TLS: they arrive whole, or their end shows that they did not.
 
 use std::io::Read as _;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -115,7 +116,24 @@ fn a_client_that_never_reads_costs_little_memory() {
         bystander.assert_open();
     }
     let more = memory(server.id(), "VmRSS").saturating_sub(before);
-    assert!(more < 4 * 1024, "{more} KiB");
+    assert!(more < 1024, "{more} KiB");
+}
+
+#[test]
+fn idle_connections_cost_little_memory() {
+    let server = HttpsServer::start(&Site::new());
+    let config = Arc::new(server.client_config());
+    let connect = |_| {
+        let mut client = server.connect_with(Arc::clone(&config));
+        client.get("/hello.txt");
+        client
+    };
+    let mut clients: Vec<_> = (0..20).map(connect).collect();
+    let before = memory(server.id(), "VmRSS");
+    clients.extend((0..500).map(connect));
+    let more = memory(server.id(), "VmRSS").saturating_sub(before);
+    assert!(more < 500 * 8, "{more} KiB");
+    clients.iter_mut().for_each(|client| client.assert_open());
 }
 
 #[test]
