@@ -1,5 +1,8 @@
-//! Hello over HTTPS: `cargo run --example https CERTIFICATE KEY`, then `curl -k https://localhost:8443/`.
+//! Answers over HTTPS with the name of the server that the client has asked for.
+//!
+//! `cargo run --example https 127.0.0.1:8443 cert.pem key.pem`, then `curl --cacert cert.pem https://localhost:8443/`.
 
+use std::env;
 use std::io;
 
 use httpoll::{
@@ -18,12 +21,12 @@ impl BaseHttpRequestHandler for Hello {
 }
 
 fn main() -> io::Result<()> {
-    let mut files = std::env::args_os().skip(1);
-    let (Some(certificate), Some(key)) = (files.next(), files.next()) else {
-        eprintln!("usage: https CERTIFICATE KEY");
-        return Ok(());
-    };
-    let files = CertificateFiles::new(certificate).with_key(key);
+    let mut arguments = env::args().skip(1);
+    let mut next = |default: &str| arguments.next().unwrap_or(default.into());
+    let address = next("127.0.0.1:8443");
+    let files = CertificateFiles::new(next("cert.pem")).with_key(next("key.pem"));
     let tls = TlsConfig::from_files([files])?;
-    HttpServer::bind_tls("127.0.0.1:8443", Hello, &tls)?.serve_forever()
+    let mut server = HttpServer::bind_tls(address, Hello, &tls)?;
+    println!("https://{}/", server.info().addresses()[0]);
+    server.serve_forever()
 }

@@ -27,7 +27,7 @@
 //! }
 //! ```
 //!
-//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has thirteen
+//! To serve the files of a directory, pass a [`SimpleHttpRequestHandler`] in place of `Hello`. The folder `examples/` has fourteen
 //! servers, from uploads to Server-Sent Events, no file longer than a screen.
 //!
 //! # How a request flows
@@ -111,7 +111,7 @@
 //! | `SimpleHTTPRequestHandler` | [`SimpleHttpRequestHandler`] | `library::composition::a_handler_answers_what_differs_and_leaves_the_rest_to_the_files` |
 //! | `BaseRequestHandler`, `StreamRequestHandler`, `rbufsize`, `wbufsize`, `disable_nagle_algorithm` | not visible: the loop owns the socket, and sends a small reply in one write | `library::cpython::head_and_body_leave_in_one_write` |
 //! | `CGIHTTPRequestHandler` | the example `cgi` | `library::examples::cgi` |
-//! | `HTTPSServer`, `ThreadingHTTPSServer` | none: put a proxy with TLS in front | |
+//! | `HTTPSServer`, `ThreadingHTTPSServer` | `HttpServer::bind_tls`, `ThreadingHttpServer::bind_tls` with a `TlsConfig` (feature `tls`) | `library::tls::one_loop_and_several_speak_tls` |
 //! | `UnixStreamServer`, `ThreadingUnixStreamServer` | [`ListeningSocket::bind_unix`] with [`HttpServer::from_listeners`] or [`ThreadingHttpServer::from_listeners`] | `library::listening_sockets::both_kinds_of_sockets_are_served_by_one_loop_and_by_several` |
 //! | `UDPServer`, `UnixDatagramServer`, `ForkingMixIn` and the like | none | |
 //! | `python -m http.server` | the command `httpoll` | `it::cli::the_banner_is_that_of_http_server` |

@@ -162,7 +162,7 @@ pub(super) const FLAGS: &[Flag] = &[
         value: Value::Path("FILE"),
         group: Group::Tls,
         is_everyday: false,
-        help: "the password of encrypted private keys, in the first line of this file",
+        help: "the password of encrypted private keys is in this file",
     },
     Flag {
         long: "--redirect-http",

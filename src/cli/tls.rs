@@ -36,6 +36,18 @@ pub(super) fn check(typed: &Typed) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Says which option names the key, if none was given and the certificate's file has no key.
+fn name_option(typed: &Typed, error: io::Error) -> io::Error {
+    let message = error.to_string();
+    if typed.is_given("--tls-key") || !message.ends_with("no private key") {
+        return error;
+    }
+    io::Error::new(
+        error.kind(),
+        format!("{message} (--tls-key names its file)"),
+    )
+}
+
 /// The certificates that were read, for the sockets of the site.
 #[derive(Debug)]
 pub(crate) struct Tls {
@@ -59,7 +71,7 @@ impl Tls {
                 None => files,
             }
         });
-        let config = TlsConfig::from_files(pairs)?;
+        let config = TlsConfig::from_files(pairs).map_err(|error| name_option(typed, error))?;
         Ok(Self {
             confinement: only_reading(&config.directories()?)?,
             config,

@@ -100,6 +100,12 @@ impl<S: Transport> Transport for Socket<S> {
         }
     }
 
+    fn finish_with_write(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.finish_with_write();
+        }
+    }
+
     fn shutdown(&mut self) -> io::Result<()> {
         self.finish();
         self.stream.shutdown()

@@ -65,6 +65,8 @@ pub(crate) trait Transport {
     fn send_file(&mut self, file: &File, offset: u64, length: usize) -> io::Result<usize>;
     /// Tells the peer that no more bytes follow, if the stream has a way to say so while the socket is open.
     fn finish(&mut self) {}
+    /// Has the next bytes that are written carry what [`finish`](Self::finish) sends. They are the last ones, in one write.
+    fn finish_with_write(&mut self) {}
     /// Closes our side, after the bytes that were written.
     fn shutdown(&mut self) -> io::Result<()>;
     /// Makes the following close a reset: bytes that were written and not yet sent are discarded.

@@ -158,7 +158,7 @@ fn next_address(lines: &mut impl io::BufRead) -> SocketAddr {
             0,
             "the server did not start"
         );
-        if let Some((_, url)) = line.split_once("http://") {
+        if let Some((_, url)) = line.split_once("://") {
             return url.trim_end().trim_end_matches('/').parse().unwrap();
         }
     }

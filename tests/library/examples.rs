@@ -22,7 +22,7 @@ const SHORT: usize = 30;
 #[test]
 fn every_example_has_a_test_and_fits_on_a_screen() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let tested = ["examples.rs", "examples/cgi.rs"]
+    let tested = ["examples.rs", "examples/cgi.rs", "tls.rs"]
         .map(|file| fs::read_to_string(root.join("tests/library").join(file)).unwrap())
         .concat();
     for entry in fs::read_dir(root.join("examples")).unwrap() {

@@ -17,6 +17,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::bodies::{MIB, chunked, pattern};
+use crate::child::Child;
 use crate::client::{Client, Reply, TIMEOUT, get, post};
 use crate::running::config;
 
@@ -304,4 +305,17 @@ fn a_new_certificate_is_read_by_another_thread() {
 fn a_request_in_memory_has_no_tls() {
     let bytes = MemoryServer::new(Secure).respond(get("/").as_bytes());
     assert_eq!(Reply::all(&bytes, &["GET"])[0].text(), "false None");
+}
+
+#[test]
+fn the_example_greets_with_the_name_that_was_asked_for() {
+    let made = certificate(&["localhost", "other.test"]);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("both.pem");
+    fs::write(&path, pem(&made)).unwrap();
+    let server = Child::example("https", &[path.as_os_str(), path.as_os_str()]);
+    for name in ["localhost", "other.test"] {
+        let reply = TlsClient::connect(server.address, &made, name).ask(get("/"));
+        assert_eq!(reply.text(), format!("Hello from {name}!\n"));
+    }
 }

@@ -123,8 +123,12 @@ impl Outgoing {
         is_last: bool,
         share: &mut Share,
     ) -> io::Result<Next> {
-        let more = self.body.follows_at_once() || is_last && self.body.is_empty();
+        let ends = is_last && self.body.is_empty();
+        let more = self.body.follows_at_once() || ends;
         let sent = if self.buffer.bytes.len() <= SMALL {
+            if ends {
+                transport.finish_with_write();
+            }
             self.buffer.send(transport, more)
         } else {
             self.buffer.send_share(transport, more, share)

@@ -118,7 +118,7 @@ pub(super) fn seal(
     Ok(answers.len() + length)
 }
 
-/// Appends close_notify to `records`.
+/// Puts close_notify into `records` from `start` on, and returns how long it is: nothing, if it was sent already.
 ///
 /// # Errors
 /// The handshake is not complete, or the stream has ended.
@@ -126,13 +126,11 @@ pub(super) fn close(
     connection: &mut UnbufferedServerConnection,
     received: &mut [u8],
     records: &mut Vec<u8>,
-) -> io::Result<()> {
-    let start = records.len();
-    let length = write(connection, received, records, start, |traffic, room| {
+    start: usize,
+) -> io::Result<usize> {
+    write(connection, received, records, start, |traffic, room| {
         traffic.queue_close_notify(room)
-    })?;
-    records.truncate(start + length);
-    Ok(())
+    })
 }
 
 /// Has `write` fill `sealed` from `start` on; it grows as far as needed. Returns how much was filled.

@@ -56,6 +56,8 @@ pub(crate) struct TlsStream {
     unsent: Unsent,
     /// Records that are sealed for the next write: fewer where the socket takes few, so that a slow reader keeps little memory.
     batch: usize,
+    /// Whether close_notify leaves with the last bytes of the next write.
+    finishes: bool,
     /// Whether the socket may have more than was read.
     may_have_more: bool,
     end: End,
@@ -91,6 +93,7 @@ impl TlsStream {
             decrypted: Vec::new(),
             unsent: Unsent::default(),
             batch: BATCH,
+            finishes: false,
             may_have_more: false,
             end: End::No,
             server_name: None,
@@ -266,9 +269,11 @@ impl TlsStream {
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
             let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
-            let follows = more || piece.len() < rest.len();
-            let has_left = SHARED
-                .with_borrow_mut(|shared| self.send(socket, piece, &mut shared.sealed, follows))?;
+            let is_last = piece.len() == rest.len();
+            let end = is_last && self.finishes;
+            let has_left = SHARED.with_borrow_mut(|shared| {
+                self.send(socket, piece, &mut shared.sealed, more || !is_last, end)
+            })?;
             if !has_left {
                 break;
             }
@@ -305,7 +310,7 @@ impl TlsStream {
                 return Ok(0);
             }
             // The file may have ended before the announced length, and then nothing follows.
-            if self.send(socket, plain, &mut shared.sealed, false)? {
+            if self.send(socket, plain, &mut shared.sealed, false, false)? {
                 Ok(read)
             } else {
                 Err(io::ErrorKind::WouldBlock.into())
@@ -313,20 +318,25 @@ impl TlsStream {
         })
     }
 
-    /// Seals `plain` and writes the records. Returns whether all have left; otherwise the rest is kept.
+    /// Seals `plain`, and close_notify behind it (`end`), and writes the records. Returns whether all have left; otherwise the rest is
+    /// kept.
     fn send(
         &mut self,
         socket: &mut impl Transport,
         plain: &[u8],
         sealed: &mut Vec<u8>,
         more: bool,
+        end: bool,
     ) -> io::Result<bool> {
         let State::Open(connection) = &mut self.state else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         // What the protocol answers leaves in the same write.
         let answers = self.unsent.take();
-        let length = records::seal(connection, &mut self.received, &answers, plain, sealed)?;
+        let mut length = records::seal(connection, &mut self.received, &answers, plain, sealed)?;
+        if end {
+            length += records::close(connection, &mut self.received, sealed, length)?;
+        }
         let records = sealed.get(..length).unwrap_or_default();
         let sent = match socket.write(records, more) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -345,11 +355,18 @@ impl TlsStream {
 
     /// Sends close_notify, once. If the socket does not take it, the peer sees a stream that was cut.
     pub(crate) fn finish(&mut self, socket: &mut impl Transport) {
-        if let State::Open(connection) = &mut self.state
-            && records::close(connection, &mut self.received, &mut self.unsent.records).is_ok()
-        {
+        if let State::Open(connection) = &mut self.state {
+            let records = &mut self.unsent.records;
+            let start = records.len();
+            let closed = records::close(connection, &mut self.received, records, start);
+            records.truncate(start + closed.unwrap_or_default());
             let _ = self.unsent.send(socket, true);
         }
+    }
+
+    /// Has the last bytes of the next write carry close_notify.
+    pub(crate) fn finish_with_write(&mut self) {
+        self.finishes = true;
     }
 
     /// Whether a read has something without an event of the socket.

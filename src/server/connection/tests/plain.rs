@@ -23,7 +23,9 @@ pub(super) fn script_mut(wire: &mut Wire) -> &mut Script {
 }
 
 impl<H> TestLoop<H> {
-    pub(super) fn shake_hands(&mut self) {}
+    pub(super) fn shake_hands(&mut self) {
+        let () = self.peer;
+    }
 
     pub(super) fn send(&mut self, bytes: &[u8]) {
         self.connection.transport.arrived.extend_from_slice(bytes);
