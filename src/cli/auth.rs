@@ -1,7 +1,8 @@
 //! `--auth`: the password file, and the rights to read it again while the server runs.
 
+use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, absolute};
 
 use httpoll::{BasicAuth, Confinement};
 use rustix::fs::{Mode, OFlags};
@@ -38,16 +39,25 @@ impl Options {
         )))
     }
 
+    /// Whether clients can get the file at `path` by that name, or by the name that links lead to. Hard links are not looked for.
     fn is_served(&self, path: &Path, served: &Path) -> bool {
-        let Some((path, served)) = path.canonicalize().ok().zip(served.canonicalize().ok()) else {
+        let is_hidden = |name: &OsStr| {
+            !self.dotfiles && name.as_encoded_bytes().starts_with(b".") && name != ".well-known"
+        };
+        let is_visible = |path: &Path, served: &Path| {
+            let below = path.strip_prefix(served);
+            below.is_ok_and(|below| !below.iter().any(is_hidden))
+        };
+        let Some((file, directory)) = path.canonicalize().ok().zip(served.canonicalize().ok())
+        else {
             return false;
         };
-        let is_hidden = |below: &Path| {
-            let mut names = below.iter();
-            !self.dotfiles && names.any(|name| name.as_encoded_bytes().starts_with(b"."))
+        let Some((name, served)) = absolute(path).ok().zip(absolute(served).ok()) else {
+            return false;
         };
-        path.strip_prefix(served)
-            .is_ok_and(|below| !is_hidden(below))
+        let is_link_followed = self.follow_symlinks || file.starts_with(&directory);
+        let is_named = is_visible(&name, &served) || is_visible(&name, &directory);
+        is_visible(&file, &directory) || is_named && is_link_followed
     }
 
     /// Checks that the user of `--user` can read the password file, because its changes are read with the rights of that user.

@@ -1,5 +1,6 @@
 //! HTTPS: the files that `--tls-cert` and its companions name, and the sockets that speak it.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -16,6 +17,9 @@ use super::handler::Handler;
 use super::typed::Typed;
 use super::values::redirect_http;
 use super::{CommandError, Options, privileges, usage};
+
+/// What a PEM file with a private key has in it.
+const KEY: &[u8] = b"PRIVATE KEY-----";
 
 /// Checks that the options belong together.
 pub(super) fn check(typed: &Typed) -> Result<(), CommandError> {
@@ -144,16 +148,17 @@ impl Options {
             return Ok(None);
         }
         let tls = Tls::read(&self.typed)?;
-        let option = match self.typed.is_given("--tls-key") {
-            true => "--tls-key",
-            false => "--tls-cert",
-        };
         for (what, option) in [
-            ("private key", option),
+            ("private key", "--tls-key"),
             ("password file", "--tls-password-file"),
         ] {
             for path in self.typed.paths(option) {
                 self.refuse_served(what, &path, served)?;
+            }
+        }
+        for path in self.typed.paths("--tls-cert") {
+            if fs::read(&path)?.windows(KEY.len()).any(|part| part == KEY) {
+                self.refuse_served("private key", &path, served)?;
             }
         }
         Ok(Some(tls))

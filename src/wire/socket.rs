@@ -75,6 +75,11 @@ impl<S: Transport> Transport for Socket<S> {
         self.tls.as_ref().is_some_and(|tls| tls.has_more())
     }
 
+    #[inline(always)]
+    fn take_cost(&mut self) -> usize {
+        self.tls.as_mut().map_or(0, |tls| tls.take_cost())
+    }
+
     fn is_cut(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.is_cut())
     }

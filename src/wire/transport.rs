@@ -54,6 +54,11 @@ pub(crate) trait Transport {
     fn has_more(&self) -> bool {
         false
     }
+    /// Returns what the reads since the last call have cost beside the bytes that they returned, as bytes that could have been read in
+    /// the same time.
+    fn take_cost(&mut self) -> usize {
+        0
+    }
     /// Whether the stream has ended before the peer said so.
     fn is_cut(&self) -> bool {
         false

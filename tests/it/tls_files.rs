@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
@@ -205,6 +205,52 @@ fn a_secret_that_clients_could_read_is_refused() {
     assert!(server.banner().starts_with("Serving HTTPS on "));
     let shown = [&certificate[..], &hidden, &["--dotfiles"]].concat();
     assert!(refused(run(&shown), 1).ends_with(expected));
+}
+
+#[test]
+fn a_key_is_refused_under_every_name_that_clients_could_ask_for() {
+    let site = Site::new();
+    let pair = Pair::beside(&site, "one");
+    let (certificate, key) = (pair.at("cert.pem"), pair.at("key.pem"));
+    let both = [&certificate, &key].map(|path| fs::read_to_string(path).unwrap());
+    fs::write(site.at("both.pem"), both.concat()).unwrap();
+    for directory in [".well-known", ".tls"] {
+        fs::create_dir(site.at(directory)).unwrap();
+        fs::copy(&key, site.at(&format!("{directory}/key.pem"))).unwrap();
+    }
+    symlink(".tls", site.at("tls")).unwrap();
+    symlink(&key, site.at("link.pem")).unwrap();
+    let root = site.root();
+    let root = root.to_str().unwrap();
+    let in_site = |name: &str| format!("{root}/{name}");
+    let rows: [(String, String, &[&str]); 4] = [
+        (certificate.clone(), in_site(".well-known/key.pem"), &[]),
+        (in_site("both.pem"), key.clone(), &[]),
+        (
+            certificate.clone(),
+            in_site("link.pem"),
+            &["--follow-symlinks"],
+        ),
+        (certificate, in_site("tls/key.pem"), &[]),
+    ];
+    for (certificate, key, others) in rows {
+        let options = [
+            "--tls-cert",
+            &certificate,
+            "--tls-key",
+            &key,
+            "0",
+            "-b",
+            "127.0.0.1",
+            "-d",
+            root,
+        ];
+        let error = refused(run(&[&options, others].concat()), 1);
+        assert!(
+            error.contains("is in the served directory"),
+            "{key}: {error}"
+        );
+    }
 }
 
 #[test]

@@ -35,6 +35,8 @@ pub(super) struct Turn<'t, T, H> {
     pub(super) connection: &'t mut Connection<T>,
     pub(super) share: &'t mut Share,
     pub(super) context: &'t mut LoopContext<H>,
+    /// Whether reading has cost all that the connection may use in this turn.
+    is_spent: bool,
 }
 
 impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
@@ -48,6 +50,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             connection,
             share,
             context,
+            is_spent: false,
         }
     }
 
@@ -100,6 +103,10 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         unparsed: Option<Box<Unparsed>>,
         scratch: &mut Scratch,
     ) -> io::Result<Next> {
+        if self.is_spent {
+            self.connection.state = State::Reading(unparsed);
+            return Ok(Next::Yield);
+        }
         let Scratch { bytes, storage } = scratch;
         let Some(bytes) = self.read_requests(bytes)? else {
             self.connection.state = State::Reading(unparsed);
@@ -324,6 +331,11 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             return Ok(None);
         }
         let length = readable.receive(transport, room)?;
+        let cost = transport.take_cost();
+        if cost > 0 {
+            self.share.bytes = self.share.bytes.saturating_sub(cost);
+            self.is_spent = self.share.bytes == 0;
+        }
         // A check of the file system that was made before this read may be older than the request that was read.
         self.context.clock.begin_epoch();
         Ok(length.and_then(|length| room.get(..length)))

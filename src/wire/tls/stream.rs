@@ -9,8 +9,10 @@ use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io;
+use std::mem;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::{HandshakeKind, ServerConfig};
@@ -27,8 +29,12 @@ const RECORD: usize = 16 * 1024;
 const BATCH: usize = 4;
 /// Bytes by which sealing makes a record longer, at most: header, nonce, content type and tag.
 const OVERHEAD: usize = 64;
-/// Bytes that may be on hand: a message of the handshake of up to 64 KiB, and a record.
-const RECEIVED: usize = 96 * 1024;
+/// Bytes that are read from the socket at once at most. The smallest records take longest to open: these are some milliseconds' worth.
+const RECEIVED: usize = 32 * 1024;
+/// Time that records of full size take for [`RECEIVED`], and more.
+const USUAL: Duration = Duration::from_micros(100);
+/// Bytes that could be read in a microsecond.
+const BYTES_PER_MICROSECOND: usize = 4096;
 
 /// Memory that a connection uses during one call.
 struct Shared {
@@ -60,6 +66,8 @@ pub(crate) struct TlsStream {
     finishes: bool,
     /// Whether the socket may have more than was read.
     may_have_more: bool,
+    /// See [`Transport::take_cost`].
+    cost: usize,
     end: End,
     /// The name that the client has asked for, until the handshake is complete.
     server_name: Option<Box<str>>,
@@ -95,6 +103,7 @@ impl TlsStream {
             batch: BATCH,
             finishes: false,
             may_have_more: false,
+            cost: 0,
             end: End::No,
             server_name: None,
         }
@@ -196,8 +205,18 @@ impl TlsStream {
                 return Ok(0);
             }
             let received = received.get_mut(..length).unwrap_or_default();
-            self.open(socket, received, room)
+            let began = Instant::now();
+            let opened = self.open(socket, received, room);
+            let took = began.elapsed();
+            if took > USUAL {
+                self.cost += took.as_micros() as usize * BYTES_PER_MICROSECOND;
+            }
+            opened
         })
+    }
+
+    pub(crate) fn take_cost(&mut self) -> usize {
+        mem::take(&mut self.cost)
     }
 
     /// Opens the records in what has arrived, sends what the protocol answers, and keeps the beginning of a record.
