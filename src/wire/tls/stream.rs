@@ -232,9 +232,13 @@ impl TlsStream {
         };
         let filled = plain.filled;
         // What the protocol answers to a request leaves with the reply.
-        let has_request = opened.is_ok() && (filled > 0 || !plain.rest.is_empty());
+        let has_request = filled > 0 || !plain.rest.is_empty();
         if let Some(name) = server_name::take() {
             self.server_name = Some(name);
+        }
+        let opened = opened.map_err(|error| self.fail(socket, &error))?;
+        if opened.is_closed {
+            self.end = End::Closed;
         }
         if !has_request {
             match self.unsent.send(socket, false) {
@@ -242,14 +246,16 @@ impl TlsStream {
                 _ => {}
             }
         }
-        let opened = opened.map_err(|error| {
-            self.state = State::Failed;
-            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-        })?;
-        if opened.is_closed {
-            self.end = End::Closed;
-        }
         Ok(filled)
+    }
+
+    /// Sends the alert that follows an `error` of the protocol, and returns the error.
+    fn fail(&mut self, socket: &mut impl Transport, error: &rustls::Error) -> io::Error {
+        // Before anything else: rustls may panic when it is asked again, because the bytes that it has seen are gone.
+        self.state = State::Failed;
+        // A peer that is gone gets no alert.
+        let _ = self.unsent.send(socket, false);
+        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
     }
 
     #[inline(never)]
