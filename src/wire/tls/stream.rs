@@ -13,10 +13,10 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
 use super::plain::Plain;
-use super::records;
+use super::records::{self, Opened};
 use super::server_name;
 use super::unsent::Unsent;
 use crate::wire::transport::{Handshake, Transport};
@@ -217,19 +217,7 @@ impl TlsStream {
             return Ok(plain.filled);
         };
         let answers = &mut self.unsent.records;
-        let opened = if self.received.is_empty() {
-            let opened = records::open(connection, arrived, &mut plain, answers);
-            let used = opened.as_ref().map_or(arrived.len(), |opened| opened.used);
-            self.received
-                .extend_from_slice(arrived.get(used..).unwrap_or_default());
-            opened
-        } else {
-            self.received.extend_from_slice(arrived);
-            let opened = records::open(connection, &mut self.received, &mut plain, answers);
-            let used = opened.as_ref().map_or(usize::MAX, |opened| opened.used);
-            drop_front(&mut self.received, used);
-            opened
-        };
+        let opened = open_records(connection, &mut self.received, arrived, &mut plain, answers);
         let filled = plain.filled;
         // What the protocol answers to a request leaves with the reply.
         let has_request = filled > 0 || !plain.rest.is_empty();
@@ -253,6 +241,7 @@ impl TlsStream {
     fn fail(&mut self, socket: &mut impl Transport, error: &rustls::Error) -> io::Error {
         // Before anything else: rustls may panic when it is asked again, because the bytes that it has seen are gone.
         self.state = State::Failed;
+        self.received = Vec::new();
         // A peer that is gone gets no alert.
         let _ = self.unsent.send(socket, false);
         io::Error::new(io::ErrorKind::InvalidData, error.to_string())
@@ -391,6 +380,31 @@ impl fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").finish_non_exhaustive()
     }
+}
+
+/// Opens the records in `received` and in what has `arrived` behind it, and keeps the beginning of a record in `received`.
+fn open_records(
+    connection: &mut UnbufferedServerConnection,
+    received: &mut Vec<u8>,
+    arrived: &mut [u8],
+    plain: &mut Plain<'_>,
+    answers: &mut Vec<u8>,
+) -> Result<Opened, rustls::Error> {
+    let opened = if received.is_empty() {
+        let opened = records::open(connection, arrived, plain, answers)?;
+        received.extend_from_slice(arrived.get(opened.used..).unwrap_or_default());
+        opened
+    } else {
+        received.extend_from_slice(arrived);
+        let opened = records::open(connection, received, plain, answers)?;
+        drop_front(received, opened.used);
+        opened
+    };
+    // rustls bounds a message of the handshake, and not the number of records that it comes in.
+    if received.len() > RECEIVED {
+        return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+    }
+    Ok(opened)
 }
 
 /// Drops up to `length` bytes at the front, and the memory if none is left.

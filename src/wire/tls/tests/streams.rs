@@ -62,3 +62,19 @@ fn a_stream_that_has_failed_is_not_used_if_its_alert_cannot_be_sent() {
     stream.finish(&mut socket);
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
+
+#[test]
+fn a_message_in_tiny_records_is_given_up() {
+    let (_, mut stream) = TestPeer::new();
+    let mut arrived = record(&[1, 0, 0xff, 0xff]);
+    for _ in 0..60_000 {
+        arrived.extend(record(&[0]));
+    }
+    let mut socket = TestSocket {
+        arrived,
+        is_gone: false,
+    };
+    let error = stream.handshake(&mut socket, &[]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert_eq!(stream.memory(), 0);
+}
