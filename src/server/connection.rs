@@ -147,7 +147,7 @@ impl<T: Transport> Connection<T> {
         context: &mut LoopContext<H>,
     ) -> Next {
         context.server.counters.disconnects += 1;
-        if error.kind() == io::ErrorKind::InvalidData {
+        if self.transport.has_failed() {
             let message = format!("TLS failed: {error}");
             context.log.error(self.peer(), &context.clock, &message);
         }

@@ -357,6 +357,11 @@ impl TlsStream {
         self.end == End::Cut
     }
 
+    /// Whether the peer has not kept to the protocol.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed)
+    }
+
     /// Bytes of memory that are kept until the next event, beside what TLS needs for every connection.
     pub(crate) fn memory(&self) -> usize {
         self.received.capacity() + self.decrypted.capacity() + self.unsent.records.capacity()
