@@ -257,7 +257,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.write(bytes, more);
         }
-        self.unsent.send_begun(socket)?;
+        self.unsent.send_begun(socket, bytes.len(), more)?;
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
             let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
@@ -286,7 +286,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.send_file(file, offset, length);
         }
-        self.unsent.send_begun(socket)?;
+        self.unsent.send_begun(socket, length, false)?;
         let held = self.unsent.take_held(length);
         if held > 0 {
             return Ok(held);
