@@ -342,8 +342,10 @@ impl TlsStream {
     pub(crate) fn finish(&mut self, socket: &mut impl Transport) {
         if let State::Open(connection) = &mut self.state
             && records::close(connection, &mut self.received, &mut self.unsent.records).is_ok()
+            && self.unsent.send(socket, true).is_err()
         {
-            let _ = self.unsent.send(socket, true);
+            // A later write would fail, because our side of the socket is closed by then.
+            self.unsent = Unsent::default();
         }
     }
 

@@ -112,6 +112,22 @@ fn a_message_in_tiny_records_is_given_up() {
 }
 
 #[test]
+fn an_end_that_the_socket_does_not_take_is_not_sent_later() {
+    let (mut peer, mut stream, mut socket) = connect();
+    socket.room = 0;
+    stream.finish(&mut socket);
+    // As after a shutdown of our side, while the client still sends.
+    socket.is_gone = true;
+    socket.arrived = peer.seal(b"hello");
+    let rest = socket.arrived.split_off(5);
+    let mut room = [0; 100];
+    let error = stream.read(&mut socket, &mut room).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    socket.arrived = rest;
+    assert_eq!(stream.read(&mut socket, &mut room).unwrap(), 5);
+}
+
+#[test]
 fn the_rest_of_a_record_says_whether_more_follows() {
     let write = |more: bool, length: usize| {
         let (mut peer, mut stream, mut socket) = connect();
