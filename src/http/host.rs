@@ -7,7 +7,6 @@ use std::net::Ipv6Addr;
 
 use memchr::memchr;
 
-use super::headers::Headers;
 use super::request::{Request, parse_digits, words};
 
 /// The port of `http` (RFC 9110 §4.2.1).
@@ -64,10 +63,12 @@ pub(crate) fn is_served(hosts: &[ServedHost], request: &Request<'_>, default_por
         })
 }
 
-/// Returns the host of the Host field, with `port`, as a URL with `https` has them; without a `port`, with the one that the request was
-/// sent to by `http`. `None` if there is no such field, or what it names is no host.
-pub(crate) fn https_authority(headers: Headers<'_>, port: Option<u16>) -> Option<String> {
-    let (host, sent_to) = split_port(headers.get("host")?)?;
+/// Returns the host of `request`, with `port`, as a URL with `https` has them; without a `port`, with the one that the request was sent
+/// to by `http`. `None` if the request names no host, or two of them: in the target and in the Host field.
+pub(crate) fn https_authority(request: &Request<'_>, port: Option<u16>) -> Option<String> {
+    let authority = authority(request)?;
+    let is_one = request.headers.get("host")?.eq_ignore_ascii_case(authority);
+    let (host, sent_to) = split_port(authority).filter(|_| is_one)?;
     let host = match ipv6(host) {
         Some(address) => format!("[{address}]"),
         None => name(host)?.to_owned(),

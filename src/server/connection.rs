@@ -147,7 +147,7 @@ impl<T: Transport> Connection<T> {
         context: &mut LoopContext<H>,
     ) -> Next {
         context.server.counters.disconnects += 1;
-        if error.kind() == io::ErrorKind::InvalidData {
+        if self.transport.has_failed() {
             let message = format!("TLS failed: {error}");
             context.log.error(self.peer(), &context.clock, &message);
         }
@@ -390,7 +390,9 @@ impl<T: Transport> Connection<T> {
             State::ReadingProxyHeader(unparsed) | State::Reading(Some(unparsed)) => {
                 (Purpose::Requests, unparsed.bytes.capacity())
             }
-            State::Handshaking | State::Reading(None) => (Purpose::Requests, 0),
+            State::Handshaking | State::Reading(None) | State::Lingering(_) => {
+                (Purpose::Requests, 0)
+            }
             State::ReadingBody(unfinished) => (Purpose::Requests, unfinished.request.memory()),
             // The handler decides how much more than this it writes into memory at a time.
             State::WritingHeaders(unsent) | State::Streaming(unsent) => (

@@ -84,6 +84,10 @@ impl<S: Transport> Transport for Socket<S> {
         self.tls.as_ref().is_some_and(|tls| tls.is_cut())
     }
 
+    fn has_failed(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.has_failed())
+    }
+
     #[inline(always)]
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
         match &mut self.tls {

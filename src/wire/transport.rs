@@ -63,6 +63,10 @@ pub(crate) trait Transport {
     fn is_cut(&self) -> bool {
         false
     }
+    /// Whether the peer has not kept to the protocol of the stream, so that every call fails.
+    fn has_failed(&self) -> bool {
+        false
+    }
     /// Writes as much of `bytes` as the socket takes; `more` says that another write follows at once. What did not leave is written
     /// again, before anything else.
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize>;

@@ -75,9 +75,8 @@ impl Exchange<'_> {
 
     #[cold]
     fn send_https_redirect(&mut self, port: Option<NonZeroU16>) {
-        let Some(authority) = https_authority(self.request.headers, port.map(NonZeroU16::get))
-        else {
-            let explain = "The request names no host, so it cannot be redirected to HTTPS";
+        let Some(authority) = https_authority(self.request, port.map(NonZeroU16::get)) else {
+            let explain = "The request does not name one host, so it cannot be redirected to HTTPS";
             self.send_error(HttpStatus::BAD_REQUEST, None, Some(explain));
             return;
         };

@@ -321,6 +321,7 @@ impl Connections {
         match purpose {
             Purpose::Requests => keepers(Timeout::Head)
                 .chain(keepers(Timeout::Body))
+                .chain(keepers(Timeout::Linger))
                 .find(waits),
             Purpose::Replies if self.memory.is_far_too_much(purpose) => {
                 keepers(Timeout::Send).find(waits)

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, ServerConfig};
+use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
 use super::plain::Plain;
-use super::records;
+use super::records::{self, Opened};
 use super::server_name;
 use super::unsent::Unsent;
 use crate::wire::transport::{Handshake, Transport};
@@ -239,24 +239,16 @@ impl TlsStream {
             return Ok(plain.filled);
         };
         let answers = &mut self.unsent.records;
-        let opened = if self.received.is_empty() {
-            let opened = records::open(connection, arrived, &mut plain, answers);
-            let used = opened.as_ref().map_or(arrived.len(), |opened| opened.used);
-            self.received
-                .extend_from_slice(arrived.get(used..).unwrap_or_default());
-            opened
-        } else {
-            self.received.extend_from_slice(arrived);
-            let opened = records::open(connection, &mut self.received, &mut plain, answers);
-            let used = opened.as_ref().map_or(usize::MAX, |opened| opened.used);
-            drop_front(&mut self.received, used);
-            opened
-        };
+        let opened = open_records(connection, &mut self.received, arrived, &mut plain, answers);
         let filled = plain.filled;
         // What the protocol answers to a request leaves with the reply.
-        let has_request = opened.is_ok() && (filled > 0 || !plain.rest.is_empty());
+        let has_request = filled > 0 || !plain.rest.is_empty();
         if let Some(name) = server_name::take() {
             self.server_name = Some(name);
+        }
+        let opened = opened.map_err(|error| self.fail(socket, &error))?;
+        if opened.is_closed {
+            self.end = End::Closed;
         }
         if !has_request {
             match self.unsent.send(socket, false) {
@@ -264,14 +256,17 @@ impl TlsStream {
                 _ => {}
             }
         }
-        let opened = opened.map_err(|error| {
-            self.state = State::Failed;
-            io::Error::new(io::ErrorKind::InvalidData, error.to_string())
-        })?;
-        if opened.is_closed {
-            self.end = End::Closed;
-        }
         Ok(filled)
+    }
+
+    /// Sends the alert that follows an `error` of the protocol, and returns the error.
+    fn fail(&mut self, socket: &mut impl Transport, error: &rustls::Error) -> io::Error {
+        // Before anything else: rustls may panic when it is asked again, because the bytes that it has seen are gone.
+        self.state = State::Failed;
+        self.received = Vec::new();
+        // A peer that is gone gets no alert.
+        let _ = self.unsent.send(socket, false);
+        io::Error::new(io::ErrorKind::InvalidData, error.to_string())
     }
 
     #[inline(never)]
@@ -284,7 +279,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.write(bytes, more);
         }
-        self.unsent.send_begun(socket)?;
+        self.unsent.send_begun(socket, bytes.len(), more)?;
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
             let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
@@ -315,7 +310,7 @@ impl TlsStream {
         if matches!(self.state, State::PlainText) {
             return socket.send_file(file, offset, length);
         }
-        self.unsent.send_begun(socket)?;
+        self.unsent.send_begun(socket, length, false)?;
         let held = self.unsent.take_held(length);
         if held > 0 {
             return Ok(held);
@@ -379,7 +374,10 @@ impl TlsStream {
             let start = records.len();
             let closed = records::close(connection, &mut self.received, records, start);
             records.truncate(start + closed.unwrap_or_default());
-            let _ = self.unsent.send(socket, true);
+            if self.unsent.send(socket, true).is_err() {
+                // A later write would fail, because our side of the socket is closed by then.
+                self.unsent = Unsent::default();
+            }
         }
     }
 
@@ -396,6 +394,11 @@ impl TlsStream {
     /// Whether the peer has closed its side without close_notify.
     pub(crate) fn is_cut(&self) -> bool {
         self.end == End::Cut
+    }
+
+    /// Whether the peer has not kept to the protocol.
+    pub(crate) fn has_failed(&self) -> bool {
+        matches!(self.state, State::Failed)
     }
 
     /// Bytes of memory that are kept until the next event, beside what TLS needs for every connection.
@@ -421,6 +424,31 @@ impl fmt::Debug for TlsStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsStream").finish_non_exhaustive()
     }
+}
+
+/// Opens the records in `received` and in what has `arrived` behind it, and keeps the beginning of a record in `received`.
+fn open_records(
+    connection: &mut UnbufferedServerConnection,
+    received: &mut Vec<u8>,
+    arrived: &mut [u8],
+    plain: &mut Plain<'_>,
+    answers: &mut Vec<u8>,
+) -> Result<Opened, rustls::Error> {
+    let opened = if received.is_empty() {
+        let opened = records::open(connection, arrived, plain, answers)?;
+        received.extend_from_slice(arrived.get(opened.used..).unwrap_or_default());
+        opened
+    } else {
+        received.extend_from_slice(arrived);
+        let opened = records::open(connection, received, plain, answers)?;
+        drop_front(received, opened.used);
+        opened
+    };
+    // rustls bounds a message of the handshake, and not the number of records that it comes in.
+    if received.len() > RECEIVED {
+        return Err(InvalidMessage::HandshakePayloadTooLarge.into());
+    }
+    Ok(opened)
 }
 
 /// Drops up to `length` bytes at the front, and the memory if none is left.

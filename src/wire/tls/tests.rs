@@ -21,6 +21,7 @@ mod messages;
 mod names;
 mod ocsp;
 mod properties;
+mod streams;
 
 /// A certificate and its key in PEM.
 pub(super) struct Made {

@@ -37,13 +37,19 @@ impl Unsent {
         Ok(())
     }
 
-    /// Sends the rest of records of which a part may have left.
+    /// Sends the rest of records of which a part may have left, before a write of `length` bytes that says `more`: what these records do
+    /// not hold follows at once.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
-    pub(super) fn send_begun(&mut self, socket: &mut impl Transport) -> io::Result<()> {
+    pub(super) fn send_begun(
+        &mut self,
+        socket: &mut impl Transport,
+        length: usize,
+        more: bool,
+    ) -> io::Result<()> {
         if self.sent > 0 || self.holds > 0 {
-            self.send(socket, true)?;
+            self.send(socket, more || self.holds < length)?;
         }
         Ok(())
     }

@@ -125,7 +125,9 @@ impl Source for TestSource {
         }
         match self.left.checked_sub(1) {
             Some(left) => self.left = left,
-            None if self.then == TestAction::Fail => return Err(io::Error::other("it dried up")),
+            None if self.then == TestAction::Fail => {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "it dried up"));
+            }
             None => return Ok(Fill::Done),
         }
         out.extend_from_slice(b"a piece of it");

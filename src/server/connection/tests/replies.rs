@@ -115,6 +115,7 @@ pub(super) fn a_source_that_fails_ends_without_its_end_mark() {
     assert_eq!(stage.state(), "Closed");
     let whole = stream();
     assert_eq!(stage.output(), whole[..whole.len() - b"0\r\n\r\n".len()]);
+    assert!(!stage.log().contains("TLS"), "{}", stage.log());
 }
 
 #[test]

@@ -1,0 +1,150 @@
+//! Streams on a socket that follows a script: what a peer does that does not keep to the protocol.
+
+use std::fs::File;
+
+use super::super::stream::TlsStream;
+use super::super::test_peer::TestPeer;
+use super::*;
+use crate::wire::transport::Transport;
+
+/// A socket with bytes to read, and with room for some that are written.
+struct TestSocket {
+    arrived: Vec<u8>,
+    sent: Vec<u8>,
+    room: usize,
+    /// Whether every write fails for good.
+    is_gone: bool,
+    /// Whether the last write said that more follows.
+    more: bool,
+}
+
+impl TestSocket {
+    fn new(arrived: Vec<u8>) -> Self {
+        Self {
+            arrived,
+            sent: Vec::new(),
+            room: usize::MAX,
+            is_gone: false,
+            more: false,
+        }
+    }
+}
+
+impl Transport for TestSocket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.arrived.len().min(buffer.len());
+        if length == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        buffer[..length].copy_from_slice(&self.arrived[..length]);
+        self.arrived.drain(..length);
+        Ok(length)
+    }
+
+    fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
+        if self.is_gone {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if self.room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let length = self.room.min(bytes.len());
+        self.room -= length;
+        self.sent.extend_from_slice(&bytes[..length]);
+        self.more = more;
+        Ok(length)
+    }
+
+    fn send_file(&mut self, _: &File, _: u64, _: usize) -> io::Result<usize> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn shutdown(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn reset(&mut self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Returns a record of a handshake with this content.
+fn record(content: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+    [&[22, 3, 1], length.as_slice(), content].concat()
+}
+
+/// Returns both ends of a connection after the handshake.
+fn connect() -> (TestPeer, TlsStream, TestSocket) {
+    let (mut peer, mut stream) = TestPeer::new();
+    let mut socket = TestSocket::new(Vec::new());
+    while peer.is_handshaking() || stream.needs_handshake() {
+        socket.arrived.extend(peer.seal(b""));
+        // The client has to act next, or the handshake is complete.
+        let _ = stream.handshake(&mut socket, &[]);
+        peer.open(&std::mem::take(&mut socket.sent));
+    }
+    (peer, stream, socket)
+}
+
+#[test]
+fn a_stream_that_has_failed_is_not_used_if_its_alert_cannot_be_sent() {
+    let (_, mut stream) = TestPeer::new();
+    // Two messages that begin no handshake: the second one waits in rustls when the first one fails.
+    let mut socket = TestSocket::new(record(&[20, 0, 0, 0, 20, 0, 0, 0]));
+    socket.is_gone = true;
+    let error = stream.handshake(&mut socket, &[]).unwrap_err();
+    stream.finish(&mut socket);
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+}
+
+#[test]
+fn a_message_in_tiny_records_is_given_up() {
+    let (_, mut stream) = TestPeer::new();
+    let mut arrived = record(&[1, 0, 0xff, 0xff]);
+    for _ in 0..60_000 {
+        arrived.extend(record(&[0]));
+    }
+    let mut socket = TestSocket::new(arrived);
+    let error = stream.handshake(&mut socket, &[]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert_eq!(stream.memory(), 0);
+}
+
+#[test]
+fn an_end_that_the_socket_does_not_take_is_not_sent_later() {
+    let (mut peer, mut stream, mut socket) = connect();
+    socket.room = 0;
+    stream.finish(&mut socket);
+    // As after a shutdown of our side, while the client still sends.
+    socket.is_gone = true;
+    socket.arrived = peer.seal(b"hello");
+    let rest = socket.arrived.split_off(5);
+    let mut room = [0; 100];
+    let error = stream.read(&mut socket, &mut room).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+    socket.arrived = rest;
+    assert_eq!(stream.read(&mut socket, &mut room).unwrap(), 5);
+}
+
+#[test]
+fn the_rest_of_a_record_says_whether_more_follows() {
+    let write = |more: bool, length: usize| {
+        let (mut peer, mut stream, mut socket) = connect();
+        let bytes = vec![b'x'; length];
+        socket.room = 100;
+        let error = stream.write(&mut socket, &bytes, more).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        socket.room = usize::MAX;
+        let mut written = 0;
+        while written < length {
+            written += stream.write(&mut socket, &bytes[written..], more).unwrap();
+        }
+        assert_eq!(peer.open(&socket.sent), bytes);
+        socket.more
+    };
+    for length in [1000, 100_000] {
+        assert!(!write(false, length));
+        assert!(write(true, length));
+    }
+}
