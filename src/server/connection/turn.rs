@@ -154,11 +154,9 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     /// Ends the connection, because the peer has closed its side, perhaps within a request.
     #[cold]
     fn end_of_stream(&mut self, in_request: bool) -> Next {
-        let in_record = self.connection.transport.memory() > 0;
-        if (in_request || in_record) && self.connection.transport.is_cut() {
-            let message = "TLS was cut within a request: the peer sent no close_notify";
-            let (peer, clock) = (self.connection.peer(), &self.context.clock);
-            self.context.log.error(peer, clock, message);
+        let transport = &self.connection.transport;
+        if transport.is_cut() && (in_request || transport.memory() > 0) {
+            self.log_cut();
         }
         self.connection.transport.finish();
         Next::Close
@@ -356,8 +354,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
                 // Nothing is parsed before this is done.
                 then => then,
             };
-            let is_last = matches!(follows, Then::Close | Then::Linger);
-            let next = self.send_made(is_last)?;
+            let next = self.send_made(matches!(follows, Then::Close | Then::Linger))?;
             if next != Next::Continue {
                 self.connection.suspend(follows, &received, self.context);
                 self.connection.begin_wait(next, self.context);
