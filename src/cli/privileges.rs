@@ -71,8 +71,10 @@ fn become_user(user: &User, may_read: bool) -> Result<(), Errno> {
     if let Err(error) = empty_bounding_set() {
         warn(format_args!("the capability bounding set stays: {error}"));
     }
-    // Without this a change of the user would drop all capabilities.
-    set_keep_capabilities(may_read).map_err(from_rustix)?;
+    if may_read {
+        // Without this a change of the user would drop all capabilities.
+        set_keep_capabilities(true).map_err(from_rustix)?;
+    }
     initgroups(&name, gid)?;
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;

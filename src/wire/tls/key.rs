@@ -83,8 +83,8 @@ fn decrypt(der: &[u8], password: &[u8]) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Returns whether deriving a key from the password takes a bounded time and memory. A reload decrypts in the loop, and a damaged
-/// file can ask for hours or terabytes. For scrypt the bound is the 32 MiB that OpenSSL has too.
+/// Returns whether deriving a key from the password takes a bounded time and memory. A damaged file can ask for hours or
+/// terabytes, and without a limit no later reload would be done. For scrypt the bound is the 32 MiB that OpenSSL has too.
 fn is_affordable(encryption: &EncryptionScheme) -> bool {
     match encryption {
         EncryptionScheme::Pbes2(parameters) => match &parameters.kdf {

@@ -107,7 +107,8 @@ pub(super) fn seal(
     plain: &[u8],
     sealed: &mut Vec<u8>,
 ) -> io::Result<usize> {
-    sealed.splice(..answers.len(), answers.iter().copied());
+    let start = answers.len().min(sealed.len());
+    sealed.splice(..start, answers.iter().copied());
     let length = write(
         connection,
         received,
