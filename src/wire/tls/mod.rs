@@ -1,5 +1,6 @@
 //! TLS on a connection: certificates and keys, and records in place of bytes (RFC 8446, RFC 5246).
 
+mod buffers;
 mod certificate;
 pub(crate) mod config;
 mod directories;

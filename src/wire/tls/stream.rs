@@ -5,52 +5,29 @@
 //!   WouldBlock; it has to be repeated with the same bytes, and reports them when the rest of the record has left.
 //! - An idle connection keeps no buffer. Records are read, opened and sealed in memory that all connections of a thread share.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::mem;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::server::UnbufferedServerConnection;
 use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
+use super::buffers::{BATCH, READ, RECORD, SHARED, read_at};
 use super::plain::Plain;
 use super::records::{self, Opened};
 use super::server_name;
 use super::unsent::Unsent;
 use crate::wire::transport::{Handshake, Transport};
 
-/// Bytes that one record holds at most (RFC 8446 §5.1).
-const RECORD: usize = 16 * 1024;
-/// Records that are sealed at once at most.
-const BATCH: usize = 4;
-/// Bytes by which sealing makes a record longer, at most: header, nonce, content type and tag.
-const OVERHEAD: usize = 64;
-/// Bytes that are read from the socket at once at most. The smallest records take longest to open: these are some milliseconds' worth.
-const RECEIVED: usize = 32 * 1024;
-/// Time that records of full size take for [`RECEIVED`], and more.
+/// Bytes that may wait for the rest of a record: a message of the handshake of up to 64 KiB, in records of any size.
+const RECEIVED: usize = 96 * 1024;
+/// Time that records of full size take for [`READ`], and more.
 const USUAL: Duration = Duration::from_micros(100);
 /// Bytes that could be read in a microsecond.
 const BYTES_PER_MICROSECOND: usize = 4096;
-
-/// Memory that a connection uses during one call.
-struct Shared {
-    received: Vec<u8>,
-    file: Vec<u8>,
-    sealed: Vec<u8>,
-}
-
-thread_local! {
-    // The pages of these cost nothing before the first connection with TLS.
-    static SHARED: RefCell<Shared> = RefCell::new(Shared {
-        received: vec![0; RECEIVED],
-        file: vec![0; BATCH * RECORD],
-        sealed: vec![0; BATCH * (RECORD + OVERHEAD)],
-    });
-}
 
 /// The TLS of one connection.
 pub(crate) struct TlsStream {
@@ -190,7 +167,7 @@ impl TlsStream {
     fn receive(&mut self, socket: &mut impl Transport, room: &mut [u8]) -> io::Result<usize> {
         SHARED.with_borrow_mut(|shared| {
             // No more than what fits the room, so that little has to be kept.
-            let most = room.len().clamp(RECORD, RECEIVED);
+            let most = room.len().clamp(RECORD, READ);
             let received = shared.received.get_mut(..most).unwrap_or_default();
             let length = match socket.read(received) {
                 Ok(length) => length,
@@ -458,18 +435,4 @@ fn drop_front(bytes: &mut Vec<u8>, length: usize) {
     } else {
         bytes.drain(..length);
     }
-}
-
-/// Fills `room` from `offset` on, as far as the file reaches.
-fn read_at(file: &File, room: &mut [u8], offset: u64) -> io::Result<usize> {
-    let mut filled = 0;
-    while let Some(rest @ [_, ..]) = room.get_mut(filled..) {
-        match file.read_at(rest, offset + filled as u64) {
-            Ok(0) => break,
-            Ok(length) => filled += length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(filled)
 }
