@@ -50,8 +50,8 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
     /// Logs that the stream has ended within a request, and without close_notify.
     pub(super) fn log_cut(&mut self) {
         let message = "TLS was cut within a request: the peer sent no close_notify";
-        let (peer, clock) = (self.connection.peer(), &self.context.clock);
-        self.context.log.error(peer, clock, message);
+        let (client, clock) = (self.connection.client.source(), &self.context.clock);
+        self.context.log.error(client, clock, message);
     }
 
     fn end_handshake(&mut self, handshake: Handshake) {
