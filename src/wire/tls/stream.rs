@@ -114,6 +114,8 @@ impl TlsStream {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
+        // The caller has measured the time of this, and charges it.
+        self.cost = 0;
         // The last messages of the handshake leave with the reply, if the request is here.
         if self.decrypted.is_empty() {
             self.unsent.send(socket, false)?;

@@ -112,6 +112,23 @@ fn a_message_in_tiny_records_is_given_up() {
 }
 
 #[test]
+fn a_message_of_the_handshake_may_have_64_kib() {
+    let (_, mut stream) = TestPeer::new();
+    let mut arrived = record(&[&[1, 0, 0xff, 0xff][..], &[0; 16_000]].concat());
+    for _ in 0..3 {
+        arrived.extend(record(&[0; 16_000]));
+    }
+    let error = stream.handshake(&mut TestSocket::new(arrived), &[]);
+    assert_eq!(error.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_handshake_is_no_cost_of_the_next_read() {
+    let (_, mut stream, _) = connect();
+    assert_eq!(stream.take_cost(), 0);
+}
+
+#[test]
 fn an_end_that_the_socket_does_not_take_is_not_sent_later() {
     let (mut peer, mut stream, mut socket) = connect();
     socket.room = 0;
