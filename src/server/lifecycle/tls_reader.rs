@@ -16,12 +16,12 @@ use crate::wire::tls::config::TlsConfig;
 
 /// What is known of the thread in the loops.
 #[derive(Debug, Default)]
-pub(crate) struct TlsReader(Mutex<State>);
+pub(crate) struct TlsReader(Mutex<ReaderState>);
 
 #[derive(Debug, Default)]
-struct State {
+struct ReaderState {
     /// Where the thread takes its readings from; `None` before it has started.
-    readings: Option<Sender<Reading>>,
+    readings: Option<Sender<TlsReading>>,
     /// The number of the last reload that asked for a reading.
     reload: u64,
     /// Why readings failed, until a loop writes it to standard error.
@@ -30,13 +30,13 @@ struct State {
 
 /// A reading of all files of a server, which is told of its end, also if the thread panics.
 #[derive(Debug)]
-struct Reading {
+struct TlsReading {
     configs: Vec<TlsConfig>,
     /// The thread has no other handle, so that it ends with the last one.
     handle: ServerHandle,
 }
 
-impl Reading {
+impl TlsReading {
     fn new(configs: Vec<TlsConfig>, handle: &ServerHandle) -> Self {
         let handle = handle.clone();
         handle.reading_tls();
@@ -44,7 +44,7 @@ impl Reading {
     }
 }
 
-impl Drop for Reading {
+impl Drop for TlsReading {
     fn drop(&mut self) {
         self.handle.read_tls();
     }
@@ -71,7 +71,7 @@ impl TlsReader {
             return;
         }
         state.reload = reload;
-        let sent = state.send(Reading::new(configs, handle));
+        let sent = state.send(TlsReading::new(configs, handle));
         if let Err(error) = sent {
             state.failures.push(error.to_string());
         }
@@ -83,14 +83,14 @@ impl TlsReader {
     }
 
     /// Ignores poisoning: nothing panics between two changes that belong together.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ReaderState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ReaderState {
     /// Gives a reading to the thread, which is started if this is the first one.
-    fn send(&mut self, reading: Reading) -> io::Result<()> {
+    fn send(&mut self, reading: TlsReading) -> io::Result<()> {
         if self.readings.is_none() {
             self.readings = Some(spawn(|readings| read_all(&readings))?);
         }
@@ -105,7 +105,9 @@ impl State {
     }
 }
 
-fn spawn(run: impl FnOnce(Receiver<Reading>) + Send + 'static) -> io::Result<Sender<Reading>> {
+fn spawn(
+    run: impl FnOnce(Receiver<TlsReading>) + Send + 'static,
+) -> io::Result<Sender<TlsReading>> {
     let (sender, readings) = channel();
     let thread = thread::Builder::new().name("httpoll-tls".to_owned());
     thread.spawn(move || run(readings))?;
@@ -113,7 +115,7 @@ fn spawn(run: impl FnOnce(Receiver<Reading>) + Send + 'static) -> io::Result<Sen
 }
 
 /// Reads what is asked for until the server is gone.
-fn read_all(readings: &Receiver<Reading>) {
+fn read_all(readings: &Receiver<TlsReading>) {
     for reading in readings {
         let failures = reading
             .configs

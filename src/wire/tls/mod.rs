@@ -18,4 +18,4 @@ pub(crate) mod stream;
 pub(crate) mod test_peer;
 #[cfg(test)]
 mod tests;
-mod unsent;
+mod unsent_records;

@@ -19,7 +19,7 @@ use super::buffers::{BATCH, READ, RECORD, SHARED, read_at};
 use super::plain::Plain;
 use super::records::{self, Opened};
 use super::server_name;
-use super::unsent::Unsent;
+use super::unsent_records::UnsentRecords;
 use crate::wire::transport::{Handshake, Transport};
 
 /// Bytes that may wait for the rest of a record: a message of the handshake of up to 64 KiB, in records of any size.
@@ -31,12 +31,12 @@ const BYTES_PER_MICROSECOND: usize = 4096;
 
 /// The TLS of one connection.
 pub(crate) struct TlsStream {
-    state: State,
+    state: TlsState,
     /// The beginning of a record, or of a message of the handshake, that has not arrived as a whole.
     received: Vec<u8>,
     /// What the last records held beyond the room of a read.
     decrypted: Vec<u8>,
-    unsent: Unsent,
+    unsent: UnsentRecords,
     /// Records that are sealed for the next write: fewer where the socket takes few, so that a slow reader keeps little memory.
     batch: usize,
     /// Whether close_notify leaves with the last bytes of the next write.
@@ -50,7 +50,7 @@ pub(crate) struct TlsStream {
     server_name: Option<Box<str>>,
 }
 
-enum State {
+enum TlsState {
     /// Nothing has arrived.
     New(Arc<ServerConfig>),
     Open(Box<UnbufferedServerConnection>),
@@ -73,10 +73,10 @@ enum End {
 impl TlsStream {
     pub(crate) fn new(config: &Arc<ServerConfig>) -> Self {
         Self {
-            state: State::New(Arc::clone(config)),
+            state: TlsState::New(Arc::clone(config)),
             received: Vec::new(),
             decrypted: Vec::new(),
-            unsent: Unsent::default(),
+            unsent: UnsentRecords::default(),
             batch: BATCH,
             finishes: false,
             may_have_more: false,
@@ -88,9 +88,9 @@ impl TlsStream {
 
     pub(crate) fn needs_handshake(&self) -> bool {
         match &self.state {
-            State::New(_) => true,
-            State::Open(connection) => connection.is_handshaking(),
-            State::PlainText | State::Failed => false,
+            TlsState::New(_) => true,
+            TlsState::Open(connection) => connection.is_handshaking(),
+            TlsState::PlainText | TlsState::Failed => false,
         }
     }
 
@@ -121,7 +121,7 @@ impl TlsStream {
             self.unsent.send(socket, false)?;
         }
         Ok(match &self.state {
-            State::Open(connection) => Handshake::Done {
+            TlsState::Open(connection) => Handshake::Done {
                 is_resumed: connection.handshake_kind() == Some(HandshakeKind::Resumed),
                 server_name: self.server_name.take(),
             },
@@ -146,9 +146,9 @@ impl TlsStream {
             }
             let length = match self.state {
                 // Nothing is known of the peer: what it sends first may be the header of a proxy.
-                State::New(_) | State::PlainText => return socket.read(room),
-                State::Open(_) => self.receive(socket, room)?,
-                State::Failed => return Err(io::ErrorKind::NotConnected.into()),
+                TlsState::New(_) | TlsState::PlainText => return socket.read(room),
+                TlsState::Open(_) => self.receive(socket, room)?,
+                TlsState::Failed => return Err(io::ErrorKind::NotConnected.into()),
             };
             if length > 0 {
                 return Ok(length);
@@ -210,10 +210,10 @@ impl TlsStream {
             filled: 0,
             rest: &mut self.decrypted,
         };
-        if let (State::New(config), Some(first)) = (&self.state, arrived.first()) {
-            self.state = State::new(config, *first)?;
+        if let (TlsState::New(config), Some(first)) = (&self.state, arrived.first()) {
+            self.state = TlsState::new(config, *first)?;
         }
-        let State::Open(connection) = &mut self.state else {
+        let TlsState::Open(connection) = &mut self.state else {
             plain.push(arrived);
             return Ok(plain.filled);
         };
@@ -241,7 +241,7 @@ impl TlsStream {
     /// Sends the alert that follows an `error` of the protocol, and returns the error.
     fn fail(&mut self, socket: &mut impl Transport, error: &rustls::Error) -> io::Error {
         // Before anything else: rustls may panic when it is asked again, because the bytes that it has seen are gone.
-        self.state = State::Failed;
+        self.state = TlsState::Failed;
         self.received = Vec::new();
         // A peer that is gone gets no alert.
         let _ = self.unsent.send(socket, false);
@@ -255,7 +255,7 @@ impl TlsStream {
         bytes: &[u8],
         more: bool,
     ) -> io::Result<usize> {
-        if matches!(self.state, State::PlainText) {
+        if matches!(self.state, TlsState::PlainText) {
             return socket.write(bytes, more);
         }
         self.unsent.send_begun(socket, bytes.len(), more)?;
@@ -286,7 +286,7 @@ impl TlsStream {
         offset: u64,
         length: usize,
     ) -> io::Result<usize> {
-        if matches!(self.state, State::PlainText) {
+        if matches!(self.state, TlsState::PlainText) {
             return socket.send_file(file, offset, length);
         }
         self.unsent.send_begun(socket, length, false)?;
@@ -321,7 +321,7 @@ impl TlsStream {
         more: bool,
         end: bool,
     ) -> io::Result<bool> {
-        let State::Open(connection) = &mut self.state else {
+        let TlsState::Open(connection) = &mut self.state else {
             return Err(io::ErrorKind::NotConnected.into());
         };
         // What the protocol answers leaves in the same write.
@@ -348,14 +348,14 @@ impl TlsStream {
 
     /// Sends close_notify, once. If the socket does not take it, the peer sees a stream that was cut.
     pub(crate) fn finish(&mut self, socket: &mut impl Transport) {
-        if let State::Open(connection) = &mut self.state {
+        if let TlsState::Open(connection) = &mut self.state {
             let records = &mut self.unsent.records;
             let start = records.len();
             let closed = records::close(connection, &mut self.received, records, start);
             records.truncate(start + closed.unwrap_or_default());
             if self.unsent.send(socket, true).is_err() {
                 // A later write would fail, because our side of the socket is closed by then.
-                self.unsent = Unsent::default();
+                self.unsent = UnsentRecords::default();
             }
         }
     }
@@ -377,7 +377,7 @@ impl TlsStream {
 
     /// Whether the peer has not kept to the protocol.
     pub(crate) fn has_failed(&self) -> bool {
-        matches!(self.state, State::Failed)
+        matches!(self.state, TlsState::Failed)
     }
 
     /// Bytes of memory that are kept until the next event, beside what TLS needs for every connection.
@@ -386,7 +386,7 @@ impl TlsStream {
     }
 }
 
-impl State {
+impl TlsState {
     /// Returns the state that follows the first byte of the peer.
     fn new(config: &Arc<ServerConfig>, first: u8) -> io::Result<Self> {
         // No request begins with another byte, and no record with one of these.

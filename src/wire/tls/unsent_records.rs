@@ -7,14 +7,14 @@ use crate::wire::transport::Transport;
 
 /// Records on their way to the socket. They keep no memory once they have left.
 #[derive(Debug, Default)]
-pub(super) struct Unsent {
+pub(super) struct UnsentRecords {
     pub(super) records: Vec<u8>,
     sent: usize,
     /// Bytes of the application in these records, which no write has reported.
     holds: usize,
 }
 
-impl Unsent {
+impl UnsentRecords {
     /// Appends `records`, which hold so many bytes of the application. Nothing else that is kept holds any.
     pub(super) fn keep(&mut self, records: &[u8], holds: usize) {
         self.records.extend_from_slice(records);
