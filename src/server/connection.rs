@@ -149,7 +149,9 @@ impl<T: Transport> Connection<T> {
         context.server.counters.disconnects += 1;
         if self.transport.has_failed() {
             let message = format!("TLS failed: {error}");
-            context.log.error(self.client.source(), &context.clock, &message);
+            context
+                .log
+                .error(self.client.source(), &context.clock, &message);
         }
         self.abandon(context);
         Next::Close
