@@ -216,7 +216,7 @@ fn a_key_is_refused_under_every_name_that_clients_could_ask_for() {
     fs::write(site.at("both.pem"), both.concat()).unwrap();
     for directory in [".well-known", ".tls"] {
         fs::create_dir(site.at(directory)).unwrap();
-        fs::copy(&key, site.at(&format!("{directory}/key.pem"))).unwrap();
+        fs::copy(&key, site.at(format!("{directory}/key.pem"))).unwrap();
     }
     symlink(".tls", site.at("tls")).unwrap();
     symlink(&key, site.at("link.pem")).unwrap();
