@@ -9,9 +9,9 @@ from .content import pattern
 from .server import Server, Site, raise_descriptor_limit
 
 CLIENTS = 2000
-# KiB of a server that has served and is idle again. 640 of them are pages of the program that lie between those in use since the code of
+# KiB of a server that has served and is idle again. Up to 512 of them are pages of the program that lie between those in use since the code of
 # TLS is there: the kernel maps 64 KiB around each page that is used. Without the feature tls it was 2304.
-AT_REST = 2944
+AT_REST = 2816
 PAGE = pattern("page", 60_000)
 LONG = "X: " + "x" * 31_000
 HEAD = f"POST /page.bin HTTP/1.1\r\nHost: x\r\n{LONG}\r\nContent-Length: 900000\r\n\r\n".encode()

@@ -34,7 +34,7 @@ pub struct Counters {
     pub tls_handshakes: u64,
     /// Those of them that resumed an earlier session.
     pub tls_handshakes_resumed: u64,
-    /// Handshakes of TLS that failed.
+    /// Handshakes of TLS that failed or were not completed.
     pub tls_handshakes_failed: u64,
     /// Connections that were closed to make room for another one at the limit on connections.
     pub evicted_for_connections: u64,

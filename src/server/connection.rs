@@ -273,8 +273,10 @@ impl<T: Transport> Connection<T> {
 
     /// Ends the connection; replies that had begun to leave are logged with what has left of them.
     pub(crate) fn abandon<H: BaseHttpRequestHandler>(&mut self, context: &mut LoopContext<H>) {
-        if matches!(self.state, State::Reading(_)) {
-            self.transport.finish();
+        match self.state {
+            State::Reading(_) => self.transport.finish(),
+            State::Handshaking => context.server.counters.tls_handshakes_failed += 1,
+            _ => {}
         }
         context.log_outgoing(&self.client, true);
         context.finished.take(&mut context.outgoing);

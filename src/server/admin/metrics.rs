@@ -63,7 +63,7 @@ const COUNTERS: [(&str, &str, Value); 12] = [
     ),
     (
         "httpoll_tls_handshakes_failed_total",
-        "Handshakes of TLS that failed, or that the peer broke off.",
+        "Handshakes of TLS that failed or were not completed.",
         |counters| counters.tls_handshakes_failed,
     ),
     (
