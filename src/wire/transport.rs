@@ -95,12 +95,15 @@ pub(crate) trait Transport {
 }
 
 impl Transport for TcpStream {
+    // Inlined, as the write is: both run for every request.
+    #[inline(always)]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let (length, _) =
             retry_on_intr(|| rustix::net::recv(&*self, &mut *buffer, RecvFlags::empty()))?;
         Ok(length)
     }
 
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8], more: bool) -> io::Result<usize> {
         let flags = if more {
             SendFlags::NOSIGNAL | SendFlags::MORE
