@@ -33,18 +33,7 @@ impl Options {
         tls: Option<&Tls>,
     ) -> Result<Listening, CommandError> {
         let (config, loops) = (self.config.clone(), self.loops);
-        let (addresses, sockets) = if inherited.site.is_empty() {
-            (self.addresses()?, self.bind_unix(user)?)
-        } else {
-            if !self.bind.is_empty() {
-                privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
-            }
-            let speak = |socket| match tls {
-                Some(tls) => tls.speak(socket),
-                None => socket,
-            };
-            (Vec::new(), inherited.site.into_iter().map(speak).collect())
-        };
+        let (addresses, sockets) = self.sockets(inherited.site, user, tls)?;
         let names = names_of_unix(&sockets);
         let confinement = allow_removal(confinement, &sockets)?;
         let server = if addresses.is_empty() {
@@ -78,6 +67,26 @@ impl Options {
             Some(admin) => listening.open_administration(admin, user),
             None => Ok(listening),
         }
+    }
+
+    /// Returns the addresses to bind, and the other sockets: those of `--bind unix:PATH`, or `inherited` ones alone.
+    fn sockets(
+        &self,
+        inherited: Vec<ListeningSocket>,
+        user: Option<&User>,
+        tls: Option<&Tls>,
+    ) -> Result<(Vec<SocketAddr>, Vec<ListeningSocket>), CommandError> {
+        if inherited.is_empty() {
+            return Ok((self.addresses()?, self.bind_unix(user)?));
+        }
+        if !self.bind.is_empty() {
+            privileges::warn("--bind is not used: the sockets are inherited (LISTEN_FDS)");
+        }
+        let speak = |socket| match tls {
+            Some(tls) => tls.speak(socket),
+            None => socket,
+        };
+        Ok((Vec::new(), inherited.into_iter().map(speak).collect()))
     }
 
     /// Resolves the TCP addresses to listen on. A name stands for all its addresses.

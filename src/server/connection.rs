@@ -411,6 +411,11 @@ impl<T: Transport> Connection<T> {
         Kept { purpose, bytes }
     }
 
+    /// Whether the handshake of TLS is not complete.
+    pub(crate) fn is_handshaking(&self) -> bool {
+        matches!(self.state, State::Handshaking)
+    }
+
     /// Whether the connection is between two requests, and nothing of the next one has arrived.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Reading(None)) && self.transport.memory() == 0

@@ -96,10 +96,8 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         handler: H,
         config: ServerConfig,
     ) -> io::Result<Self> {
-        let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
-        let listeners = listen_all(&addresses, &config)?;
-        let addresses = tcp_addresses(&listeners)?;
-        Self::from_endpoint(Endpoint::new(listeners)?, &addresses, handler, config)
+        let (endpoint, addresses) = open(addresses, &config)?;
+        Self::from_endpoint(endpoint, &addresses, handler, config)
     }
 
     /// Listens on all of `addresses` with TLS and the default configuration; port 0 takes a free one.
@@ -129,10 +127,7 @@ impl<H: BaseHttpRequestHandler> HttpServer<H> {
         config: ServerConfig,
         tls: &TlsConfig,
     ) -> io::Result<Self> {
-        let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
-        let listeners = listen_all(&addresses, &config)?;
-        let addresses = tcp_addresses(&listeners)?;
-        let mut endpoint = Endpoint::new(listeners)?;
+        let (mut endpoint, addresses) = open(addresses, &config)?;
         endpoint.speak(&Protocol::Https(tls.clone()));
         Self::from_endpoint(endpoint, &addresses, handler, config)
     }
@@ -393,6 +388,17 @@ impl<H: BaseHttpRequestHandler> AsRawFd for HttpServer<H> {
     fn as_raw_fd(&self) -> RawFd {
         self.event_loop.poll().as_raw_fd()
     }
+}
+
+/// Opens sockets that listen on `addresses`, and returns these as they were bound.
+fn open(
+    addresses: impl ToSocketAddrs,
+    config: &ServerConfig,
+) -> io::Result<(Endpoint, Vec<SocketAddr>)> {
+    let addresses: Vec<_> = addresses.to_socket_addrs()?.collect();
+    let listeners = listen_all(&addresses, config)?;
+    let addresses = tcp_addresses(&listeners)?;
+    Ok((Endpoint::new(listeners)?, addresses))
 }
 
 /// Returns the addresses of those listeners that are TCP sockets.

@@ -366,6 +366,8 @@ fn deadline(
         Some(Timeout::KeepAlive) if is_closing => Some((Timeout::LastRequest, false)),
         // The peer has closed its side and may not read what comes next.
         None if connection.is_silent() && connection.has_left() => Some((Timeout::Send, false)),
+        // A handshake has one deadline, however many parts it comes in.
+        Some(Timeout::Head) if connection.is_handshaking() => Some((Timeout::Head, false)),
         // What has arrived of a body is counted when its time is over.
         Some(Timeout::Body) => Some((Timeout::Body, false)),
         kind => kind.map(|kind| (kind, progress)),
