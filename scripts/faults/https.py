@@ -1,5 +1,6 @@
-"""HTTPS for clients that do not read, and with certificates that are replaced all the time."""
+"""HTTPS for clients that do not read, or send tiny records, and with certificates that are replaced all the time."""
 
+import concurrent.futures
 import itertools
 import multiprocessing
 import os
@@ -7,11 +8,11 @@ import signal
 import ssl
 import time
 
-from . import check, fault, latencies, wait_until
+from . import check, fault, latencies, percentile, wait_until
 from .client import Bystander, Ended, assert_serves, get
 from .content import pattern
 from .handshakes import PAGE, client_of, https
-from .secure import Authority, SecureClient
+from .secure import VERSIONS, Authority, SealingClient, SecureClient
 from .server import Server, Site, raise_descriptor_limit
 
 READERS = 1000
@@ -21,6 +22,8 @@ REPLIES = 8192
 # KiB of a connection whose handshake is complete, at most. The rest of one record is up to 16 KiB more.
 EACH = 6
 STALLED = 6
+# Bodies of so many bytes, each byte in a record of its own.
+SENDERS, TINY = 4, 300_000
 RELOADS, SECONDS = 200, 5
 PAIRS = 7
 
@@ -57,6 +60,43 @@ def clients_that_ask_for_a_big_file_and_do_not_read():
         return (
             f"{READERS} readers, {most:+} KiB, {complete} of {READERS // 25} then read all; "
             f"{len(others.took)} of others {latencies(others.took)}; {left}"
+        )
+
+
+def tiny_records(client):
+    """Returns a request whose body no handler wants, each byte of it in a record of its own, and a request for the page."""
+    head = get("/page.bin", f"Content-Length: {TINY}", method="POST")
+    return client.sealed(head, *itertools.repeat(b"x", TINY), get("/page.bin"))
+
+
+@fault("tls-tiny-records")
+def bodies_in_records_of_one_byte():
+    """Opening such a record takes far longer than reading its byte, so the server bounds the time of a turn."""
+    with https("-q") as (server, authority):
+        client, contexts = client_of(authority), [authority.context(version) for version in VERSIONS]
+        with Bystander(server, "/page.bin", PAGE, client=client) as alone:
+            time.sleep(1)
+        # On a busy machine, requests take longer without the records too.
+        limit = max(0.05, 4 * percentile(alone.took, 0.99))
+        before = server.footprint()
+        senders = [SealingClient(server, context) for context in contexts * (SENDERS // 2)]
+        # Sealed before they are sent, so that they come as fast as the server takes them.
+        records = [tiny_records(sender) for sender in senders]
+        began = time.monotonic()
+        with (
+            Bystander(server, "/page.bin", PAGE, client=client) as others,
+            concurrent.futures.ThreadPoolExecutor(SENDERS) as pool,
+        ):
+            list(pool.map(SealingClient.send, senders, records))
+        took = time.monotonic() - began
+        for sender in senders:
+            check(sender.reply().status == 405, "the body was not refused")
+            check(sender.reply().body == PAGE, "the request after the body has another reply")
+            sender.close()
+        check(percentile(others.took, 0.99) < limit, f"others wait: {latencies(others.took)}")
+        return (
+            f"{SENDERS} × {TINY} records in {took:.1f} s; {len(others.took)} of others {latencies(others.took)} "
+            f"(alone p99 {percentile(alone.took, 0.99) * 1000:.1f} ms); {before.check()}"
         )
 
 

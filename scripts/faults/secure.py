@@ -6,7 +6,7 @@ import ssl
 import subprocess
 
 from . import Skip
-from .client import Client
+from .client import Client, Ended
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -91,3 +91,30 @@ class Handshake:
         """Returns `data` as a record."""
         self.tls.write(data)
         return self.outgoing.read()
+
+    def opened(self, records):
+        """Returns what the records contain."""
+        self.incoming.write(records)
+        data = bytearray()
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while part := self.tls.read(1 << 16):
+                data += part
+        return data
+
+
+class SealingClient(Client):
+    """A connection with TLS whose records are sealed with `sealed` before they are sent."""
+
+    def __init__(self, server, context, **options):
+        super().__init__(server, **options)
+        self.handshake = Handshake(context).complete(self)
+
+    def sealed(self, *parts):
+        """Returns each part as a record of its own."""
+        return b"".join(map(self.handshake.sealed, parts))
+
+    def _more(self):
+        records = self.socket.recv(1 << 18)
+        if not records:
+            raise Ended(f"the connection ended, {len(self.unread)} bytes unread")
+        self.unread += self.handshake.opened(records)

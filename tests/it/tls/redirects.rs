@@ -140,6 +140,29 @@ fn no_request_is_redirected_to_another_host() {
 }
 
 #[test]
+fn an_absolute_target_is_redirected_only_if_host_agrees() {
+    let server = server();
+    for (target, host) in [
+        ("http://evil.test/", "localhost"),
+        ("https://evil.test/x", "localhost"),
+        ("http://localhost/", "evil.test"),
+        ("http://localhost:8080/", "localhost"),
+        ("http://localhost/", "localhost:8080"),
+    ] {
+        let reply = server.connect_plain().ask(get_from(host, target));
+        assert_eq!(
+            (reply.status(), reply.field("Location")),
+            (400, None),
+            "{target} {host}"
+        );
+    }
+    let reply = server
+        .connect_plain()
+        .ask(get_from("localhost:8080", "http://LOCALHOST:8080/x?y"));
+    assert_redirects(&reply, "https://LOCALHOST:8080/x?y");
+}
+
+#[test]
 fn a_host_that_is_none_is_refused() {
     let server = server();
     for host in [
