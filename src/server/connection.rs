@@ -49,6 +49,8 @@ use waiting::Waiting;
 const ROUND_TRIP: Duration = Duration::from_millis(100);
 /// Time after which a reply counts as stalled if nothing of it has left: the round trip of most connections is shorter.
 const STALLED: Duration = Duration::from_millis(250);
+/// Bytes of a record of TLS, with room for how memory grows.
+const RECORD: usize = 32 * 1024;
 /// Time after which a request for a file of a slow file system may have to make room.
 const SLOW_FILE: Duration = Duration::from_secs(1);
 
@@ -347,7 +349,6 @@ impl<T: Transport> Connection<T> {
         }
     }
 
-    /// Whether the peer has closed its side.
     pub(crate) fn has_left(&self) -> bool {
         self.peer_left
     }
@@ -390,23 +391,29 @@ impl<T: Transport> Connection<T> {
 
     /// What the connection keeps in memory until its next event, spooled bodies aside.
     pub(crate) fn kept(&self) -> Kept {
+        let stream = self.transport.memory();
+        // A client that is slow within a body is not closed because of the record that has arrived or left in part.
+        let beyond_a_record = stream.saturating_sub(RECORD);
         let (purpose, bytes) = match &self.state {
             State::ReadingProxyHeader(unparsed) | State::Reading(Some(unparsed)) => {
-                (Purpose::Requests, unparsed.bytes.capacity())
+                (Purpose::Requests, unparsed.bytes.capacity() + stream)
             }
-            State::Handshaking | State::Reading(None) | State::Lingering(_) => {
-                (Purpose::Requests, 0)
-            }
-            State::ReadingBody(unfinished) => (Purpose::Requests, unfinished.request.memory()),
+            State::Handshaking | State::Reading(None) => (Purpose::Requests, stream),
+            State::Lingering(_) => (Purpose::Requests, beyond_a_record),
+            State::ReadingBody(unfinished) => (
+                Purpose::Requests,
+                unfinished.request.memory() + beyond_a_record,
+            ),
             // The handler decides how much more than this it writes into memory at a time.
             State::WritingHeaders(unsent) | State::Streaming(unsent) => (
                 Purpose::Replies,
-                unsent.outgoing.memory().min(SMALL) + unsent.unparsed.bytes.capacity(),
+                unsent.outgoing.memory().min(SMALL)
+                    + unsent.unparsed.bytes.capacity()
+                    + beyond_a_record,
             ),
             // Closing these would not be fair: the client waits for a promised reply, or for its turn.
             _ => return Kept::default(),
         };
-        let bytes = bytes + self.transport.memory();
         let bytes = bytes.try_into().unwrap_or(u32::MAX);
         Kept { purpose, bytes }
     }

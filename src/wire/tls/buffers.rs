@@ -5,10 +5,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 
-/// Bytes that one record holds at most (RFC 8446 §5.1).
+/// Bytes that one record holds at most (RFC 8446 §5.1). No more are sealed for one write, so a slow reader keeps no more in memory.
 pub(super) const RECORD: usize = 16 * 1024;
-/// Records that are sealed at once at most.
-pub(super) const BATCH: usize = 4;
 /// Bytes that are read from the socket at once at most. If they are the smallest records, they take some milliseconds to open.
 pub(super) const READ: usize = 32 * 1024;
 /// Bytes by which sealing makes a record longer, at most: header, nonce, content type and tag.
@@ -25,8 +23,8 @@ thread_local! {
     // The pages of these cost nothing before the first connection with TLS.
     pub(super) static SHARED: RefCell<Shared> = RefCell::new(Shared {
         received: vec![0; READ],
-        file: vec![0; BATCH * RECORD],
-        sealed: vec![0; BATCH * (RECORD + OVERHEAD)],
+        file: vec![0; RECORD],
+        sealed: vec![0; RECORD + OVERHEAD],
     });
 }
 

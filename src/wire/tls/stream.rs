@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
-use super::buffers::{BATCH, READ, RECORD, SHARED, read_at};
+use super::buffers::{READ, RECORD, SHARED, read_at};
 use super::plain::Plain;
 use super::records::{self, Opened};
 use super::server_name;
@@ -37,8 +37,6 @@ pub(crate) struct TlsStream {
     /// What the last records held beyond the room of a read.
     decrypted: Vec<u8>,
     unsent: UnsentRecords,
-    /// Records that are sealed for the next write: fewer where the socket takes few, so that a slow reader keeps little memory.
-    batch: usize,
     /// Whether close_notify leaves with the last bytes of the next write.
     finishes: bool,
     /// Whether the socket may have more than was read.
@@ -77,7 +75,6 @@ impl TlsStream {
             received: Vec::new(),
             decrypted: Vec::new(),
             unsent: UnsentRecords::default(),
-            batch: BATCH,
             finishes: false,
             may_have_more: false,
             cost: 0,
@@ -261,7 +258,7 @@ impl TlsStream {
         self.unsent.send_begun(socket, bytes.len(), more)?;
         let mut written = self.unsent.take_held(bytes.len());
         while let Some(rest @ [_, ..]) = bytes.get(written..) {
-            let piece = rest.get(..self.batch * RECORD).unwrap_or(rest);
+            let piece = rest.get(..RECORD).unwrap_or(rest);
             let is_last = piece.len() == rest.len();
             let end = is_last && self.finishes;
             let has_left = SHARED.with_borrow_mut(|shared| {
@@ -295,15 +292,19 @@ impl TlsStream {
             return Ok(held);
         }
         SHARED.with_borrow_mut(|shared| {
-            let length = length.min(self.batch * RECORD);
-            let room = shared.file.get_mut(..length).unwrap_or_default();
+            // Full segments leave sooner if the next record of the same call is on its way.
+            let more = length > RECORD;
+            let room = shared
+                .file
+                .get_mut(..length.min(RECORD))
+                .unwrap_or_default();
             let read = read_at(file, room, offset)?;
             let plain = room.get(..read).unwrap_or_default();
             if plain.is_empty() {
                 return Ok(0);
             }
             // The file may have ended before the announced length, and then nothing follows.
-            if self.send(socket, plain, &mut shared.sealed, false, false)? {
+            if self.send(socket, plain, &mut shared.sealed, more, false)? {
                 Ok(read)
             } else {
                 Err(io::ErrorKind::WouldBlock.into())
@@ -311,7 +312,7 @@ impl TlsStream {
         })
     }
 
-    /// Seals `plain`, and close_notify behind it (`end`), and writes the records. Returns whether all have left; otherwise the rest is
+    /// Seals `plain`, which fits a record, and close_notify behind it (`end`), and writes the records. Returns whether all have left; otherwise the rest is
     /// kept.
     fn send(
         &mut self,
@@ -337,10 +338,8 @@ impl TlsStream {
             sent => sent?,
         };
         if sent == length {
-            self.batch = (2 * self.batch).min(BATCH);
             return Ok(true);
         }
-        self.batch = 1;
         let rest = records.get(sent..).unwrap_or_default();
         self.unsent.keep(rest, plain.len());
         Ok(false)
