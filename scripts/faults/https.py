@@ -24,7 +24,7 @@ REPLIES = 8192
 EACH = 6
 STALLED = 6
 # Bodies of so many bytes, each byte in a record of its own.
-SENDERS, TINY = 4, 600_000
+SENDERS, TINY = 4, 900_000
 RELOADS, SECONDS = 200, 5
 PAIRS = 7
 
