@@ -1,6 +1,7 @@
 """HTTPS for clients that do not read, or send tiny records, and with certificates that are replaced all the time."""
 
 import concurrent.futures
+import functools
 import itertools
 import multiprocessing
 import os
@@ -23,7 +24,7 @@ REPLIES = 8192
 EACH = 6
 STALLED = 6
 # Bodies of so many bytes, each byte in a record of its own.
-SENDERS, TINY = 4, 300_000
+SENDERS, TINY = 4, 900_000
 RELOADS, SECONDS = 200, 5
 PAIRS = 7
 
@@ -66,7 +67,13 @@ def clients_that_ask_for_a_big_file_and_do_not_read():
 def tiny_records(client):
     """Returns a request whose body no handler wants, each byte of it in a record of its own, and a request for the page."""
     head = get("/page.bin", f"Content-Length: {TINY}", method="POST")
-    return client.sealed(head, *itertools.repeat(b"x", TINY), get("/page.bin"))
+    return client.handshake.sealed(head, *itertools.repeat(b"x", TINY), get("/page.bin"))
+
+
+def post_records(sender, records):
+    with sender.send(records):
+        check(sender.reply().status == 405, "the body was not refused")
+        check(sender.reply().body == PAGE, "the request after the body has another reply")
 
 
 @fault("tls-tiny-records")
@@ -74,7 +81,8 @@ def bodies_in_records_of_one_byte():
     """Opening such a record takes far longer than reading its byte, so the server bounds the time of a turn."""
     with https("-q") as (server, authority):
         client, contexts = client_of(authority), [authority.context(version) for version in VERSIONS]
-        with Bystander(server, "/page.bin", PAGE, client=client) as alone:
+        bystander = functools.partial(Bystander, server, "/page.bin", PAGE, pause=0, client=client)
+        with bystander() as alone:
             time.sleep(1)
         # On a busy machine, requests take longer without the records too.
         limit = max(0.05, 4 * percentile(alone.took, 0.99))
@@ -83,16 +91,9 @@ def bodies_in_records_of_one_byte():
         # Sealed before they are sent, so that they come as fast as the server takes them.
         records = [tiny_records(sender) for sender in senders]
         began = time.monotonic()
-        with (
-            Bystander(server, "/page.bin", PAGE, client=client) as others,
-            concurrent.futures.ThreadPoolExecutor(SENDERS) as pool,
-        ):
-            list(pool.map(SealingClient.send, senders, records))
+        with bystander() as others, concurrent.futures.ThreadPoolExecutor(SENDERS) as pool:
+            list(pool.map(post_records, senders, records))
         took = time.monotonic() - began
-        for sender in senders:
-            check(sender.reply().status == 405, "the body was not refused")
-            check(sender.reply().body == PAGE, "the request after the body has another reply")
-            sender.close()
         check(percentile(others.took, 0.99) < limit, f"others wait: {latencies(others.took)}")
         return (
             f"{SENDERS} × {TINY} records in {took:.1f} s; {len(others.took)} of others {latencies(others.took)} "

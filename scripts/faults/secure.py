@@ -87,9 +87,10 @@ class Handshake:
             client.send(self.flight(client.socket.recv(1 << 16)))
         return self
 
-    def sealed(self, data):
-        """Returns `data` as a record."""
-        self.tls.write(data)
+    def sealed(self, *parts):
+        """Returns each part as a record."""
+        for part in parts:
+            self.tls.write(part)
         return self.outgoing.read()
 
     def opened(self, records):
@@ -103,15 +104,11 @@ class Handshake:
 
 
 class SealingClient(Client):
-    """A connection with TLS whose records are sealed with `sealed` before they are sent."""
+    """A connection with TLS whose `handshake` seals records before they are sent."""
 
     def __init__(self, server, context, **options):
         super().__init__(server, **options)
         self.handshake = Handshake(context).complete(self)
-
-    def sealed(self, *parts):
-        """Returns each part as a record of its own."""
-        return b"".join(map(self.handshake.sealed, parts))
 
     def _more(self):
         records = self.socket.recv(1 << 18)
