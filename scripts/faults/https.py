@@ -18,10 +18,8 @@ from .server import Server, Site, raise_descriptor_limit
 
 READERS = 1000
 BIG = pattern("big", 10 << 20)
-# KiB of ServerConfig::max_reply_memory.
-REPLIES = 8192
-# KiB of a connection whose handshake is complete, at most. The rest of one record is up to 16 KiB more.
-EACH = 6
+# KiB of a connection whose handshake is complete, with one record that has left in part, at most.
+EACH = 6 + 17
 STALLED = 6
 # Bodies of so many bytes, each byte in a record of its own.
 SENDERS, TINY = 4, 900_000
@@ -31,7 +29,7 @@ PAIRS = 7
 
 @fault("tls-slow-readers")
 def clients_that_ask_for_a_big_file_and_do_not_read():
-    """What a socket does not take is kept as records, which count in max_reply_memory."""
+    """What a socket does not take is kept, at most one record for each client, and no client is closed for it."""
     raise_descriptor_limit(READERS + 500)
     with https("-q", limit=READERS + 500) as (server, authority):
         (server.site / "big.bin").write_bytes(BIG)
@@ -44,22 +42,20 @@ def clients_that_ask_for_a_big_file_and_do_not_read():
             while time.monotonic() < end:
                 most = max(most, server.memory() - before.memory)
                 time.sleep(0.1)
-        bound = REPLIES + READERS * EACH
+        bound = READERS * EACH
+        stayed = len(server.descriptors()) - before.all
+        check(stayed >= READERS, f"{READERS - stayed} readers were closed")
         check(most < bound, f"{most} KiB more for {READERS} readers, at most {bound} expected")
         complete = 0
         for number, reader in enumerate(readers):
-            if number % 25 == 0:
-                try:
-                    check(reader.reply().body == BIG, "wrong bytes")
-                    complete += 1
-                except (Ended, OSError):
-                    # The server had to close some.
-                    pass
+            # Each takes a while with so small a window, and the send timeout is 30 s.
+            if number % 250 == 0:
+                check(reader.reply().body == BIG, "wrong bytes")
+                complete += 1
             reader.close()
-        check(complete, "no reader has got the file")
         left = before.check(kib=bound, files=1)
         return (
-            f"{READERS} readers, {most:+} KiB, {complete} of {READERS // 25} then read all; "
+            f"{READERS} readers, {most:+} KiB, {complete} then read all; "
             f"{len(others.took)} of others {latencies(others.took)}; {left}"
         )
 
