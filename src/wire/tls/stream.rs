@@ -126,7 +126,7 @@ impl TlsStream {
         })
     }
 
-    // Not inlined, as writes are not: connections without TLS stay small.
+    // Not inlined, as writes are not, so that the code of connections without TLS stays small.
     #[inline(never)]
     pub(crate) fn read(
         &mut self,
@@ -303,7 +303,6 @@ impl TlsStream {
             if plain.is_empty() {
                 return Ok(0);
             }
-            // The file may have ended before the announced length, and then nothing follows.
             if self.send(socket, plain, &mut shared.sealed, more, false)? {
                 Ok(read)
             } else {
@@ -312,8 +311,8 @@ impl TlsStream {
         })
     }
 
-    /// Seals `plain`, which fits a record, and close_notify behind it (`end`), and writes the records. Returns whether all have left; otherwise the rest is
-    /// kept.
+    /// Seals `plain`, which fits a record, and close_notify behind it (`end`), and writes them. Returns whether all have left; otherwise
+    /// the rest is kept.
     fn send(
         &mut self,
         socket: &mut impl Transport,
