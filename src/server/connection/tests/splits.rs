@@ -111,7 +111,7 @@ pub(super) fn requests_behind_a_body_that_streams_wait_their_turn() {
 }
 
 #[test]
-pub(super) fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
+fn replies_beyond_a_batch_leave_in_order_in_several_writes() {
     let mut stage = TestLoop::new();
     let requests: Vec<_> = ["/inline", "/small"].map(get).concat().repeat(8);
     let output = stage.answer(&[&requests]);
