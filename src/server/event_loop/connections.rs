@@ -385,6 +385,6 @@ mod tests {
         let debug = if cfg!(debug_assertions) { 8 } else { 0 };
         // The pointer to the state of TLS, where that is compiled in.
         let tls = if cfg!(feature = "tls") { 8 } else { 0 };
-        assert_eq!(size_of::<Slot>(), 72 + debug + tls);
+        assert!(size_of::<Slot>() <= 72 + debug + tls);
     }
 }
