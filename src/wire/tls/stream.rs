@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, InvalidMessage, ProtocolVersion, ServerConfig};
+use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
 
 use super::buffers::{READ, RECORD, SHARED, read_at};
 use super::plain::Plain;
@@ -219,7 +219,6 @@ impl TlsStream {
         let filled = plain.filled;
         // What the protocol answers to a request leaves with the reply.
         let has_request = filled > 0 || !plain.rest.is_empty();
-        let more = may_wait(connection);
         if let Some(name) = server_name::take() {
             self.server_name = Some(name);
         }
@@ -228,7 +227,7 @@ impl TlsStream {
             self.end = End::Closed;
         }
         if !has_request {
-            match self.unsent.send(socket, more) {
+            match self.unsent.send(socket, false) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {}
             }
@@ -427,13 +426,6 @@ fn open_records(
         return Err(InvalidMessage::HandshakePayloadTooLarge.into());
     }
     Ok(opened)
-}
-
-/// Whether no peer waits for what the protocol answers: a ticket of TLS 1.3 leaves in the segment of the reply, or soon if no request
-/// comes.
-fn may_wait(connection: &UnbufferedServerConnection) -> bool {
-    let version = connection.protocol_version();
-    version == Some(ProtocolVersion::TLSv1_3) && !connection.is_handshaking()
 }
 
 /// Drops up to `length` bytes at the front, and the memory if none is left.
