@@ -171,8 +171,8 @@ impl TlsConfig {
     }
 
     /// Returns the directories that have to be readable for [`reload`](Self::reload) in a confined process, as absolute paths without
-    /// symbolic links. They are the directories of the files and, where a file is a symbolic link, of what it leads to, so a link may
-    /// later lead to another file in them. A directory inside another one of them is not named.
+    /// symbolic links: the directory of each file and, for a symbolic link, also the directory that it leads to, because the link may
+    /// later lead to another file there. A directory inside another one of them is not named.
     ///
     /// # Errors
     /// A path cannot be resolved.

@@ -227,6 +227,7 @@ impl TlsStream {
             self.end = End::Closed;
         }
         if !has_request {
+            // At once: a ticket also acknowledges the client's last flight, and with Nagle's algorithm the client waits for that.
             match self.unsent.send(socket, false) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {}
