@@ -61,24 +61,24 @@ impl Buffer {
         rest
     }
 
-    /// Writes until everything has left or the socket takes no more; `more` says that a body follows at once.
+    /// Writes as much as the socket takes; `more` says that a body follows at once.
     // Inlined into both callers; one runs for every request.
     #[inline(always)]
     pub(crate) fn send(&mut self, transport: &mut impl Transport, more: bool) -> io::Result<Next> {
-        while let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) {
-            match transport.write(rest, more) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                // A short write means that the socket is full. No second attempt is needed: its next edge tells when to go on.
-                Ok(length) if length < rest.len() => {
-                    self.sent += length;
-                    return Ok(Next::Wait);
-                }
-                Ok(length) => self.sent += length,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Next::Wait),
-                Err(error) => return Err(error),
+        let Some(rest @ [_, ..]) = self.bytes.get(self.sent..) else {
+            return Ok(Next::Continue);
+        };
+        match transport.write(rest, more) {
+            Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+            // A short write means that the socket is full. No second attempt is needed: its next edge tells when to go on.
+            Ok(length) => {
+                let is_whole = length == rest.len();
+                self.sent += length;
+                Ok(if is_whole { Next::Continue } else { Next::Wait })
             }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Next::Wait),
+            Err(error) => Err(error),
         }
-        Ok(Next::Continue)
     }
 
     /// Writes as [`send`](Self::send) does, but at most as many bytes as the share has.

@@ -115,16 +115,15 @@ impl Outgoing {
         self.clients.get_or_insert_default().0.push(client);
     }
 
-    /// Sends until everything has left, the socket takes no more or the share is spent. `is_last` says that the end of the stream
-    /// follows at once.
+    /// Sends until everything has left, the socket takes no more or the share is spent. If the end of the stream follows at once
+    /// (`ends`), there is no body, and both leave in one segment.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,
-        is_last: bool,
+        ends: bool,
         share: &mut Share,
     ) -> io::Result<Next> {
-        let ends = is_last && self.body.is_empty();
-        let more = self.body.follows_at_once() || ends;
+        let more = ends || self.body.follows_at_once();
         let sent = if self.buffer.bytes.len() <= SMALL {
             if ends {
                 transport.finish_with_write();

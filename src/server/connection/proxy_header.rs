@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::state::State;
-use super::then::Then;
 use super::turn::Turn;
 use super::unparsed::Unparsed;
 use crate::handler::BaseHttpRequestHandler;
@@ -46,7 +45,7 @@ impl<T: Transport, H: BaseHttpRequestHandler> Turn<'_, T, H> {
                 if self.connection.transport.needs_handshake() {
                     return self.handshaking(&unparsed.bytes);
                 }
-                self.serve(unparsed.as_received(), Then::Parse, storage)
+                self.serve(unparsed.as_received(), storage)
             }
             Err(proxy_protocol::Malformed) => {
                 let message = "a trusted proxy sent no valid header of the PROXY protocol";

@@ -1,6 +1,6 @@
 //! The steps of a connection: each takes the state, goes on with it, and leaves the state that follows; see the table in
-//! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes, and those of the
-//! header in [`super::proxy_header`].
+//! [`super::state`]. Every transition is in this file, except those of a passed deadline, which [`Connection::expire`] makes, those of the
+//! header in [`super::proxy_header`], and those of the handshake in [`super::handshaking`].
 //!
 //! Invariant: a step that returns `Continue` has left the next state, and a step that returns anything else but `Close` has left the
 //! state to wait in. The data of a state lives in its variant, so nothing has to be reset when the state is left.
@@ -13,7 +13,6 @@ use super::Connection;
 use super::answering::Answering;
 use super::arriving::UnfinishedRequest;
 use super::lingering::{Discarded, Lingering};
-use super::readable::Readable;
 use super::state::{Awaiting, State, Unsent};
 use super::then::Then;
 use super::unparsed::{Received, Unparsed};
@@ -27,16 +26,13 @@ use crate::wire::share::Share;
 use crate::wire::source::Fill;
 use crate::wire::transport::Transport;
 
-/// Bytes of requests that are read at a time. If a client does not read its replies, the connection keeps as many as this.
-const MAX_PIPELINED: usize = 32 * 1024;
-
 /// One call of the loop to a connection, and what the loop lends to it.
 pub(super) struct Turn<'t, T, H> {
     pub(super) connection: &'t mut Connection<T>,
     pub(super) share: &'t mut Share,
     pub(super) context: &'t mut LoopContext<H>,
     /// Whether reading has cost all that the connection may use in this turn.
-    is_spent: bool,
+    pub(super) is_spent: bool,
 }
 
 impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
@@ -62,7 +58,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     ) -> io::Result<Next> {
         let next = match received? {
             [] => self.end_of_stream(false),
-            bytes => self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage)?,
+            bytes => self.serve(Received::new(bytes), &mut scratch.storage)?,
         };
         match next {
             Next::Continue => self.run(scratch),
@@ -85,9 +81,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
             State::Reading(unparsed) => self.reading(unparsed, scratch),
             State::ReadingProxyHeader(unparsed) => self.reading_proxy_header(unparsed, scratch),
             State::Handshaking => self.handshaking(&[]),
-            State::Parsing(unparsed) => {
-                self.serve(unparsed.as_received(), Then::Parse, &mut scratch.storage)
-            }
+            State::Parsing(unparsed) => self.serve(unparsed.as_received(), &mut scratch.storage),
             State::ReadingBody(unfinished) => self.reading_body(unfinished, scratch),
             State::WritingHeaders(unsent) | State::Streaming(unsent) => {
                 self.sending(unsent, scratch)
@@ -114,7 +108,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         };
         match unparsed {
             unparsed if bytes.is_empty() => Ok(self.end_of_stream(unparsed.is_some())),
-            None => self.serve(Received::new(bytes), Then::Parse, storage),
+            None => self.serve(Received::new(bytes), storage),
             Some(mut unparsed) => {
                 unparsed.bytes.extend_from_slice(bytes);
                 // A head that arrives in small pieces is neither searched nor copied from its start each time.
@@ -124,7 +118,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
                     self.connection.state = State::Reading(Some(unparsed));
                     return Ok(Next::Continue);
                 }
-                self.serve(unparsed.as_received(), Then::Parse, storage)
+                self.serve(unparsed.as_received(), storage)
             }
         }
     }
@@ -148,7 +142,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         self.share.progress = true;
         self.share.bytes = self.share.bytes.saturating_sub(bytes.len());
         let then = self.answering().take_body(unfinished, &mut bytes);
-        self.serve(Received::new(bytes), then, &mut scratch.storage)
+        self.go_on(then, Received::new(bytes), &mut scratch.storage)
     }
 
     /// Ends the connection, because the peer has closed its side, perhaps within a request.
@@ -198,7 +192,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         let Awaiting { promised, unparsed } = awaiting;
         let began = is_work.then(Instant::now);
         let then = self.answering().fulfil(promised);
-        let next = self.serve(unparsed.as_received(), then, storage);
+        let next = self.go_on(then, unparsed.as_received(), storage);
         if let Some(began) = began {
             self.context.allowance.charge(began.elapsed());
         }
@@ -232,7 +226,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         match lingering.discard(&mut bytes, config) {
             Discarded::Some => {}
             Discarded::All => {
-                return self.serve(Received::new(bytes), Then::Parse, &mut scratch.storage);
+                return self.serve(Received::new(bytes), &mut scratch.storage);
             }
             // No next request will be found. The peer may still have to read the reply.
             Discarded::TooMuch | Discarded::Malformed(_) => {
@@ -311,77 +305,66 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(Next::Wait)
     }
 
-    /// Reads as [`read`](Self::read) does, no more bytes than may be pipelined.
-    #[inline]
-    pub(super) fn read_requests<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
-        let length = room.len().min(MAX_PIPELINED);
-        self.read(room.get_mut(..length).unwrap_or_default())
-    }
-
-    /// Reads once: `None` where the socket has nothing now, no bytes where the peer has closed its side.
-    fn read<'s>(&mut self, room: &'s mut [u8]) -> io::Result<Option<&'s [u8]>> {
-        let Connection {
-            transport,
-            readable,
-            ..
-        } = &mut *self.connection;
-        if *readable == Readable::No {
-            return Ok(None);
+    /// Does what `then` says, which follows from bytes that were received earlier, before `received` is parsed.
+    fn go_on(
+        &mut self,
+        then: Then,
+        received: Received<'_>,
+        storage: &mut Storage,
+    ) -> io::Result<Next> {
+        match then {
+            Then::Parse => self.serve(received, storage),
+            then => self.leave(then, &received),
         }
-        let length = readable.receive(transport, room)?;
-        let cost = transport.take_cost();
-        if cost > 0 {
-            self.share.bytes = self.share.bytes.saturating_sub(cost);
-            self.is_spent = self.share.bytes == 0;
-        }
-        // A check of the file system that was made before this read may be older than the request that was read.
-        self.context.clock.begin_epoch();
-        Ok(length.and_then(|length| room.get(..length)))
     }
 
     /// Answers the requests in `received` in order, sends the replies, and leaves the connection in the state that follows.
-    /// Before that it does what `then` says, which follows from bytes that were received earlier.
     pub(super) fn serve(
         &mut self,
         mut received: Received<'_>,
-        mut then: Then,
         storage: &mut Storage,
     ) -> io::Result<Next> {
         self.connection.is_new = false;
         loop {
-            let follows = match then {
-                Then::Parse => self.answering().answer(&mut received, storage),
-                // Nothing is parsed before this is done.
-                then => then,
-            };
-            let next = self.send_made(matches!(follows, Then::Close | Then::Linger))?;
-            if next != Next::Continue {
-                self.connection.suspend(follows, &received, self.context);
-                self.connection.begin_wait(next, self.context);
-                return Ok(next);
+            match self.answering().answer(&mut received, storage) {
+                Then::Parse => {}
+                follows => return self.leave(follows, &received),
             }
-            match follows {
-                Then::Parse if self.share.requests == 0 => {
-                    self.connection.state = State::Parsing(Unparsed::boxed(&received));
-                    return Ok(Next::Yield);
-                }
-                Then::Parse if !received.bytes.is_empty() => then = Then::Parse,
+            let next = self.send_made(false)?;
+            if next != Next::Continue {
+                return Ok(self.suspend(next, Then::Parse, &received));
+            } else if self.share.requests == 0 {
+                self.connection.state = State::Parsing(Unparsed::boxed(&received));
+                return Ok(Next::Yield);
+            } else if received.bytes.is_empty() {
+                self.connection.state = State::Reading(None);
                 // Fast path: most requests come alone, and the socket has told that there is nothing more to read.
-                Then::Parse if !self.may_read() => {
-                    self.connection.state = State::Reading(None);
-                    return Ok(Next::Wait);
-                }
-                follows => {
-                    self.follow(follows, &received)?;
-                    return Ok(Next::Continue);
-                }
+                return Ok(if self.may_read() {
+                    Next::Continue
+                } else {
+                    Next::Wait
+                });
             }
         }
     }
 
-    /// Whether the socket may have something to read.
-    fn may_read(&self) -> bool {
-        self.connection.readable != Readable::No
+    /// Sends the replies, and leaves the connection in the state that follows, which is not the next request.
+    #[inline(never)]
+    fn leave(&mut self, follows: Then, received: &Received<'_>) -> io::Result<Next> {
+        self.connection.is_new = false;
+        let next = self.send_made(matches!(follows, Then::Close | Then::Linger))?;
+        if next != Next::Continue {
+            return Ok(self.suspend(next, follows, received));
+        }
+        self.follow(follows, received)?;
+        Ok(next)
+    }
+
+    /// Keeps the replies that have not left for when the connection has `next` to do, and what follows them.
+    fn suspend(&mut self, next: Next, then: Then, received: &Received<'_>) -> Next {
+        self.connection.suspend(then, received, self.context);
+        self.connection.begin_wait(next, self.context);
+        next
     }
 
     fn answering(&mut self) -> Answering<'_, H> {
@@ -394,10 +377,13 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends what was made in this turn. If the end of the stream follows (`is_last`), both leave in one segment.
+    /// Sends what was made in this turn; the end of the stream may follow (`is_last`).
+    // Inlined into both callers; one runs for every request.
+    #[inline(always)]
     fn send_made(&mut self, is_last: bool) -> io::Result<Next> {
         let outgoing = &mut self.context.outgoing;
-        let sent = outgoing.send(&mut self.connection.transport, is_last, self.share);
+        let ends = is_last && outgoing.body.is_empty();
+        let sent = outgoing.send(&mut self.connection.transport, ends, self.share);
         let is_blocked = outgoing.is_blocked(&sent);
         let counters = &mut self.context.server.counters;
         counters.count_write(outgoing.sent(), is_blocked);

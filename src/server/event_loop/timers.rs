@@ -66,6 +66,12 @@ struct Node {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Deadline(NonZeroU64);
 
+impl Deadline {
+    fn new(nanoseconds: u64) -> Option<Self> {
+        NonZeroU64::new(nanoseconds).map(Self)
+    }
+}
+
 const UNARMED: Node = Node {
     deadline: None,
     kind: Timeout::KeepAlive,
@@ -77,7 +83,7 @@ const UNARMED: Node = Node {
 #[derive(Debug)]
 pub(crate) struct Timers {
     made: Instant,
-    /// The present of the last call, and the nanoseconds until then: all calls of a turn have the same.
+    /// The present of the last call, and the same as a deadline: all calls of a turn have the same.
     now: (Instant, u64),
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
@@ -98,7 +104,7 @@ impl Timers {
         let made = Instant::now();
         Self {
             made,
-            now: (made, 0),
+            now: (made, 1),
             lists: timeouts.map(|timeout| List {
                 timeout,
                 first: NONE,
@@ -116,14 +122,12 @@ impl Timers {
             .map(|node| node.kind)
     }
 
-    /// Gives `key` a new deadline of `kind` in place of the one it had; a deadline beyond the clock's range never comes.
+    /// Gives `key` a new deadline of `kind` in place of the one it had.
     pub(crate) fn arm(&mut self, key: usize, kind: Timeout, now: Instant) {
         self.disarm(key);
-        let timeout = self.lists[kind as usize].timeout;
-        let Some(deadline) = self.deadline(now, timeout) else {
-            return;
-        };
+        let now = self.nanoseconds_until(now);
         let list = &mut self.lists[kind as usize];
+        let deadline = Deadline::new(now + list.timeout);
         if self.nodes.len() <= key {
             self.nodes.resize(key + 1, UNARMED);
         }
@@ -133,7 +137,7 @@ impl Timers {
             list.first = key as u32;
         }
         self.nodes[key] = Node {
-            deadline: Some(deadline),
+            deadline,
             kind,
             previous,
             next: NONE,
@@ -194,13 +198,14 @@ impl Timers {
             .map(|deadline| self.instant(deadline))
     }
 
-    /// Returns the deadline that is `timeout` nanoseconds after `now`; `None` if that is beyond the clock's range.
-    fn deadline(&mut self, now: Instant, timeout: u64) -> Option<Deadline> {
+    fn nanoseconds_until(&mut self, now: Instant) -> u64 {
         if self.now.0 != now {
-            self.now = (now, nanoseconds(now.saturating_duration_since(self.made)));
+            self.now = (
+                now,
+                nanoseconds(now.saturating_duration_since(self.made)) + 1,
+            );
         }
-        let deadline = self.now.1.checked_add(timeout)?.checked_add(1)?;
-        NonZeroU64::new(deadline).map(Deadline)
+        self.now.1
     }
 
     fn instant(&self, deadline: Deadline) -> Instant {
@@ -211,7 +216,7 @@ impl Timers {
     // Inlined into the loop of the site; that of the administration is the other caller, and rare.
     #[inline(always)]
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
-        let now = self.deadline(now, 0);
+        let now = Deadline::new(self.nanoseconds_until(now));
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;
             node.deadline
