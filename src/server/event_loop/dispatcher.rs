@@ -93,18 +93,22 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             self.context.server.counters.refused += 1;
             return false;
         }
-        // Only the first bytes of an idle connection are read before it is registered.
-        let is_deferred = listener.is_deferred && connection.is_idle();
+        // Only the first bytes of a request or of a handshake are read before the connection is registered.
+        let is_handshaking = connection.is_handshaking();
+        let is_deferred = listener.is_deferred && (is_handshaking || connection.is_idle());
         if !is_deferred && register(connection.transport_mut(), &self.poll, key).is_err() {
             return false;
         }
         connection.start_counting(&mut self.context.addresses);
         self.connections.insert(connection, !is_deferred);
         self.context.hook(address, |handler| handler.setup(address));
-        if is_deferred {
-            self.receive(key);
-        } else {
+        if !is_deferred {
             self.connections.set_deadline(key, true, &self.context);
+        } else if is_handshaking {
+            self.advance(key, Readable::Bytes);
+            self.register_late(key);
+        } else {
+            self.receive(key);
         }
         true
     }

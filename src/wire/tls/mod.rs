@@ -10,6 +10,7 @@ mod pair;
 mod pem_file;
 mod plain;
 mod provider;
+mod random;
 mod records;
 mod resolver;
 mod server_name;

@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use rustls::SupportedCipherSuite;
 use rustls::crypto::ring::{self, cipher_suite, kx_group};
-use rustls::crypto::{CryptoProvider, SupportedKxGroup};
+use rustls::crypto::{CryptoProvider, GetRandomFailed, SupportedKxGroup};
 use rustls::server::ProducesTickets;
+
+use super::random::PublicNumbers;
 
 /// Returns what ring offers, with AES-128 first: its handshake hashes with SHA-256, which processors have instructions for, and a
 /// client that can use AES-256 can use it too.
@@ -16,6 +18,7 @@ pub(super) fn provider() -> Arc<CryptoProvider> {
         .cipher_suites
         .sort_by_key(|suite| !is_preferred(*suite));
     provider.kx_groups = vec![x25519(), kx_group::SECP256R1, kx_group::SECP384R1];
+    provider.secure_random = &PublicNumbers;
     Arc::new(provider)
 }
 
@@ -36,6 +39,11 @@ fn x25519() -> &'static dyn SupportedKxGroup {
         return &rustls_graviola::kx::X25519;
     }
     kx_group::X25519
+}
+
+/// Fills `bytes` with random numbers of the system.
+pub(super) fn fill_with_random(bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
+    ring::default_provider().secure_random.fill(bytes)
 }
 
 /// Makes the keys of session tickets: random, in memory only, and replaced every six hours.

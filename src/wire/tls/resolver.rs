@@ -45,8 +45,11 @@ impl Pairs {
             let scheme = pair.certified().key.choose_scheme(schemes);
             scheme.is_some()
         };
-        // Without a usable key rustls refuses the client with the right alert.
-        named.iter().find(is_usable).or(named.first())
+        match &named[..] {
+            [only] => Some(only),
+            // Without a usable key rustls refuses the client with the right alert.
+            several => several.iter().find(is_usable).or(several.first()),
+        }
     }
 
     fn named(&self, name: &str) -> Option<&Vec<Arc<Pair>>> {

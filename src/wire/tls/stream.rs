@@ -24,7 +24,7 @@ use crate::wire::transport::{Handshake, Transport};
 
 /// Bytes that may wait for the rest of a record: a message of the handshake of up to 64 KiB, in records of any size.
 const RECEIVED: usize = 96 * 1024;
-/// More time than [`READ`] bytes of full records take to open; far more in a build that is not optimized.
+/// More time than [`READ`] bytes of full records take to read and open; far more in a build that is not optimized.
 const USUAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 50_000 } else { 100 });
 /// Bytes that could be read in a microsecond.
 const BYTES_PER_MICROSECOND: usize = 4096;
@@ -111,8 +111,6 @@ impl TlsStream {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
-        // The caller has measured the time of this, and charges it.
-        self.cost = 0;
         // The last messages of the handshake leave with the reply, if the request is here.
         if self.decrypted.is_empty() {
             self.unsent.send(socket, false)?;
@@ -144,7 +142,12 @@ impl TlsStream {
             let length = match self.state {
                 // Nothing is known of the peer: what it sends first may be the header of a proxy.
                 TlsState::New(_) | TlsState::PlainText => return socket.read(room),
-                TlsState::Open(_) => self.receive(socket, room)?,
+                TlsState::Open(_) => {
+                    let began = Instant::now();
+                    let length = self.receive(socket, room)?;
+                    self.charge(began.elapsed());
+                    length
+                }
                 TlsState::Failed => return Err(io::ErrorKind::NotConnected.into()),
             };
             if length > 0 {
@@ -181,14 +184,15 @@ impl TlsStream {
                 return Ok(0);
             }
             let received = received.get_mut(..length).unwrap_or_default();
-            let began = Instant::now();
-            let opened = self.open(socket, received, room);
-            let took = began.elapsed();
-            if took > USUAL {
-                self.cost += took.as_micros() as usize * BYTES_PER_MICROSECOND;
-            }
-            opened
+            self.open(socket, received, room)
         })
+    }
+
+    /// Charges a read that `took` unusually long.
+    fn charge(&mut self, took: Duration) {
+        if took > USUAL {
+            self.cost += took.as_micros() as usize * BYTES_PER_MICROSECOND;
+        }
     }
 
     pub(crate) fn take_cost(&mut self) -> usize {
