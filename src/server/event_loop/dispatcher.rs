@@ -113,11 +113,6 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         true
     }
 
-    /// Gives a connection that has sent nothing the time to do so.
-    fn await_request(&mut self, key: usize) {
-        self.connections.set_deadline(key, true, &self.context);
-    }
-
     /// Registers a connection at the poll that is not registered yet and still open.
     fn register_late(&mut self, key: usize) {
         let Some(slot) = self.connections.get_open(key) else {
@@ -148,7 +143,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
             }
             // The kernel held the connection back until its first bytes, but gave up before any came.
             Ok(None) if !is_registered => {
-                self.await_request(key);
+                self.connections.set_deadline(key, true, &self.context);
                 self.register_late(key);
             }
             Ok(None) => self.settle(key, Next::Wait, false),
