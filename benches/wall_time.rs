@@ -28,6 +28,20 @@ fn measure(bencher: divan::Bencher<'_, '_>, mut case: Box<dyn Case>) {
     });
 }
 
+/// One side of a key exchange for TLS. valgrind's processor has not what graviola needs, so only the time of these two can be compared.
+#[cfg(all(feature = "tls", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[divan::bench(args = ["ring", "graviola"])]
+fn x25519(bencher: divan::Bencher<'_, '_>, name: &str) {
+    use rustls::crypto::SupportedKxGroup;
+
+    let group: &dyn SupportedKxGroup = match name {
+        "ring" => rustls::crypto::ring::kx_group::X25519,
+        _ => &rustls_graviola::kx::X25519,
+    };
+    let peer = group.start().unwrap().pub_key().to_vec();
+    bencher.bench_local(|| group.start().unwrap().complete(&peer).unwrap());
+}
+
 fn main() {
     divan::main();
 }
