@@ -1,20 +1,25 @@
-//! Has the linker put the functions side by side that a server at rest has run: `src/layout.ld` names them, and `scripts/layout` finds
-//! them.
+//! Has the linker place the functions that a server at rest has run side by side. `src/layout.ld` names them, and `scripts/layout`
+//! writes that file.
 //!
-//! The kernel maps 64 KiB of the program around each page that is used. Without the list the functions lie in nearly all of these
-//! pieces, because those for TLS, compression and backtraces lie between them, and a server at rest has 1 MiB more in memory.
+//! The kernel maps 64 KiB of the program around each page that is used. Without the list, functions for TLS, compression and
+//! backtraces lie between those that run, so nearly all of the program is mapped: a server at rest has 1 MiB more in memory.
 
 use std::env;
+use std::fs;
 use std::process::Command;
 
-const LAYOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/layout.ld");
+const LAYOUT: &str = include_str!("src/layout.ld");
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=src/layout.ld");
-    if is_optimized() && is_linked_by_cc() && cc_takes_it() {
-        println!("cargo:rustc-link-arg-bins=-T");
-        println!("cargo:rustc-link-arg-bins={LAYOUT}");
+    if is_optimized()
+        && is_linked_by_cc()
+        && let Ok(directory) = env::var("OUT_DIR")
+        && cc_takes_layout(&directory)
+    {
+        // Cargo corrects paths below OUT_DIR, and no others, after the checkout has moved.
+        println!("cargo:rustc-link-arg-bins=-T{directory}/layout.ld");
     }
 }
 
@@ -22,7 +27,7 @@ fn is_optimized() -> bool {
     is("OPT_LEVEL", |level| level != "0")
 }
 
-/// Whether rustc links as it does on Linux where nothing else is asked for.
+/// Whether rustc links with `cc` and its usual linker: on Linux with glibc, where no other linker is configured.
 fn is_linked_by_cc() -> bool {
     is("CARGO_CFG_TARGET_OS", |system| system == "linux")
         && is("CARGO_CFG_TARGET_ENV", |library| library == "gnu")
@@ -31,16 +36,14 @@ fn is_linked_by_cc() -> bool {
         && !is("CARGO_ENCODED_RUSTFLAGS", |flags| flags.contains("link"))
 }
 
-/// Whether the system's linker knows such a script: LLD and that of GNU do, mold and gold do not.
-fn cc_takes_it() -> bool {
-    let Some(directory) = env::var_os("OUT_DIR") else {
-        return false;
-    };
+/// Writes the list to `directory`, and returns whether `cc` can link with it: GNU ld and LLD can, mold and gold cannot.
+fn cc_takes_layout(directory: &str) -> bool {
     let empty = ["-shared", "-nostdlib", "-x", "c", "/dev/null"];
     let mut link = Command::new("cc");
-    link.args(empty).args(["-T", LAYOUT, "-o", "empty.so"]);
-    let linked = link.current_dir(directory).output();
-    linked.is_ok_and(|linked| linked.status.success())
+    link.current_dir(directory).args(empty);
+    link.args(["-Tlayout.ld", "-o", "empty.so"]);
+    fs::write(format!("{directory}/layout.ld"), LAYOUT).is_ok()
+        && link.output().is_ok_and(|linked| linked.status.success())
 }
 
 fn is(variable: &str, wanted: impl FnOnce(&str) -> bool) -> bool {

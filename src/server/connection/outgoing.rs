@@ -115,8 +115,8 @@ impl Outgoing {
         self.clients.get_or_insert_default().0.push(client);
     }
 
-    /// Sends until everything has left, the socket takes no more or the share is spent. If the end of the stream follows at once
-    /// (`ends`), there is no body, and both leave in one segment.
+    /// Sends until everything has left, the socket takes no more or the share is spent. `ends` says that there is no body, and that
+    /// the end of the stream follows at once: both leave in one segment.
     pub(crate) fn send(
         &mut self,
         transport: &mut impl Transport,

@@ -305,7 +305,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(Next::Wait)
     }
 
-    /// Does what `then` says, which follows from bytes that were received earlier, before `received` is parsed.
+    /// Does what `then` says, and parses `received` only if nothing else comes first.
     fn go_on(
         &mut self,
         then: Then,
@@ -348,7 +348,8 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends the replies, and leaves the connection in the state that follows, which is not the next request.
+    /// Sends the replies, and leaves the connection in the state of what `follows`, which is not another request.
+    // Not inlined: nearly every request is followed by another one.
     #[inline(never)]
     fn leave(&mut self, follows: Then, received: &Received<'_>) -> io::Result<Next> {
         self.connection.is_new = false;
@@ -360,7 +361,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(next)
     }
 
-    /// Keeps the replies that have not left for when the connection has `next` to do, and what follows them.
+    /// Keeps what has not left of the replies, and what follows them, until the connection goes on as `next` says.
     fn suspend(&mut self, next: Next, then: Then, received: &Received<'_>) -> Next {
         self.connection.suspend(then, received, self.context);
         self.connection.begin_wait(next, self.context);
@@ -377,7 +378,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends what was made in this turn; the end of the stream may follow (`is_last`).
+    /// Sends what was made in this turn. `is_last` says that the end of the stream follows the replies.
     // Inlined into both callers; one runs for every request.
     #[inline(always)]
     fn send_made(&mut self, is_last: bool) -> io::Result<Next> {

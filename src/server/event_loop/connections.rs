@@ -27,8 +27,8 @@ use crate::server::loop_context::LoopContext;
 pub(super) struct Slot {
     pub(super) connection: Connection<Socket>,
     pub(super) state: SlotState,
-    /// Whether the socket is registered at the poll. A connection that is accepted together with its request is registered only
-    /// if it stays open after the reply.
+    /// Whether the socket is registered at the poll. A connection that is accepted together with its first bytes is registered only
+    /// if it stays open after they are served.
     pub(super) is_registered: bool,
     /// What the connection kept after its last turn. The two are stored apart to keep the slot small.
     kept: u32,

@@ -71,8 +71,8 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         self.context.allowance = WorkQueue::time_at_once();
     }
 
-    /// Takes in a connection of `listener`, and returns whether it did. A connection that is known to have brought a request is read
-    /// from at once, and registered only if it stays open.
+    /// Takes in a connection of `listener`, and returns whether it did. A connection that is known to have brought its first bytes is
+    /// read from at once, and registered only if it stays open.
     pub(super) fn take_in(
         &mut self,
         stream: TcpStream,

@@ -67,8 +67,11 @@ struct Node {
 struct Deadline(NonZeroU64);
 
 impl Deadline {
-    fn new(nanoseconds: u64) -> Option<Self> {
-        NonZeroU64::new(nanoseconds).map(Self)
+    /// The moment at which the timers are made.
+    const FIRST: Self = Self(NonZeroU64::MIN);
+
+    fn after(self, nanoseconds: u64) -> Self {
+        Self(self.0.saturating_add(nanoseconds))
     }
 }
 
@@ -83,8 +86,8 @@ const UNARMED: Node = Node {
 #[derive(Debug)]
 pub(crate) struct Timers {
     made: Instant,
-    /// The present of the last call, and the same as a deadline: all calls of a turn have the same.
-    now: (Instant, u64),
+    /// The `now` of the last call, and the same as a deadline. All calls of a turn have the same `now`, so it is converted once.
+    now: (Instant, Deadline),
     lists: [List; KINDS.len()],
     nodes: Vec<Node>,
 }
@@ -104,7 +107,7 @@ impl Timers {
         let made = Instant::now();
         Self {
             made,
-            now: (made, 1),
+            now: (made, Deadline::FIRST),
             lists: timeouts.map(|timeout| List {
                 timeout,
                 first: NONE,
@@ -125,9 +128,9 @@ impl Timers {
     /// Gives `key` a new deadline of `kind` in place of the one it had.
     pub(crate) fn arm(&mut self, key: usize, kind: Timeout, now: Instant) {
         self.disarm(key);
-        let now = self.nanoseconds_until(now);
+        let now = self.deadline(now);
         let list = &mut self.lists[kind as usize];
-        let deadline = Deadline::new(now + list.timeout);
+        let deadline = Some(now.after(list.timeout));
         if self.nodes.len() <= key {
             self.nodes.resize(key + 1, UNARMED);
         }
@@ -198,12 +201,11 @@ impl Timers {
             .map(|deadline| self.instant(deadline))
     }
 
-    fn nanoseconds_until(&mut self, now: Instant) -> u64 {
+    /// Returns the deadline that passes `now`.
+    fn deadline(&mut self, now: Instant) -> Deadline {
         if self.now.0 != now {
-            self.now = (
-                now,
-                nanoseconds(now.saturating_duration_since(self.made)) + 1,
-            );
+            let since = nanoseconds(now.saturating_duration_since(self.made));
+            self.now = (now, Deadline::FIRST.after(since));
         }
         self.now.1
     }
@@ -216,11 +218,11 @@ impl Timers {
     // Inlined into the loop of the site; that of the administration is the other caller, and rare.
     #[inline(always)]
     pub(crate) fn expired(&mut self, now: Instant) -> Option<(usize, Timeout)> {
-        let now = Deadline::new(self.nanoseconds_until(now));
+        let now = self.deadline(now);
         let (key, kind) = self.lists.iter().find_map(|list| {
             let node = self.nodes.get(list.first as usize)?;
             node.deadline
-                .is_some_and(|deadline| Some(deadline) <= now)
+                .is_some_and(|deadline| deadline <= now)
                 .then_some((list.first as usize, node.kind))
         })?;
         self.disarm(key);

@@ -1,6 +1,6 @@
-//! Random numbers of the handshake that the peer gets to see: of the hello, and the nonce and the age of a ticket.
+//! Random numbers of the handshake that the peer gets to see: that of the hello, and the nonce and the age of a ticket.
 //!
-//! Invariant: no number is given out twice, and no key is made of one; ring and graviola ask the system for keys.
+//! Invariant: no number is given out twice. None has to be secret: ring and graviola ask the system themselves for what becomes a key.
 
 use std::cell::RefCell;
 
@@ -8,15 +8,17 @@ use rustls::crypto::{GetRandomFailed, SecureRandom};
 
 use super::provider::fill_with_random;
 
-/// Bytes that are asked for at a time: those of fifteen handshakes, each of which would otherwise ask three times.
+/// Bytes that are asked for at a time: enough for fifteen handshakes, each of which would otherwise ask three times.
 const POOL: usize = 1024;
 
-/// The system's random numbers.
+/// Random numbers of the system for all that rustls itself draws as a server.
 #[derive(Debug)]
 pub(super) struct PublicNumbers;
 
+/// Numbers that were asked for in advance.
 struct Pool {
     bytes: [u8; POOL],
+    /// Where the numbers begin that were not given out.
     used: usize,
 }
 
@@ -39,7 +41,7 @@ impl Pool {
     fn fill(&mut self, room: &mut [u8]) -> Result<(), GetRandomFailed> {
         for piece in room.chunks_mut(POOL) {
             if piece.len() > POOL - self.used {
-                // Nothing of the old numbers is left if this fails half-way.
+                // If the system fails half-way, none of these bytes may be given out.
                 self.used = POOL;
                 fill_with_random(&mut self.bytes)?;
                 self.used = 0;

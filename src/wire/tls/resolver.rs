@@ -45,9 +45,9 @@ impl Pairs {
             let scheme = pair.certified().key.choose_scheme(schemes);
             scheme.is_some()
         };
+        // Without a usable key rustls refuses the client with the right alert.
         match &named[..] {
             [only] => Some(only),
-            // Without a usable key rustls refuses the client with the right alert.
             several => several.iter().find(is_usable).or(several.first()),
         }
     }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::server::UnbufferedServerConnection;
-use rustls::{HandshakeKind, InvalidMessage, ServerConfig};
+use rustls::{HandshakeKind, InvalidMessage, PeerMisbehaved, ServerConfig};
 
 use super::buffers::{READ, RECORD, SHARED, read_at};
 use super::plain::Plain;
@@ -22,7 +22,8 @@ use super::server_name;
 use super::unsent_records::UnsentRecords;
 use crate::wire::transport::{Handshake, Transport};
 
-/// Bytes that may wait for the rest of a record: a message of the handshake of up to 64 KiB, in records of any size.
+/// Bytes that may wait for the rest of a record, and bytes of records in a row without content: a message of the handshake of up to
+/// 64 KiB, in records of any size.
 const RECEIVED: usize = 96 * 1024;
 /// More time than [`READ`] bytes of full records take to read and open; far more in a build that is not optimized.
 const USUAL: Duration = Duration::from_micros(if cfg!(debug_assertions) { 50_000 } else { 100 });
@@ -37,6 +38,8 @@ pub(crate) struct TlsStream {
     /// What the last records held beyond the room of a read.
     decrypted: Vec<u8>,
     unsent: UnsentRecords,
+    /// Bytes of records since the last one with content.
+    silent: usize,
     /// Whether close_notify leaves with the last bytes of the next write.
     finishes: bool,
     /// Whether the socket may have more than was read.
@@ -75,6 +78,7 @@ impl TlsStream {
             received: Vec::new(),
             decrypted: Vec::new(),
             unsent: UnsentRecords::default(),
+            silent: 0,
             finishes: false,
             may_have_more: false,
             cost: 0,
@@ -171,13 +175,8 @@ impl TlsStream {
             // No more than what fits the room, so that little has to be kept.
             let most = room.len().clamp(RECORD, READ);
             let received = shared.received.get_mut(..most).unwrap_or_default();
-            let length = match socket.read(received) {
-                Ok(length) => length,
-                Err(error) => {
-                    self.may_have_more = false;
-                    return Err(error);
-                }
-            };
+            self.may_have_more = false;
+            let length = socket.read(received)?;
             self.may_have_more = length == most;
             if length == 0 {
                 self.end = End::Cut;
@@ -230,14 +229,20 @@ impl TlsStream {
         if opened.is_closed {
             self.end = End::Closed;
         }
-        if !has_request {
-            // At once: a ticket also acknowledges the client's last flight, and with Nagle's algorithm the client waits for that.
-            match self.unsent.send(socket, false) {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
-                _ => {}
-            }
+        if has_request {
+            self.silent = 0;
+            return Ok(filled);
         }
-        Ok(filled)
+        self.silent += opened.used;
+        // rustls bounds empty records and new keys, but not both by turns, and a read would go on for as long as they come.
+        if self.silent > RECEIVED {
+            return Err(self.fail(socket, &PeerMisbehaved::TooManyEmptyFragments.into()));
+        }
+        // At once: a ticket also acknowledges the client's last flight, and with Nagle's algorithm the client waits for that.
+        match self.unsent.send(socket, false) {
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+            _ => Ok(filled),
+        }
     }
 
     /// Sends the alert that follows an `error` of the protocol, and returns the error.

@@ -3,7 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::sync::{Arc, OnceLock};
 
-use rustls::ClientConnection;
+use rustls::{ClientConfig, ClientConnection};
 
 use super::config::TlsConfig;
 use super::stream::TlsStream;
@@ -19,6 +19,11 @@ pub(crate) struct TestPeer(ClientConnection);
 impl TestPeer {
     /// Makes a client, and the stream of the server that it talks to.
     pub(crate) fn new() -> (Self, TlsStream) {
+        Self::of(client(ECDSA))
+    }
+
+    /// Makes a client with this configuration, and the stream of the server that it talks to.
+    pub(super) fn of(client: ClientConfig) -> (Self, TlsStream) {
         static CONFIG: OnceLock<TlsConfig> = OnceLock::new();
         let config = CONFIG.get_or_init(|| {
             let made = make(&["test"]);
@@ -26,7 +31,7 @@ impl TestPeer {
             TlsConfig::from_pem(pem.as_bytes()).unwrap()
         });
         let name = "test".try_into().unwrap();
-        let client = ClientConnection::new(Arc::new(client(ECDSA)), name).unwrap();
+        let client = ClientConnection::new(Arc::new(client), name).unwrap();
         (Self(client), TlsStream::new(config.server_config()))
     }
 

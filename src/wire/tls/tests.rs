@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use rcgen::{CertificateParams, KeyPair};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{
     ClientConfig, ClientConnection, DigitallySignedStruct, ServerConnection, SignatureScheme,
@@ -117,10 +118,14 @@ pub(super) const ECDSA: &[SignatureScheme] = &[SignatureScheme::ECDSA_NISTP256_S
 const RSA: &[SignatureScheme] = &[SignatureScheme::RSA_PSS_SHA256];
 
 pub(super) fn client(schemes: &[SignatureScheme]) -> ClientConfig {
-    client_with(&Arc::new(AcceptAll {
+    client_with(&accept_all(schemes))
+}
+
+fn accept_all(schemes: &[SignatureScheme]) -> Arc<AcceptAll> {
+    Arc::new(AcceptAll {
         schemes: schemes.to_vec(),
         ocsp: Mutex::default(),
-    }))
+    })
 }
 
 fn client_with(verifier: &Arc<AcceptAll>) -> ClientConfig {
@@ -131,7 +136,15 @@ fn client_of(
     verifier: &Arc<AcceptAll>,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> ClientConfig {
-    ClientConfig::builder_with_provider(provider())
+    client_of_provider(provider(), verifier, versions)
+}
+
+fn client_of_provider(
+    provider: Arc<CryptoProvider>,
+    verifier: &Arc<AcceptAll>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ClientConfig {
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
         .dangerous()

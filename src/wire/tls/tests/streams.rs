@@ -2,6 +2,10 @@
 
 use std::fs::File;
 
+use rustls::crypto::cipher::{AeadKey, Iv, OutboundChunks, OutboundPlainMessage};
+use rustls::crypto::tls13::OkmBlock;
+use rustls::{CipherSuite, ContentType, KeyLog, ProtocolVersion, Tls13CipherSuite};
+
 use super::super::stream::TlsStream;
 use super::super::test_peer::TestPeer;
 use super::*;
@@ -76,7 +80,11 @@ fn record(content: &[u8]) -> Vec<u8> {
 
 /// Returns both ends of a connection after the handshake.
 fn connect() -> (TestPeer, TlsStream, TestSocket) {
-    let (mut peer, mut stream) = TestPeer::new();
+    connect_with(client(ECDSA))
+}
+
+fn connect_with(client: ClientConfig) -> (TestPeer, TlsStream, TestSocket) {
+    let (mut peer, mut stream) = TestPeer::of(client);
     let mut socket = TestSocket::new(Vec::new());
     while peer.is_handshaking() || stream.needs_handshake() {
         socket.arrived.extend(peer.seal(b""));
@@ -85,6 +93,66 @@ fn connect() -> (TestPeer, TlsStream, TestSocket) {
         peer.open(&std::mem::take(&mut socket.sent));
     }
     (peer, stream, socket)
+}
+
+/// Keeps the secret that the keys of the client are made of.
+#[derive(Debug, Default)]
+struct ClientSecret(Mutex<Vec<u8>>);
+
+impl KeyLog for ClientSecret {
+    fn log(&self, label: &str, _: &[u8], secret: &[u8]) {
+        if label == "CLIENT_TRAFFIC_SECRET_0" {
+            *self.0.lock().unwrap() = secret.to_vec();
+        }
+    }
+}
+
+/// Returns records that a client with this `secret` may send: by turns one without content, and a new key.
+fn silent_records(suite: &Tls13CipherSuite, secret: &[u8], count: usize) -> Vec<u8> {
+    // HKDF-Expand-Label of RFC 8446 section 7.1.
+    fn expand<const N: usize>(suite: &Tls13CipherSuite, secret: &[u8], label: &str) -> [u8; N] {
+        let expander = suite.hkdf_provider.expander_for_okm(&OkmBlock::new(secret));
+        let label = format!("tls13 {label}");
+        let lengths = [0, N as u8, label.len() as u8];
+        let mut room = [0; N];
+        expander
+            .expand_slice(&[&lengths, label.as_bytes(), &[0]], &mut room)
+            .unwrap();
+        room
+    }
+    let (mut secret, mut records) = (secret.to_vec(), Vec::new());
+    for _ in 0..count {
+        let key = AeadKey::from(expand::<32>(suite, &secret, "key"));
+        let iv = Iv::from(expand::<12>(suite, &secret, "iv"));
+        let mut encrypter = suite.aead_alg.encrypter(key, iv);
+        let mut seal = |number, typ, content| {
+            let plain = OutboundPlainMessage {
+                typ,
+                version: ProtocolVersion::TLSv1_2,
+                payload: OutboundChunks::Single(content),
+            };
+            records.extend(encrypter.encrypt(plain, number).unwrap().encode());
+        };
+        seal(0, ContentType::ApplicationData, &[]);
+        seal(1, ContentType::Handshake, &[24, 0, 0, 1, 0]);
+        secret = expand::<48>(suite, &secret, "traffic upd").to_vec();
+    }
+    records
+}
+
+#[test]
+fn a_peer_that_sends_records_without_content_all_the_time_is_given_up() {
+    let mut crypto = (*provider()).clone();
+    let wanted = CipherSuite::TLS13_AES_256_GCM_SHA384;
+    crypto.cipher_suites.retain(|suite| suite.suite() == wanted);
+    let suite = crypto.cipher_suites[0].tls13().unwrap();
+    let secret = Arc::new(ClientSecret::default());
+    let mut client = client_of_provider(crypto.into(), &accept_all(ECDSA), rustls::ALL_VERSIONS);
+    client.key_log = Arc::clone(&secret) as Arc<_>;
+    let (_, mut stream, mut socket) = connect_with(client);
+    socket.arrived = silent_records(suite, &secret.0.lock().unwrap(), 5000);
+    let error = stream.read(&mut socket, &mut [0; 100]).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
 }
 
 #[test]
