@@ -45,6 +45,7 @@ mod work_queue;
 use admission::Admission;
 use dispatcher::Dispatcher;
 pub(crate) use dispatcher::SCRATCH;
+use work_queue::WorkQueue;
 
 pub(crate) const WAKER: Token = Token(usize::MAX);
 pub(crate) const SIGNALS: Token = Token(usize::MAX - 1);
@@ -326,6 +327,8 @@ impl<H: BaseHttpRequestHandler> EventLoop<H> {
 
     /// Accepts what was left in the queues of listening sockets, because the poll does not report it again.
     fn retry_accepts(&mut self) {
+        // A connection makes room only after its bytes were read, and those of a handshake are read only if there is time for work.
+        self.dispatcher.context.allowance = WorkQueue::time_at_once();
         for index in 0..self.admission.len() {
             if self.admission.is_due(index) {
                 self.accept(index);

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use httpoll::{
     BaseHttpRequestHandler, CertificateFiles, Exchange, HandlerResult, HttpServer, HttpStatus,
@@ -166,6 +167,31 @@ fn bind_tls_with_takes_a_configuration() {
     let _served = serve(server);
     let mut client = TlsClient::connect(address, &pair, "localhost");
     assert_eq!(client.ask(get("/longer/than/that")).status, 414);
+}
+
+/// All places are taken by clients that have begun a handshake just now, and no event comes after that of the next client.
+#[test]
+fn half_open_handshakes_make_room() {
+    let pair = certificate(&["localhost"]);
+    let tls = tls(&pair);
+    let config = config().with(|config| {
+        config.max_connections = Some(3);
+        config.head_timeout = Duration::from_secs(3600);
+    });
+    let one = NonZeroUsize::MIN;
+    let server =
+        ThreadingHttpServer::bind_tls_with("127.0.0.1:0", Secure, config, one, &tls).unwrap();
+    let address = server.server_addresses()[0];
+    let _served = serve(server);
+    let half_open = [(); 3].map(|()| {
+        let mut client = TlsClient::connect(address, &pair, "localhost");
+        let StreamOwned { conn, sock } = &mut client.0;
+        conn.write_tls(sock).unwrap();
+        client
+    });
+    let mut client = TlsClient::connect(address, &pair, "localhost");
+    assert_eq!(client.ask(get("/")).status, 200);
+    drop(half_open);
 }
 
 #[test]

@@ -240,7 +240,7 @@ impl<H: BaseHttpRequestHandler> Dispatcher<H> {
         self.settle(key, next, progress);
     }
 
-    /// Gives each connection that works a slice, as long as there is time. After that no work is done in this turn.
+    /// Gives each connection that works a slice, as long as there is time. After that, only accepting connections does work in this turn.
     pub(super) fn serve_work(&mut self) {
         self.context.allowance = WorkQueue::time_for_slices(self.context.allowance.used());
         // Downloads have the other half of what the events have left.
