@@ -129,7 +129,7 @@ SERVERS = {
     "httpoll": (httpoll, None, None),
     "h2o": (h2o, "h2o", ["h2o", "--version"]),
     "lighttpd": (lighttpd, "lighttpd", ["lighttpd", "-v"]),
-    "nginx, file cache": (nginx_with(cache=True), "nginx", ["nginx", "-v"]),
+    "nginx file cache": (nginx_with(cache=True), "nginx", ["nginx", "-v"]),
     "nginx": (nginx_with(), "nginx", ["nginx", "-v"]),
     # Versions before 1.23.4 speak TLS 1.2 by default.
     "nginx TLS 1.3": (nginx_with(protocols="TLSv1.2 TLSv1.3"), "nginx", None),
