@@ -28,7 +28,8 @@ fn measure(bencher: divan::Bencher<'_, '_>, mut case: Box<dyn Case>) {
     });
 }
 
-/// One side of a key exchange for TLS. valgrind's processor has not what graviola needs, so only the time of these two can be compared.
+/// One side of a key exchange for TLS. The processor that valgrind emulates lacks the instructions for graviola, so this is not among
+/// the cases of `instructions.rs`.
 #[cfg(all(feature = "tls", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[divan::bench(args = ["ring", "graviola"])]
 fn x25519(bencher: divan::Bencher<'_, '_>, name: &str) {

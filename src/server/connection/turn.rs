@@ -305,7 +305,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         Ok(Next::Wait)
     }
 
-    /// Does what `then` says, and parses `received` only if nothing else comes first.
+    /// Goes on with `then`. The requests in `received` are parsed at once if that is [`Then::Parse`], and kept otherwise.
     fn go_on(
         &mut self,
         then: Then,
@@ -314,7 +314,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
     ) -> io::Result<Next> {
         match then {
             Then::Parse => self.serve(received, storage),
-            then => self.leave(then, &received),
+            then => self.send_and_follow(then, &received),
         }
     }
 
@@ -328,7 +328,7 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         loop {
             match self.answering().answer(&mut received, storage) {
                 Then::Parse => {}
-                follows => return self.leave(follows, &received),
+                follows => return self.send_and_follow(follows, &received),
             }
             let next = self.send_made(false)?;
             if next != Next::Continue {
@@ -348,20 +348,19 @@ impl<'t, T: Transport, H: BaseHttpRequestHandler> Turn<'t, T, H> {
         }
     }
 
-    /// Sends the replies, and leaves the connection in the state of what `follows`, which is not another request.
-    // Not inlined: nearly every request is followed by another one.
+    /// Sends the replies, and sets the state for `then`. [`serve`](Self::serve) does both itself for [`Then::Parse`].
+    // Not inlined: `Then::Parse` is by far the usual case.
     #[inline(never)]
-    fn leave(&mut self, follows: Then, received: &Received<'_>) -> io::Result<Next> {
-        self.connection.is_new = false;
-        let next = self.send_made(matches!(follows, Then::Close | Then::Linger))?;
+    fn send_and_follow(&mut self, then: Then, received: &Received<'_>) -> io::Result<Next> {
+        let next = self.send_made(matches!(then, Then::Close | Then::Linger))?;
         if next != Next::Continue {
-            return Ok(self.suspend(next, follows, received));
+            return Ok(self.suspend(next, then, received));
         }
-        self.follow(follows, received)?;
+        self.follow(then, received)?;
         Ok(next)
     }
 
-    /// Keeps what has not left of the replies, and what follows them, until the connection goes on as `next` says.
+    /// Keeps the unsent rest of the replies, and what follows them, until the connection can go on.
     fn suspend(&mut self, next: Next, then: Then, received: &Received<'_>) -> Next {
         self.connection.suspend(then, received, self.context);
         self.connection.begin_wait(next, self.context);

@@ -201,7 +201,7 @@ impl Timers {
             .map(|deadline| self.instant(deadline))
     }
 
-    /// Returns the deadline that passes `now`.
+    /// Returns `now` as a deadline.
     fn deadline(&mut self, now: Instant) -> Deadline {
         if self.now.0 != now {
             let since = nanoseconds(now.saturating_duration_since(self.made));
